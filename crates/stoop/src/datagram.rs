@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
-use crate::bind::SocketFile;
 use crate::connect::ConnectTarget;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::message::{Allow, Outgoing, Received};
 use crate::refusals::Refusals;
 use crate::socket::{Socket, configure};
+use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::sys::{self, RawAddress};
 use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
@@ -641,7 +641,7 @@ impl Datagram {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
-        crate::bind::apply_policy(&self.socket, &policy)?;
+        crate::socket::apply_policy(&self.socket, &policy)?;
         self.socket.guard(policy);
         Ok(())
     }

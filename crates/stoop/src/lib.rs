@@ -133,6 +133,7 @@ mod seqpacket;
 pub mod serve;
 mod socket;
 mod socket_addr;
+mod socket_file;
 mod socket_methods;
 mod spin;
 mod stream;
@@ -143,7 +144,7 @@ pub use address::{
     ToAddress, escaped,
 };
 pub use batch::{Batch, BatchMessage};
-pub use bind::{Bind, SocketFile, activation, handover, notify};
+pub use bind::{Bind, activation, handover, notify};
 pub use connect::{Connect, Connection};
 pub use control::Credentials;
 pub use datagram::Datagram;
@@ -158,6 +159,7 @@ pub use reply::{Origin, ReplyTo};
 pub use send_quota::SendQuota;
 pub use seqpacket::{Packet, SeqPacket};
 pub use socket::Socket;
+pub use socket_file::SocketFile;
 pub use spin::SPIN_MAX;
 pub use stream::Stream;
 

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::bind::SocketFile;
 use crate::error::{Error, Operation, Result};
 use crate::refusals::Refusals;
 use crate::socket::Socket;
+use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, fd_traits};
 use crate::sys::{self, Blocking, RawAddress};
 use crate::{Address, Bind, Kind, Policy, Refusal, SeqPacket, Stream, ToAddress};
@@ -442,7 +442,7 @@ impl<C: Connected> Listener<C> {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
-        crate::bind::apply_policy(&self.socket, &policy)?;
+        crate::socket::apply_policy(&self.socket, &policy)?;
         self.policy = policy;
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::bind::is_alive;
 use crate::diag::{self, Entry, FileId};
+use crate::socket_file::is_alive;
 use crate::{Address, Kind, escaped};
 
 /// The socket and process that own an address, as far as this process may see.

@@ -235,3 +235,24 @@ impl fmt::Debug for Socket {
         f.debug_struct("Socket").field("fd", &self.fd).field("kind", &self.kind).finish()
     }
 }
+
+/// Makes the kernel attach the sender's credentials to each datagram (`SO_PASSCRED`).
+///
+/// Policies and [`Datagram::reply`](crate::Datagram::reply) need them. Other options of an
+/// inherited socket are left alone: its creator may have disabled file descriptor passing on it.
+pub(crate) fn enable_sender_credentials(socket: &Socket) -> Result<()> {
+    match socket.kind() {
+        Kind::Datagram => socket.set_pass_credentials(true),
+        Kind::Stream | Kind::SeqPacket => Ok(()),
+    }
+}
+
+/// Sets the socket options that the policy needs.
+pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
+    enable_sender_credentials(socket)?;
+    match socket.set_pass_descriptors(policy.descriptors_allowed()) {
+        // The kernel predates the option: unwanted file descriptors are closed on arrival instead.
+        Err(error) if error.is_unsupported() => Ok(()),
+        result => result,
+    }
+}

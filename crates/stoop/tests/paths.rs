@@ -1,6 +1,11 @@
 //! A path is a path: whatever bytes a file name may have, a server and its clients find each other
 //! under exactly that name.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "one test is about the working directory, and runs alone in it"
+)]
+
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -25,33 +25,22 @@ const LAYERS: &[&[&str]] = &[
     // what every call returns or checks
     &["error.rs", "overflow_ids.rs", "peer.rs", "policy.rs"],
     // the kernel's tables
-    &["diag", "owner.rs"],
+    &["diag"],
+    // what every kind of socket shares
+    &["message.rs", "refusals.rs", "socket.rs", "socket_methods.rs"],
     // socket files
-    &[
-        "bind/location.rs",
-        "bind/parents.rs",
-        "bind/permissions.rs",
-        "bind/private_dir.rs",
-        "bind/release.rs",
-        "bind/staging.rs",
-        "bind/stale.rs",
-        "bind/stat.rs",
-        "bind/wait.rs",
-    ],
+    &["socket_file"],
     // sockets
     &[
         "batch.rs",
         "connect.rs",
         "datagram.rs",
         "listener.rs",
-        "message.rs",
+        "owner.rs",
         "packet.rs",
-        "refusals.rs",
         "reply.rs",
         "send_quota.rs",
         "seqpacket.rs",
-        "socket.rs",
-        "socket_methods.rs",
         "stream.rs",
     ],
     &["frame"],

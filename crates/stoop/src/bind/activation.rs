@@ -446,7 +446,7 @@ impl Passed {
         let (kind, address) = (self.kind()?, self.address()?);
         let policy = Policy::default_at(&address);
         let socket = Socket::from_known(self.fd, kind);
-        super::enable_sender_credentials(&socket)?;
+        crate::socket::enable_sender_credentials(&socket)?;
         Ok((socket, policy))
     }
 

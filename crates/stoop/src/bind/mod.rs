@@ -1,54 +1,25 @@
-//! Binding: the life of a socket file, from creation to replacement, hand-over and removal.
+//! Binding a server: [`Bind`], and what servers do with their sockets besides accepting.
 //!
-//! | step | file |
+//! | task | file |
 //! |---|---|
-//! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
-//! | creating parent directories | `parents.rs` |
-//! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
-//! | examining a file without blocking | `stat.rs` |
-//! | exact mode, owner and group | `permissions.rs` |
-//! | replacing a name atomically, under a lock | `staging.rs`, `private_dir.rs` |
-//! | unlinking the file if it is still this socket's | `release.rs` |
+//! | the builder: from options to a bound socket | `mod.rs`; a path is bound by `socket_file` |
 //! | socket activation and `sd_notify` | `activation.rs`, `notify.rs` |
 //! | handing sockets over to a successor process | `handover.rs` |
+//! | waiting until a deadline | `wait.rs` |
 
 pub mod activation;
 pub mod handover;
-mod location;
 pub mod notify;
-mod parents;
-mod permissions;
-mod private_dir;
-mod release;
-mod staging;
-mod stale;
-mod stat;
 mod wait;
 
-use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
-
-pub use release::SocketFile;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listener::Connected;
-use crate::socket::Socket;
+use crate::socket::{Socket, apply_policy};
+use crate::socket_file::{self, FileOptions, SocketFile, binding};
 use crate::sys::{self, RawAddress};
 use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
-use location::{Bindable, Location};
-use permissions::Permissions;
-use staging::Staging;
-use stale::Occupant;
-
-pub(crate) use stale::is_alive;
-
-/// How long to wait for the lock while another process of this user binds or releases the same
-/// name.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// How often to retry if a process that does not use the lock changes the name in between.
-const TRIES: usize = 16;
 
 /// Builder for binding a server socket.
 ///
@@ -81,10 +52,8 @@ const TRIES: usize = 16;
 #[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
 pub struct Bind {
     address: std::result::Result<Address, AddressError>,
-    permissions: Permissions,
+    file: FileOptions,
     backlog: i32,
-    parents: Option<u32>,
-    replace: bool,
     policy: Option<Policy>,
     pass_credentials: bool,
 }
@@ -117,10 +86,8 @@ impl Bind {
     pub fn new(address: impl ToAddress) -> Bind {
         Bind {
             address: address.to_address(),
-            permissions: Permissions::default(),
+            file: FileOptions::default(),
             backlog: i32::from(i16::MAX),
-            parents: None,
-            replace: false,
             policy: None,
             pass_credentials: false,
         }
@@ -143,7 +110,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn mode(mut self, mode: u32) -> Bind {
-        self.permissions.mode = Some(mode & 0o7777);
+        self.file.permissions.mode = Some(mode & 0o7777);
         self
     }
 
@@ -168,7 +135,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn owner(mut self, uid: u32) -> Bind {
-        self.permissions.uid = Some(uid);
+        self.file.permissions.uid = Some(uid);
         self
     }
 
@@ -188,7 +155,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn group(mut self, gid: u32) -> Bind {
-        self.permissions.gid = Some(gid);
+        self.file.permissions.gid = Some(gid);
         self
     }
 
@@ -235,7 +202,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create_parents(mut self, mode: u32) -> Bind {
-        self.parents = Some(mode & 0o7777);
+        self.file.parents = Some(mode & 0o7777);
         self
     }
 
@@ -262,7 +229,7 @@ impl Bind {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn replace(mut self, on: bool) -> Bind {
-        self.replace = on;
+        self.file.replace = on;
         self
     }
 
@@ -416,7 +383,8 @@ impl Bind {
         let policy = self.policy_for(&address);
         let make = || self.socket(kind, &policy);
         let bound = match address.as_path() {
-            Some(path) => self.bind_path(&make, path).map(|(socket, file)| (socket, Some(file))),
+            Some(path) => socket_file::bind(path, self.file, &make, &|socket| self.start(socket))
+                .map(|(socket, file)| (socket, Some(file))),
             None => self.bind_name(&make, &address).map(|socket| (socket, None)),
         };
         let (socket, file) = bound.map_err(|error| error.on(&address).of_kind(kind))?;
@@ -425,7 +393,7 @@ impl Bind {
 
     /// Rejects options that would have no effect: a server that sets a mode relies on it.
     fn check_options(&self, address: &Address) -> Result<()> {
-        if address.as_path().is_some() || !(self.permissions.are_requested() || self.parents.is_some()) {
+        if address.as_path().is_some() || !self.file.sets_attributes() {
             return Ok(());
         }
         let detail = "an abstract name has no file, so it has no mode, owner, group or parent directories";
@@ -461,128 +429,4 @@ impl Bind {
             false => Ok(()),
         }
     }
-
-    fn bind_path(
-        &self,
-        make: &dyn Fn() -> Result<Socket>,
-        path: &std::path::Path,
-    ) -> Result<(Socket, SocketFile)> {
-        if let Some(mode) = self.parents {
-            parents::create_parents(path, mode)?;
-        }
-        let location = Location::open(path)?;
-        for _ in 0..TRIES {
-            // A socket can be bound only once, so each attempt needs a new one (K-BIND-12).
-            let socket = make()?;
-            let placed = match (stale::examine(&location)?, location.bindable()) {
-                // bind(2) fails if the name exists, so it needs no lock here, and no other file
-                // ever appears in the directory.
-                (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&location) => {
-                    self.bind_directly(&socket, &location, &bindable, None)
-                }
-                (Occupant::Live(_), _) if !self.replace => {
-                    return Err(in_use());
-                }
-                (Occupant::Unknown(detail), _) => return Err(in_use().with_detail(detail)),
-                _ => self.bind_staged(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),
-            };
-            match placed {
-                // Another process bound the name first: examine it again.
-                Err(error) if error.is_in_use() => {}
-                placed => return placed.map(|file| (socket, file)),
-            }
-        }
-        Err(in_use().with_detail("another process keeps binding and removing the same name"))
-    }
-
-    /// Binds under the final name, which is free. Tools then show that path indefinitely
-    /// (K-NAME-1).
-    fn bind_directly(
-        &self,
-        socket: &Socket,
-        location: &Location,
-        bindable: &Bindable,
-        staging: Option<&Staging>,
-    ) -> Result<SocketFile> {
-        self.permissions.before_bind(socket)?;
-        let reserved = location.reserve()?;
-        sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
-        drop(reserved);
-        let file = SocketFile::new(location, location.bound_file(socket)?)?;
-        match self.finish(socket, &file) {
-            Ok(()) => Ok(file),
-            Err(error) => {
-                // If this call does not hold the lock, dropping the file takes it.
-                if let Some(staging) = staging {
-                    file.discard(staging);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Binds, under the lock, a name that is occupied or too long for the kernel. Under the lock,
-    /// the occupant is examined once more.
-    fn bind_staged(&self, socket: &Socket, staging: &Staging, location: &Location) -> Result<SocketFile> {
-        match stale::examine(location)? {
-            Occupant::Live(file) if self.replace => {
-                let new = self.bind_inside(socket, staging)?;
-                return staging.publish_over(new, file);
-            }
-            Occupant::Live(_) => return Err(in_use()),
-            Occupant::Unknown(detail) => return Err(in_use().with_detail(detail)),
-            Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
-            Occupant::Nothing => {}
-        }
-        match location.bindable() {
-            Some(bindable) => self.bind_directly(socket, location, &bindable, Some(staging)),
-            // Bind under a short name first, then rename.
-            None => staging.publish_new(self.bind_inside(socket, staging)?),
-        }
-    }
-
-    /// Binds in the staging directory, sets permissions and listens: the socket is ready to be
-    /// published.
-    fn bind_inside(&self, socket: &Socket, staging: &Staging) -> Result<SocketFile> {
-        self.permissions.before_bind(socket)?;
-        let file = staging.bind(socket)?;
-        match self.finish(socket, &file) {
-            Ok(()) => Ok(file),
-            Err(error) => Err(staging.discard(file, error)),
-        }
-    }
-
-    /// Sets the permissions of a bound file, then starts listening.
-    fn finish(&self, socket: &Socket, file: &SocketFile) -> Result<()> {
-        self.permissions.after_bind(file).and_then(|()| self.start(socket))
-    }
-}
-
-/// Makes the kernel attach the sender's credentials to each datagram (`SO_PASSCRED`).
-///
-/// Policies and [`Datagram::reply`] need them. Other options of an inherited socket are left alone:
-/// its creator may have disabled file descriptor passing on it.
-pub(crate) fn enable_sender_credentials(socket: &Socket) -> Result<()> {
-    match socket.kind() {
-        Kind::Datagram => socket.set_pass_credentials(true),
-        Kind::Stream | Kind::SeqPacket => Ok(()),
-    }
-}
-
-/// Sets the socket options that the policy needs.
-pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
-    enable_sender_credentials(socket)?;
-    match socket.set_pass_descriptors(policy.descriptors_allowed()) {
-        // The kernel predates the option: unwanted file descriptors are closed on arrival instead.
-        Err(error) if error.is_unsupported() => Ok(()),
-        result => result,
-    }
-}
-
-fn binding(cause: io::Error) -> Error {
-    Error::system(Operation::Bind, cause)
-}
-
-fn in_use() -> Error {
-    binding(io::Error::from_raw_os_error(libc::EADDRINUSE)).with_kind(ErrorKind::AddressInUse)
 }

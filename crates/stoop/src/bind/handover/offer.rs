@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::message::{Entry, FileLocation, MESSAGE_MAX_BYTES, Message, Reason};
 use super::protocol::{Answer, Predecessor};
 use super::{AbortOnDrop, check_entries, check_peer, failed, handing_over, receive, refuse};
-use crate::bind::SocketFile;
 use crate::bind::wait::deadline_after;
 use crate::error::Result;
 use crate::listener::Connected;
 use crate::socket::Socket;
+use crate::socket_file::SocketFile;
 use crate::{Allow, Datagram, Listener, Outgoing, SeqPacket};
 
 /// A socket to hand over, with the name by which the successor asks for it.

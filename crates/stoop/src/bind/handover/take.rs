@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 use super::message::{Entry, FileLocation, Message, Reason, VERSION};
 use super::protocol::{Event, Successor, Verdict};
 use super::{AbortOnDrop, check_entries, check_peer, failed, handing_over, receive};
-use crate::bind::location::Location;
 use crate::bind::wait::deadline_after;
-use crate::bind::{SocketFile, enable_sender_credentials};
 use crate::control::DESCRIPTORS_MAX;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::file_id::FileId;
 use crate::listener::Connected;
-use crate::socket::Socket;
+use crate::socket::{Socket, enable_sender_credentials};
+use crate::socket_file::SocketFile;
 use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
 
 /// Takes the sockets that a predecessor at the other end of `connection` offers.
@@ -210,17 +208,9 @@ impl OfferedSocket {
     /// Takes ownership of the file too if the path still refers to the file to which the socket is
     /// bound. Otherwise the file is left to its owner.
     fn claim(self) -> OwnedSocket {
-        let file = self.file.as_ref().and_then(|there| claim_file(there, &self.socket));
+        let file = self.file.and_then(|there| SocketFile::claim(&there.path, there.id, &self.socket));
         OwnedSocket { name: self.name, socket: self.socket, file }
     }
-}
-
-fn claim_file(there: &FileLocation, socket: &Socket) -> Option<SocketFile> {
-    let location = Location::open(&there.path).ok()?;
-    let bound = location.bound_file(socket).ok()?;
-    let stat = rustix::fs::fstat(&bound.file).ok()?;
-    let same = FileId::of(&stat) == there.id;
-    if same { SocketFile::new(&location, bound).ok() } else { None }
 }
 
 /// A socket that belongs to this process.

@@ -13,6 +13,7 @@ use super::staging::Staging;
 use super::{LOCK_WAIT, binding, stat};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
+use crate::socket::Socket;
 
 /// How long a drop waits for the lock next to the socket. An explicit release waits longer.
 const DROP_WAIT: Duration = Duration::from_secs(1);
@@ -37,6 +38,16 @@ impl SocketFile {
         let id = stat::of(&bound.file).map_err(|errno| binding(errno.into()))?.id;
         let location = location.try_clone().map_err(binding)?;
         Ok(SocketFile { location, bound, id, maker: std::process::id(), kept: false })
+    }
+
+    /// Takes the file at this path over from the process that created it. Returns `None` if the
+    /// path leads to another file, or the socket is not bound to this one.
+    pub(crate) fn claim(path: &Path, id: FileId, socket: &Socket) -> Option<SocketFile> {
+        let location = Location::open(path).ok()?;
+        let bound = location.bound_file(socket).ok()?;
+        // Compared before there is a `SocketFile`, whose drop would unlink another file.
+        let same = stat::of(&bound.file).ok()?.id == id;
+        if same { SocketFile::new(&location, bound).ok() } else { None }
     }
 
     /// Returns the absolute path at which the file was created.
@@ -70,7 +81,7 @@ impl SocketFile {
         &self.location.name
     }
 
-    pub(super) fn id(&self) -> FileId {
+    pub(crate) fn id(&self) -> FileId {
         self.id
     }
 

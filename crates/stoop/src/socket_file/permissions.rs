@@ -17,10 +17,10 @@ use crate::socket::Socket;
 
 /// The requested mode and owner of a socket file. What is `None` stays as the kernel sets it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Permissions {
-    pub(super) mode: Option<u32>,
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
+pub(crate) struct Permissions {
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
 }
 
 impl Permissions {

@@ -1,0 +1,142 @@
+//! Binding a socket to a path: directly if the name is free, otherwise under the lock.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::location::{Bindable, Location};
+use super::permissions::Permissions;
+use super::release::SocketFile;
+use super::staging::Staging;
+use super::stale::{self, Occupant};
+use super::{LOCK_WAIT, binding, in_use, parents};
+use crate::error::Result;
+use crate::socket::Socket;
+use crate::sys;
+
+/// How often to retry if a process that does not use the lock changes the name in between.
+const TRIES: usize = 16;
+
+/// The attributes of a socket file, and whether it replaces that of a live server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FileOptions {
+    pub(crate) permissions: Permissions,
+    /// The mode of missing parent directories. If `None`, they are not created.
+    pub(crate) parents: Option<u32>,
+    pub(crate) replace: bool,
+}
+
+impl FileOptions {
+    /// Returns whether they have an effect that only a file can have.
+    pub(crate) fn sets_attributes(&self) -> bool {
+        self.permissions.are_requested() || self.parents.is_some()
+    }
+}
+
+/// Binds a socket to a path. `make` creates one for each attempt, and `start` makes it ready for
+/// clients before it is published under a name that is in use.
+pub(crate) fn bind(
+    path: &Path,
+    options: FileOptions,
+    make: &dyn Fn() -> Result<Socket>,
+    start: &dyn Fn(&Socket) -> Result<()>,
+) -> Result<(Socket, SocketFile)> {
+    Creation { options, start }.bind(path, make)
+}
+
+struct Creation<'a> {
+    options: FileOptions,
+    start: &'a dyn Fn(&Socket) -> Result<()>,
+}
+
+impl Creation<'_> {
+    fn bind(&self, path: &Path, make: &dyn Fn() -> Result<Socket>) -> Result<(Socket, SocketFile)> {
+        if let Some(mode) = self.options.parents {
+            parents::create_parents(path, mode)?;
+        }
+        let location = Location::open(path)?;
+        for _ in 0..TRIES {
+            // A socket can be bound only once, so each attempt needs a new one (K-BIND-12).
+            let socket = make()?;
+            let placed = match (stale::examine(&location)?, location.bindable()) {
+                // bind(2) fails if the name exists, so it needs no lock here, and no other file
+                // ever appears in the directory.
+                (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&location) => {
+                    self.directly(&socket, &location, &bindable, None)
+                }
+                (Occupant::Live(_), _) if !self.options.replace => {
+                    return Err(in_use());
+                }
+                (Occupant::Unknown(detail), _) => return Err(in_use().with_detail(detail)),
+                _ => self.under_lock(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),
+            };
+            match placed {
+                // Another process bound the name first: examine it again.
+                Err(error) if error.is_in_use() => {}
+                placed => return placed.map(|file| (socket, file)),
+            }
+        }
+        Err(in_use().with_detail("another process keeps binding and removing the same name"))
+    }
+
+    /// Binds under the final name, which is free. Tools then show that path indefinitely
+    /// (K-NAME-1).
+    fn directly(
+        &self,
+        socket: &Socket,
+        location: &Location,
+        bindable: &Bindable,
+        staging: Option<&Staging>,
+    ) -> Result<SocketFile> {
+        self.options.permissions.before_bind(socket)?;
+        let reserved = location.reserve()?;
+        sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
+        drop(reserved);
+        let file = SocketFile::new(location, location.bound_file(socket)?)?;
+        match self.finish(socket, &file) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                // If this call does not hold the lock, dropping the file takes it.
+                if let Some(staging) = staging {
+                    file.discard(staging);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Binds, under the lock, a name that is occupied or too long for the kernel. Under the lock,
+    /// the occupant is examined once more.
+    fn under_lock(&self, socket: &Socket, staging: &Staging, location: &Location) -> Result<SocketFile> {
+        match stale::examine(location)? {
+            Occupant::Live(file) if self.options.replace => {
+                let new = self.in_staging(socket, staging)?;
+                return staging.publish_over(new, file);
+            }
+            Occupant::Live(_) => return Err(in_use()),
+            Occupant::Unknown(detail) => return Err(in_use().with_detail(detail)),
+            Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
+            Occupant::Nothing => {}
+        }
+        match location.bindable() {
+            Some(bindable) => self.directly(socket, location, &bindable, Some(staging)),
+            // Bind under a short name first, then rename.
+            None => staging.publish_new(self.in_staging(socket, staging)?),
+        }
+    }
+
+    /// Binds in the staging directory, sets permissions and listens: the socket is ready to be
+    /// published.
+    fn in_staging(&self, socket: &Socket, staging: &Staging) -> Result<SocketFile> {
+        self.options.permissions.before_bind(socket)?;
+        let file = staging.bind(socket)?;
+        match self.finish(socket, &file) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(staging.discard(file, error)),
+        }
+    }
+
+    /// Sets the permissions of a bound file, then starts listening.
+    fn finish(&self, socket: &Socket, file: &SocketFile) -> Result<()> {
+        self.options.permissions.after_bind(file).and_then(|()| (self.start)(socket))
+    }
+}

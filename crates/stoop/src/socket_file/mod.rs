@@ -1,0 +1,44 @@
+//! The life of a socket file, from creation to replacement and removal. Listeners and datagram
+//! sockets own one; nothing here knows them.
+//!
+//! | step | file |
+//! |---|---|
+//! | binding a socket to a path, in the order of the other steps | `create.rs` |
+//! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
+//! | creating parent directories | `parents.rs` |
+//! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
+//! | examining a file without blocking | `stat.rs` |
+//! | exact mode, owner and group | `permissions.rs` |
+//! | replacing a name atomically, under a lock | `staging.rs`, `private_dir.rs` |
+//! | unlinking the file if it is still this socket's | `release.rs` |
+
+mod create;
+mod location;
+mod parents;
+mod permissions;
+mod private_dir;
+mod release;
+mod staging;
+mod stale;
+mod stat;
+
+use std::io;
+use std::time::Duration;
+
+pub(crate) use create::{FileOptions, bind};
+pub use release::SocketFile;
+pub(crate) use stale::is_alive;
+
+use crate::error::{Error, ErrorKind, Operation};
+
+/// How long to wait for the lock while another process of this user binds or releases the same
+/// name.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+pub(crate) fn binding(cause: io::Error) -> Error {
+    Error::system(Operation::Bind, cause)
+}
+
+fn in_use() -> Error {
+    binding(io::Error::from_raw_os_error(libc::EADDRINUSE)).with_kind(ErrorKind::AddressInUse)
+}
