@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::frame::PageBuffer;
 use crate::packet;
 use crate::refusals::Refusals;
-use crate::socket::{Socket, retry};
+use crate::retry::retry;
+use crate::socket::Socket;
 use crate::sys::{self, BATCH_MAX, BatchEntry, RawAddress};
 use crate::{Address, Datagram, SeqPacket, ToAddress};
 

@@ -16,7 +16,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::address::DIRECT_PATH_MAX_BYTES;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::socket::{Socket, retry};
+use crate::retry::retry;
+use crate::socket::Socket;
 use crate::sys::{self, Blocking, RawAddress};
 use crate::{Address, Datagram, Kind, SeqPacket, Stream, ToAddress};
 

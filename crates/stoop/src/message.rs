@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::control::{self, Credentials, Encoder};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::socket::{Socket, retry};
+use crate::retry::retry;
+use crate::socket::Socket;
 use crate::sys::{self, Incoming, RawAddress, ReceivedMessage};
 use crate::{Address, Kind, Origin};
 

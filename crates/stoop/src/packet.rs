@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::message::{Allow, Received, truncation};
-use crate::socket::{Socket, retry};
+use crate::retry::retry;
+use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 
 pub(crate) fn sending(socket: &Socket, cause: std::io::Error) -> Error {

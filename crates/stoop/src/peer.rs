@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::file_id::FileId;
-use crate::socket::retry;
-use crate::{Refusal, overflow_ids, sys};
+use crate::retry::retry;
+use crate::{overflow_ids, sys};
 
 /// A value that the kernel may or may not be able to report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +200,29 @@ fn fact<T>(answer: io::Result<T>) -> Fact<T> {
         Ok(value) => Fact::Known(value),
         Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Fact::Unsupported,
         Err(_) => Fact::Unknown,
+    }
+}
+
+/// The reason why a policy refused a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The policy allows neither its user nor any of its groups.
+    NotAllowed,
+    /// Its user has no id in our user namespace. The kernel shows all such users as the overflow
+    /// id, so none of them can be allowed.
+    UnmappedUser,
+    /// The kernel does not know the peer.
+    UnknownPeer,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::NotAllowed => "not allowed by the policy",
+            Refusal::UnmappedUser => "its user has no id in our user namespace",
+            Refusal::UnknownPeer => "the kernel does not know the peer",
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! Access policies: which processes may connect or send, and whether file descriptors are accepted.
 
-use std::fmt;
 use std::os::fd::BorrowedFd;
 
 use crate::control::Credentials;
@@ -16,7 +15,7 @@ use crate::{Address, overflow_ids};
 /// The kernel shows a user or group without an id in our user namespace as the overflow id, usually
 /// 65534 (K-CRED-17). In a namespace that does not map every id, no rule allows this number: not
 /// [`Policy::same_user`] of a process that has it, and not [`Policy::allow_uid`].
-/// [`Refusal::UnmappedUser`] is then the reason.
+/// [`Refusal::UnmappedUser`](crate::Refusal::UnmappedUser) is then the reason.
 ///
 /// By default a server on a path allows every user, since the permissions of the file already
 /// decide. One with an abstract name, which has no permissions, allows its own user and root
@@ -190,29 +189,6 @@ impl Policy {
     /// supplementary groups.
     pub(crate) fn admits_sender(&self, sender: Option<Credentials>) -> bool {
         self.everyone || sender.is_some_and(|sender| self.admits(sender.uid, sender.gid, &[]))
-    }
-}
-
-/// The reason why a policy refused a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The policy allows neither its user nor any of its groups.
-    NotAllowed,
-    /// Its user has no id in our user namespace. The kernel shows all such users as the overflow
-    /// id, so none of them can be allowed.
-    UnmappedUser,
-    /// The kernel does not know the peer.
-    UnknownPeer,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::NotAllowed => "not allowed by the policy",
-            Refusal::UnmappedUser => "its user has no id in our user namespace",
-            Refusal::UnknownPeer => "the kernel does not know the peer",
-        })
     }
 }
 

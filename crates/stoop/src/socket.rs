@@ -202,16 +202,6 @@ pub(crate) fn configure(cause: io::Error) -> Error {
     Error::system(Operation::Configure, cause)
 }
 
-/// Repeats a system call that a signal interrupted before it had any effect.
-pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
 impl AsRef<Socket> for Socket {
     fn as_ref(&self) -> &Socket {
         self

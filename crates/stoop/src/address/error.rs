@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{ABSTRACT_NAME_MAX_BYTES, DIRECT_PATH_MAX_BYTES, escaped};
+use super::escaped::escaped;
+use super::limits::{ABSTRACT_NAME_MAX_BYTES, DIRECT_PATH_MAX_BYTES};
 
 /// The error of a text or a string of bytes that is not the address of a Unix domain socket.
 ///
@@ -73,7 +74,7 @@ pub enum AddressErrorKind {
         /// The length of the name in bytes.
         len_bytes: usize,
     },
-    /// The path is longer than [`DIRECT_PATH_MAX_BYTES`](crate::DIRECT_PATH_MAX_BYTES), and a
+    /// The path is longer than [`DIRECT_PATH_MAX_BYTES`], and a
     /// `sockaddr_un` is asked for.
     PathTooLong {
         /// The length of the path in bytes.

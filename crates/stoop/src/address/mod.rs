@@ -3,16 +3,18 @@
 //! | file | contents |
 //! |---|---|
 //! | `mod.rs` | [`Address`], and what can be used as one: [`ToAddress`] |
-//! | `text.rs` | the text form: parsing and printing |
-//! | `target.rs` | what a command line accepts: also a socket type, or a file descriptor |
+//! | `text.rs` | the text form: parsing and printing; also a socket type, or a file descriptor |
+//! | `escaped.rs` | bytes as text that is safe on a terminal |
+//! | `limits.rs` | the kernel's limits |
 //! | `sockaddr.rs` | the kernel's format, as bytes |
 //! | `error.rs` | why something is not an address |
 //!
 //! Nothing here touches the file system.
 
 mod error;
+mod escaped;
+mod limits;
 mod sockaddr;
-mod target;
 mod text;
 
 use std::borrow::Cow;
@@ -21,16 +23,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 pub use error::{AddressError, AddressErrorKind};
-pub use target::{Place, Target};
-pub use text::escaped;
-
-/// The maximum length of an abstract name, in bytes: `sun_path` less the leading NUL (K-NAME-14).
-pub const ABSTRACT_NAME_MAX_BYTES: usize = 107;
-
-/// The maximum length of a path that the kernel accepts directly, in bytes (K-NAME-3).
-///
-/// Longer paths work nevertheless: see [`Address`].
-pub const DIRECT_PATH_MAX_BYTES: usize = 108;
+pub use escaped::escaped;
+pub use limits::{ABSTRACT_NAME_MAX_BYTES, DIRECT_PATH_MAX_BYTES};
+pub use text::{Place, Target};
 
 /// The address of a Unix domain socket.
 ///

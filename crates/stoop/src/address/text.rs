@@ -1,4 +1,5 @@
-//! The text form of an address, as a user types and reads it. Pure.
+//! The text form of an address, and what else a command line accepts as a socket: a socket type in
+//! front, or an inherited file descriptor. Pure.
 //!
 //! It is lossless: parsing the printed form returns the same address. It contains no control
 //! characters, so it is safe to print on a terminal.
@@ -8,7 +9,9 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::str::FromStr;
 
-use super::{Address, AddressError, AddressErrorKind, Place, Repr, Target};
+use super::escaped::{escaped, write_escaped};
+use super::{Address, AddressError, AddressErrorKind, Repr};
+use crate::Kind;
 
 impl Address {
     /// Parses the text form of an address.
@@ -45,8 +48,93 @@ impl Address {
     }
 }
 
+/// A target as a user types it: an address, perhaps with a kind prefix (`dgram:/run/log`), or an
+/// inherited file descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The kind, if the text names one.
+    pub kind: Option<Kind>,
+    /// The address or file descriptor.
+    pub place: Place,
+}
+
+/// The address or file descriptor of a [`Target`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A socket address.
+    Address(Address),
+    /// `fd:N`: a file descriptor that this process inherited.
+    Descriptor(i32),
+}
+
+impl Target {
+    /// Parses every form that the command line accepts.
+    ///
+    /// These are the forms of [`Address::parse`], optionally with the prefix `stream:`, `dgram:` or
+    /// `seqpacket:`, and `fd:N`. To name a path whose first component looks like such a prefix,
+    /// write `./stream:x`.
+    ///
+    /// ```
+    /// use stoop::{Address, AddressErrorKind, Kind, Place, Target};
+    ///
+    /// let target = Target::parse("dgram:/run/log")?;
+    /// assert_eq!(target.kind, Some(Kind::Datagram));
+    /// assert_eq!(target.place, Place::Address(Address::path("/run/log")?));
+    ///
+    /// assert_eq!(Target::parse("fd:3")?.place, Place::Descriptor(3));
+    /// let error = Target::parse("fd:three").unwrap_err();
+    /// assert_eq!(error.kind(), AddressErrorKind::BadDescriptor);
+    /// # Ok::<(), stoop::AddressError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the text is neither an address nor a file descriptor ([`AddressError`]).
+    pub fn parse(text: impl AsRef<OsStr>) -> Result<Target, AddressError> {
+        let text = text.as_ref().as_bytes();
+        let (kind, rest) = split_kind(text);
+        let place = match rest.strip_prefix(b"fd:") {
+            Some(number) => parse_descriptor(number).map(Place::Descriptor),
+            None => parse_address(rest).map(Place::Address),
+        };
+        match place {
+            Ok(place) => Ok(Target { kind, place }),
+            Err(kind) => Err(AddressError::new(kind, text)),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(kind) = self.kind {
+            write!(f, "{}:", kind.word())?;
+        }
+        match &self.place {
+            Place::Address(address) => address.fmt(f),
+            Place::Descriptor(number) => write!(f, "fd:{number}"),
+        }
+    }
+}
+
+fn split_kind(text: &[u8]) -> (Option<Kind>, &[u8]) {
+    let Some(colon) = text.iter().position(|&byte| byte == b':') else { return (None, text) };
+    let word = std::str::from_utf8(&text[..colon]).unwrap_or("");
+    match word.parse() {
+        Ok(kind) => (Some(kind), &text[colon + 1..]),
+        Err(_) => (None, text),
+    }
+}
+
+fn parse_descriptor(number: &[u8]) -> Result<i32, AddressErrorKind> {
+    std::str::from_utf8(number)
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or(AddressErrorKind::BadDescriptor)
+}
+
 /// Parses an address without a socket type in front.
-pub(super) fn parse_address(text: &[u8]) -> Result<Address, AddressErrorKind> {
+fn parse_address(text: &[u8]) -> Result<Address, AddressErrorKind> {
     for prefix in [&b"unix-abstract:"[..], b"abstract:"] {
         if let Some(name) = text.strip_prefix(prefix) {
             return abstract_name(name);
@@ -84,56 +172,6 @@ fn decode_percent(text: &[u8]) -> Result<Vec<u8>, AddressErrorKind> {
         at += 3;
     }
     Ok(bytes)
-}
-
-/// Writes bytes as printable text, with `%XX` for `%` and for every byte that is not part of a
-/// printable character.
-fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    for chunk in bytes.utf8_chunks() {
-        let mut rest = chunk.valid();
-        while let Some((at, character)) = rest.char_indices().find(|&(_, c)| c == '%' || !is_printable(c)) {
-            let (plain, hidden) = rest.split_at(at);
-            let (hidden, behind) = hidden.split_at(character.len_utf8());
-            f.write_str(plain)?;
-            for byte in hidden.bytes() {
-                write!(f, "%{byte:02X}")?;
-            }
-            rest = behind;
-        }
-        f.write_str(rest)?;
-        for byte in chunk.invalid() {
-            write!(f, "%{byte:02X}")?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns whether a character is printable: neither a control character nor one that reorders or
-/// hides its neighbours on a terminal.
-fn is_printable(character: char) -> bool {
-    if character.is_ascii() {
-        return !character.is_ascii_control();
-    }
-    !character.is_control()
-        && !matches!(character,
-            '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
-}
-
-/// Formats any bytes (a file name, a socket's name) as safe text, with `%XX` for what is not
-/// printable.
-///
-/// ```
-/// assert_eq!(stoop::escaped(b"a\x1b[31m").to_string(), "a%1B[31m");
-/// ```
-pub fn escaped(bytes: &(impl AsRef<[u8]> + ?Sized)) -> impl fmt::Display + '_ {
-    struct Escaped<'a>(&'a [u8]);
-    impl fmt::Display for Escaped<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write_escaped(f, self.0)
-        }
-    }
-    Escaped(bytes.as_ref())
 }
 
 impl fmt::Display for Address {
@@ -234,7 +272,25 @@ mod tests {
         assert!(Address::abstract_name([0; 107]).is_ok());
     }
 
+    #[test]
+    fn kinds_and_descriptors() {
+        let path = Address::path("/p").unwrap();
+        let target = Target::parse("dgram:unix:/p").unwrap();
+        assert_eq!((target.kind, target.place), (Some(Kind::Datagram), Place::Address(path)));
+        assert_eq!(Target::parse("fd:3").unwrap().place, Place::Descriptor(3));
+        assert_eq!(Target::parse("seqpacket:fd:0").unwrap().to_string(), "seqpacket:fd:0");
+        for bad in ["fd:", "fd:-1", "fd:+1", "fd:x", "fd:99999999999"] {
+            let error = Target::parse(bad).unwrap_err();
+            assert_eq!((error.kind(), error.input()), (AddressErrorKind::BadDescriptor, bad.as_bytes()));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn parsing_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Target::parse(OsStr::from_bytes(&bytes));
+        }
+
         #[test]
         fn path_text_is_lossless_and_safe(bytes in proptest::collection::vec(1u8.., 1..300)) {
             let address = Address::path(OsString::from_vec(bytes)).unwrap();

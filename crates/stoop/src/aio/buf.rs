@@ -10,7 +10,7 @@ use tokio::io::{Interest, ReadBuf};
 use super::{Datagram, Stream};
 use crate::Address;
 use crate::error::{Error, Result};
-use crate::socket::retry;
+use crate::retry::retry;
 use crate::sys;
 
 impl Stream {

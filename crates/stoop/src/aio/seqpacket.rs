@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use tokio::io::Interest;
 
 use super::{Async, SeqPacket};
+use crate::bind::handover::AsSeqPacket;
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::socket_methods::peer_methods;
@@ -387,5 +388,11 @@ impl TryFrom<Async<crate::SeqPacket>> for crate::SeqPacket {
 
     fn try_from(socket: SeqPacket) -> Result<crate::SeqPacket> {
         socket.into_sync()
+    }
+}
+
+impl AsSeqPacket for SeqPacket {
+    fn as_seqpacket(&self) -> &crate::SeqPacket {
+        self.get_ref()
     }
 }

@@ -12,7 +12,7 @@ use super::split::{Closing, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::{Async, Stream};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
-use crate::socket::retry;
+use crate::retry::retry;
 use crate::socket_methods::peer_methods;
 use crate::sys::{self, ReadResult};
 use crate::{Connect, ToAddress};

@@ -58,7 +58,7 @@ pub use offer::{Item, offer};
 pub(crate) use server::{CLIENTS, CONTROL};
 pub use server::{Next, Server};
 #[cfg(feature = "tokio")]
-pub(crate) use successors::Successors;
+pub(crate) use successors::{AsSeqPacket, Successors};
 pub use take::{Sockets, Taken, take};
 
 /// Checks what both sides require of an offer: not too many sockets, each with a unique name.

@@ -10,7 +10,7 @@ use super::error::FrameError;
 use super::fd_queue::FdQueue;
 use crate::error::{Error, Operation, Result};
 use crate::message::Allow;
-use crate::socket::retry;
+use crate::retry::retry;
 use crate::sys;
 
 /// The receiving state of one stream. It holds at most one message, one read, and the file

@@ -12,7 +12,7 @@ use super::error::FrameError;
 use super::native::Native;
 use crate::control::{self, DESCRIPTORS_MAX};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::socket::retry;
+use crate::retry::retry;
 use crate::sys;
 
 /// Messages below this length, in bytes, are copied into the batch. Longer ones are sent without

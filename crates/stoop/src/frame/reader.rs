@@ -12,7 +12,7 @@ use super::inbound::{Inbound, failed, receiving};
 use super::native::Native;
 use crate::error::Result;
 use crate::message::Allow;
-use crate::socket::retry;
+use crate::retry::retry;
 
 /// Reads messages from a stream: many with one system call, each lent out of the receive buffer.
 ///

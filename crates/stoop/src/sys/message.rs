@@ -7,8 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::socket::max_result;
-use super::{RawAddress, check_len, total_len};
+use super::{RawAddress, check_len, max_result, total_len};
 use crate::control::{self, Item};
 
 /// Space for everything that one message can carry: 253 file descriptors, credentials, a pidfd, and

@@ -52,6 +52,12 @@ fn check_len(result: libc::ssize_t, most: usize) -> io::Result<usize> {
     }
 }
 
+/// Returns the maximum result of a receive into this much space. With `MSG_TRUNC` it may be the
+/// length of a longer message.
+fn max_result(capacity_bytes: usize, flags: i32) -> usize {
+    if flags & libc::MSG_TRUNC == 0 { capacity_bytes } else { usize::MAX }
+}
+
 /// Returns the total length of these buffers.
 fn total_len(buffers: &[impl std::ops::Deref<Target = [u8]>]) -> usize {
     buffers.iter().fold(0, |total, buffer| total.saturating_add(buffer.len()))

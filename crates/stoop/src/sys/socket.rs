@@ -5,7 +5,7 @@ use std::mem::zeroed;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use super::{RawAddress, check, check_len, own, total_len, unanswered};
+use super::{RawAddress, check, check_len, max_result, own, total_len, unanswered};
 use crate::Kind;
 
 /// Whether calls on a new socket block. Setting this at creation costs no system call.
@@ -139,12 +139,6 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     // there.
     check(unsafe { libc::getpeername(fd.as_raw_fd(), to, len) })?;
     if address.is_written() { Ok(address) } else { Err(unanswered()) }
-}
-
-/// Returns the maximum result of a receive into this much space. With `MSG_TRUNC` it may be the
-/// length of a longer message.
-pub(super) fn max_result(capacity_bytes: usize, flags: i32) -> usize {
-    if flags & libc::MSG_TRUNC == 0 { capacity_bytes } else { usize::MAX }
 }
 
 /// Receives plain bytes (`recv`). The kernel discards file descriptors (K-FD-7).

@@ -30,13 +30,6 @@ impl AsSeqPacket for SeqPacket {
     }
 }
 
-#[cfg(feature = "tokio")]
-impl AsSeqPacket for crate::aio::SeqPacket {
-    fn as_seqpacket(&self) -> &SeqPacket {
-        self.get_ref()
-    }
-}
-
 #[derive(Debug)]
 struct Successor<L> {
     connection: L,
