@@ -48,7 +48,7 @@ pub fn serve(listener: &Listener, mut clients: usize) -> io::Result<()> {
 
 fn accept(listener: &Listener) -> io::Result<Option<Stream>> {
     match listener.accept() {
-        Ok(stream) => {
+        Ok((stream, _address)) => {
             stream.set_nonblocking(true)?;
             Ok(Some(stream))
         }

@@ -16,7 +16,8 @@ use stoop::{Address, Bind, Listener, Stream};
 
 /// Accepts one client that the policy allows, and sends back what it sends. Returns its pid.
 pub async fn echo_one(listener: &Async<Listener>) -> io::Result<String> {
-    let stream = Async::new(listener.read_with(|listener| Ok(listener.accept()?)).await?)?;
+    let (stream, _address) = listener.read_with(|listener| Ok(listener.accept()?)).await?;
+    let stream = Async::new(stream)?;
     let mut buffer = [0; 4096];
     loop {
         let received = stream.read_with(|mut stream| stream.read(&mut buffer)).await?;
