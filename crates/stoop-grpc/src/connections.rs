@@ -1,9 +1,6 @@
 //! A listener's connections, for tonic's own server.
 
-use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use stoop::aio;
@@ -46,23 +43,15 @@ use crate::AuthorityStream;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct Connections {
-    listener: Arc<aio::Listener>,
-    next: Option<Next>,
+    listener: aio::Listener,
     has_failed: bool,
 }
 
-type Next = Pin<Box<dyn Future<Output = stoop::Result<aio::Stream>> + Send>>;
-
 impl From<aio::Listener> for Connections {
     fn from(listener: aio::Listener) -> Connections {
-        Connections { listener: Arc::new(listener), next: None, has_failed: false }
-    }
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections").field("listener", &self.listener).finish_non_exhaustive()
+        Connections { listener, has_failed: false }
     }
 }
 
@@ -70,18 +59,13 @@ impl Stream for Connections {
     type Item = stoop::Result<Connection>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Connections { listener, next, has_failed } = &mut *self;
-        if *has_failed {
+        if self.has_failed {
             return Poll::Ready(None);
         }
-        let accepting = next.get_or_insert_with(|| {
-            let listener = listener.clone();
-            Box::pin(async move { listener.accept().await })
-        });
-        let accepted = ready!(accepting.as_mut().poll(cx));
-        *next = None;
-        *has_failed = accepted.is_err();
-        Poll::Ready(Some(accepted.map(|stream| Connection(AuthorityStream::new(stream.into())))))
+        let accepted = ready!(Pin::new(&mut self.listener).poll_next(cx));
+        self.has_failed = matches!(accepted, Some(Err(_)));
+        let connection = |stream: aio::Stream| Connection(AuthorityStream::new(stream.into()));
+        Poll::Ready(accepted.map(|accepted| accepted.map(connection)))
     }
 }
 
