@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use stoop::{Place, Target, escaped};
+use stoop::{Place, escaped};
 use stoop_inspect::diagnose;
 use stoop_inspect::why::{Advice, Diagnosis, Reason};
 
 use crate::advice::{Client, command_with};
+use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::time;
 
@@ -73,7 +74,8 @@ impl Failure {
     }
 
     /// Adds the address, if the failure does not name one itself.
-    pub(crate) fn on(self, target: &Target) -> Failure {
+    pub(crate) fn on(self, endpoint: &Endpoint) -> Failure {
+        let Endpoint::At(target) = endpoint else { return self };
         match (self, &target.place) {
             (Failure::Socket(error), Place::Address(address)) if error.subject().is_none() => {
                 Failure::Socket(error.on(address))

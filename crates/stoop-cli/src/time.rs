@@ -1,5 +1,5 @@
-//! Durations on the command line: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is
-//! rejected: some readers would take it for seconds and others for milliseconds.
+//! Durations on the command line: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is in
+//! seconds, as in curl, timeout and sleep.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,13 +8,11 @@ const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3
 
 /// Parses a duration.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
-    let Some((number, seconds)) = unit else {
-        return Err("needs a unit, as in 500ms, 2s or 1m".into());
-    };
+    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+    let (number, seconds) = unit.unwrap_or((text, 1.0));
     let digits = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let number: f64 =
-        number.parse().ok().filter(|_| digits).ok_or("not a duration, as in 500ms, 2s or 1m")?;
+        number.parse().ok().filter(|_| digits).ok_or("not a duration, as in 2, 500ms, 2s or 1m")?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".into())
 }
 
@@ -89,9 +87,16 @@ mod tests {
 
     #[test]
     fn durations_are_parsed() {
-        for (text, millis) in
-            [("500ms", 500), ("2s", 2000), ("1.5s", 1500), ("1m", 60_000), ("2h", 7_200_000), ("0s", 0)]
-        {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("2s", 2000),
+            ("1.5s", 1500),
+            ("1m", 60_000),
+            ("2h", 7_200_000),
+            ("0s", 0),
+            ("5", 5000),
+            ("0.2", 200),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
     }
@@ -100,7 +105,7 @@ mod tests {
     fn invalid_durations_are_rejected() {
         for text in [
             "",
-            "5",
+            ".",
             "s",
             "ms",
             "-1s",

@@ -371,3 +371,17 @@ fn a_reset_by_the_peer_is_the_end() {
     assert!(recv.is_running());
     recv.terminate().ok();
 }
+
+/// A name such as docker leads where its own clients look, with every verb that connects.
+#[test]
+fn names_of_well_known_servers_can_be_connected_to() {
+    let (_dir, place) = socket_path();
+    let _server = serve("stream", &place);
+    let host = format!("unix://{place}");
+    for line in [&["connect", "docker"][..], &["send", "docker", "--reply"]] {
+        let output = stoop(line).env("DOCKER_HOST", &host).input("hello").run().code(0);
+        output.stdout_is(b"hello");
+        output.explains(&["docker is at", &place, "from DOCKER_HOST"]);
+    }
+    stoop(["send", "docker", "x", "--bind", "@x"]).env("DOCKER_HOST", &host).run().code(2);
+}

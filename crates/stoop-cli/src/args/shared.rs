@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,9 +15,17 @@ use crate::{names, time};
 /// The error for an invalid address.
 pub(crate) type ParseError = Box<dyn Error + Send + Sync>;
 
-/// Returns a parser of addresses, optionally with a kind in front, or `fd:N`.
-pub(crate) fn target() -> impl TypedValueParser<Value = Target> {
-    OsStringValueParser::new().try_map(|text| local(text, Target::parse))
+/// Returns a parser of addresses that a server binds, optionally with a kind in front, or `fd:N`.
+/// The name of a well-known endpoint is rejected, because clients would take it for that.
+pub(crate) fn bind_target() -> impl TypedValueParser<Value = Target> {
+    OsStringValueParser::new().try_map(|text| match read_endpoint(text)? {
+        Endpoint::At(target) => Ok::<_, ParseError>(target),
+        Endpoint::Named(name) => {
+            let name = name.word();
+            Err(format!("'{name}' stands for the address of a well-known server; for a file, write ./{name}")
+                .into())
+        }
+    })
 }
 
 /// Returns a parser of addresses or names of well-known endpoints. For a file with such a name,
@@ -37,19 +46,30 @@ fn address() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|text| local(text, Address::parse))
 }
 
-/// Parses an address, but rejects network addresses. They would be valid as file names, but that is
-/// never what the user means.
+/// Parses an address. Understands the notation of nginx, and rejects network addresses: they would
+/// be valid as file names, but that is never what the user means.
 pub(crate) fn local<T>(
     text: OsString,
     parse: fn(OsString) -> Result<T, AddressError>,
 ) -> Result<T, ParseError> {
-    match network_scheme(text.as_encoded_bytes()) {
-        Some(scheme) => Err(format!(
-            "not a Unix socket address: '{scheme}:' is for networks; for a file with such a name, write ./ in front"
-        )
-        .into()),
+    let text = without_nginx_prefix(text)?;
+    let what = match network_scheme(text.as_encoded_bytes()) {
+        Some(scheme) => format!("'{scheme}:' is for networks"),
+        None if is_host_and_port(text.as_encoded_bytes()) => "it is a host and a port".into(),
         // The caller's message shows the text already.
-        None => parse(text).map_err(|error| error.kind().to_string().into()),
+        None => return parse(text).map_err(|error| error.kind().to_string().into()),
+    };
+    Err(format!("not a Unix socket address: {what}; for a file with such a name, write ./ in front").into())
+}
+
+/// Converts `http://unix:/run/app.sock:`, as in nginx's `proxy_pass`, to the path. A URI that
+/// follows the second colon is rejected: it is not part of the address.
+fn without_nginx_prefix(text: OsString) -> Result<OsString, ParseError> {
+    let Some(rest) = text.as_bytes().strip_prefix(b"http://unix:") else { return Ok(text) };
+    let end = rest.iter().position(|&byte| byte == b':').unwrap_or(rest.len());
+    match rest.get(end + 1..) {
+        None | Some(b"" | b"/") => Ok(OsString::from_vec(rest[..end].to_vec())),
+        Some(_) => Err("the path of the request is separate, as in stoop http /run/app.sock /path".into()),
     }
 }
 
@@ -62,6 +82,21 @@ fn network_scheme(text: &[u8]) -> Option<&str> {
     let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_url = is_scheme && scheme != "unix" && text[colon + 1..].starts_with(b"//");
     (is_url || NETWORKS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
+}
+
+/// Returns whether this is `host:80`, `127.0.0.1:80`, `[::1]:80` or `:80`.
+fn is_host_and_port(text: &[u8]) -> bool {
+    const LOCAL: [&str; 9] =
+        ["fd", "unix", "stream", "dgram", "seqpacket", "abstract", "unix-abstract", "pid", "inode"];
+    let Some((host, port)) = std::str::from_utf8(text).ok().and_then(|text| text.rsplit_once(':')) else {
+        return false;
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':'),
+        None => host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte)),
+    };
+    let is_port = port.len() <= 5 && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_host && is_port && !host.starts_with('.') && !LOCAL.contains(&host)
 }
 
 /// Parses a process id.
@@ -135,7 +170,7 @@ pub(crate) struct ConnectFlags {
     #[command(flatten)]
     pub(crate) kind: KindFlag,
 
-    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
+    /// Wait up to this time for the server to start, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
@@ -168,6 +203,43 @@ mod tests {
         ] {
             assert_eq!(network_scheme(local.as_bytes()), None, "{local}");
         }
+    }
+
+    #[test]
+    fn a_host_and_a_port_are_not_a_file() {
+        for network in ["127.0.0.1:8080", ":8080", "localhost:80", "my-host.example:443", "[::1]:5", "*:80"] {
+            assert!(is_host_and_port(network.as_bytes()), "{network}");
+        }
+        for file in [
+            "fd:3",
+            "unix:80",
+            "stream:80",
+            "./a:80",
+            "/a:80",
+            "@a:80",
+            "a:b",
+            "a:",
+            "a:123456",
+            ".:1",
+            "a b:1",
+            "80",
+        ] {
+            assert!(!is_host_and_port(file.as_bytes()), "{file}");
+        }
+    }
+
+    #[test]
+    fn nginx_addresses_are_paths() {
+        let read = |text: &str| local(text.into(), Address::parse).map_err(|error| error.to_string());
+        let path = Address::path("/run/app.sock").unwrap();
+        for text in ["http://unix:/run/app.sock", "http://unix:/run/app.sock:", "http://unix:/run/app.sock:/"]
+        {
+            assert_eq!(read(text), Ok(path.clone()), "{text}");
+        }
+        assert!(read("http://unix:/run/app.sock:/v1").unwrap_err().contains("stoop http"));
+        assert!(
+            read("http://unix/x").is_err() && read("localhost:80").unwrap_err().contains("a host and a port")
+        );
     }
 
     #[test]

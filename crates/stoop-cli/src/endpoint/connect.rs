@@ -2,25 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use stoop::{Address, Connect, Connection, Place, Stream, Target};
+use stoop::{Address, Connect, Connection, Kind, Place, Stream, Target};
 use stoop_inspect::endpoints::{self, Candidate, Name, Source};
 
 use super::{Endpoint, candidates, how_found, not_found};
+use crate::args::ConnectFlags;
 use crate::failure::{Failure, Report};
 use crate::inherited::Inherited;
 use crate::output::{Event, Text};
+use crate::target;
 
 /// The delay before candidates are tried again while no server listens.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A stream connected to a server, and how its address was found if a name was given.
+/// A connection to a server, and how its address was found if a name was given.
 #[derive(Debug)]
-pub(crate) struct Reached {
-    pub(crate) stream: Stream,
+pub(crate) struct Reached<C> {
+    pub(crate) connection: C,
     found: Option<(Name, Candidate)>,
 }
 
-impl Reached {
+impl<C> Reached<C> {
     /// Returns the event that reports where the server was found, or `None` if its address was
     /// given.
     pub(crate) fn event(&self) -> Option<Event> {
@@ -31,32 +33,66 @@ impl Reached {
 }
 
 impl Endpoint {
+    /// Returns the inherited socket, if it is one. Must be called before this process opens any file
+    /// descriptor: see [`Inherited::named`].
+    pub(crate) fn inherited(&self, kind: Option<Kind>) -> Result<Option<Inherited>, Failure> {
+        match self {
+            Endpoint::At(target) => Inherited::named(target, kind),
+            Endpoint::Named(_) => Ok(None),
+        }
+    }
+
+    /// Connects to a server of any kind, or uses the inherited socket.
+    pub(crate) fn connect(
+        &self,
+        inherited: Option<Inherited>,
+        flags: &ConnectFlags,
+        timeout: Option<Duration>,
+    ) -> Result<Reached<Connection>, Failure> {
+        if let Endpoint::At(target) = self {
+            let connection = target::connect(target, inherited, flags, timeout)?;
+            return Ok(Reached { connection, found: None });
+        }
+        if let Some(kind) = flags.kind.kind.filter(|kind| *kind != Kind::Stream) {
+            return Err(Failure::usage(format!("'{self}' is a stream socket, but --kind is {kind}")));
+        }
+        if flags.bind.is_some() {
+            return Err(Failure::usage(format!(
+                "--bind requires a datagram socket, but '{self}' is a stream socket"
+            )));
+        }
+        let Reached { connection, found } = self.connect_stream(flags.wait, timeout)?;
+        Ok(Reached { connection: Connection::Stream(connection), found })
+    }
+
     /// Connects a stream. Waits up to `timeout` for space in the backlog, and up to `wait` for a
     /// server that has not started yet. Must be called before this process opens any file
     /// descriptor: see [`Inherited::named`].
-    pub(crate) fn connect(
+    pub(crate) fn connect_stream(
         &self,
         wait: Option<Duration>,
         timeout: Option<Duration>,
-    ) -> Result<Reached, Failure> {
+    ) -> Result<Reached<Stream>, Failure> {
         match self {
-            Endpoint::At(target) => Ok(Reached { stream: to_target(target, wait, timeout)?, found: None }),
+            Endpoint::At(target) => {
+                Ok(Reached { connection: to_target(target, wait, timeout)?, found: None })
+            }
             Endpoint::Named(name) => {
                 let candidates = candidates(*name)?;
-                let (stream, candidate) = first(*name, candidates, wait.unwrap_or_default(), timeout)?;
-                Ok(Reached { stream, found: Some((*name, candidate)) })
+                let (connection, candidate) = first(*name, candidates, wait.unwrap_or_default(), timeout)?;
+                Ok(Reached { connection, found: Some((*name, candidate)) })
             }
         }
     }
 }
 
 fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>) -> Result<Stream, Failure> {
-    if let Some(kind) = target.kind.filter(|kind| *kind != stoop::Kind::Stream) {
+    if let Some(kind) = target.kind.filter(|kind| *kind != Kind::Stream) {
         return Err(Failure::usage(format!(
             "'{target}' is a {kind} address, but HTTP and gRPC require a stream socket"
         )));
     }
-    match Inherited::named(target, Some(stoop::Kind::Stream))? {
+    match Inherited::named(target, Some(Kind::Stream))? {
         Some(inherited) => match inherited.into_connection()? {
             Connection::Stream(stream) => Ok(stream),
             other => Err(Failure::usage(format!("'{target}' is a {} socket, not a stream", other.kind()))),

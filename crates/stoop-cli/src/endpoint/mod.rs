@@ -4,7 +4,6 @@
 //! addresses depend on (environment, configuration files), and determines which of the candidates
 //! answers.
 
-#[cfg(any(feature = "grpc", feature = "http"))]
 mod connect;
 
 use std::fmt;

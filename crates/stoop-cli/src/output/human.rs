@@ -45,7 +45,6 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
-        #[cfg(any(feature = "grpc", feature = "http"))]
         Event::Endpoint { name, address, source } => {
             format!("{name} is at {}, from {source}", address.0)
         }

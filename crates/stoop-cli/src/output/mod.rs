@@ -97,7 +97,6 @@ pub(crate) enum Event {
     /// A message was received.
     Message(Message),
     /// A well-known endpoint was found.
-    #[cfg(any(feature = "grpc", feature = "http"))]
     Endpoint { name: &'static str, address: Text, source: String },
     /// `http` has received the head of a response.
     #[cfg(feature = "http")]

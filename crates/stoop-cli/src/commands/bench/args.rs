@@ -58,7 +58,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "CPU,CPU", value_parser = Pin::parse)]
     pub(crate) pin: Option<Pin>,
 
-    /// Approximate total time to measure, as in 500ms, 2s, 1m [default: 24s, with --quick 5s]
+    /// Approximate total time to measure, as in 2, 500ms, 1m [default: 24s, with --quick 5s]
     #[arg(long = "for", value_name = "TIME", value_parser = time::parse)]
     pub(crate) total: Option<Duration>,
 

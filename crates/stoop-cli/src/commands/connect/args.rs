@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{ConnectFlags, target};
+use crate::args::shared::{ConnectFlags, endpoint};
+use crate::endpoint::Endpoint;
 use crate::time;
 
 /// Connect to a server: send standard input, and print what it answers.
@@ -26,14 +26,14 @@ use crate::time;
   stoop connect ./app.sock --wait 10s       # wait until the server has started
   echo hello | stoop connect dgram:./log.sock --replies 1"))]
 pub(crate) struct Connect {
-    /// Address to connect to
-    #[arg(value_name = "ADDR", value_parser = target())]
-    pub(crate) address: Target,
+    /// Server: an address, or a name such as docker
+    #[arg(value_name = "ADDR", value_parser = endpoint())]
+    pub(crate) address: Endpoint,
 
     #[command(flatten)]
     pub(crate) connect: ConnectFlags,
 
-    /// Fail if the server's backlog is still full after this time, as in 500ms, 2s, 1m
+    /// Fail if the server's backlog is still full after this time, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 

@@ -13,17 +13,18 @@ use crate::advice::Client;
 use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::inherited::Inherited;
 use crate::output::{Event, Output, PeerInfo, Screen, Text, Word};
 use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descriptor, pump, socket};
-use crate::target;
 
 /// Runs the conversation until one side ends it.
 pub(crate) fn run(flags: &Connect) -> Outcome {
-    let inherited = Inherited::named(&flags.address, flags.connect.kind.kind)?;
-    let connection = target::connect(&flags.address, inherited, &flags.connect, flags.timeout);
-    let connection = connection.map_err(|failure| failure.for_client(flags.connect.wait, Client::connect))?;
-    let (connection, _own_file) = split_datagram(connection)?;
+    let inherited = flags.address.inherited(flags.connect.kind.kind)?;
+    let reached = flags.address.connect(inherited, &flags.connect, flags.timeout);
+    let reached = reached.map_err(|failure| failure.for_client(flags.connect.wait, Client::connect))?;
+    if let Some(found) = reached.event() {
+        Output::new(false, false).tell(&found)?;
+    }
+    let (connection, _own_file) = split_datagram(reached.connection)?;
     check(flags, connection.kind())?;
     if let Connection::SeqPacket(socket) = &*connection {
         // This is the only way to distinguish an empty message from the end (K-DGRAM-13).

@@ -98,11 +98,11 @@ pub(crate) struct Grpc {
     #[arg(long)]
     pub(crate) ttrpc: bool,
 
-    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
+    /// Wait up to this time for the server to start, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
-    /// Cancel the call after this time, as in 500ms, 2s, 1m; the server is notified
+    /// Cancel the call after this time, as in 2, 500ms, 1m; the server is notified
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 }

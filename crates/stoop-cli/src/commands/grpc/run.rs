@@ -24,7 +24,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     // Files are compiled before connecting, so that an error in them does not bother a server.
     let given = schema::given(flags)?;
     let input = input::prepare(flags)?;
-    let reached = flags.endpoint.connect(flags.wait, flags.timeout);
+    let reached = flags.endpoint.connect_stream(flags.wait, flags.timeout);
     let reached =
         reached.map_err(|failure| failure.for_client(flags.wait, |client| session.errors.client(client)))?;
     if let Some(found) = reached.event() {
@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
     let outcome = runtime.block_on(async {
-        let client = session.open(reached.stream).await?;
+        let client = session.open(reached.connection).await?;
         match flags.action.as_deref() {
             None | Some("list") => session.list(&client, given).await,
             Some("describe") => session.describe(&client, given).await,

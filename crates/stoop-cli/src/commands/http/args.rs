@@ -86,11 +86,11 @@ pub(crate) struct Http {
     #[arg(long)]
     pub(crate) raw: bool,
 
-    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
+    /// Wait up to this time for the server to start, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
-    /// Fail if the response is not complete after this time, as in 500ms, 2s, 1m; with --upgrade,
+    /// Fail if the response is not complete after this time, as in 2, 500ms, 1m; with --upgrade,
     /// if it has not started
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,

@@ -25,7 +25,7 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     let asked = HttpRequest::read(flags)?;
     let limit = Deadline::from_now(flags.timeout);
     let errors = ErrorContext { flags, asked: asked.to_string() };
-    let reached = flags.endpoint.connect(flags.wait, flags.timeout);
+    let reached = flags.endpoint.connect_stream(flags.wait, flags.timeout);
     let reached =
         reached.map_err(|failure| failure.for_client(flags.wait, |client| errors.client(client)))?;
     let output = Output::new(flags.json, !std::io::stderr().is_terminal());
@@ -36,7 +36,7 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
     let session = Session { flags, limit, errors };
-    let done = runtime.block_on(session.ask(asked, reached.stream))?;
+    let done = runtime.block_on(session.ask(asked, reached.connection))?;
     match done {
         Done::Answered(status) if flags.fail && status.as_u16() >= 400 => Ok(Exit::No),
         Done::Answered(_) => Ok(Exit::Done),

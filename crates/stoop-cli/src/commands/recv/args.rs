@@ -6,7 +6,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{BindFlags, target};
+use crate::args::shared::{BindFlags, bind_target};
 use crate::time;
 
 /// Receive messages and show them with their senders.
@@ -22,7 +22,7 @@ use crate::time;
   stoop recv dgram:@events --json --timeout 5s"))]
 pub(crate) struct Recv {
     /// Address to receive at
-    #[arg(value_name = "ADDR", value_parser = target())]
+    #[arg(value_name = "ADDR", value_parser = bind_target())]
     pub(crate) address: Target,
 
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(crate) struct Recv {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) descriptors: usize,
 
-    /// Fail if no message arrives for this time, as in 500ms, 2s, 1m
+    /// Fail if no message arrives for this time, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 

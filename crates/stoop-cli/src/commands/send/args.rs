@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{ConnectFlags, target};
+use crate::args::shared::{ConnectFlags, endpoint};
+use crate::endpoint::Endpoint;
 use crate::time;
 
 /// Send one message, and optionally wait for the answer.
@@ -23,9 +23,9 @@ use crate::time;
   stoop send dgram:/run/systemd/journal/socket --file entry
   stoop send ./mail.sock 'see enclosed' --fd letter.txt"))]
 pub(crate) struct Send {
-    /// Address to send to
-    #[arg(value_name = "ADDR", value_parser = target())]
-    pub(crate) address: Target,
+    /// Server: an address, or a name such as docker
+    #[arg(value_name = "ADDR", value_parser = endpoint())]
+    pub(crate) address: Endpoint,
 
     /// Message to send
     #[arg(value_name = "MSG", conflicts_with = "file")]
@@ -42,7 +42,7 @@ pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) connect: ConnectFlags,
 
-    /// Fail if the message is not sent, or not answered, after this time, as in 500ms, 2s, 1m
+    /// Fail if the message is not sent, or not answered, after this time, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 

@@ -14,11 +14,9 @@ use crate::advice::Client;
 use crate::args::Send;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::inherited::Inherited;
 use crate::output::{Data, Event, Message, Output, PeerInfo, Screen, Text};
 use crate::pump::{Sink, send_growing};
 use crate::shell::quoted;
-use crate::target;
 
 /// How much of an answer is read from a stream at a time.
 const PIECE_BYTES: usize = 1 << 16;
@@ -27,16 +25,19 @@ const PIECE_BYTES: usize = 1 << 16;
 pub(crate) fn run(flags: &Send) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let inherited = Inherited::named(&flags.address, flags.connect.kind.kind)?;
+    let inherited = flags.address.inherited(flags.connect.kind.kind)?;
     let message = message(flags)?;
     let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<BorrowedFd> = files.iter().map(AsFd::as_fd).collect();
     let limit = Deadline::from_now(flags.timeout);
     let outgoing = OutgoingMessage { message: &message, descriptors: &descriptors, limit: &limit, flags };
-    let connection = target::connect(&flags.address, inherited, &flags.connect, flags.timeout);
-    match connection
-        .map_err(|failure| failure.for_client(flags.connect.wait, |client| command(flags, client)))?
-    {
+    let reached = flags.address.connect(inherited, &flags.connect, flags.timeout);
+    let reached =
+        reached.map_err(|failure| failure.for_client(flags.connect.wait, |client| command(flags, client)))?;
+    if let Some(found) = reached.event() {
+        Output::new(flags.json, false).tell(&found)?;
+    }
+    match reached.connection {
         Connection::Stream(stream) => outgoing.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
             outgoing.whole(socket.as_ref(), |bytes| socket.send(bytes))?;

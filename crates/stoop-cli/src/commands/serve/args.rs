@@ -7,7 +7,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{BindFlags, target};
+use crate::args::shared::{BindFlags, bind_target};
 use crate::time;
 
 /// Serve an address, to many clients at once.
@@ -26,7 +26,7 @@ use crate::time;
   stoop serve ./app.sock --replace          # take over from a running server"))]
 pub(crate) struct Serve {
     /// Address to serve; not needed if a service manager passes sockets
-    #[arg(value_name = "ADDR", value_parser = target())]
+    #[arg(value_name = "ADDR", value_parser = bind_target())]
     pub(crate) address: Option<Target>,
 
     #[command(flatten)]
