@@ -74,7 +74,8 @@ fn check(line: &Value) {
 
 #[test]
 fn large_messages_are_complete_or_not_measured() {
-    let flags = ["--quick", "--works", "ping-pong,one-way", "--sizes", "16,100000,4194304", "--for", "3s"];
+    let flags =
+        ["--quick", "--workloads", "ping-pong,one-way", "--sizes", "16,100000,4194304", "--for", "3s"];
     let results = results(&flags);
     let stream = &results[&("one-way".into(), "stream".into())];
     assert!(stream.iter().all(|line| line["status"] == "measured"), "{stream:?}");
@@ -102,8 +103,8 @@ fn a_rate_is_kept() {
 fn files_are_written_and_text_has_recommendations() {
     let directory = tempdir();
     let (svg, html) = (directory.path().join("plot.svg"), directory.path().join("page.html"));
-    let files = ["--svg", svg.to_str().unwrap(), "--html", html.to_str().unwrap()];
-    let flags = ["--quick", "--transports", "stream,tcp", "--works", "ping-pong,one-way", "--for", "1s"];
+    let files = ["-o", svg.to_str().unwrap(), "-o", html.to_str().unwrap()];
+    let flags = ["--quick", "--transports", "stream,tcp", "--workloads", "ping-pong,one-way", "--for", "1s"];
     let output = bench(directory.path(), &[&flags[..], &files].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -121,11 +122,12 @@ fn contradicting_arguments_are_rejected() {
         &["--sizes", "8"][..],
         &["--sizes", "99999999999"],
         &["--transports", "morse"],
-        &["--works", "idling"],
+        &["--workloads", "idling"],
+        &["-o", "results.txt"],
         &["--pin", "0"],
         &["--rate", "0"],
         &["--clients", "0"],
-        &["--transports", "pipe", "--works", "connect"],
+        &["--transports", "pipe", "--workloads", "connect"],
     ] {
         assert_eq!(bench(directory.path(), flags).status.code(), Some(2), "{flags:?}");
     }

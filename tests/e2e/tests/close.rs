@@ -44,7 +44,7 @@ fn several_matches_are_listed_and_none_is_closed() {
     for client in &clients {
         client.say(b"still there");
     }
-    let nobodys = stoop(["close", "--yes", "--with", "1"]).arg(&path).run().code(1);
+    let nobodys = stoop(["close", "--yes", "--pid", "1"]).arg(&path).run().code(1);
     nobodys.explains(&["process 1 has no end of its 2 connections"]);
 }
 

@@ -75,7 +75,7 @@ mod streams {
             let (_dir, place) = socket_path();
             let mut client = stoop(["connect", &place, "--kind", kind, "--wait", "20s"]);
             if kind == "dgram" {
-                client = client.args(["--replies", "1"]);
+                client = client.args(["--count", "1"]);
             }
             let client = client.input("early\n").spawn();
             std::thread::sleep(Duration::from_millis(200));
@@ -142,7 +142,7 @@ mod packets {
         let (_dir, place) = socket_path();
         let _server = serve("dgram", &place);
         let sent = messages(&[10, 20_000, 30, 100_000]);
-        let client = stoop(["connect", &place, "--kind", "dgram", "--replies", "4"]);
+        let client = stoop(["connect", &place, "--kind", "dgram", "--count", "4"]);
         client.input(sent.concat()).run().ok().stdout_is(&sent.concat());
     }
 

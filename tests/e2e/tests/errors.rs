@@ -64,7 +64,7 @@ fn a_client_of_the_wrong_kind() {
         explained(output, 3, &["EPROTOTYPE", &prose(served), &prose(tried), &fix]);
         let mut fixed = stoop(["connect", &place, "--kind", served]);
         if served == "dgram" {
-            fixed = fixed.args(["--replies", "1"]);
+            fixed = fixed.args(["--count", "1"]);
         }
         fixed.input("works\n").run().ok().stdout_is(b"works\n");
     }

@@ -52,7 +52,7 @@ fn connect_echoes(place: &str, kind: Option<&str>, messages: &[Vec<u8>]) {
         run = run.arg("--kind").arg(kind);
     }
     if kind == Some("dgram") {
-        run = run.arg("--replies").arg(messages.len().to_string());
+        run = run.arg("--count").arg(messages.len().to_string());
     }
     run.run().ok().stdout_is(&all);
 }
@@ -77,7 +77,7 @@ fn hears_itself_while_open(client: Run, sent: &[u8]) {
 #[track_caller]
 fn asks_and_is_answered(mut server: Running, place: &str) {
     wait_served(place);
-    let mut client = stoop(["connect", place, "--kind", "dgram", "--replies", "1"]).open_input().spawn();
+    let mut client = stoop(["connect", place, "--kind", "dgram", "--count", "1"]).open_input().spawn();
     client.say("question\n");
     server.wait_stdout("question\n");
     server.say("answer\n");
@@ -132,7 +132,7 @@ mod python {
         }
         let server = serve(|place| peer(["echo", "dgram", place]));
         let sent = messages(&LENS).concat();
-        let run = stoop(["connect", &server.place, "--replies", "6"]).input(sent.clone());
+        let run = stoop(["connect", &server.place, "--count", "6"]).input(sent.clone());
         run.run().ok().stdout_is(&sent);
     }
 

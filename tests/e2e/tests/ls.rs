@@ -249,6 +249,8 @@ fn an_ordinary_user_gets_a_partial_list_and_a_note() {
     assert_eq!(at(&roots)["server"]["uid"], 0);
     assert_eq!(pid_of(&at(&own)["server"]), u64::from(served.pid()));
     assert!(lines.iter().any(|line| line["event"] == "missing"));
+    let quiet = stoop_as(NOBODY, ["ls", "--quiet"]).arg(&own).run().code(6);
+    assert_eq!(quiet.stderr, "");
     let text = stoop_as(NOBODY, ["ls"]).arg(&roots).run().code(6).text();
     assert!(text.contains("(root)"), "{text}");
 }

@@ -238,9 +238,9 @@ mod limits {
     }
 
     #[test]
-    fn once_serves_one_client_and_ends() {
+    fn count_limits_the_clients_served() {
         for kind in ["stream", "seqpacket"] {
-            let server = Server::start(kind, &["--once"]);
+            let server = Server::start(kind, &["--count", "1"]);
             let client = server.client(kind);
             client.is_echoed(b"the only one");
             drop(client);

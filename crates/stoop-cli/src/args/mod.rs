@@ -4,6 +4,8 @@
 //! No behaviour is defined here. Flags shared by several commands are in `shared`, and a command's
 //! own flags are in `args.rs` of its directory in `commands`.
 
+#[cfg(test)]
+mod flags_page;
 pub(crate) mod selection;
 pub(crate) mod selector;
 pub(crate) mod shared;
@@ -209,7 +211,8 @@ mod tests {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
                 // What is limited in time, counted, or written, and what is done with a process,
                 // differs between commands.
-                let differs = ["output", "svg", "timeout", "count", "pid", "json", "help", "version"];
+                let differs =
+                    ["output", "timeout", "count", "pid", "json", "header", "include", "help", "version"];
                 if differs.contains(&long) {
                     continue;
                 }

@@ -10,7 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::{Address, AddressError, Kind, Target};
 
 use crate::endpoint::Endpoint;
-use crate::{names, time};
+use crate::{names, output, time};
 
 /// The error for an invalid address.
 pub(crate) type ParseError = Box<dyn Error + Send + Sync>;
@@ -162,6 +162,23 @@ pub(crate) struct BindFlags {
     /// Create missing parent directories, with mode 755
     #[arg(long)]
     pub(crate) mkdir: bool,
+}
+
+/// Whether status messages are printed.
+#[derive(Args, Debug)]
+pub(crate) struct QuietFlag {
+    /// Print no status messages on standard error, only errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl QuietFlag {
+    /// Suppresses status messages for the rest of the process, if requested.
+    pub(crate) fn apply(&self) {
+        if self.quiet {
+            output::set_quiet();
+        }
+    }
 }
 
 /// How to connect to a server.

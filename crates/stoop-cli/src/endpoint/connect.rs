@@ -33,8 +33,8 @@ impl<C> Reached<C> {
 }
 
 impl Endpoint {
-    /// Returns the inherited socket, if it is one. Must be called before this process opens any file
-    /// descriptor: see [`Inherited::named`].
+    /// Returns the inherited socket, if it is one. Must be called before this process opens any
+    /// file descriptor: see [`Inherited::named`].
     pub(crate) fn inherited(&self, kind: Option<Kind>) -> Result<Option<Inherited>, Failure> {
         match self {
             Endpoint::At(target) => Inherited::named(target, kind),

@@ -295,7 +295,7 @@ impl Output {
         match human::render(event) {
             Some(human::Rendered::Output(bytes)) => print(&bytes),
             Some(human::Rendered::Status(line)) if !self.quiet => {
-                let _ = io::stderr().write_all(line.as_bytes());
+                status(&line);
                 Ok(())
             }
             _ => Ok(()),
@@ -316,8 +316,19 @@ impl Output {
     }
 }
 
-/// Prints a status message on standard error.
+/// Whether status messages are suppressed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Suppresses status messages for the rest of the process.
+pub(crate) fn set_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Prints a status message on standard error, unless they are suppressed.
 pub(crate) fn status(text: &str) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     // If standard error is closed, there is nowhere to report this.
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -164,8 +164,8 @@ fn json_is_as_protobuf_maps_it() {
 #[test]
 fn metadata_is_sent_and_received() {
     with_talk!(&["reflection"], |talk| {
-        let pairs = ["-H", "X-Word: hello there", "--metadata", "x-some-bin:/wA="];
-        let output = talk.grpc(&pairs).args(["Metadata", "--show-metadata", "--json-lines"]).run().ok();
+        let pairs = ["-H", "X-Word: hello there", "--header", "x-some-bin:/wA="];
+        let output = talk.grpc(&pairs).args(["Metadata", "--include", "--json-lines"]).run().ok();
         assert!(
             output.text().contains(r#""x-some-bin=b'\\xff\\x00'","x-word=hello there""#),
             "{}",

@@ -22,8 +22,8 @@ use crate::time;
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop bench                               # all transports, in less than 30 seconds
-  stoop bench --quick --html report.html
-  stoop bench --transports stream,tcp --works ping-pong --pin 0,0
+  stoop bench --quick -o report.html
+  stoop bench --transports stream,tcp --workloads ping-pong --pin 0,0
   stoop bench --rate 20000                  # latency at a fixed rate"))]
 pub(crate) struct Bench {
     /// Measure less: two message sizes, one round, in less than 8 seconds
@@ -41,7 +41,7 @@ pub(crate) struct Bench {
     pub(crate) transports: Vec<Transport>,
 
     /// Measure only these workloads: ping-pong, one-way, fan-in, connect, descriptors, credentials
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Workload::parse)]
+    #[arg(long = "workloads", alias = "works", value_name = "NAMES", value_delimiter = ',', value_parser = Workload::parse)]
     pub(crate) works: Vec<Workload>,
 
     /// Number of connections for fan-in
@@ -66,12 +66,17 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write the plots to this file
-    #[arg(long, value_name = "FILE")]
+    /// Also write the results to this file: a name ending in .svg gets the plots, one ending in
+    /// .html a page with plots, figures and recommendations; may be repeated
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Vec<PathBuf>,
+
+    /// Write the plots to this file, whatever its name
+    #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Write a page with plots, figures and recommendations to this file
-    #[arg(long, value_name = "FILE")]
+    /// Write the page to this file, whatever its name
+    #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) html: Option<PathBuf>,
 
     /// Run as the other process of a measurement, which is controlled through standard input

@@ -1,7 +1,7 @@
 //! Measures, and writes the results.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stoop::escaped;
 
@@ -20,6 +20,13 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
     if flags.peer {
         return peer::run();
     }
+    let ending = |path: &Path| path.extension().and_then(|ending| ending.to_str().map(str::to_owned));
+    if let Some(path) =
+        flags.output.iter().find(|path| !matches!(ending(path).as_deref(), Some("svg" | "html")))
+    {
+        let name = escaped(path.as_os_str().as_bytes());
+        return Err(Failure::usage(format!("'{name}' must end in .svg or .html")));
+    }
     let plan = Plan::new(flags);
     if plan.cells.is_empty() {
         return Err(Failure::usage("none of these transports supports any of these workloads"));
@@ -29,12 +36,13 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
         true => print(render::json::lines(&report).as_bytes())?,
         false => print(render::table::text(&report).as_bytes())?,
     }
-    for (path, make) in
-        [(&flags.svg, render::svg::document as fn(&Results) -> String), (&flags.html, render::html::page)]
-    {
-        if let Some(path) = path {
-            write(path, &make(&report))?;
-        }
+    let is_svg = |path: &&PathBuf| ending(path).as_deref() == Some("svg");
+    let (drawings, pages): (Vec<_>, Vec<_>) = flags.output.iter().partition(is_svg);
+    for path in drawings.into_iter().chain(&flags.svg) {
+        write(path, &render::svg::document(&report))?;
+    }
+    for path in pages.into_iter().chain(&flags.html) {
+        write(path, &render::html::page(&report))?;
     }
     let failed = report.rows.iter().any(|row| matches!(row.outcome, CellOutcome::Failed(_)));
     Ok(if failed { Exit::Partial } else { Exit::Done })

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::args::footer;
 use crate::args::selector::{SocketSelector, socket_selector};
+use crate::args::shared::pid;
 
 /// Close one connection between two other processes.
 ///
@@ -18,7 +19,7 @@ use crate::args::selector::{SocketSelector, socket_selector};
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop close inode:23800427                # an inode as shown by stoop who and ss -x
-  stoop close ./app.sock --with 2040        # the connection of process 2040
+  stoop close ./app.sock --pid 2040         # the connection of process 2040
   stoop close inode:23800427 --yes          # without confirmation"))]
 pub(crate) struct Close {
     /// Connection to close: the inode of either end, the address of its server, or pid:N if that
@@ -27,8 +28,8 @@ pub(crate) struct Close {
     pub(crate) which: SocketSelector,
 
     /// Match only connections with an end in this process
-    #[arg(long, value_name = "PID")]
-    pub(crate) with: Option<u32>,
+    #[arg(long, value_name = "PID", alias = "with", value_parser = pid)]
+    pub(crate) pid: Option<u32>,
 
     /// Do not ask for confirmation
     #[arg(long)]

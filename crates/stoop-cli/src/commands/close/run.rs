@@ -56,7 +56,7 @@ fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot)
                 found.contains(&id) || listener_of(snapshot, id).is_some_and(|l| found.contains(&l))
             })
     };
-    let is_with = |row: &Row| flags.with.is_none_or(|pid| row.ends().any(|id| has(id, pid)));
+    let is_with = |row: &Row| flags.pid.is_none_or(|pid| row.ends().any(|id| has(id, pid)));
     let all: Vec<Row> = rows(snapshot).into_iter().filter(is_its).collect();
     let is_datagram = |row: &Row| row.kind(snapshot).is_none_or(|kind| kind == Kind::Datagram);
     let (datagrams, fitting): (Vec<Row>, Vec<Row>) =
@@ -70,7 +70,7 @@ fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot)
                 .into())
         }
         [] => Err(Failure::new(Exit::No, format!("'{}' has no such connection", flags.which))
-            .why(match flags.with {
+            .why(match flags.pid {
                 Some(pid) if !all.is_empty() => {
                     format!("process {pid} has no end of its {}", format::plural(all.len(), "connection"))
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::footer;
-use crate::args::shared::{ConnectFlags, endpoint};
+use crate::args::shared::{ConnectFlags, QuietFlag, endpoint};
 use crate::endpoint::Endpoint;
 use crate::time;
 
@@ -17,14 +17,14 @@ use crate::time;
 ///
 /// A server that does not allow the client closes the connection without an answer, which looks
 /// like an empty answer. The exit code is then 0, unless something could not be sent. For datagrams
-/// each line is one message, including its newline. Datagrams have no end, so use --replies or
+/// each line is one message, including its newline. Datagrams have no end, so use --count or
 /// --idle to say when to stop.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop connect ./app.sock
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | stoop connect /run/docker.sock
   stoop connect ./app.sock --wait 10s       # wait until the server has started
-  echo hello | stoop connect dgram:./log.sock --replies 1"))]
+  echo hello | stoop connect dgram:./log.sock --count 1"))]
 pub(crate) struct Connect {
     /// Server: an address, or a name such as docker
     #[arg(value_name = "ADDR", value_parser = endpoint())]
@@ -46,6 +46,9 @@ pub(crate) struct Connect {
     pub(crate) idle: Option<Duration>,
 
     /// Exit after this many datagrams, once the input has ended
-    #[arg(long, value_name = "N")]
-    pub(crate) replies: Option<u64>,
+    #[arg(long, value_name = "N", alias = "replies")]
+    pub(crate) count: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

@@ -1,5 +1,5 @@
 //! Decides when a conversation in datagrams is over. Datagram sockets have no end of stream, so it
-//! ends by `--replies`, `--idle`, a signal, or because nothing was sent at all.
+//! ends by `--count`, `--idle`, a signal, or because nothing was sent at all.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl<'a> Conversation<'a> {
             upstream,
             signals: Signals::catch()?,
             idle: flags.idle,
-            replies: flags.replies,
+            replies: flags.count,
             came: 0,
             input_has_ended: false,
             message: Vec::new(),

@@ -18,6 +18,7 @@ use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descripto
 
 /// Runs the conversation until one side ends it.
 pub(crate) fn run(flags: &Connect) -> Outcome {
+    flags.quiet.apply();
     let inherited = flags.address.inherited(flags.connect.kind.kind)?;
     let reached = flags.address.connect(inherited, &flags.connect, flags.timeout);
     let reached = reached.map_err(|failure| failure.for_client(flags.connect.wait, Client::connect))?;
@@ -124,7 +125,7 @@ fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
     match kind {
         Kind::Stream if flags.whole => not_for("--whole"),
         Kind::Stream | Kind::SeqPacket if flags.idle.is_some() => not_for("--idle"),
-        Kind::Stream | Kind::SeqPacket if flags.replies.is_some() => not_for("--replies"),
+        Kind::Stream | Kind::SeqPacket if flags.count.is_some() => not_for("--count"),
         _ => Ok(()),
     }
 }

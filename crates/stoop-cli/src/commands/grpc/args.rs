@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::footer;
-use crate::args::shared::endpoint;
+use crate::args::shared::{QuietFlag, endpoint};
 use crate::endpoint::Endpoint;
 use crate::time;
 
@@ -70,13 +70,14 @@ pub(crate) struct Grpc {
     #[arg(long, conflicts_with_all = ["proto", "descriptor_set"])]
     pub(crate) builtin: bool,
 
-    /// Send this metadata; the value of a key that ends in -bin is base64; may be repeated
-    #[arg(long, short = 'H', value_name = "KEY: VALUE")]
-    pub(crate) metadata: Vec<String>,
+    /// Send this header (metadata); the value of a name that ends in -bin is base64; may be
+    /// repeated
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", alias = "metadata")]
+    pub(crate) header: Vec<String>,
 
-    /// Also print the server's metadata, to standard error
-    #[arg(long)]
-    pub(crate) show_metadata: bool,
+    /// Also print the server's headers and trailers (metadata), to standard error
+    #[arg(long, short, alias = "show-metadata")]
+    pub(crate) include: bool,
 
     /// Also print fields that have their default value
     #[arg(long)]
@@ -87,7 +88,7 @@ pub(crate) struct Grpc {
     pub(crate) json_lines: bool,
 
     /// Print methods, definitions, replies and the status as JSON lines
-    #[arg(long, conflicts_with_all = ["json_lines", "show_metadata"])]
+    #[arg(long, conflicts_with_all = ["json_lines", "include"])]
     pub(crate) json: bool,
 
     /// Accept messages up to this size, as in 64M [default: 4M]
@@ -105,6 +106,9 @@ pub(crate) struct Grpc {
     /// Cancel the call after this time, as in 2, 500ms, 1m; the server is notified
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }
 
 /// Parses a number of bytes: 4096, 64K, 16M, 1G.

@@ -134,7 +134,7 @@ impl Session<'_> {
     }
 
     fn show_metadata(&self, map: &MetadataMap) -> Result<(), Failure> {
-        if !self.flags.show_metadata {
+        if !self.flags.include {
             return Ok(());
         }
         let mut screen = Screen::on_stderr();

@@ -79,7 +79,7 @@ impl ErrorContext<'_> {
         let lacks_namespace = called.starts_with("containerd.")
             && !self
                 .flags
-                .metadata
+                .header
                 .iter()
                 .any(|pair| pair.to_ascii_lowercase().starts_with("containerd-namespace"));
         match status.code() {

@@ -12,7 +12,8 @@ use crate::output::Output;
 
 /// Runs the action: list, describe, or call.
 pub(crate) fn run(flags: &Grpc) -> Outcome {
-    let metadata = metadata::read(&flags.metadata)?;
+    flags.quiet.apply();
+    let metadata = metadata::read(&flags.header)?;
     let errors = ErrorContext { flags };
     let session = Session {
         flags,

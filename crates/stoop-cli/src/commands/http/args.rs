@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::footer;
-use crate::args::shared::endpoint;
+use crate::args::shared::{QuietFlag, endpoint};
 use crate::endpoint::Endpoint;
 use crate::time;
 
@@ -79,7 +79,7 @@ pub(crate) struct Http {
     pub(crate) fail: bool,
 
     /// Write the body to this file; - is standard output
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
     pub(crate) output: Option<PathBuf>,
 
     /// Print the body unchanged: do not indent JSON or split streams
@@ -98,4 +98,7 @@ pub(crate) struct Http {
     /// Print the response as JSON lines: answer, body, end
     #[arg(long, conflicts_with_all = ["include", "upgrade"])]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

@@ -19,6 +19,7 @@ use crate::output::Output;
 
 /// Sends the request, and prints the response.
 pub(crate) fn run(flags: &Http) -> Outcome {
+    flags.quiet.apply();
     if flags.tty {
         raw_mode::check()?;
     }

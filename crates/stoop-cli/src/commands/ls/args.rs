@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::args::footer;
 use crate::args::selection::Selection;
+use crate::args::shared::QuietFlag;
 use crate::time;
 
 /// List every Unix socket of the machine: both ends, and the processes that own them.
@@ -82,6 +83,9 @@ pub(crate) struct Ls {
     /// Print all selected sockets as JSON lines, without merging
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }
 
 /// Parses a positive duration.

@@ -12,6 +12,7 @@ use crate::sockets::{self, Completeness, Filter, Glob, JsonFormatter, Row, forma
 
 /// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
+    flags.quiet.apply();
     let mut filter = Filter::new(&flags.selection)?;
     let mut inspector = Inspector::new(options(flags));
     if flags.watch {

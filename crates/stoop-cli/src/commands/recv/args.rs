@@ -6,7 +6,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{BindFlags, bind_target};
+use crate::args::shared::{BindFlags, QuietFlag, bind_target};
 use crate::time;
 
 /// Receive messages and show them with their senders.
@@ -43,4 +43,7 @@ pub(crate) struct Recv {
     /// Print messages as JSON lines
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

@@ -21,6 +21,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// Receives until the count is reached, a signal arrives, or the timeout expires.
 pub(crate) fn run(flags: &Recv) -> Outcome {
+    flags.quiet.apply();
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
     let inherited = Inherited::named(&flags.address, flags.bind.kind.kind)?;

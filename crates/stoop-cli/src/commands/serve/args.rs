@@ -7,7 +7,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{BindFlags, bind_target};
+use crate::args::shared::{BindFlags, QuietFlag, bind_target};
 use crate::time;
 
 /// Serve an address, to many clients at once.
@@ -43,8 +43,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]
     pub(crate) grace: Duration,
 
-    /// Exit after one client, or one datagram
-    #[arg(long)]
+    /// Exit after this many clients, or datagrams
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Exit after one client, or one datagram: `--count 1`
+    #[arg(long, hide = true, conflicts_with = "count")]
     pub(crate) once: bool,
 
     /// Print events as JSON lines: listening, accepted, refused, closed
@@ -53,9 +57,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print nothing on standard error unless the server itself fails
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }
 
 /// What the server does for each client.

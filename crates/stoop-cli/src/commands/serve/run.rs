@@ -40,12 +40,13 @@ pub(super) struct Shared {
 
 /// Serves until a signal arrives.
 pub(crate) fn run(flags: &Serve) -> Outcome {
+    flags.quiet.apply();
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
     let inherited = Inherited::take(flags.address.as_ref(), flags.bind.kind.kind)?;
     // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
-    let output = Output::new(flags.json, flags.quiet);
+    let output = Output::new(flags.json, false);
     let service = Service::new(&flags.service)?;
     let sockets = listener::open(flags, &service, inherited)?;
     let unlimited_programs = service.runs_programs() && sockets.iter().any(ServerSocket::is_for_datagrams);
@@ -59,10 +60,11 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     let manager = Manager::from_env(&shared)?;
     manager.ready();
 
+    let count = flags.count.or(flags.once.then_some(1));
     let mut event_loop = EventLoop { sockets, signals, shared, grace: flags.grace };
-    event_loop.serve(flags.once)?;
+    event_loop.serve(count)?;
     manager.stopping();
-    event_loop.finish(flags.once)?;
+    event_loop.finish(count.is_some())?;
     manager.finish();
     event_loop.shared.errors.flush();
     Ok(Exit::Done)
@@ -86,8 +88,9 @@ enum Ready {
 }
 
 impl EventLoop {
-    /// Serves until a signal arrives or, with `once`, until the first client was accepted.
-    fn serve(&mut self, once: bool) -> Result<(), Failure> {
+    /// Serves until a signal arrives, or until `count` clients were accepted.
+    fn serve(&mut self, count: Option<u64>) -> Result<(), Failure> {
+        let mut served = 0;
         loop {
             let ready = match self.wait(None)? {
                 Ready::Signal => return Ok(()),
@@ -96,7 +99,8 @@ impl EventLoop {
             };
             for index in ready {
                 let step = self.sockets[index].step(&self.shared)?;
-                if once && step == Step::Served {
+                served += u64::from(step == Step::Served);
+                if count.is_some_and(|count| served >= count) {
                     return Ok(());
                 }
             }
@@ -104,15 +108,16 @@ impl EventLoop {
     }
 
     /// Removes the socket files, serves the clients that have connected, and waits until they are
-    /// done or the time limit has passed.
-    fn finish(&mut self, once: bool) -> Result<(), Failure> {
+    /// done or the time limit has passed. If the server was to exit after a number of clients, the
+    /// time limit starts with a signal.
+    fn finish(&mut self, is_counted: bool) -> Result<(), Failure> {
         for socket in &mut self.sockets {
             if let Err(error) = socket.release() {
                 self.shared.errors.report(None, error.to_string());
             }
         }
-        let mut deadline = if once { None } else { Some(self.begin_grace()) };
-        if once {
+        let mut deadline = if is_counted { None } else { Some(self.begin_grace()) };
+        if is_counted {
             self.sockets.clear();
         }
         loop {

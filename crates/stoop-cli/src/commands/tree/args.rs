@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::args::footer;
 use crate::args::selection::Selection;
+use crate::args::shared::QuietFlag;
 
 /// Show the processes of the machine, connected by their Unix sockets.
 ///
@@ -51,4 +52,7 @@ pub(crate) struct Tree {
     /// selects the format
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

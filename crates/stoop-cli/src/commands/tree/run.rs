@@ -17,6 +17,7 @@ use crate::sockets::{self, Completeness, Filter, format, note, rows};
 
 /// Prints the graph.
 pub(crate) fn run(flags: &Tree) -> Outcome {
+    flags.quiet.apply();
     let mut filter = Filter::new(&flags.selection)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
     filter.prepare(&snapshot);

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::args::footer;
 use crate::args::selector::{SocketSelector, socket_selector};
+use crate::args::shared::QuietFlag;
 
 /// Show one socket in full: its server, its clients, those waiting, and warnings.
 ///
@@ -42,4 +43,7 @@ pub(crate) struct Who {
     /// Print one JSON line for each socket
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

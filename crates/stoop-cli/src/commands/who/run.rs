@@ -18,6 +18,7 @@ const OBSERVATION_TIME: Duration = Duration::from_millis(200);
 
 /// Shows the selected sockets.
 pub(crate) fn run(flags: &Who) -> Outcome {
+    flags.quiet.apply();
     let wanted = ResolvedSelector::new(&flags.which)?;
     let mut inspector = Inspector::new(options());
     let snapshot = inspector.snapshot();

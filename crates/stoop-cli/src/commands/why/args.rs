@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::args::footer;
-use crate::args::shared::{KindFlag, endpoint};
+use crate::args::shared::{KindFlag, endpoint, pid};
 use crate::endpoint::Endpoint;
 
 /// Explain why an operation on a Unix socket would fail, or that it would not
@@ -35,11 +35,11 @@ pub(crate) struct Why {
     pub(crate) kind: KindFlag,
 
     /// Predict for a fresh login of this user, by name or number, in the current directory
-    #[arg(long = "as", value_name = "USER", conflicts_with = "process")]
+    #[arg(long = "as", alias = "user", value_name = "USER", conflicts_with = "process")]
     pub(crate) user: Option<String>,
 
     /// Predict for the process with this id
-    #[arg(long = "pid", id = "process", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long = "pid", id = "process", value_name = "PID", value_parser = pid)]
     pub(crate) process: Option<u32>,
 
     /// Size of the message of --op send, in bytes
