@@ -25,6 +25,15 @@ fn every_check_of_the_demo_passes() {
 }
 
 #[test]
+fn the_demo_reports_its_checks_as_json() {
+    let dir = stoop_testkit::public_tempdir();
+    let lines = stoop(["demo", "--json"]).env("TMPDIR", dir.path()).run().ok().json();
+    let (summary, checks) = lines.split_last().unwrap();
+    assert!(checks.iter().all(|check| check["event"] == "check" && check["passed"] == true), "{checks:?}");
+    assert_eq!((&summary["event"], &summary["passed"]), (&"summary".into(), &checks.len().into()));
+}
+
+#[test]
 fn the_demo_runs_as_an_ordinary_user() {
     if !is_root() {
         skip!("lacks root");

@@ -88,3 +88,18 @@ fn descriptors_are_listed() {
     let lines = recv.finish().ok().json();
     assert_eq!(lines[0]["descriptors"][0], "device '/dev/null', for reading");
 }
+
+#[test]
+fn connect_reports_the_connection_and_what_it_receives() {
+    for kind in KINDS {
+        let (_dir, place) = socket_path();
+        let _server = stoop(["serve", &place, "--kind", kind]).spawn();
+        wait_served(&place);
+        let flags = if kind == "dgram" { &["--count", "1"][..] } else { &[] };
+        let run = stoop(["connect", &place, "--json"]).args(flags).input("gr\u{fc}n\n");
+        let lines = run.run().ok().json();
+        assert_eq!((&lines[0]["event"], &lines[0]["kind"]), (&"connected".into(), &kind.into()), "{lines:?}");
+        assert_eq!(lines[1]["event"], "message");
+        assert_eq!((&lines[1]["size"], &lines[1]["data"]["text"]), (&6.into(), &"gr\u{fc}n\n".into()));
+    }
+}

@@ -9,7 +9,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Commands that print no results of their own: a script, and pages.
-const WITHOUT_RESULTS: [&str; 4] = ["completions", "connect", "demo", "man"];
+const WITHOUT_RESULTS: [&str; 2] = ["completions", "man"];
 
 /// A flag as it is written: `-o, --output FILE`.
 fn written(flag: &Arg) -> String {

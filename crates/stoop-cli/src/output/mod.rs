@@ -23,9 +23,7 @@ use crate::names;
 pub(crate) use json::base64;
 pub(crate) use json::{SCHEMA, push as push_json};
 pub(crate) use markup::escape;
-#[cfg(feature = "http")]
-pub(crate) use screen::whole_len;
-pub(crate) use screen::{Printer, Screen};
+pub(crate) use screen::{Printer, Screen, whole_len};
 pub(crate) use table::{Column, Table, Truncate, terminal_width, truncate_middle, width_of};
 
 /// An event that a command reports. Field names are those of the JSON, and are stable.
@@ -45,7 +43,7 @@ pub(crate) enum Event {
         #[serde(rename = "passed")]
         inherited: bool,
     },
-    /// `connect` has connected to a server, in an interactive session.
+    /// `connect` has connected to a server.
     Connected {
         address: Text,
         kind: Word,
@@ -96,6 +94,10 @@ pub(crate) enum Event {
     Stopping { connections: usize, grace_ms: u64 },
     /// A message was received.
     Message(Message),
+    /// `demo` has checked something.
+    Check { section: &'static str, passed: bool, text: String },
+    /// `demo` has finished.
+    Summary { passed: u32, failed: u32, time_ms: u64 },
     /// A well-known endpoint was found.
     Endpoint { name: &'static str, address: Text, source: String },
     /// `http` has received the head of a response.

@@ -49,6 +49,10 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "N", alias = "replies")]
     pub(crate) count: Option<u64>,
 
+    /// Print the connection, and what the server sends, as JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+
     #[command(flatten)]
     pub(crate) quiet: QuietFlag,
 }

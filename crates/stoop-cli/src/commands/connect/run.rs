@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stoop::{Connection, Datagram, Kind};
 
 use super::datagram::Conversation;
+use super::render::JsonLines;
 use super::terminal::Terminal;
 use super::upstream::Upstream;
 use crate::advice::Client;
@@ -23,7 +24,7 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
     let reached = flags.address.connect(inherited, &flags.connect, flags.timeout);
     let reached = reached.map_err(|failure| failure.for_client(flags.connect.wait, Client::connect))?;
     if let Some(found) = reached.event() {
-        Output::new(false, false).tell(&found)?;
+        Output::new(flags.json, false).tell(&found)?;
     }
     let (connection, _own_file) = split_datagram(reached.connection)?;
     check(flags, connection.kind())?;
@@ -31,14 +32,17 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
         // This is the only way to distinguish an empty message from the end (K-DGRAM-13).
         socket.set_pass_credentials(true)?;
     }
-    let mut terminal = if flags.whole { None } else { Terminal::open() };
-    if terminal.is_some() {
+    let mut terminal = if flags.whole || flags.json { None } else { Terminal::open() };
+    if terminal.is_some() || flags.json {
         report_connected(flags, &connection)?;
     }
-    let mut screen = Screen::new(terminal.as_mut().map(Terminal::printer));
+    let mut sink: Box<dyn Sink> = match flags.json {
+        true => Box::new(JsonLines::new(Output::new(true, false), &connection)),
+        false => Box::new(Screen::new(terminal.as_mut().map(Terminal::printer))),
+    };
     let input =
         terminal.as_mut().and_then(Terminal::editor).unwrap_or_else(|| standard_input(flags, &connection));
-    let outcome = converse(flags, &connection, input, &mut screen);
+    let outcome = converse(flags, &connection, input, &mut *sink);
     if let Some(terminal) = &mut terminal {
         terminal.settle();
     }
@@ -59,16 +63,16 @@ fn converse(
     flags: &Connect,
     connection: &Arc<Connection>,
     input: Box<dyn Source + Send>,
-    screen: &mut Screen,
+    sink: &mut dyn Sink,
 ) -> Outcome {
     let upstream = Upstream::start(Arc::clone(connection), input)?;
     let mut heard: Box<dyn Source> = match &**connection {
         Connection::Datagram(socket) => Box::new(Conversation::new(socket, &upstream, flags)?),
         _ => Box::new(Receiver::new(connection)),
     };
-    let end = pump(&mut *heard, screen, &Progress::default());
+    let end = pump(&mut *heard, sink, &Progress::default());
     drop(heard);
-    screen.finish()?;
+    sink.finish()?;
     settle(end, connection, upstream)
 }
 
@@ -133,7 +137,7 @@ fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
 fn report_connected(flags: &Connect, connection: &Connection) -> Result<(), Failure> {
     let (address, kind) = (Text(flags.address.to_string()), Word(connection.kind()));
     let peer = PeerInfo::from(&socket(connection).peer());
-    Output::new(false, false).emit(&Event::Connected { address, kind, peer })
+    Output::new(flags.json, false).emit(&Event::Connected { address, kind, peer })
 }
 
 fn standard_input(flags: &Connect, connection: &Connection) -> Box<dyn Source + Send> {

@@ -11,4 +11,8 @@ use crate::args::footer;
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop demo"))]
-pub(crate) struct Demo {}
+pub(crate) struct Demo {
+    /// Print each check, and a summary, as JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -5,7 +5,7 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `args.rs` | its flags: none |
+//! | `args.rs` | its flags |
 //! | `run.rs` | runs the sections in order |
 //! | `kinds.rs` | streams, datagrams, seqpackets |
 //! | `processes.rs` | peer credentials, passing a file descriptor, permissions |

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::print;
+use crate::output::{Event, Output, print};
 
 const BOLD: &str = "1";
 const DIM: &str = "2";
@@ -13,26 +13,31 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const CYAN: &str = "36";
 
-/// Prints the demo, line by line.
+/// Prints the demo, line by line. As JSON lines, only its checks.
 pub(super) struct Transcript {
+    output: Output,
     colour: bool,
+    section: &'static str,
     passed: u32,
     failed: u32,
 }
 
 impl Transcript {
-    /// Creates one for standard output, in colour on a terminal unless `NO_COLOR` is set.
-    pub(super) fn new() -> Transcript {
+    /// Creates one for standard output: JSON lines, or text, in colour on a terminal unless
+    /// `NO_COLOR` is set.
+    pub(super) fn new(json: bool) -> Transcript {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Transcript { colour: std::io::stdout().is_terminal() && !refused, passed: 0, failed: 0 }
+        let colour = std::io::stdout().is_terminal() && !refused;
+        Transcript { output: Output::new(json, false), colour, section: "", passed: 0, failed: 0 }
     }
 
     pub(super) fn title(&self, text: &str) -> Result<(), Failure> {
         self.line("", BOLD, text)
     }
 
-    pub(super) fn heading(&self, number: u32, title: &str) -> Result<(), Failure> {
-        print(b"\n")?;
+    pub(super) fn heading(&mut self, number: u32, title: &'static str) -> Result<(), Failure> {
+        self.section = title;
+        self.blank_line()?;
         self.line("", BOLD, &format!("{number}. {title}"))
     }
 
@@ -61,6 +66,10 @@ impl Transcript {
         let (mark, colour, count) =
             if holds { ("ok", GREEN, &mut self.passed) } else { ("NO", RED, &mut self.failed) };
         *count += 1;
+        if self.output.is_json() {
+            let text = what.to_owned();
+            return self.output.emit(&Event::Check { section: self.section, passed: holds, text });
+        }
         self.line("   ", colour, &format!("{mark}  {what}"))
     }
 
@@ -71,7 +80,13 @@ impl Transcript {
 
     /// Prints the summary, and returns the result of the demo.
     pub(super) fn finish(&self, time: Duration) -> Outcome {
-        print(b"\n")?;
+        if self.output.is_json() {
+            let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let Transcript { passed, failed, .. } = *self;
+            self.output.emit(&Event::Summary { passed, failed, time_ms })?;
+            return Ok(if failed > 0 { Exit::No } else { Exit::Done });
+        }
+        self.blank_line()?;
         let seconds = time.as_secs_f64();
         if self.failed > 0 {
             let all = self.failed + self.passed;
@@ -83,7 +98,14 @@ impl Transcript {
         Ok(Exit::Done)
     }
 
+    fn blank_line(&self) -> Result<(), Failure> {
+        if self.output.is_json() { Ok(()) } else { print(b"\n") }
+    }
+
     fn line(&self, indent: &str, colour: &str, text: &str) -> Result<(), Failure> {
+        if self.output.is_json() {
+            return Ok(());
+        }
         let line = match self.colour && !colour.is_empty() {
             true => format!("{indent}\x1b[{colour}m{text}\x1b[0m\n"),
             false => format!("{indent}{text}\n"),

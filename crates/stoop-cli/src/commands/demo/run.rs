@@ -25,10 +25,10 @@ const SECTIONS: [Section; 10] = [
 ];
 
 /// Runs every section, and counts the checks that passed.
-pub(crate) fn run(_flags: &Demo) -> Outcome {
+pub(crate) fn run(flags: &Demo) -> Outcome {
     let started = Instant::now();
     let sandbox = Sandbox::open()?;
-    let mut transcript = Transcript::new();
+    let mut transcript = Transcript::new(flags.json);
     transcript.title(&format!("Unix sockets with stoop, in {}", sandbox.directory().display()))?;
     for (number, (title, play)) in (1..).zip(SECTIONS) {
         transcript.heading(number, title)?;
