@@ -71,9 +71,12 @@ impl Exit {
         for exit in Exit::ALL {
             let _ = writeln!(list, "  {}  {}", exit.code(), exit.meaning());
         }
-        list
+        list + SIGNALS
     }
 }
+
+/// The codes of a command that a signal has ended, as a shell reports them.
+const SIGNALS: &str = "  130, 143  ended by SIGINT (Ctrl-C), SIGTERM\n";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {

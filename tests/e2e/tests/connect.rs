@@ -69,6 +69,17 @@ mod streams {
         client.finish().ok().stdout_is(b"bye\n");
     }
 
+    /// As a server does whose policy refuses the client.
+    #[test]
+    fn a_connection_closed_without_an_answer_is_explained() {
+        let (_dir, place) = socket_path();
+        let listener = UnixListener::bind(&place).unwrap();
+        let client = stoop(["connect", &place]).open_input().spawn();
+        drop(deadline(Duration::from_secs(20), move || listener.accept().unwrap()));
+        let output = client.finish().ok();
+        output.explains(&["closed the connection without sending anything", "may not allow this user"]);
+    }
+
     #[test]
     fn wait_allows_the_server_to_start_later() {
         for kind in KINDS {

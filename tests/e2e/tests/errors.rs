@@ -308,6 +308,7 @@ fn help_and_manual_list_the_exit_codes() {
             assert!(help.contains(&format!("\n  {code}  ")), "{verb} --help lacks code {code}:\n{help}");
             assert!(page.contains(&format!("{code}  ")), "man {verb} lacks code {code}");
         }
+        assert!(help.contains("\n  130, 143  ") && page.contains("130, 143"), "{verb} lacks signals");
     }
 }
 

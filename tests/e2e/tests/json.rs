@@ -37,6 +37,24 @@ fn serve_reports_accepted_and_closed_connections() {
 }
 
 #[test]
+fn serve_reports_the_exit_status_of_commands() {
+    for (command, status) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)] {
+        let (_dir, place) = socket_path();
+        let server = stoop(["serve", &place, "--exec", command, "--json", "--count", "1"]).spawn();
+        wait_served(&place);
+        Raw::connect("stream", &place).unwrap().hear();
+        let lines = server.finish().ok().json();
+        assert_eq!(events(&lines), ["listening", "accepted", "closed"]);
+        assert_eq!(lines[2]["exit_status"], status, "{command}");
+    }
+    let (_dir, place) = socket_path();
+    let server = stoop(["serve", &place, "--exec", "exit 7", "--count", "1"]).spawn();
+    wait_served(&place);
+    Raw::connect("stream", &place).unwrap().hear();
+    server.finish().ok().explains(&["a command exited with status 7"]);
+}
+
+#[test]
 fn recv_reports_messages_with_their_senders() {
     for kind in KINDS {
         let (_dir, place) = socket_path();

@@ -40,6 +40,11 @@ pub(crate) use shared::{BindFlags, ConnectFlags};
 use crate::exit::Exit;
 
 /// Serve, connect to and inspect Unix domain sockets.
+///
+/// Bind streams, datagrams and seqpackets with exact permissions, replace a live server without
+/// refusing a client, and pass file descriptors. List every socket of the machine with the
+/// processes at both ends, and explain why a connection fails. Call HTTP and gRPC services such as
+/// Docker and containerd, and compare transports, if the build has these commands.
 #[derive(Debug, Parser)]
 #[command(name = "stoop", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(max_term_width = 100, arg_required_else_help = true, after_help = footer(&examples()))]

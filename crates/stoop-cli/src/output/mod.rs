@@ -69,6 +69,9 @@ pub(crate) enum Event {
         connection: u64,
         received_bytes: Option<u64>,
         sent_bytes: Option<u64>,
+        /// The exit status of the command of `--exec`, or 128 + the signal that ended it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit_status: Option<i32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },

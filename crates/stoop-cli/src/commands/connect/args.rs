@@ -13,7 +13,9 @@ use crate::time;
 ///
 /// The kind of socket is detected. At the end of input, the connection is shut down for writing,
 /// and stoop waits indefinitely for the server to close. Bytes are passed unchanged. On a terminal,
-/// lines can be edited, there is a history, and unprintable bytes are shown as %XX.
+/// lines can be edited, and unprintable bytes are shown as %XX. Typed lines are recorded in
+/// $XDG_STATE_HOME/stoop/history (by default ~/.local/state/stoop/history), except those that begin
+/// with a space.
 ///
 /// A server that does not allow the client closes the connection without an answer, which looks
 /// like an empty answer. The exit code is then 0, unless something could not be sent. For datagrams
@@ -40,6 +42,10 @@ pub(crate) struct Connect {
     /// Send the whole input as one message (datagrams and seqpackets)
     #[arg(long)]
     pub(crate) whole: bool,
+
+    /// Neither read nor record the history of typed lines
+    #[arg(long)]
+    pub(crate) no_history: bool,
 
     /// Exit if no datagram arrives for this time after the end of input
     #[arg(long, value_name = "TIME", value_parser = time::parse)]

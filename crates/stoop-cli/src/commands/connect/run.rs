@@ -14,7 +14,7 @@ use crate::advice::Client;
 use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Event, Output, PeerInfo, Screen, Text, Word};
+use crate::output::{Event, Output, PeerInfo, Screen, Text, Word, status};
 use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descriptor, pump, socket};
 
 /// Runs the conversation until one side ends it.
@@ -32,7 +32,7 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
         // This is the only way to distinguish an empty message from the end (K-DGRAM-13).
         socket.set_pass_credentials(true)?;
     }
-    let mut terminal = if flags.whole || flags.json { None } else { Terminal::open() };
+    let mut terminal = if flags.whole || flags.json { None } else { Terminal::open(!flags.no_history) };
     if terminal.is_some() || flags.json {
         report_connected(flags, &connection)?;
     }
@@ -70,7 +70,13 @@ fn converse(
         Connection::Datagram(socket) => Box::new(Conversation::new(socket, &upstream, flags)?),
         _ => Box::new(Receiver::new(connection)),
     };
-    let end = pump(&mut *heard, sink, &Progress::default());
+    let received = Progress::default();
+    let end = pump(&mut *heard, sink, &received);
+    if received.pieces() == 0 && matches!(end, End::Finished) && !upstream.is_finished() {
+        status(
+            "stoop: the server closed the connection without sending anything; it may not allow this user\n",
+        );
+    }
     drop(heard);
     sink.finish()?;
     settle(end, connection, upstream)

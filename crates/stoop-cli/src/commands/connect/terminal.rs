@@ -35,6 +35,8 @@ pub(super) struct Terminal {
     printer: Option<EditorPrinter>,
     /// The terminal's mode before editing started.
     before: Termios,
+    /// Whether typed lines are recorded in a file.
+    has_history: bool,
 }
 
 /// The printer that the editor offers.
@@ -43,7 +45,7 @@ type EditorPrinter = Box<dyn ExternalPrinter + Send>;
 impl Terminal {
     /// Opens the terminal, if standard input and standard output are terminals and lines can be
     /// edited there.
-    pub(super) fn open() -> Option<Terminal> {
+    pub(super) fn open(has_history: bool) -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return None;
         }
@@ -53,7 +55,7 @@ impl Terminal {
         let mut editor = DefaultEditor::with_config(config.build()).ok()?;
         // A terminal without editing also has no way to print above the line.
         let printer: EditorPrinter = Box::new(editor.create_external_printer().ok()?);
-        Some(Terminal { editor: Some(editor), printer: Some(printer), before })
+        Some(Terminal { editor: Some(editor), printer: Some(printer), before, has_history })
     }
 
     /// Returns a printer that prints above the line being edited.
@@ -68,7 +70,7 @@ impl Terminal {
     /// Returns the lines the user types. This gives the editor away.
     pub(super) fn editor(&mut self) -> Option<Box<dyn Source + Send>> {
         let editor = self.editor.take()?;
-        Some(Box::new(Lines::new(editor)))
+        Some(Box::new(Lines::new(editor, self.has_history)))
     }
 
     /// Restores the terminal, even while a line is being edited.
@@ -104,8 +106,8 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(mut editor: Editor<(), FileHistory>) -> Lines {
-        let history = history_file();
+    fn new(mut editor: Editor<(), FileHistory>, has_history: bool) -> Lines {
+        let history = if has_history { history_file() } else { None };
         if let Some(history) = &history {
             // The first time there is no history file.
             let _ = editor.load_history(history);

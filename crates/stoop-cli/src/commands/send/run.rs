@@ -123,7 +123,9 @@ impl OutgoingMessage<'_> {
         let (answer, received) = receive().map_err(|error| self.failed(error, "no reply was received"))?;
         if socket.kind().is_connected() && received.is_end() {
             let what = format!("'{}' closed the connection without a reply", self.flags.address);
-            return Err(Failure::new(Exit::Failed, what).into());
+            return Err(Failure::new(Exit::Failed, what)
+                .why("it exited, or does not allow this user")
+                .into());
         }
         let sender = match received.credentials {
             None => PeerInfo::from(&socket.peer()),

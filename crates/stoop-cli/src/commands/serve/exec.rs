@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -71,7 +71,8 @@ fn shell(command: &OsStr, who: &PeerInfo) -> Command {
     shell
 }
 
-/// Runs a program whose standard input and output are the connection.
+/// Runs a program whose standard input and output are the connection, and reports its exit status
+/// if that is not 0.
 pub(super) fn serve(
     shared: &Shared,
     command: &OsStr,
@@ -79,14 +80,17 @@ pub(super) fn serve(
     peer: &Peer,
     reserve: Option<FdReserve>,
 ) -> Served {
-    let failure = run(shared, command, &client, peer, reserve).map_err(|error| failed(&error)).err();
-    if let Some(failure) = &failure {
-        shared.errors.report(None, failure.summary());
+    let result = run(shared, command, &client, peer, reserve).map_err(|error| failed(&error));
+    match &result {
+        // As JSON, the status is in the event of the closed connection.
+        Ok(status) if !shared.output.is_json() => report_status(shared, *status),
+        Ok(_) => {}
+        Err(failure) => shared.errors.report(None, failure.summary()),
     }
     // The connection was kept open until here: closing it with unread data would cause a reset at
     // the client.
     linger(&client);
-    Served { failure, ..Served::default() }
+    Served { exit_status: result.as_ref().ok().copied(), failure: result.err(), ..Served::default() }
 }
 
 fn run(
@@ -95,7 +99,7 @@ fn run(
     client: &Connection,
     peer: &Peer,
     reserve: Option<FdReserve>,
-) -> io::Result<()> {
+) -> io::Result<i32> {
     let reserve = reserve.map_or_else(|| FdReserve::take(&shared.workers), Ok)?;
     let [input, output] = reserve.into_ends(client)?;
     let mut shell = shell(command, &PeerInfo::from(peer));
@@ -104,7 +108,19 @@ fn run(
     let _registered = shared.workers.register_child(child.id());
     // The command holds duplicates of the connection too, so it is dropped here.
     drop(shell);
-    child.wait().map(drop)
+    child.wait().map(shell_status)
+}
+
+/// Returns the exit status, or 128 + the signal, as a shell does.
+fn shell_status(status: ExitStatus) -> i32 {
+    status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or_default()
+}
+
+/// Reports a command that failed.
+fn report_status(shared: &Shared, status: i32) {
+    if status != 0 {
+        shared.errors.report(None, format!("a command exited with status {status}"));
+    }
 }
 
 /// Starts a program once the system has the resources: file descriptors, processes, memory.
@@ -143,7 +159,7 @@ fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &PeerInfo) -
     if let Some(output) = child.stdout.take() {
         output.take(ANSWER_MAX_BYTES).read_to_end(&mut answer)?;
     }
-    child.wait()?;
+    report_status(shared, shell_status(child.wait()?));
     Ok(answer)
 }
 

@@ -120,6 +120,7 @@ pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reser
             connection: number,
             received_bytes: served.received_bytes,
             sent_bytes: served.sent_bytes,
+            exit_status: served.exit_status,
             error: served.failure.map(|failure| failure.summary()),
         });
     });
@@ -131,6 +132,8 @@ pub(super) struct Served {
     /// Unknown if another program used the connection.
     pub(super) received_bytes: Option<u64>,
     pub(super) sent_bytes: Option<u64>,
+    /// The exit status of the command, if one was run.
+    pub(super) exit_status: Option<i32>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -144,7 +147,12 @@ fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<FdRes
     };
     // An echo has sent what it received.
     let received = if matches!(shared.service, Service::Echo) { &sent } else { &received };
-    Served { received_bytes: Some(received.bytes()), sent_bytes: Some(sent.bytes()), failure: end.failure() }
+    Served {
+        received_bytes: Some(received.bytes()),
+        sent_bytes: Some(sent.bytes()),
+        failure: end.failure(),
+        ..Served::default()
+    }
 }
 
 /// Sends the file and discards what the client sends, concurrently, so that neither side blocks the
