@@ -62,10 +62,7 @@ impl Listener for AxumListener {
     async fn accept(&mut self) -> (ServerStream, Address) {
         loop {
             match self.0.accept().await {
-                Ok(stream) => {
-                    let address = stream.peer_addr().unwrap_or(Address::UNNAMED);
-                    return (stream.into(), address);
-                }
+                Ok((stream, address)) => return (stream.into(), address),
                 // Only errors of the listener itself remain. axum cannot be told of one.
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }

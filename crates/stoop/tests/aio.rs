@@ -29,7 +29,7 @@ async fn connection(others: usize) -> Connection {
     let mut all = Vec::new();
     for _ in 0..=others {
         all.push(aio::Stream::connect(&path).await.unwrap());
-        all.push(listener.accept().await.unwrap());
+        all.push(listener.accept().await.unwrap().0);
     }
     let (end, client) = (all.pop().unwrap(), all.pop().unwrap());
     Connection { client, end, _others: all }
@@ -270,7 +270,7 @@ fn sockets_convert_to_those_of_tokio_and_to_file_descriptors() {
         let listener = aio::Listener::try_from(listener).unwrap();
         assert_eq!(listener.as_raw_fd(), number);
         let mut client = aio::Stream::connect(&path).await.unwrap();
-        let server = OwnedFd::from(listener.accept().await.unwrap());
+        let server = OwnedFd::from(listener.accept().await.unwrap().0);
         let server = std::os::unix::net::UnixStream::from(server);
         client.write_all(b"ping").await.unwrap();
         assert_eq!(std::io::Read::read(&mut &server, &mut [0; 8]).unwrap(), 4);

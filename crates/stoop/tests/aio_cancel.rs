@@ -23,7 +23,7 @@ fn stream() {
         // One of many is registered in another way than a few.
         let mut crowd = Vec::new();
         for _ in 0..20 {
-            crowd.push((aio::Stream::connect(&path).await.unwrap(), listener.accept().await.unwrap()));
+            crowd.push((aio::Stream::connect(&path).await.unwrap(), listener.accept().await.unwrap().0));
         }
         let (client, end) = crowd.pop().unwrap();
         for (mut one, mut other) in [(client, end)].into_iter().chain([aio::Stream::pair().unwrap()]) {

@@ -77,7 +77,7 @@ impl Contract for Driven<Stream> {
     }
 
     fn meet(server: &Self::Server, _client: &Self) -> Self {
-        Driven(wait(server.accept()).unwrap())
+        Driven(wait(server.accept()).unwrap().0)
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Self> {
@@ -134,7 +134,7 @@ impl Contract for Driven<SeqPacket> {
     }
 
     fn meet(server: &Self::Server, _client: &Self) -> Self {
-        Driven(wait(server.accept()).unwrap())
+        Driven(wait(server.accept()).unwrap().0)
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Self> {

@@ -131,7 +131,7 @@ fn a_reader_does_not_bypass_the_policy_of_its_stream() {
         let policy = Policy::everyone().refuse_descriptors();
         let listener = Bind::new(&path).policy(policy).listen_async().await.unwrap();
         let client = Stream::connect(&path).await.unwrap();
-        let server = listener.accept().await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
         match server.get_ref().set_pass_descriptors(true) {
             Err(error) if error.is_unsupported() => {}
             result => result.unwrap(),

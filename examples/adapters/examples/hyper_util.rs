@@ -23,7 +23,7 @@ use stoop_http::Connector;
 /// Serves each connection in HTTP/1.1 or HTTP/2, as its client begins it.
 pub async fn serve(listener: aio::Listener) -> stoop::Result<Infallible> {
     loop {
-        let stream = listener.accept().await?;
+        let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
             let pid = stream.peer().pid.to_string();
             let service = service_fn(move |request: Request<Incoming>| {

@@ -28,7 +28,7 @@ async fn whoami(request: Request<Incoming>) -> Result<Response<String>, Infallib
 pub async fn serve(listener: aio::Listener) -> stoop::Result<Infallible> {
     let mut make = MakeAddCaller::new(service_fn(whoami));
     loop {
-        let stream = ServerStream::from(listener.accept().await?);
+        let stream = ServerStream::from(listener.accept().await?.0);
         let Ok(service) = MakeService::<_, Request<Incoming>>::make_service(&mut make, &stream).await;
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());

@@ -93,7 +93,7 @@ impl<const SPINS: bool> Link for Stoop<SPINS> {
     }
 
     async fn accept(listener: &mut aio::Listener, role: &Role) -> Result<Self> {
-        Ok(Self::new(listener.accept().await?, role))
+        Ok(Self::new(listener.accept().await?.0, role))
     }
 
     async fn connect(role: &Role) -> Result<Self> {

@@ -118,7 +118,7 @@ fn serve(library: &str, path: &str) -> io::Result<()> {
         if library == "stoop" {
             let listener = stoop::Bind::new(path).listen_async().await?;
             println!("ready");
-            return echo(listener.accept().await?).await;
+            return echo(listener.accept().await?.0).await;
         }
         let listener = tokio::net::UnixListener::bind(path)?;
         println!("ready");

@@ -66,7 +66,7 @@ impl Bind {
     /// let client = aio::SeqPacket::connect(&path).await?;
     /// client.send(b"ping").await?;
     /// let mut buffer = [0; 64];
-    /// assert_eq!(listener.accept().await?.recv(&mut buffer).await?, Packet::Message(4));
+    /// assert_eq!(listener.accept().await?.0.recv(&mut buffer).await?, Packet::Message(4));
     /// // The kinds are not interchangeable.
     /// assert_eq!(aio::Stream::connect(&path).await.unwrap_err().kind(), ErrorKind::WrongKind);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -34,6 +34,6 @@ impl<C: Connected> Stream for Async<crate::Listener<C>> {
     type Item = Result<Async<C>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_accept(cx).map(Some)
+        self.poll_accept(cx).map_ok(|(client, _)| client).map(Some)
     }
 }

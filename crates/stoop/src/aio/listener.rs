@@ -10,8 +10,8 @@ use super::{Async, Backoff, Listener};
 use crate::error::{Error, Operation, Result};
 use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
 use crate::refusals::Refusals;
-use crate::sys::{self, Blocking};
-use crate::{Bind, Policy, ToAddress};
+use crate::sys::{self, Blocking, RawAddress};
+use crate::{Address, Bind, Policy, ToAddress};
 
 /// Several tasks can accept on one listener.
 ///
@@ -27,7 +27,7 @@ use crate::{Bind, Policy, ToAddress};
 /// # let path = directory.path().join("app.sock");
 /// let listener = Bind::new(&path).policy(Policy::same_user()).listen_async().await?;
 /// let client = tokio::spawn(stoop::aio::Stream::connect(path));
-/// let stream = listener.accept().await?;
+/// let (stream, _address) = listener.accept().await?;
 /// assert_eq!(stream.peer().pid.known(), Some(&std::process::id()));
 /// # client.await??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -35,7 +35,9 @@ use crate::{Bind, Policy, ToAddress};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl<C: Connected> Async<crate::Listener<C>> {
-    /// Accepts a client that the policy allows.
+    /// Accepts a client that the policy allows, and returns its connection and its address.
+    ///
+    /// The address is unnamed if the client did not bind before it connected.
     ///
     /// Clients that the policy refuses are closed and counted. If no file descriptor or memory is
     /// free, or accepting one client fails otherwise ([`Error::is_transient`]), the failure is
@@ -63,17 +65,18 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// assert!(timeout(Duration::from_millis(1), listener.accept()).await.is_err());
     /// let client = aio::Stream::connect(&path).await?;
     /// client.try_write(b"hello")?;
-    /// let stream = listener.accept().await?;
+    /// let (stream, from) = listener.accept().await?;
+    /// assert!(from.is_unnamed());
     /// assert_eq!(stream.try_read(&mut [0; 8])?, 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn accept(&self) -> Result<Async<C>> {
+    pub async fn accept(&self) -> Result<(Async<C>, Address)> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            if let Arrival::Admitted(client) = self.accept_any().await? {
-                return Ok(client);
+            if let (Arrival::Admitted(client), from) = self.accept_next().await? {
+                return Ok((self.register_accepted(client)?, from.to_address()));
             }
             // tokio's cooperative budget counts accepted clients only. A flood of refused ones would
             // otherwise keep this task from yielding.
@@ -89,16 +92,17 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Errors
     /// Returns an error if the listener itself is broken, or if the runtime cannot register another
     /// socket.
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Async<C>>> {
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<(Async<C>, Address)>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            match ready!(self.poll_receiving(cx, |listener| listener.accept_as(Blocking::Never))) {
-                Ok(Arrival::Admitted(client)) => {
+            match ready!(self.poll_receiving(cx, |listener| listener.accept_from(Blocking::Never, drop))) {
+                Ok((Arrival::Admitted(client), from)) => {
                     self.retry.reset();
-                    return Poll::Ready(self.register_accepted(client));
+                    let client = self.register_accepted(client);
+                    return Poll::Ready(client.map(|client| (client, from.to_address())));
                 }
-                Ok(Arrival::Refused { .. }) if refusals.add(self.as_ref(), 1).is_ok() => {}
-                Ok(Arrival::Refused { .. }) => {
+                Ok((Arrival::Refused { .. }, _)) if refusals.add(self.as_ref(), 1).is_ok() => {}
+                Ok((Arrival::Refused { .. }, _)) => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -137,16 +141,23 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
+        let (arrival, _) = self.accept_next().await?;
+        self.register_arrival(arrival)
+    }
+
+    /// Waits for the next client, and pauses after a failure that does not concern the listener.
+    async fn accept_next(&self) -> Result<(Arrival<C>, RawAddress)> {
         let mut backoff = Backoff::between(PAUSE_AFTER_FAILURE.0, PAUSE_AFTER_FAILURE.1);
         loop {
-            match self.receiving(|listener| listener.accept_as(Blocking::Never)).await {
+            match self.receiving(|listener| listener.accept_from(Blocking::Never, drop)).await {
                 Err(error) if error.is_transient() => tokio::time::sleep(backoff.next()).await,
-                result => return self.register_arrival(result?),
+                result => return result,
             }
         }
     }
 
     /// Accepts a client that is in the queue now and that the policy allows, without waiting.
+    /// Returns its connection and its address.
     ///
     /// Returns after 16 refused clients in a row, even if more are in the queue
     /// ([`Error::is_refusal_limit`]). The listener then stays readable.
@@ -173,11 +184,12 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn try_accept(&self) -> Result<Async<C>> {
+    pub fn try_accept(&self) -> Result<(Async<C>, Address)> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            if let Arrival::Admitted(client) = self.try_accept_any()? {
-                return Ok(client);
+            let accept = |listener: &crate::Listener<C>| listener.accept_from(Blocking::Never, drop);
+            if let (Arrival::Admitted(client), from) = self.attempt(Interest::READABLE, accept)? {
+                return Ok((self.register_accepted(client)?, from.to_address()));
             }
             refusals.add(self.as_ref(), 1)?;
         }

@@ -40,7 +40,6 @@
 //!
 //! | `tokio::net` | Here |
 //! |---|---|
-//! | `UnixListener::accept` | [`accept`](Async::accept) returns no address |
 //! | `UnixListener::bind` | [`bind`](Async::bind) replaces a stale file, and unlinks on drop |
 //! | `UnixStream::connect` | [`connect`](Async::connect) waits if the backlog is full |
 //! | `UnixStream::peer_cred` | `peer`, in which an unknown id is not zero |
@@ -62,7 +61,7 @@
 //! client.shutdown().await?;
 //!
 //! let mut heard = String::new();
-//! listener.accept().await?.read_to_string(&mut heard).await?;
+//! listener.accept().await?.0.read_to_string(&mut heard).await?;
 //! assert_eq!(heard, "hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;

@@ -56,7 +56,7 @@ impl Async<crate::SeqPacket> {
     /// let client = aio::SeqPacket::connect(&path).await?;
     /// client.send(b"one").await?;
     /// client.send(b"two").await?;
-    /// let server = listener.accept().await?;
+    /// let (server, _) = listener.accept().await?;
     /// assert_eq!(server.recv(&mut [0; 64]).await?, Packet::Message(3)); // not 6
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;

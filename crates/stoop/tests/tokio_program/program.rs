@@ -29,13 +29,13 @@ fn kind(error: impl Into<std::io::Error>) -> ErrorKind {
 fn a_server_and_its_client() {
     run(|path| async move {
         let listener = UnixListener::bind(&path)?;
-        assert_eq!(differences::path_of(&listener.local_addr()?), Some(&*path));
+        assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
         assert!(listener.take_error()?.is_none());
         UnixStream::connect_addr(&listener.local_addr()?).await?.shutdown().await?;
-        differences::accept(&listener).await?;
+        listener.accept().await?;
         let client = tokio::spawn(async move {
             let mut client = UnixStream::connect(&path).await?;
-            assert_eq!(differences::path_of(&client.peer_addr()?), Some(&*path));
+            assert_eq!(client.peer_addr()?.as_pathname(), Some(&*path));
             assert!(client.local_addr()?.is_unnamed());
             client.write_all(b"ping").await?;
             client.flush().await?;
@@ -43,8 +43,9 @@ fn a_server_and_its_client() {
             client.read_to_string(&mut answer).await?;
             Result::Ok(answer)
         });
-        let mut stream = differences::accept(&listener).await?;
-        assert_eq!(differences::uid(&stream)?, rustix::process::geteuid().as_raw());
+        let (mut stream, from) = listener.accept().await?;
+        assert!(from.is_unnamed());
+        assert_eq!(uid(&stream)?, rustix::process::geteuid().as_raw());
         let mut request = [0; 4];
         stream.read_exact(&mut request).await?;
         stream.write_all(&request).await?;
@@ -131,7 +132,7 @@ fn hand_written_futures() {
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind_addr(&unbound)?;
         let mut client = UnixStream::connect(&path).await?;
-        let mut server = poll_fn(|cx| differences::poll_accept(&listener, cx)).await?;
+        let (mut server, _) = poll_fn(|cx| listener.poll_accept(cx)).await?;
         let parts = [IoSlice::new(b"he"), IoSlice::new(b"llo")];
         assert!(client.is_write_vectored());
         assert_eq!(poll_fn(|cx| Pin::new(&mut client).poll_write_vectored(cx, &parts)).await?, 5);
@@ -158,7 +159,7 @@ fn hand_written_futures() {
             let from = ready!(receiver.poll_recv_from(cx, &mut buffer));
             std::task::Poll::Ready(from)
         });
-        assert_eq!(differences::path_of(&from.await?), None);
+        assert_eq!(from.await?.as_pathname(), None);
         assert_eq!(bytes[..3], *b"two");
         Ok(())
     });
@@ -170,9 +171,9 @@ fn datagrams() {
         let server = UnixDatagram::bind(&path)?;
         let at = path.with_extension("client");
         let client = UnixDatagram::bind(&at)?;
-        differences::connect(&client, &path)?;
-        assert_eq!(differences::path_of(&client.peer_addr()?), Some(&*path));
-        assert_eq!(differences::path_of(&client.local_addr()?), Some(&*at));
+        client.connect(&path)?;
+        assert_eq!(client.peer_addr()?.as_pathname(), Some(&*path));
+        assert_eq!(client.local_addr()?.as_pathname(), Some(&*at));
         assert!(client.take_error()?.is_none());
 
         let mut buffer = [0; 64];
@@ -186,7 +187,7 @@ fn datagrams() {
         client.ready(Interest::WRITABLE).await?;
         client.send(b"from").await?;
         let (len, from) = server.recv_from(&mut buffer).await?;
-        assert_eq!((len, differences::path_of(&from)), (4, Some(&*at)));
+        assert_eq!((len, from.as_pathname()), (4, Some(&*at)));
         assert_eq!(server.send_to(b"to", &at).await?, 2);
         assert_eq!(server.try_send_to(b"to", &at)?, 2);
         client.readable().await?;
@@ -228,7 +229,7 @@ fn from_std_and_back() {
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?.into_std()?;
         let listener = UnixListener::try_from(listener)?;
-        assert_eq!(differences::path_of(&listener.local_addr()?), Some(&*path));
+        assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
         let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
         one.set_nonblocking(true)?;
         other.set_nonblocking(true)?;
