@@ -300,7 +300,7 @@ impl Client {
         };
         let raw =
             self.call_raw(call, requests.map(|message| message.encode_to_vec().into()), options).await?;
-        Ok(Answers { raw, output: method.output() })
+        Ok(Answers { raw, output: method.output(), trailers: None })
     }
 
     /// Returns whether the server reports that it does not have this service.
@@ -381,6 +381,9 @@ impl Client {
 pub struct Answers {
     raw: RawAnswers,
     output: MessageDescriptor,
+    /// Set once the trailers were read. tonic's stream returns them only once, and an error for a
+    /// message after them.
+    trailers: Option<MetadataMap>,
 }
 
 impl Answers {
@@ -400,6 +403,9 @@ impl Answers {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, no message is lost.
     pub async fn message(&mut self) -> Result<Option<DynamicMessage>, CallError> {
+        if self.trailers.is_some() {
+            return Ok(None);
+        }
         let Some(bytes) = self.raw.message().await? else { return Ok(None) };
         let message = DynamicMessage::decode(self.output.clone(), bytes);
         message.map(Some).map_err(|error| CallError::Malformed(error.to_string()))
@@ -427,7 +433,10 @@ impl Answers {
     /// let mut answers = client.call(&method, request, Options::default()).await?;
     /// assert_eq!(answers.headers().get("content-type").unwrap(), "application/grpc");
     /// // The message is dropped unread.
-    /// assert_eq!(answers.trailers().await?.get("grpc-status").unwrap(), "0");
+    /// for _ in 0..2 {
+    ///     assert_eq!(answers.trailers().await?.get("grpc-status").unwrap(), "0");
+    ///     assert!(answers.message().await?.is_none());
+    /// }
     /// # Ok(())
     /// # }
     /// ```
@@ -438,9 +447,13 @@ impl Answers {
     /// # Cancel safety
     /// This method is cancel safe except for the dropped messages. It can be called again.
     pub async fn trailers(&mut self) -> Result<MetadataMap, CallError> {
+        if let Some(trailers) = &self.trailers {
+            return Ok(trailers.clone());
+        }
         let RawWire::Grpc { stream, .. } = &mut self.raw.wire else { return Ok(MetadataMap::new()) };
         let trailers = stream.trailers().await;
-        Ok(trailers.map_err(|status| CallError::from_tonic(status, self.raw.max_bytes))?.unwrap_or_default())
+        let trailers = trailers.map_err(|status| CallError::from_tonic(status, self.raw.max_bytes))?;
+        Ok(self.trailers.insert(trailers.unwrap_or_default()).clone())
     }
 }
 
