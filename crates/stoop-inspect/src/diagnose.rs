@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stoop::{Address, Error, ErrorKind, Operation as Failed};
 
-use crate::why::{Diagnosis, Facts, Operation, Question, Who, diagnosis, facts};
+use crate::why::{Diagnosis, Facts, Operation, Question, Who, diagnosis, gather};
 
 /// Determines why an operation failed, and what may remedy it.
 ///
@@ -38,7 +38,7 @@ use crate::why::{Diagnosis, Facts, Operation, Question, Who, diagnosis, facts};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn diagnose(error: &Error) -> Diagnosis {
-    let facts = question(error).and_then(|question| facts::gather(&question).ok());
+    let facts = question(error).and_then(|question| gather(&question).ok());
     let staging = staging(error);
     diagnosis::judge(error, facts.as_ref(), staging.as_ref())
 }
@@ -81,7 +81,7 @@ fn staging(error: &Error) -> Option<Facts> {
     let path = staging_path(&std::path::absolute(error.subject()?.as_path()?).ok()?)?;
     let address = Address::path(path).ok()?;
     let question = Question { operation: Operation::Bind, kind: None, address, subject: Who::CurrentProcess };
-    facts::gather(&question).ok()
+    gather(&question).ok()
 }
 
 /// Returns the path of the private directory through which a bind changes a name in use:

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use stoop::diag::FileId;
+use crate::diag::FileId;
 use stoop::{Address, Kind};
 use stoop_bpf::NameKey;
 

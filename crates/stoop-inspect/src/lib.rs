@@ -32,10 +32,11 @@
 //! |---|---|
 //! | list sockets, connections and owners | [`Inspector`], [`Options`], [`Snapshot`] |
 //! | find the other end of a socket of this process | [`Snapshot::socket_of`], [`Socket::peer`] |
-//! | query or act on another process's socket | [`Socket::dup_fd`] |
+//! | query another process's socket, or act on it | [`Socket::dup_fd`], [`diag::Settings`] |
+//! | read the kernel's table without owners | [`diag::Table`] |
 //! | name the container, unit or session of a process | [`Workload`] |
-//! | find out why an operation of `stoop` failed | [`diagnose`], [`why::Diagnosis`] |
-//! | predict whether a call fails, and why | [`why::facts::gather`], [`why::why`] |
+//! | find out why an operation of `stoop` failed | [`diagnose()`], [`why::Diagnosis`] |
+//! | predict whether a call fails, and why | [`why::gather`](why::gather()), [`why::why`] |
 //! | compare a prediction with the kernel | [`probe()`] |
 //! | find Docker, podman, containerd or CRI-O | [`endpoints::find`] |
 //! | test code that reads snapshots | [`Snapshot::of`], [`Socket::new`], [`Process::new`] |
@@ -64,6 +65,7 @@
 mod assembly;
 mod bound_path;
 mod builder;
+pub mod diag;
 mod diagnose;
 mod dup_fd;
 pub mod endpoints;

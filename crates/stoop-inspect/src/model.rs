@@ -7,7 +7,7 @@ use std::ops::Index;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use stoop::diag::{FileId, Memory};
+use crate::diag::{FileId, Memory};
 use stoop::{Address, Kind};
 
 use crate::Workload;

@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::diag::{Show, Table};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_send_buffer_size;
@@ -24,7 +25,6 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags, move_into_link_name_space,
     set_capabilities, set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
-use stoop::diag::{Show, Table};
 use stoop::{Address, Kind};
 
 use crate::why::facts::{EndpointState, Subject};
@@ -74,7 +74,7 @@ pub enum Delivery {
 ///
 /// ```
 /// use stoop::Address;
-/// use stoop_inspect::why::{Errno, Operation, Question, Who, facts};
+/// use stoop_inspect::why::{Errno, Operation, Question, Who, gather};
 /// use stoop_inspect::{Delivery, Probe, probe};
 ///
 /// # let path = std::env::temp_dir().join(format!("stoop-doc-probe-{}", std::process::id()));
@@ -84,11 +84,11 @@ pub enum Delivery {
 ///     address: Address::path(&path)?,
 ///     subject: Who::CurrentProcess,
 /// };
-/// assert_eq!(probe(&facts::gather(&question)?, Delivery::Withheld), Probe::Succeeded);
+/// assert_eq!(probe(&gather(&question)?, Delivery::Withheld), Probe::Succeeded);
 /// assert!(!path.exists(), "the file that the bind created is removed");
 ///
 /// let _server = stoop::Bind::new(&path).listen()?;
-/// let taken = probe(&facts::gather(&question)?, Delivery::Withheld);
+/// let taken = probe(&gather(&question)?, Delivery::Withheld);
 /// assert_eq!(taken, Probe::Failed(Errno::ADDRINUSE));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -236,7 +236,7 @@ fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let directory = rustix::fs::open(directory(path), flags, Mode::empty()).ok()?;
     let name = path.file_name()?;
     let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    let is_ours = ours.may_be(stoop::diag::FileId { dev: there.st_dev, ino: there.st_ino });
+    let is_ours = ours.may_be(crate::diag::FileId { dev: there.st_dev, ino: there.st_ino });
     is_ours.then(|| rustix::fs::unlinkat(&directory, name, AtFlags::empty()).ok())?
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use stoop::{Address, Bind, Kind};
-use stoop_inspect::why::{Facts, Operation, Outcome, Question, Who, facts, why};
+use stoop_inspect::why::{Facts, Operation, Outcome, Question, Who, gather, why};
 use stoop_inspect::{Delivery, Probe, probe};
 use stoop_testkit::{NOBODY, Role, deadline, eventually, is_root, public_tempdir, role, skip};
 
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 fn facts(operation: Operation, kind: Kind, path: &std::path::Path, subject: Who) -> Facts {
     let address = Address::path(path).unwrap();
-    facts::gather(&Question { operation, kind: Some(kind), address, subject }).unwrap()
+    gather(&Question { operation, kind: Some(kind), address, subject }).unwrap()
 }
 
 fn threads() -> usize {

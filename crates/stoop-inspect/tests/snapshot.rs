@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::fstat;
-use stoop::diag::FileId;
 use stoop::{Address, Kind};
+use stoop_inspect::diag::FileId;
 use stoop_inspect::{
     Inspector, Options, OwnersFrom, OwnersWanted, Pid, Process, Queue, Snapshot, Socket, SocketId, SocketIno,
     State, What,

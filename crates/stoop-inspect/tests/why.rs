@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use stoop::{Address, Bind, Datagram, Kind};
-use stoop_inspect::why::{Advice, Cause, Errno, Operation, Outcome, Question, Verdict, Who, facts, why};
+use stoop_inspect::why::{Advice, Cause, Errno, Operation, Outcome, Question, Verdict, Who, gather, why};
 
 const SEND: Operation = Operation::Send { len_bytes: 1 };
 
 fn ask(operation: Operation, kind: Option<Kind>, address: Address) -> Verdict {
     let question = Question { operation, kind, address, subject: Who::CurrentProcess };
-    why(&facts::gather(&question).unwrap())
+    why(&gather(&question).unwrap())
 }
 
 /// The real call, with a raw socket.

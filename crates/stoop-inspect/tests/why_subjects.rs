@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use stoop::{Address, Bind, Kind};
-use stoop_inspect::why::{Cause, Errno, Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
+use stoop_inspect::why::{Cause, Errno, Facts, Operation, Outcome, Question, Verdict, Who, gather, why};
 use stoop_testkit::{KillOnDrop, Role, has_program, is_root, public_tempdir, role, skip};
 
 /// A user other than root that the child's user namespace does not map.
@@ -80,7 +80,7 @@ fn predict(operation: &str, address: Address, pid: u32) -> (Facts, Verdict) {
     let operation = if operation == "bind" { Operation::Bind } else { Operation::Connect };
     let subject = Who::Process(pid);
     let question = Question { operation, kind: Some(Kind::Stream), address, subject };
-    let facts = facts::gather(&question).unwrap();
+    let facts = gather(&question).unwrap();
     let verdict = why(&facts);
     (facts, verdict)
 }

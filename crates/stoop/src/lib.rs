@@ -39,7 +39,6 @@
 //! | Identify the peer; decide who may connect or send | [`Peer`], [`Policy`] |
 //! | Send and receive file descriptors and credentials | [`Outgoing`], [`Received`] |
 //! | Distinguish failures; find out why | [`Error`], [`ErrorKind`]; `stoop_inspect::diagnose` |
-//! | List the Unix domain sockets of the system | [`diag`] |
 //! | Use sockets passed by a service manager, and report to it | [`activation`], [`notify`] |
 //! | Pass a listener to the next version of a server | [`handover`] |
 //! | Use all of this from async tasks | [`aio`] |
@@ -108,6 +107,8 @@ pub mod bind;
 mod connect;
 pub mod control;
 mod datagram;
+// The kernel's table of sockets. Published by `stoop_inspect::diag`, and used here as well.
+#[doc(hidden)]
 pub mod diag;
 mod error;
 mod file_id;

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stoop::diag::FileId;
 use stoop::{Address, Kind, Place, escaped};
+use stoop_inspect::diag::FileId;
 use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
 use super::format::plural;

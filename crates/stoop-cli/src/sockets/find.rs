@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use stoop::diag::FileId;
 use stoop::{Address, Place};
+use stoop_inspect::diag::FileId;
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
 use super::format;

@@ -1,8 +1,8 @@
 //! A small machine made by hand, for tests of the output: a bus, a database with clients in
 //! containers, a log, and names that try to imitate other output.
 
-use stoop::diag::FileId;
 use stoop::{Address, Kind};
+use stoop_inspect::diag::FileId;
 use stoop_inspect::{
     Missing, Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, SocketIno, State, What, Workload,
 };

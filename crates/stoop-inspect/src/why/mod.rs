@@ -1,7 +1,7 @@
 //! Explains why an operation on a Unix domain socket fails, or predicts that it succeeds, without
 //! making the call.
 //!
-//! This has two steps. [`facts::gather`] inspects the machine and does all I/O. [`why`] evaluates
+//! This has two steps. [`gather()`] inspects the machine and does all I/O. [`why()`] evaluates
 //! these facts in the kernel's own order and is pure: the same [`Facts`] give the same [`Verdict`]
 //! on any machine.
 //!
@@ -16,7 +16,7 @@
 //!
 //! ```
 //! use stoop::Address;
-//! use stoop_inspect::why::{Cause, Errno, Operation, Outcome, Question, Who, facts, why};
+//! use stoop_inspect::why::{Cause, Errno, Operation, Outcome, Question, Who, gather, why};
 //!
 //! # let path = std::env::temp_dir().join(format!("stoop-doc-why-{}", std::process::id()));
 //! // A server that exited without removing its socket file.
@@ -27,7 +27,7 @@
 //!     address: Address::path(&path)?,
 //!     subject: Who::CurrentProcess,
 //! };
-//! let verdict = why(&facts::gather(&question)?);
+//! let verdict = why(&gather(&question)?);
 //! assert_eq!(verdict.outcome, Outcome::Fails(Errno::CONNREFUSED));
 //! assert_eq!(verdict.cause, Cause::Stale);
 //! assert_eq!(verdict.why, "the socket file is stale: no socket is bound to it");
@@ -40,6 +40,7 @@ mod bind;
 mod cause;
 mod caveats;
 pub(crate) mod diagnosis;
+#[doc(hidden)]
 pub mod facts;
 mod gather;
 mod lookup;
@@ -54,6 +55,7 @@ pub use advice::{Advice, ModeClass, Permission, Site};
 pub use cause::Cause;
 pub use diagnosis::{Diagnosis, Reason};
 pub use facts::Facts;
+pub use gather::gather;
 #[cfg(feature = "fuzzing")]
 pub(crate) use gather::read_anything;
 pub(crate) use gather::subject::began;
@@ -138,7 +140,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// A position in the path, by the index of a step in [`facts::Walk`].
+/// A position in the path, by the index of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The directory in which the step's name is looked up, or would be created.
@@ -151,29 +153,23 @@ pub enum Stop {
 ///
 /// # Examples
 ///
-/// Facts can be changed, to predict the result under other circumstances:
-///
 /// ```
 /// use stoop::Address;
-/// use stoop_inspect::why::{Cause, Operation, Outcome, Question, Who, facts, why};
+/// use stoop_inspect::why::{Cause, Operation, Outcome, Question, Who, gather, why};
 ///
 /// # let path = std::env::temp_dir().join(format!("stoop-doc-facts-{}", std::process::id()));
-/// let _server = stoop::Bind::new(&path).mode(0o600).listen()?;
-/// let mut facts = facts::gather(&Question {
+/// let server = stoop::Bind::new(&path).listen()?;
+/// let question = Question {
 ///     operation: Operation::Connect,
 ///     kind: None,
 ///     address: Address::path(&path)?,
 ///     subject: Who::CurrentProcess,
-/// })?;
+/// };
+/// let facts = gather(&question)?;
+/// drop(server);
+/// // A verdict is about the moment at which the facts were gathered.
 /// assert_eq!(why(&facts).outcome, Outcome::Succeeds);
-///
-/// let subject = facts.subject.as_mut().unwrap();
-/// (subject.uid, subject.gid, subject.groups) = (65534, 65534, vec![]);
-/// (subject.dac_override, subject.dac_read_search) = (false, false);
-/// let verdict = why(&facts);
-/// # if verdict.cause != Cause::NoSearch {
-/// assert_eq!(verdict.cause, Cause::NoWrite);
-/// # }
+/// assert_eq!(why(&gather(&question)?).cause, Cause::Missing);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn why(facts: &Facts) -> Verdict {

@@ -12,7 +12,7 @@ use rustix::mount::MountFlags;
 use rustix::net::SocketAddrUnix;
 use stoop::{Address, Kind};
 use stoop_inspect::why::facts::EndpointState;
-use stoop_inspect::why::{Cause, Facts, Operation, Question, Who, facts};
+use stoop_inspect::why::{Cause, Facts, Operation, Question, Who, gather};
 use stoop_kernel_facts as kernel;
 
 use super::caller::{Caller, every_capability, in_network};
@@ -354,7 +354,7 @@ impl Case {
     /// Replaces the caller by a login of that user, if there is one.
     pub fn log_in(&mut self) {
         let Some(login) = self.login else { return };
-        let facts = facts::gather(&self.question(Who::User(login.into()))).expect("look at the machine");
+        let facts = gather(&self.question(Who::User(login.into()))).expect("look at the machine");
         let user = facts.subject.expect("there is such a user");
         (self.caller.uid, self.caller.gid, self.caller.groups) = (user.uid, user.gid, user.groups);
         self.caller.capabilities = every_capability(user.uid == 0);

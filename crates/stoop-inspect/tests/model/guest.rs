@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use stoop::{Address, Kind};
-use stoop_inspect::why::{Operation, Outcome, Question, Who, facts, why};
+use stoop_inspect::why::{Operation, Outcome, Question, Who, gather, why};
 use stoop_inspect::{Delivery, Probe, probe};
 use stoop_testkit::{KillOnDrop, spawn};
 
@@ -112,12 +112,8 @@ pub fn serve() {
             _ => Operation::Send { len_bytes: size.parse().expect("a size") },
         };
         let subject = Who::CurrentProcess;
-        let facts = facts::gather(&Question {
-            operation,
-            kind: kind.parse().ok(),
-            address: address.clone(),
-            subject,
-        });
+        let facts =
+            gather(&Question { operation, kind: kind.parse().ok(), address: address.clone(), subject });
         let facts = facts.expect("gather the facts");
         let predicted = match why(&facts).outcome {
             Outcome::Succeeds => Some(0),

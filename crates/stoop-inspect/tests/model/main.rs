@@ -34,7 +34,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::mount::{MountFlags, mount};
 use stoop_inspect::why::facts::{File, Found, Step};
-use stoop_inspect::why::{Cause, Facts, Outcome, Question, Stop, Verdict, Who, facts, why};
+use stoop_inspect::why::{Cause, Facts, Outcome, Question, Stop, Verdict, Who, gather, why};
 use stoop_inspect::{Delivery, Probe, probe};
 use stoop_testkit::{KillOnDrop, has_program, is_root, role, skip, spawn, tempdir};
 
@@ -183,7 +183,7 @@ fn visit(sandbox: &Sandbox, seeds: Range<u64>, now: &AtomicU64, mismatches: &mut
                 continue;
             }
             let question = case.question(Who::Process(guest.pid));
-            let facts = facts::gather(&question).expect("gather the facts");
+            let facts = gather(&question).expect("gather the facts");
             let verdict = why(&facts);
             let kind = case.kind_at_the_end(&facts);
             let said = guest.ask(&case.call_with(kind), case.kind);
@@ -331,7 +331,7 @@ struct Observed {
 impl Observed {
     fn of(case: Case, actor: &Actor) -> (Case, Observed) {
         let question = case.question(case.subject(actor.tid));
-        let facts = facts::gather(&question).expect("gather the facts");
+        let facts = gather(&question).expect("gather the facts");
         let verdict = why(&facts);
         let (case, expected, real) = actor.run(move || {
             let expected = case.expected();

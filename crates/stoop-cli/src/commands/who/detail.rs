@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
-use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
-use stoop_inspect::why::{Operation, Question, Who, facts};
+use stoop_inspect::diag::{self, Settings};
+use stoop_inspect::why::{Operation, Question, Who, gather};
 use stoop_inspect::{Owner, Process, Queue, Snapshot, Socket, SocketId, State};
 
 use super::file::{self, FileFacts};
@@ -150,7 +150,7 @@ fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     let address = now.unwrap_or_else(|| socket.name.clone());
     let operation = Operation::Send { len_bytes: 1 };
     let question = Question { operation, kind: socket.kind, address, subject };
-    let sockets = facts::gather(&question).ok().and_then(|facts| facts.sockets).unwrap_or_default();
+    let sockets = gather(&question).ok().and_then(|facts| facts.sockets).unwrap_or_default();
     sockets.iter().any(|found| found.inode == socket.ino.0 && found.queue_full == Some(true))
 }
 

@@ -1,7 +1,7 @@
 //! Creates the question from the flags, and the exit code from the verdict.
 
 use stoop::Place;
-use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
+use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, gather, why};
 use stoop_inspect::{Delivery, Probe, probe};
 
 use super::render::{json, text};
@@ -24,7 +24,7 @@ pub(super) struct Prediction {
 /// Answers the question given by the flags.
 pub(crate) fn run(flags: &Why) -> Ended {
     let (question, found) = question(flags)?;
-    let facts = facts::gather(&question)
+    let facts = gather(&question)
         .map_err(|error| Failure::io(format_args!("inspect '{}'", question.address), &error))?;
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };

@@ -29,25 +29,19 @@ use super::{Operation, Question};
 ///
 /// ```
 /// use stoop::Address;
-/// use stoop_inspect::why::facts::{self, Found};
-/// use stoop_inspect::why::{Operation, Question, Who};
+/// use stoop_inspect::why::{Cause, Operation, Question, Who, gather, why};
 ///
-/// let facts = facts::gather(&Question {
+/// let question = Question {
 ///     operation: Operation::Connect,
 ///     kind: None,
 ///     address: Address::path("/nonexistent/app.sock").unwrap(),
 ///     subject: Who::CurrentProcess,
-/// })?;
-/// // The lookup ends at the first component that does not exist.
-/// let steps = facts.walk.unwrap().steps;
-/// assert_eq!((steps.len(), &steps[0].found), (1, &Found::Nothing));
+/// };
+/// assert_eq!(why(&gather(&question)?).cause, Cause::ParentMissing);
 ///
 /// // An unknown subject is not an error.
-/// let facts = facts::gather(&Question {
-///     subject: Who::Process(u32::MAX),
-///     ..facts.question
-/// })?;
-/// assert!(facts.subject.is_none());
+/// let question = Question { subject: Who::Process(u32::MAX), ..question };
+/// assert_eq!(why(&gather(&question)?).cause, Cause::NoSuchSubject);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn gather(question: &Question) -> io::Result<Facts> {
