@@ -9,6 +9,7 @@ use std::mem::discriminant;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::control::Credentials;
 use crate::file_id::FileId;
 use crate::retry::retry;
 use crate::{overflow_ids, sys};
@@ -223,6 +224,17 @@ impl fmt::Display for Refusal {
             Refusal::UnmappedUser => "its user has no id in our user namespace",
             Refusal::UnknownPeer => "the kernel does not know the peer",
         })
+    }
+}
+
+impl Credentials {
+    /// Returns the credentials of this process: its pid, and its real user and group.
+    pub fn own() -> Credentials {
+        Credentials {
+            pid: std::process::id(),
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+        }
     }
 }
 

@@ -39,15 +39,6 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Returns the credentials of this process: its pid, and its real user and group.
-    pub fn own() -> Credentials {
-        Credentials {
-            pid: std::process::id(),
-            uid: rustix::process::getuid().as_raw(),
-            gid: rustix::process::getgid().as_raw(),
-        }
-    }
-
     const BYTES: usize = 12;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
