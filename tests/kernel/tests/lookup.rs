@@ -9,7 +9,7 @@ use rustix::fs::{XattrFlags, setxattr};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use stoop_kernel_facts::*;
-use stoop_testkit::{NOBODY, is_root, public_tempdir, skip, tempdir};
+use stoop_testkit::{NOBODY, eventually, is_root, public_tempdir, skip, tempdir};
 use tempfile::TempDir;
 
 /// Users other than root and `nobody`.
@@ -93,7 +93,9 @@ fn forty_links_are_followed() {
     for link in 1..=41 {
         symlink((link - 1).to_string(), dir.path().join(link.to_string())).unwrap();
     }
-    assert_eq!(try_connect(&at(&dir, "40")), Ok(()));
+    // A mount anywhere on the machine, as by another test, may make the kernel repeat a lookup. It then
+    // counts the links again, and fewer than 40 are too many.
+    eventually(SOON, || try_connect(&at(&dir, "40")) == Ok(()));
     assert_eq!(try_connect(&at(&dir, "41")), Err(Errno::LOOP));
 }
 
