@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_file_is_in_the_layer_of_the_longest_path() {
-        assert!(layer("bind/stale.rs") < layer("listener.rs"));
-        assert!(layer("listener.rs") < layer("bind/mod.rs"));
+        assert!(layer("frame/buffer.rs") < layer("listener.rs"));
+        assert!(layer("listener.rs") < layer("frame/reader.rs"));
         assert_eq!(layer("bind/handover/take.rs"), layer("bind/mod.rs"));
         assert_eq!(layer("bindings.rs"), None);
     }

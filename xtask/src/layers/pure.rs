@@ -24,7 +24,7 @@ const NO_IO: &[&str] = &[
     "io::stdout",
     "std::net",
     "std::os::unix::net",
-    "std::process",
+    "std::process::Command",
     "std::thread",
     "tokio::net",
     "rustix::net",
