@@ -50,7 +50,9 @@ const INODE_NUMBER: Name = ("inode", "i_ino");
 /// The function whose type identifies the iterator.
 const ITERATOR: &str = "bpf_iter_task_file";
 /// The function behind the helper that casts `struct sock` to `struct unix_sock`. Without it the
-/// verifier permits no load of the latter's fields (K-BPF-8).
+/// verifier permits no load of the latter's fields ([K-BPF-8]).
+///
+/// [K-BPF-8]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-8
 const CAST: &str = "bpf_skc_to_unix_sock";
 
 /// The types that [`Layout::of`] looks up.

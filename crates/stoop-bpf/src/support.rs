@@ -109,7 +109,10 @@ fn is_filtered() -> bool {
     status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }
 
-/// Returns the missing capabilities. Loading requires both, or the one that implies them (K-BPF-4).
+/// Returns the missing capabilities. Loading requires both, or the one that implies them
+/// ([K-BPF-4]).
+///
+/// [K-BPF-4]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-4
 fn missing(effective: CapabilitySet) -> Vec<Capability> {
     if effective.contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();

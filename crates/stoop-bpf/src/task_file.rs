@@ -158,7 +158,7 @@ impl TaskFiles {
     ///
     /// The listing is not an atomic snapshot: processes and file descriptors may appear and
     /// disappear while it runs. A file descriptor that exists from before the start until after the
-    /// end is reported once (K-BPF-2, K-BPF-3). Does not block. `EINTR` is retried.
+    /// end is reported once ([K-BPF-2], [K-BPF-3]). Does not block. `EINTR` is retried.
     ///
     /// # Errors
     /// Returns an error if the iterator cannot be created (no file descriptors or no memory left)
@@ -174,6 +174,9 @@ impl TaskFiles {
     /// assert!(!per_process.contains_key(&0));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    ///
+    /// [K-BPF-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-2
+    /// [K-BPF-3]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-3
     pub fn read_each(&self, mut each: impl FnMut(Record)) -> io::Result<()> {
         let mut tables = Tables::default();
         drain(File::from(sys::iterate(self.link.as_fd())?), |record| {
@@ -193,7 +196,9 @@ impl Tables {
     /// Returns `false` if another thread of the process has already reported this table.
     ///
     /// The kernel skips only threads that share the table of the first thread, and skips none if
-    /// the first thread has exited (K-BPF-2).
+    /// the first thread has exited ([K-BPF-2]).
+    ///
+    /// [K-BPF-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-2
     fn is_new(&mut self, record: &Record) -> bool {
         record.tid == record.pid
             || *self.0.entry((record.pid, record.table)).or_insert(record.tid) == record.tid
@@ -217,7 +222,9 @@ fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()
 }
 
 /// Checks the permission by loading a program that the kernel refuses to unprivileged callers
-/// before it checks anything else (K-BPF-4).
+/// before it checks anything else ([K-BPF-4]).
+///
+/// [K-BPF-4]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-4
 fn check_permission() -> Result<(), Unavailable> {
     let mut code = Assembler::default();
     code.set(Reg::R0, 0);
@@ -323,7 +330,9 @@ mod tests {
         assert_eq!(last_lines(b""), "");
     }
 
-    /// K-BPF-2: the kernel identifies the table of a process by its first thread.
+    /// [K-BPF-2]: the kernel identifies the table of a process by its first thread.
+    ///
+    /// [K-BPF-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-2
     #[test]
     fn a_process_whose_first_thread_has_ended_is_listed_once() {
         const TEST: &str = "task_file::tests::a_process_whose_first_thread_has_ended_is_listed_once";

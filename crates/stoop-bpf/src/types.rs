@@ -9,8 +9,10 @@ use crate::sys::{Mapping, TYPES};
 
 /// The type information of the running kernel.
 pub(crate) enum Types {
-    /// The kernel's own memory (Linux 6.16; K-BPF-7). It avoids copying five megabytes, one page
+    /// The kernel's own memory (Linux 6.16; [K-BPF-7]). It avoids copying five megabytes, one page
     /// per read.
+    ///
+    /// [K-BPF-7]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-7
     Mapped(Mapping),
     /// A copy.
     Read(Vec<u8>),
@@ -41,7 +43,9 @@ impl Deref for Types {
 mod tests {
     use super::*;
 
-    /// K-BPF-7
+    /// [K-BPF-7]
+    ///
+    /// [K-BPF-7]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-7
     #[test]
     fn what_is_mapped_is_what_is_read() {
         let Ok(types) = Types::open() else { stoop_testkit::skip!("lacks type information") };

@@ -11,7 +11,7 @@ use stoop::{Peer, Policy, aio};
 ///
 /// It is in the extensions of each request that arrived over a Unix socket. The credentials are
 /// fetched from the kernel, which recorded them when the connection was made, on first use. For a
-/// process that has exited since, some kernels no longer provide a pidfd (K-CRED-5).
+/// process that has exited since, some kernels no longer provide a pidfd ([K-CRED-5]).
 ///
 /// ```
 /// use stoop_http::Caller;
@@ -21,6 +21,8 @@ use stoop::{Peer, Policy, aio};
 /// }
 /// # assert_eq!(uid(&hyper::Request::new(())), None);
 /// ```
+///
+/// [K-CRED-5]: stoop::kernel_facts#K-CRED-5
 #[derive(Clone)]
 pub struct Caller(Arc<LazyPeer>);
 

@@ -41,7 +41,7 @@ impl Snapshot {
 
 impl Socket {
     /// Duplicates a file descriptor of this socket into the calling process (`pidfd_getfd`, Linux
-    /// 5.6; K-PROC-2).
+    /// 5.6; [K-PROC-2]).
     ///
     /// The owners are tried in order until one permits it. Each duplicate is compared by the
     /// socket's cookie, which is unique since boot, or by its inode if the cookie is unknown. An
@@ -70,6 +70,8 @@ impl Socket {
     /// # drop(other);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-PROC-2]: stoop::kernel_facts#K-PROC-2
     pub fn dup_fd(&self) -> io::Result<OwnedFd> {
         let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
         for owner in &self.owners {

@@ -31,7 +31,9 @@ pub(crate) enum Link {
     /// The socket has no peer.
     #[default]
     None,
-    /// The peer has no inode: it was not accepted yet, or was closed (K-DIAG-7).
+    /// The peer has no inode: it was not accepted yet, or was closed ([K-DIAG-7]).
+    ///
+    /// [K-DIAG-7]: stoop::kernel_facts#K-DIAG-7
     WithoutInode,
     /// The peer has this inode.
     To(SocketIno),

@@ -15,7 +15,9 @@ use crate::Workload;
 /// The inode of a socket, as in `socket:[N]` of `/proc/PID/fd`.
 ///
 /// This is not the inode of the file the socket is bound to. The kernel's counter has 32 bits and
-/// wraps: two sockets may share an inode (K-DIAG-10).
+/// wraps: two sockets may share an inode ([K-DIAG-10]).
+///
+/// [K-DIAG-10]: stoop::kernel_facts#K-DIAG-10
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketIno(pub u32);
 
@@ -161,13 +163,17 @@ pub enum Queue {
     Backlog {
         /// Clients waiting to be accepted.
         waiting: u32,
-        /// The limit given to `listen`. One more client than that fits (K-CONNECT-1).
+        /// The limit given to `listen`. One more client than that fits ([K-CONNECT-1]).
+        ///
+        /// [K-CONNECT-1]: stoop::kernel_facts#K-CONNECT-1
         limit: u32,
     },
     /// The data queued at any other socket.
     Bytes {
         /// Bytes that arrived and have not been read. For a datagram socket, the size of the next
-        /// message alone (K-LIMIT-2).
+        /// message alone ([K-LIMIT-2]).
+        ///
+        /// [K-LIMIT-2]: stoop::kernel_facts#K-LIMIT-2
         unread: u32,
         /// Memory of what the socket sent and its peer has not read, as the kernel accounts for it.
         unsent: u32,
@@ -183,7 +189,9 @@ pub struct Owner {
     /// The number of the file descriptor in that process.
     pub fd: u32,
     /// The thread that has the file descriptor, if that thread does not share its process's
-    /// descriptor table or outlived the thread group leader (K-PROC-3).
+    /// descriptor table or outlived the thread group leader ([K-PROC-3]).
+    ///
+    /// [K-PROC-3]: stoop::kernel_facts#K-PROC-3
     pub thread: Option<Pid>,
 }
 

@@ -123,7 +123,9 @@ fn open_file(path: &Path, ino: NamespaceIno) -> io::Result<OwnedFd> {
 }
 
 /// Opens the table of each namespace. Entering one requires `CAP_SYS_ADMIN` in it and in the
-/// caller's own (K-NETNS-1).
+/// caller's own ([K-NETNS-1]).
+///
+/// [K-NETNS-1]: stoop::kernel_facts#K-NETNS-1
 pub(crate) fn open_tables(
     wanted: Vec<(NamespaceIno, io::Result<OwnedFd>)>,
 ) -> Vec<(NamespaceIno, io::Result<Table>)> {

@@ -1,11 +1,14 @@
 //! Makes the call that a verdict predicts, as its subject, to compare the verdict with the kernel.
 //!
 //! A thread assumes the subject's ids, capabilities, root, working directory and network namespace,
-//! makes the call and exits. The kernel keeps all of these per thread (K-THREAD-1, K-THREAD-2), so
-//! the rest of the process is unaffected. Nothing permanent is left: a connection is closed at
+//! makes the call and exits. The kernel keeps all of these per thread ([K-THREAD-1], [K-THREAD-2]),
+//! so the rest of the process is unaffected. Nothing permanent is left: a connection is closed at
 //! once, and a file that a bind created is removed. The server does notice: a stream server accepts
 //! a client that disconnects at once, and a message is delivered. That is why delivery has to be
 //! allowed explicitly.
+//!
+//! [K-THREAD-1]: stoop::kernel_facts#K-THREAD-1
+//! [K-THREAD-2]: stoop::kernel_facts#K-THREAD-2
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,8 +37,10 @@ use crate::why::{Facts, Operation, Who};
 /// block it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Serializes probes. What is restored for the whole process at the end (K-THREAD-3) would make
+/// Serializes probes. What is restored for the whole process at the end ([K-THREAD-3]) would make
 /// another probe's thread traceable by the user it acts as.
+///
+/// [K-THREAD-3]: stoop::kernel_facts#K-THREAD-3
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// The result of [`probe`].

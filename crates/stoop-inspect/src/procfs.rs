@@ -68,7 +68,9 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 
 /// Returns why `/proc` may hide processes other than these, or `None` if it lists all.
 pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
-    /// The inode of the initial pid namespace, the same on every machine (K-BPF-6).
+    /// The inode of the initial pid namespace, the same on every machine ([K-BPF-6]).
+    ///
+    /// [K-BPF-6]: stoop::kernel_facts#K-BPF-6
     const FIRST: NamespaceIno = NamespaceIno(0xEFFF_FFFC);
     let mut buffer = [0; 64];
     let own = readlinkat_raw(CWD, c"/proc/self/ns/pid", &mut buffer).ok();
@@ -119,7 +121,9 @@ impl ProcessDir {
     }
 
     /// Returns how many file descriptors are queued to be received at this socket (Linux 5.6;
-    /// K-PROC-4).
+    /// [K-PROC-4]).
+    ///
+    /// [K-PROC-4]: stoop::kernel_facts#K-PROC-4
     pub(crate) fn descriptors_in_flight(&self, owner: Owner, buffer: &mut Vec<u8>) -> Option<u32> {
         let info = match owner {
             Owner { fd, thread: None, .. } => path(format_args!("fdinfo/{fd}\0")),
@@ -147,8 +151,10 @@ impl ProcessDir {
     /// closed meanwhile is left out.
     ///
     /// A thread that unshared its descriptor table has one of its own. If the thread group leader
-    /// has exited, the other threads still have the table (K-PROC-3). Each table is read once,
+    /// has exited, the other threads still have the table ([K-PROC-3]). Each table is read once,
     /// through the thread with the lowest id that uses it.
+    ///
+    /// [K-PROC-3]: stoop::kernel_facts#K-PROC-3
     pub(crate) fn descriptors(&self, mut each: impl FnMut(u32, Option<Pid>, Referent)) -> io::Result<()> {
         let count = self.descriptors_in(c"fd", |fd, referent| each(fd, None, referent))?;
         for thread in self.other_tables(count == 0)? {

@@ -3,8 +3,10 @@
 //! client, which may have exited long ago.
 //!
 //! Each socket is queried for its namespace (`SIOCGSKNS`), through a duplicate of its file
-//! descriptor. This requires permission to trace its process, and `CAP_NET_ADMIN` (K-NETNS-2).
+//! descriptor. This requires permission to trace its process, and `CAP_NET_ADMIN` ([K-NETNS-2]).
 //! Sockets that cannot be queried are reported as missing from the snapshot.
+//!
+//! [K-NETNS-2]: stoop::kernel_facts#K-NETNS-2
 
 use std::collections::BTreeMap;
 use std::io;

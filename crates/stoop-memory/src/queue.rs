@@ -2,8 +2,10 @@
 //!
 //! The kernel has no timeout for such a queue, and signals belong to the program. A wait that
 //! exceeds its limit is therefore ended by a thread ([`Watchdog`]) that removes the queue: every
-//! waiting process is woken at once (K-SYSV-1). After that the queue is of no more use. With a peer
-//! that does not answer within the limit it would be of none anyway.
+//! waiting process is woken at once ([K-SYSV-1]). After that the queue is of no more use. With a
+//! peer that does not answer within the limit it would be of none anyway.
+//!
+//! [K-SYSV-1]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-SYSV-1
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -202,7 +204,9 @@ impl Drop for Queue {
 }
 
 /// Returns the error of a call with valid arguments. A number that the kernel does not know is that
-/// of a removed queue (K-SYSV-1).
+/// of a removed queue ([K-SYSV-1]).
+///
+/// [K-SYSV-1]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-SYSV-1
 fn closed_if_removed(operation: &'static str, error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::INVAL | Errno::IDRM) => Error::new(operation, ErrorKind::Closed),

@@ -2,9 +2,12 @@
 //! not started yet.
 //!
 //! When a *blocking* socket connects to a full backlog, the kernel puts the caller to sleep and
-//! wakes it when space is free (K-CONNECT-3). A nonblocking socket gets `EAGAIN` and is not queued
-//! at all (K-CONNECT-1). Connecting is therefore always done on a blocking socket, bounded by its
-//! send timeout.
+//! wakes it when space is free ([K-CONNECT-3]). A nonblocking socket gets `EAGAIN` and is not
+//! queued at all ([K-CONNECT-1]). Connecting is therefore always done on a blocking socket, bounded
+//! by its send timeout.
+//!
+//! [K-CONNECT-3]: crate::kernel_facts#K-CONNECT-3
+//! [K-CONNECT-1]: crate::kernel_facts#K-CONNECT-1
 
 use std::fs::File;
 use std::io;
@@ -110,7 +113,7 @@ impl Connect {
     ///
     /// Blocks for a full backlog up to the [timeout](Connect::timeout), and for a missing server as
     /// long as [`Connect::wait_for_server`] says. `EINTR` is retried against the same deadline
-    /// (K-CONNECT-5). The returned socket is always connected.
+    /// ([K-CONNECT-5]). The returned socket is always connected.
     ///
     /// ```
     /// use stoop::{Bind, Connect};
@@ -138,6 +141,8 @@ impl Connect {
     /// - permission is denied ([`ErrorKind::PermissionDenied`]);
     /// - the backlog stayed full until the timeout ([`ErrorKind::TimedOut`]);
     /// - the address is invalid ([`ErrorKind::InvalidAddress`]).
+    ///
+    /// [K-CONNECT-5]: crate::kernel_facts#K-CONNECT-5
     pub fn stream(&self) -> Result<Stream> {
         Ok(Stream::from_socket(self.connect(Kind::Stream)?))
     }
@@ -170,8 +175,8 @@ impl Connect {
 
     /// Creates a datagram socket that sends to this address and can receive replies.
     ///
-    /// It is bound to an abstract address that the kernel assigns (K-NAME-9). Connecting a datagram
-    /// socket never waits for queue space.
+    /// It is bound to an abstract address that the kernel assigns ([K-NAME-9]). Connecting a
+    /// datagram socket never waits for queue space.
     ///
     /// ```
     /// use stoop::{Bind, Connect};
@@ -192,6 +197,8 @@ impl Connect {
     /// Returns an error if the receiver is connected to another peer ([`ErrorKind::NotPermitted`]).
     /// Also if the address is invalid, no socket is bound there, the socket is of another kind, or
     /// permission is denied: see [`Connect::stream`] for the kinds.
+    ///
+    /// [K-NAME-9]: crate::kernel_facts#K-NAME-9
     pub fn datagram(&self) -> Result<Datagram> {
         let socket = self.connect(Kind::Datagram)?;
         Ok(Datagram::from_socket(socket))
@@ -215,7 +222,7 @@ impl Connect {
     /// Connects a socket of the kind the server has, by trying each kind in turn.
     ///
     /// A path with a socket of another kind returns `EPROTOTYPE`. An abstract name of another kind
-    /// is not found at all (K-NAME-15).
+    /// is not found at all ([K-NAME-15]).
     ///
     /// ```
     /// use stoop::{Bind, Connect, Connection, Kind};
@@ -235,6 +242,8 @@ impl Connect {
     /// # Errors
     /// Returns an error if the address is invalid, no server listens there, permission is denied,
     /// or the backlog stayed full. See [`Connect::stream`] for the kinds.
+    ///
+    /// [K-NAME-15]: crate::kernel_facts#K-NAME-15
     pub fn any(&self) -> Result<Connection> {
         let address = self.resolve(Kind::Stream)?;
         self.attempts(Instant::now(), || self.any_once(&address)).map_err(|error| error.on(&address))
@@ -359,7 +368,10 @@ impl ConnectTarget {
     }
 
     /// Targets the socket of this file, an `O_PATH` file descriptor, regardless of what its name
-    /// leads to by now (K-CONNECT-13, K-DGRAM-21).
+    /// leads to by now ([K-CONNECT-13], [K-DGRAM-21]).
+    ///
+    /// [K-CONNECT-13]: crate::kernel_facts#K-CONNECT-13
+    /// [K-DGRAM-21]: crate::kernel_facts#K-DGRAM-21
     pub(crate) fn of_file(file: File) -> io::Result<ConnectTarget> {
         let raw = RawAddress::path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
         Ok(ConnectTarget { raw, _file: Some(file) })

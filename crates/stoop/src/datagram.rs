@@ -25,7 +25,7 @@ use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packe
 ///
 /// A receiver never sees an end of stream. When a receiver closes, its unread messages are
 /// discarded, and the next send returns an error. When a sender closes, the receiver is not
-/// notified (K-DGRAM-11).
+/// notified ([K-DGRAM-11]).
 ///
 /// A client made by [`Datagram::client`] or [`Datagram::autobind`] can receive replies, because the
 /// kernel assigns it an abstract address. A server made by [`Bind::datagram`] replies with
@@ -44,6 +44,8 @@ use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packe
 /// assert_eq!(client.recv(&mut [0; 64])?, 4);
 /// # Ok::<(), stoop::Error>(())
 /// ```
+///
+/// [K-DGRAM-11]: crate::kernel_facts#K-DGRAM-11
 #[derive(Debug)]
 pub struct Datagram {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -104,7 +106,7 @@ impl Datagram {
 
     /// Creates an unconnected socket bound to a kernel-assigned abstract address.
     ///
-    /// A receiver of its messages can therefore reply (K-NAME-9).
+    /// A receiver of its messages can therefore reply ([K-NAME-9]).
     ///
     /// # Errors
     /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
@@ -122,6 +124,8 @@ impl Datagram {
     /// assert_eq!(client.recv(&mut [0; 8])?, 4);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-NAME-9]: crate::kernel_facts#K-NAME-9
     pub fn autobind() -> Result<Datagram> {
         let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
         let socket = Socket::new(Kind::Datagram).map_err(failed)?;
@@ -198,7 +202,7 @@ impl Datagram {
     /// Connects this socket to an address: it becomes the destination of [`Datagram::send`], and
     /// the only sender that may send to this socket.
     ///
-    /// Any other sender gets `EPERM` (K-DGRAM-9).
+    /// Any other sender gets `EPERM` ([K-DGRAM-9]).
     ///
     /// # Errors
     /// Returns an error if the address is invalid, no socket is bound there, the socket is of
@@ -219,6 +223,8 @@ impl Datagram {
     /// assert_eq!(error.kind(), ErrorKind::NotPermitted); // only the server may send to it
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-DGRAM-9]: crate::kernel_facts#K-DGRAM-9
     pub fn connect(&self, address: impl ToAddress) -> Result<()> {
         Connect::new(address).datagram_socket(&self.socket)
     }
@@ -234,13 +240,13 @@ impl Datagram {
     /// Sends one message to the connected address, whole or not at all, and returns its length.
     ///
     /// On a blocking socket it waits while the receiver's queue is full. The queue holds
-    /// `net.unix.max_dgram_qlen` messages and one more (K-DGRAM-3). `EINTR` is retried.
+    /// `net.unix.max_dgram_qlen` messages and one more ([K-DGRAM-3]). `EINTR` is retried.
     ///
     /// # Errors
     /// Returns an error if
     ///
     /// - the receiver has closed: [`ErrorKind::Refused`] the first time, then
-    ///   [`ErrorKind::NotConnected`] (K-DGRAM-10);
+    ///   [`ErrorKind::NotConnected`] ([K-DGRAM-10]);
     /// - the message is larger than the send buffer allows ([`ErrorKind::MessageTooLarge`]);
     /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]).
     ///
@@ -263,6 +269,9 @@ impl Datagram {
     /// assert_eq!(one.send(b"hello").unwrap_err().kind(), ErrorKind::NotConnected);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-DGRAM-3]: crate::kernel_facts#K-DGRAM-3
+    /// [K-DGRAM-10]: crate::kernel_facts#K-DGRAM-10
     pub fn send(&self, message: &[u8]) -> Result<usize> {
         packet::send(&self.socket, message, None)?;
         Ok(message.len())
@@ -286,7 +295,7 @@ impl Datagram {
     /// - the message is larger than the send buffer allows ([`ErrorKind::MessageTooLarge`]);
     /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]);
     /// - the address is unnamed ([`ErrorKind::InvalidAddress`]): a sender that never bound cannot
-    ///   receive replies (K-DGRAM-1).
+    ///   receive replies ([K-DGRAM-1]).
     ///
     /// ```
     /// use stoop::{Address, Bind, Datagram, ErrorKind};
@@ -303,6 +312,8 @@ impl Datagram {
     /// assert_eq!(error.kind(), ErrorKind::InvalidAddress);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-DGRAM-1]: crate::kernel_facts#K-DGRAM-1
     pub fn send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
         let to = destination(&to)?;
         let target = self.target(&to)?;
@@ -331,21 +342,21 @@ impl Datagram {
     ///   socket, and otherwise after [`Datagram::set_pass_credentials`]. A user without an id in
     ///   our user namespace (the overflow user) counts as unknown;
     /// - the path is absolute, and leads to a socket, not to a symbolic link;
-    /// - the file belongs to the user who sent the message, or root sent it (K-CRED-15);
+    /// - the file belongs to the user who sent the message, or root sent it ([K-CRED-15]);
     /// - the socket there was bound to exactly this name, or is connected and accepts messages only
-    ///   from its peer (K-NAME-1, K-PROBE-4);
+    ///   from its peer ([K-NAME-1], [K-PROBE-4]);
     /// - if we may inspect the sender's process, it has not exited, and the path leads it to the
-    ///   same file (K-PROC-6).
+    ///   same file ([K-PROC-6]).
     ///
-    /// The message is then sent to that file, without another lookup of its name (K-DGRAM-21). One
-    /// case remains possible: the reply reaches another socket that the same user has bound to the
-    /// same name. It may have taken the sender's place. If we may not inspect the sender's process,
-    /// it may also be in our view of the file system while the sender is in another.
+    /// The message is then sent to that file, without another lookup of its name ([K-DGRAM-21]).
+    /// One case remains possible: the reply reaches another socket that the same user has bound to
+    /// the same name. It may have taken the sender's place. If we may not inspect the sender's
+    /// process, it may also be in our view of the file system while the sender is in another.
     ///
     /// An abstract name has no owner to compare, so the reply goes to the socket that has the name
     /// now. Names that the kernel assigned are practically never reused. A server with
     /// `CAP_NET_ADMIN` refuses a sender that has exited, or that is in another network namespace:
-    /// the name may belong to another socket here (K-NAME-6, K-PROC-7). The process is the one
+    /// the name may belong to another socket here ([K-NAME-6], [K-PROC-7]). The process is the one
     /// named by the credentials. A sender that is root in a pid namespace of its own can choose
     /// among the processes of that namespace.
     ///
@@ -354,7 +365,7 @@ impl Datagram {
     ///
     /// - a check fails ([`ErrorKind::NotPermitted`]): the error says which one, and whose socket
     ///   would have received the reply;
-    /// - the path is relative, or the sender never bound (K-DGRAM-1)
+    /// - the path is relative, or the sender never bound ([K-DGRAM-1])
     ///   ([`ErrorKind::InvalidAddress`]);
     /// - `/proc` is not mounted ([`ErrorKind::NotFound`]), or no file descriptor is free
     ///   ([`ErrorKind::OutOfDescriptors`]): a path requires two of them for the duration of the
@@ -382,6 +393,15 @@ impl Datagram {
     /// assert_eq!(error.kind(), ErrorKind::NotPermitted);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-CRED-15]: crate::kernel_facts#K-CRED-15
+    /// [K-NAME-1]: crate::kernel_facts#K-NAME-1
+    /// [K-PROBE-4]: crate::kernel_facts#K-PROBE-4
+    /// [K-PROC-6]: crate::kernel_facts#K-PROC-6
+    /// [K-DGRAM-21]: crate::kernel_facts#K-DGRAM-21
+    /// [K-NAME-6]: crate::kernel_facts#K-NAME-6
+    /// [K-PROC-7]: crate::kernel_facts#K-PROC-7
+    /// [K-DGRAM-1]: crate::kernel_facts#K-DGRAM-1
     pub fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.reply_target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(&to.address))
@@ -673,7 +693,7 @@ impl Datagram {
     /// Receives the next message without removing it from the queue, and without checking the
     /// policy.
     ///
-    /// Never receives file descriptors (K-FD-10).
+    /// Never receives file descriptors ([K-FD-10]).
     ///
     /// # Errors
     /// Returns an error if the message does not fit ([`ErrorKind::MessageTruncated`]), in which
@@ -689,6 +709,8 @@ impl Datagram {
     /// assert_eq!(other.recv_vec()?.0, b"hello"); // nothing is lost
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         packet::peek(&self.socket, buffer)
     }
@@ -820,7 +842,9 @@ pub(crate) fn destination(to: &impl ToAddress) -> Result<Cow<'_, Address>> {
     }
 }
 
-/// Returns the network namespace that a socket was created in, which never changes (K-NETNS-2).
+/// Returns the network namespace that a socket was created in, which never changes ([K-NETNS-2]).
+///
+/// [K-NETNS-2]: crate::kernel_facts#K-NETNS-2
 fn network_of(socket: &Socket) -> Option<FileId> {
     let namespace = diag::network_namespace_of(socket).ok()?;
     rustix::fs::fstat(namespace).ok().map(|stat| FileId::of(&stat))

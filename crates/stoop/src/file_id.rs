@@ -20,9 +20,11 @@ impl FileId {
     /// `stat` reports as `file`.
     ///
     /// The table keeps 32 bits of the inode number. On file systems that make up a device for each
-    /// subvolume (btrfs), it also has another device than `stat` (K-DIAG-1). So this compares only
-    /// the known bits of the inode numbers. Several sockets may match one file; if any of them also
-    /// has the same device, the caller should drop the others.
+    /// subvolume (btrfs), it also has another device than `stat` ([K-DIAG-1]). So this compares
+    /// only the known bits of the inode numbers. Several sockets may match one file; if any of them
+    /// also has the same device, the caller should drop the others.
+    ///
+    /// [K-DIAG-1]: crate::kernel_facts#K-DIAG-1
     pub fn may_be(self, file: FileId) -> bool {
         self.ino == file.ino & 0xffff_ffff
     }

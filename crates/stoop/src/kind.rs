@@ -6,7 +6,9 @@ use std::str::FromStr;
 /// The kind (type) of a Unix domain socket.
 ///
 /// Both ends must be of the same kind. Connecting to a path of another kind returns `EPROTOTYPE`
-/// (K-CONNECT-10).
+/// ([K-CONNECT-10]).
+///
+/// [K-CONNECT-10]: crate::kernel_facts#K-CONNECT-10
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `SOCK_STREAM`: bytes in order, without message boundaries, over a connection.

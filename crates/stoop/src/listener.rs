@@ -17,7 +17,9 @@ use crate::{Address, Bind, Kind, Policy, Refusal, SeqPacket, Stream, ToAddress};
 
 /// The first and the longest pause before another attempt after a failed accept, for lack of a file
 /// descriptor or another cause. The client may stay in the queue meanwhile, and the listener stays
-/// readable (K-ACCEPT-1), so waiting for readiness would spin.
+/// readable ([K-ACCEPT-1]), so waiting for readiness would spin.
+///
+/// [K-ACCEPT-1]: crate::kernel_facts#K-ACCEPT-1
 pub(crate) const PAUSE_AFTER_FAILURE: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(250));
 
@@ -363,7 +365,7 @@ impl<C: Connected> Listener<C> {
     ///
     /// The iterator ends when no client is waiting. The listener is moved into nonblocking mode.
     ///
-    /// Closing a listener resets the connections in its queue (K-ACCEPT-2). To lose none, first
+    /// Closing a listener resets the connections in its queue ([K-ACCEPT-2]). To lose none, first
     /// unlink the socket file ([`Listener::release`]), then serve these clients, and close the
     /// listener last.
     ///
@@ -384,6 +386,8 @@ impl<C: Connected> Listener<C> {
     /// assert_eq!(listener.drain()?.filter_map(Result::ok).count(), 2);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-ACCEPT-2]: crate::kernel_facts#K-ACCEPT-2
     pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
         // No client that was waiting is further back than the queue is long. The limit keeps new

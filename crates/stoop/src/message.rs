@@ -293,7 +293,7 @@ impl Received {
     ///
     /// On a seqpacket socket an empty message looks the same as the end, unless
     /// [`Socket::set_pass_credentials`] is on. A message then carries credentials, and the end
-    /// carries none (K-DGRAM-14).
+    /// carries none ([K-DGRAM-14]).
     ///
     /// ```
     /// use std::io::{IoSlice, IoSliceMut};
@@ -309,6 +309,8 @@ impl Received {
     /// assert!(receive()?.is_end());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-DGRAM-14]: crate::kernel_facts#K-DGRAM-14
     pub fn is_end(&self) -> bool {
         self.len == 0 && !self.has_control
     }

@@ -5,8 +5,11 @@
 //! decides who is allowed.
 //!
 //! A process cannot distinguish a user that has the overflow id from the users that have no id
-//! (K-CRED-17). The exception is a namespace that maps every id, such as the initial one: the
-//! number can then only be the user with that id (K-CRED-18).
+//! ([K-CRED-17]). The exception is a namespace that maps every id, such as the initial one: the
+//! number can then only be the user with that id ([K-CRED-18]).
+//!
+//! [K-CRED-17]: crate::kernel_facts#K-CRED-17
+//! [K-CRED-18]: crate::kernel_facts#K-CRED-18
 
 use std::sync::OnceLock;
 
@@ -48,7 +51,9 @@ fn known(id: u32, overflow: fn() -> u32, map: &str) -> Option<u32> {
 ///
 /// The ranges of a map never overlap, so their lengths can be added. The kernel refuses a map whose
 /// ids have no counterpart in the parent namespace. A total map therefore leaves no user without an
-/// id (K-CRED-18).
+/// id ([K-CRED-18]).
+///
+/// [K-CRED-18]: crate::kernel_facts#K-CRED-18
 fn is_total(map: &str) -> bool {
     let count = |line: &str| line.split_ascii_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok());
     map.lines().filter_map(count).fold(0, u64::saturating_add) >= u64::from(NO_ID)
@@ -79,9 +84,9 @@ impl Credentials {
     /// Returns whether these credentials name a process.
     ///
     /// For a message sent before the receiver asked for credentials, the kernel fills in pid 0 and
-    /// the overflow user and group (K-CRED-8). A sender in another pid namespace has pid 0 and ids
-    /// of its own. If these have no mapping here either, it cannot be distinguished from an unknown
-    /// sender.
+    /// the overflow user and group ([K-CRED-8]). A sender in another pid namespace has pid 0 and
+    /// ids of its own. If these have no mapping here either, it cannot be distinguished from an
+    /// unknown sender.
     ///
     /// The overflow ids are read from `/proc/sys/kernel/overflowuid` and `overflowgid`. Without
     /// `/proc` they are assumed to be 65534.
@@ -97,6 +102,8 @@ impl Credentials {
     /// assert!(!filler.is_known());
     /// # }
     /// ```
+    ///
+    /// [K-CRED-8]: crate::kernel_facts#K-CRED-8
     pub fn is_known(self) -> bool {
         let is_overflow = |id: u32, overflow: fn() -> u32| id == NO_ID || id == overflow();
         self.pid != 0 || !(is_overflow(self.uid, overflow_uid) && is_overflow(self.gid, overflow_gid))

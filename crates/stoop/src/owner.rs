@@ -104,7 +104,9 @@ fn of_path(path: &Path) -> Option<Holder> {
 }
 
 /// Returns the owner of this abstract name among sockets of this kind. Each kind has its own
-/// namespace of names (K-NAME-15).
+/// namespace of names ([K-NAME-15]).
+///
+/// [K-NAME-15]: crate::kernel_facts#K-NAME-15
 fn of_abstract_name(name: &[u8], kind: Option<Kind>) -> Option<Holder> {
     let named = diag::named(name);
     let mut of_kind = named.iter().filter(|socket| kind.is_none() || socket.kind == kind);

@@ -23,7 +23,9 @@ pub enum Fact<T> {
     Unknown,
     /// This kernel, or its security module, does not have this feature.
     Unsupported,
-    /// The process has exited, and this kernel no longer knows it (K-CRED-5).
+    /// The process has exited, and this kernel no longer knows it ([K-CRED-5]).
+    ///
+    /// [K-CRED-5]: crate::kernel_facts#K-CRED-5
     Gone,
 }
 
@@ -51,8 +53,8 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 /// The process at the other end of a connection.
 ///
 /// A client sees the process that called `listen`, which need not be the one that accepted. A
-/// server sees the process that called `connect` (K-CRED-2). Later changes of its user or group do
-/// not show.
+/// server sees the process that called `connect` ([K-CRED-2]). Later changes of its user or group
+/// do not show.
 ///
 /// For an unconnected socket, and for a datagram socket connected to another, the kernel records no
 /// peer. Every field is then [`Fact::Unknown`], never user 0.
@@ -62,6 +64,8 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 /// assert_eq!(one.peer().uid.known(), Some(&rustix::process::getuid().as_raw()));
 /// # Ok::<(), stoop::Error>(())
 /// ```
+///
+/// [K-CRED-2]: crate::kernel_facts#K-CRED-2
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Peer {
@@ -74,7 +78,10 @@ pub struct Peer {
     ///
     /// [`Fact::Unknown`] if the user has no id in our user namespace. The kernel then reports the
     /// overflow id, usually 65534, which belongs to no user in particular unless our namespace maps
-    /// every id (K-CRED-17, K-CRED-18).
+    /// every id ([K-CRED-17], [K-CRED-18]).
+    ///
+    /// [K-CRED-17]: crate::kernel_facts#K-CRED-17
+    /// [K-CRED-18]: crate::kernel_facts#K-CRED-18
     pub uid: Fact<u32>,
     /// Its effective group id. [`Fact::Unknown`] if the group has no id in our user namespace.
     pub gid: Fact<u32>,
@@ -131,7 +138,9 @@ impl PartialEq for Peer {
     /// Compares everything that the kernel reported.
     ///
     /// Two pidfds are equal if they refer to the same process. Before Linux 6.9 that cannot be
-    /// determined, and they are equal (K-PROC-8).
+    /// determined, and they are equal ([K-PROC-8]).
+    ///
+    /// [K-PROC-8]: crate::kernel_facts#K-PROC-8
     fn eq(&self, other: &Peer) -> bool {
         let same_process = match (&self.pidfd, &other.pidfd) {
             (Fact::Known(one), Fact::Known(other)) => process_of(one) == process_of(other),
@@ -147,7 +156,9 @@ impl PartialEq for Peer {
 impl Eq for Peer {}
 
 /// Returns what identifies the process of a pidfd: from Linux 6.9 on, each process has its own
-/// inode (K-PROC-8).
+/// inode ([K-PROC-8]).
+///
+/// [K-PROC-8]: crate::kernel_facts#K-PROC-8
 fn process_of(pidfd: &OwnedFd) -> Option<FileId> {
     rustix::fs::fstat(pidfd).ok().map(|stat| FileId::of(&stat))
 }

@@ -13,13 +13,13 @@ use crate::{Address, overflow_ids};
 /// peer, every policy except [`Policy::everyone`] refuses it.
 ///
 /// The kernel shows a user or group without an id in our user namespace as the overflow id, usually
-/// 65534 (K-CRED-17). In a namespace that does not map every id, no rule allows this number: not
+/// 65534 ([K-CRED-17]). In a namespace that does not map every id, no rule allows this number: not
 /// [`Policy::same_user`] of a process that has it, and not [`Policy::allow_uid`].
 /// [`Refusal::UnmappedUser`](crate::Refusal::UnmappedUser) is then the reason.
 ///
 /// By default a server on a path allows every user, since the permissions of the file already
 /// decide. One with an abstract name, which has no permissions, allows its own user and root
-/// (K-NAME-5).
+/// ([K-NAME-5]).
 ///
 /// ```
 /// use stoop::{Bind, Policy};
@@ -29,6 +29,9 @@ use crate::{Address, overflow_ids};
 /// let listener = Bind::new(&path).policy(policy).listen()?;
 /// # Ok::<(), stoop::Error>(())
 /// ```
+///
+/// [K-CRED-17]: crate::kernel_facts#K-CRED-17
+/// [K-NAME-5]: crate::kernel_facts#K-NAME-5
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Policy {

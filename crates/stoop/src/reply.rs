@@ -4,8 +4,10 @@
 //! to *now*, and in *our* mount namespace, depends on every process that may write to a directory
 //! on it. The path is therefore looked up once, without following a symbolic link at its end. The
 //! result is held by a file descriptor and compared with what the kernel knows about the sender.
-//! The reply is sent through that file descriptor, without another lookup of the name (K-DGRAM-21).
-//! This module sends nothing itself.
+//! The reply is sent through that file descriptor, without another lookup of the name
+//! ([K-DGRAM-21]). This module sends nothing itself.
+//!
+//! [K-DGRAM-21]: crate::kernel_facts#K-DGRAM-21
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -51,7 +53,9 @@ pub(crate) fn target(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> R
 }
 
 /// Checks an abstract name. It belongs to one network namespace, and the same name in another is
-/// another socket's (K-NAME-6).
+/// another socket's ([K-NAME-6]).
+///
+/// [K-NAME-6]: crate::kernel_facts#K-NAME-6
 fn by_name(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> Result<ConnectTarget> {
     if let Some(pid) = to.credentials.and_then(another_process)
         && let Some(ours) = network()
@@ -109,7 +113,9 @@ fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Checks that the socket was bound to this name. A socket is bound once, to one name, which it
-/// keeps (K-NAME-1), so one with another name has sent nothing under this one.
+/// keeps ([K-NAME-1]), so one with another name has sent nothing under this one.
+///
+/// [K-NAME-1]: crate::kernel_facts#K-NAME-1
 fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
     let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits).map_err(failed)?;
     match sys::connect(probe.as_fd(), &target.raw) {
@@ -132,7 +138,9 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
 }
 
 /// Checks that the path leads to the same file from the sender's own root directory and mounts, if
-/// we may inspect the sender's process (K-PROC-1).
+/// we may inspect the sender's process ([K-PROC-1]).
+///
+/// [K-PROC-1]: crate::kernel_facts#K-PROC-1
 fn check_view(pid: u32, path: &Path, seen: FileId) -> Result<()> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = match rustix::fs::open(format!("/proc/{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()) {

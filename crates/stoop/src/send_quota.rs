@@ -1,7 +1,7 @@
 //! Limits on how much of a datagram socket's send buffer each receiver occupies.
 //!
 //! The kernel charges unread messages to their sender, to one buffer for all receivers
-//! (K-DGRAM-23). A receiver that is connected to the sender may hold as many messages as fit into
+//! ([K-DGRAM-23]). A receiver that is connected to the sender may hold as many messages as fit into
 //! it. Once they fill it, the sender cannot send to any receiver. The limit of each receiver
 //! therefore shrinks with the space left for all others. One that never reads gets a quarter of the
 //! buffer, ten of them together get five sixths, and a receiver that holds nothing still finds
@@ -9,8 +9,11 @@
 //!
 //! A sender is not notified of what its receivers have read. This module counts what was sent to
 //! each, which is an upper bound. If that exceeds the limit, it reads the kernel's socket table,
-//! which shows whether a receiver has anything unread (K-DIAG-13). It sends nothing and never
+//! which shows whether a receiver has anything unread ([K-DIAG-13]). It sends nothing and never
 //! blocks.
+//!
+//! [K-DGRAM-23]: crate::kernel_facts#K-DGRAM-23
+//! [K-DIAG-13]: crate::kernel_facts#K-DIAG-13
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;

@@ -15,7 +15,7 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// One send is one receive. Messages arrive in order, none are lost, and the end of the connection
 /// is visible.
 ///
-/// An empty message looks like the end to a receiver without credentials (K-DGRAM-13).
+/// An empty message looks like the end to a receiver without credentials ([K-DGRAM-13]).
 /// [`SeqPacket::send`] therefore refuses it; [`SeqPacket::send_with`] sends it.
 ///
 /// ```
@@ -31,6 +31,8 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// assert_eq!(other.recv(&mut buffer)?, Packet::End);
 /// # Ok::<(), stoop::Error>(())
 /// ```
+///
+/// [K-DGRAM-13]: crate::kernel_facts#K-DGRAM-13
 #[derive(Debug)]
 pub struct SeqPacket(Socket);
 
@@ -135,7 +137,7 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if
     ///
-    /// - the message is larger than the send buffer less a small overhead (K-DGRAM-6)
+    /// - the message is larger than the send buffer less a small overhead ([K-DGRAM-6])
     ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
     /// - the peer has closed ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
     /// - the socket is nonblocking, or its write timeout passed
@@ -153,6 +155,8 @@ impl SeqPacket {
     /// assert!(one.send(b"hello").unwrap_err().is_peer_gone()); // and no SIGPIPE
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-DGRAM-6]: crate::kernel_facts#K-DGRAM-6
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::refuse_empty(message)?;
         packet::send(&self.0, message, None)
@@ -262,7 +266,7 @@ impl SeqPacket {
 
     /// Receives the next message without removing it from the queue.
     ///
-    /// Never receives file descriptors (K-FD-10).
+    /// Never receives file descriptors ([K-FD-10]).
     ///
     /// # Errors
     /// Returns an error if the message does not fit
@@ -283,6 +287,8 @@ impl SeqPacket {
     /// assert_eq!(other.recv(&mut [0; 8])?, Packet::Message(5)); // nothing is lost
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::peek(&self.0, buffer)? {
             0 => Packet::End,

@@ -9,7 +9,7 @@ macro_rules! base_methods {
         /// Returns the address this socket is bound to.
         ///
         /// The kernel keeps the address as it was passed to `bind`. A later rename of the socket
-        /// file does not show (K-NAME-1).
+        /// file does not show ([K-NAME-1]).
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
@@ -23,6 +23,8 @@ macro_rules! base_methods {
         /// assert!(one.local_addr()?.is_unnamed());
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        ///
+        /// [K-NAME-1]: crate::kernel_facts#K-NAME-1
         pub fn local_addr(&self) -> $crate::Result<$crate::Address> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             Ok($crate::sys::local_address(::std::os::fd::AsFd::as_fd(socket))
@@ -55,8 +57,8 @@ macro_rules! base_methods {
         /// [`Credentials`](crate::Credentials) (`SO_PASSCRED`).
         ///
         /// Off by default. Messages that were sent before this was turned on arrive without
-        /// credentials (K-CRED-8). Sockets accepted from a listener inherit the setting. An unbound
-        /// socket gets an abstract name when it first sends (K-DGRAM-2).
+        /// credentials ([K-CRED-8]). Sockets accepted from a listener inherit the setting. An
+        /// unbound socket gets an abstract name when it first sends ([K-DGRAM-2]).
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
@@ -75,6 +77,9 @@ macro_rules! base_methods {
         /// assert_eq!(late.credentials.map(|sender| sender.pid), Some(std::process::id()));
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        ///
+        /// [K-CRED-8]: crate::kernel_facts#K-CRED-8
+        /// [K-DGRAM-2]: crate::kernel_facts#K-DGRAM-2
         pub fn set_pass_credentials(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_pass_credentials(::std::os::fd::AsFd::as_fd(socket), on)
@@ -124,7 +129,7 @@ macro_rules! base_methods {
         /// (`SO_PASSRIGHTS`).
         ///
         /// On by default. When off, a peer that sends file descriptors gets `EPERM`; plain bytes
-        /// still pass (K-FD-15). Accepted sockets inherit the setting. Requires Linux 6.16. On
+        /// still pass ([K-FD-15]). Accepted sockets inherit the setting. Requires Linux 6.16. On
         /// older kernels, file descriptors that the receiver did not ask for are closed on arrival.
         ///
         /// # Errors
@@ -146,6 +151,8 @@ macro_rules! base_methods {
         /// assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotPermitted);
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        ///
+        /// [K-FD-15]: crate::kernel_facts#K-FD-15
         pub fn set_pass_descriptors(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_pass_descriptors(::std::os::fd::AsFd::as_fd(socket), on)
@@ -324,10 +331,12 @@ macro_rules! peer_methods {
         /// Returns the size of the send buffer (`SO_SNDBUF`) in bytes.
         ///
         /// The kernel counts payload and its own overhead against it. The size of the receive
-        /// buffer has no method, because `SO_RCVBUF` has no effect on Unix sockets (K-DGRAM-8).
+        /// buffer has no method, because `SO_RCVBUF` has no effect on Unix sockets ([K-DGRAM-8]).
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// [K-DGRAM-8]: crate::kernel_facts#K-DGRAM-8
         pub fn send_buffer_bytes(&self) -> $crate::Result<usize> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket))
@@ -358,7 +367,7 @@ macro_rules! peer_methods {
 
         /// Returns the number of bytes that have arrived and not been read (`FIONREAD`).
         ///
-        /// On a datagram socket it is the length of the next message (K-LIMIT-2).
+        /// On a datagram socket it is the length of the next message ([K-LIMIT-2]).
         ///
         /// # Errors
         /// Returns an error if the kernel does, for instance on a listener.
@@ -370,6 +379,8 @@ macro_rules! peer_methods {
         /// assert_eq!(other.unread_bytes()?, 5); // of the next message, not of both
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        ///
+        /// [K-LIMIT-2]: crate::kernel_facts#K-LIMIT-2
         pub fn unread_bytes(&self) -> $crate::Result<usize> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::unread_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
@@ -406,7 +417,7 @@ macro_rules! data_methods {
         /// If a send waits longer than this for space, it returns
         /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock). If `None` (the default), it
         /// blocks indefinitely. On a stream, part of the bytes may have been sent before the
-        /// timeout: the call then returns their count (K-END-9).
+        /// timeout: the call then returns their count ([K-END-9]).
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
@@ -423,6 +434,8 @@ macro_rules! data_methods {
         /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
+        ///
+        /// [K-END-9]: crate::kernel_facts#K-END-9
         pub fn set_write_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_send_timeout(
@@ -446,7 +459,7 @@ macro_rules! data_methods {
         ///
         /// Returns the number of bytes sent: the whole message, or on a stream perhaps a part of
         /// it. The kernel sends the ancillary data once, with the first byte. After a partial send
-        /// only the rest of the bytes remains to be sent (K-FD-9). A blocking socket waits for
+        /// only the rest of the bytes remains to be sent ([K-FD-9]). A blocking socket waits for
         /// space. `EINTR` is retried, and `SIGPIPE` is never raised.
         ///
         /// # Errors
@@ -462,7 +475,7 @@ macro_rules! data_methods {
         /// - too many file descriptors of this user are in flight
         ///   ([`ErrorKind::TooManyInFlight`](crate::ErrorKind::TooManyInFlight));
         /// - the socket is a stream and all buffers are empty, so that the ancillary data would be
-        ///   lost (K-FD-8) ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported));
+        ///   lost ([K-FD-8]) ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported));
         /// - there are more file descriptors or buffers than one message can hold
         ///   ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
         ///
@@ -483,6 +496,9 @@ macro_rules! data_methods {
         /// assert_eq!(error.kind(), ErrorKind::Unsupported);
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
+        ///
+        /// [K-FD-9]: crate::kernel_facts#K-FD-9
+        /// [K-FD-8]: crate::kernel_facts#K-FD-8
         pub fn send_with(
             &self,
             buffers: &[::std::io::IoSlice<'_>],

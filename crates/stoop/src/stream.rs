@@ -17,15 +17,15 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// than one write of the peer. A read of 0 bytes is the end of the stream. A write waits while the
 /// peer's queue is full, and may write a part of the bytes.
 ///
-/// Neither raises `SIGPIPE`, vectored or not (K-END-6). As with every [`Read`] and [`Write`], a
+/// Neither raises `SIGPIPE`, vectored or not ([K-END-6]). As with every [`Read`] and [`Write`], a
 /// call interrupted by a signal returns [`io::ErrorKind::Interrupted`]; `read_exact` and
 /// `write_all` retry.
 ///
 /// [`Read`] and [`Write`] are also implemented for `&Stream`, so one thread can read while another
 /// writes.
 ///
-/// If a peer sends file descriptors, a plain read makes the kernel close them (K-FD-7). They do not
-/// leak, but they are lost. [`Stream::recv_with`] receives them.
+/// If a peer sends file descriptors, a plain read makes the kernel close them ([K-FD-7]). They do
+/// not leak, but they are lost. [`Stream::recv_with`] receives them.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -42,6 +42,9 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// assert_eq!(heard, "hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// [K-END-6]: crate::kernel_facts#K-END-6
+/// [K-FD-7]: crate::kernel_facts#K-FD-7
 #[derive(Debug)]
 pub struct Stream(Socket);
 
@@ -154,7 +157,7 @@ impl Stream {
 
     /// Shuts down the read, write, or both halves of this connection.
     ///
-    /// After `Write` the peer reads what was sent and then the end, and can still send (K-END-1).
+    /// After `Write` the peer reads what was sent and then the end, and can still send ([K-END-1]).
     ///
     /// # Errors
     /// Returns an error if the socket is not connected
@@ -175,13 +178,15 @@ impl Stream {
     /// assert_eq!(client.write(b"more").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-END-1]: crate::kernel_facts#K-END-1
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
 
     /// Receives data without removing it from the queue: the next read returns the same bytes.
     ///
-    /// Blocks until data is available. Never receives file descriptors (K-FD-10).
+    /// Blocks until data is available. Never receives file descriptors ([K-FD-10]).
     ///
     /// # Errors
     /// Returns an error if the read fails, as [`Read::read`] does.
@@ -197,6 +202,8 @@ impl Stream {
     /// assert_eq!(other.read(&mut [0; 8])?, 5); // still all of it
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         sys::receive(self.as_fd(), buffer, libc::MSG_PEEK)
     }

@@ -112,8 +112,11 @@ fn by_cookie(sockets: &[Socket], by_inode: &ByInode, holding: &Holding) -> Optio
 }
 
 /// Duplicates another process's file descriptor (`pidfd_getfd`, Linux 5.6). This requires
-/// permission to trace the process (K-PROC-2). For a thread with its own descriptor table it
-/// requires Linux 6.9 (K-PROC-5).
+/// permission to trace the process ([K-PROC-2]). For a thread with its own descriptor table it
+/// requires Linux 6.9 ([K-PROC-5]).
+///
+/// [K-PROC-2]: stoop::kernel_facts#K-PROC-2
+/// [K-PROC-5]: stoop::kernel_facts#K-PROC-5
 pub(crate) fn dup_fd(owner: Owner) -> io::Result<OwnedFd> {
     /// `PIDFD_THREAD`: refers to the thread, instead of the process it leads.
     const OF_A_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());

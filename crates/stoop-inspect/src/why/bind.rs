@@ -89,7 +89,10 @@ fn no_last_name(facts: &Facts) -> Verdict {
         .seen(format!("the path is {}", quoted(facts.question.address.as_path().unwrap_or(Path::new("")))))
 }
 
-/// Whatever file has the name, `bind` fails the same way: even a dangling symbolic link (K-BIND-8).
+/// Whatever file has the name, `bind` fails the same way: even a dangling symbolic link
+/// ([K-BIND-8]).
+///
+/// [K-BIND-8]: stoop::kernel_facts#K-BIND-8
 fn taken(facts: &Facts, file: &File) -> Verdict {
     let fails = |cause, why: String| Verdict::fails(Errno::ADDRINUSE, cause, why);
     if file.kind != FileKind::Socket {
@@ -127,7 +130,9 @@ fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
 }
 
 /// The name is free. The directory must permit its creation. A read-only mount is checked before
-/// the directory's permissions (K-BIND-19).
+/// the directory's permissions ([K-BIND-19]).
+///
+/// [K-BIND-19]: stoop::kernel_facts#K-BIND-19
 fn free(facts: &Facts, last: &Step) -> Verdict {
     let directory = &last.directory;
     let shown = quoted(&directory.path);

@@ -150,7 +150,9 @@ fn is_circle(facts: &Facts, link: &File) -> bool {
 
 impl Step {
     /// Returns whether `fs.protected_symlinks` forbids following this link. Capabilities do not
-    /// override it (K-LOOKUP-4).
+    /// override it ([K-LOOKUP-4]).
+    ///
+    /// [K-LOOKUP-4]: stoop::kernel_facts#K-LOOKUP-4
     fn is_protected(&self, link: &File, facts: &Facts) -> Option<bool> {
         let subject = facts.subject.as_ref()?;
         let shared = self.directory.mode & 0o1002 == 0o1002;

@@ -254,7 +254,9 @@ fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
     (*len_bytes > most).then(|| message_too_large(*len_bytes, most))
 }
 
-/// What the kernel subtracts from the send buffer for each message (K-DGRAM-6).
+/// What the kernel subtracts from the send buffer for each message ([K-DGRAM-6]).
+///
+/// [K-DGRAM-6]: stoop::kernel_facts#K-DGRAM-6
 const MESSAGE_OVERHEAD_BYTES: usize = 32;
 
 fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {

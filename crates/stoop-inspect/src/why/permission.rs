@@ -58,7 +58,9 @@ pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
 }
 
 /// Returns whether a capability grants the access. It applies only if the file's owner and group
-/// are mapped in the subject's user namespace (K-PERM-3).
+/// are mapped in the subject's user namespace ([K-PERM-3]).
+///
+/// [K-PERM-3]: stoop::kernel_facts#K-PERM-3
 fn overrides(file: &File, subject: &Subject, want: u8) -> bool {
     let mapped = |ids: &Option<Vec<IdRange>>, id: u32| {
         ids.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(id)))
@@ -79,7 +81,9 @@ impl IdRange {
 /// Checks the mode and the list alone.
 ///
 /// For the owner, only the mode counts, whatever the list says. For others, the list counts only if
-/// the mode's group bits, which are then the list's mask, are not 0 (K-PERM-2).
+/// the mode's group bits, which are then the list's mask, are not 0 ([K-PERM-2]).
+///
+/// [K-PERM-2]: stoop::kernel_facts#K-PERM-2
 fn by_permissions(file: &File, subject: &Subject, want: u8) -> Access {
     let digit = |shift: u32| (file.mode >> shift) as u8 & 7;
     let judge = |granted: u8, by| if want & !granted == 0 { Access::Granted } else { Access::Denied(by) };

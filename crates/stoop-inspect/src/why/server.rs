@@ -127,7 +127,9 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
 }
 
 /// Predicts the result for the socket that the kernel finds. Its kind is checked first, then its
-/// state (K-CONNECT-10).
+/// state ([K-CONNECT-10]).
+///
+/// [K-CONNECT-10]: stoop::kernel_facts#K-CONNECT-10
 fn found(facts: &Facts, socket: &Endpoint) -> Verdict {
     let asked = asked(facts, socket.kind);
     let Some(kind) = socket.kind else { return hidden(facts, "the kind of the socket there") };

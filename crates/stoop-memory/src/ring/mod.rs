@@ -1,8 +1,8 @@
 //! A ring of messages in shared memory, with one sending and one receiving process.
 //!
 //! The memory is an anonymous file (`memfd`). It is sealed against resizing and, if the kernel
-//! supports it (6.3), against execution (K-MEM-1, K-MEM-2). A process that has the file descriptor
-//! can take either end, so pass it over a Unix domain socket to the intended peer only.
+//! supports it (6.3), against execution ([K-MEM-1], [K-MEM-2]). A process that has the file
+//! descriptor can take either end, so pass it over a Unix domain socket to the intended peer only.
 //!
 //! | location | contents |
 //! |---|---|
@@ -10,6 +10,9 @@
 //! | the rest, a power of two | messages: length word, unused word, bytes, padding to eight bytes |
 //!
 //! `end.rs` describes how an end advances, and how it reads the other without trusting it.
+//!
+//! [K-MEM-1]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-MEM-1
+//! [K-MEM-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-MEM-2
 
 mod end;
 mod receiver;

@@ -30,10 +30,10 @@ pub use text::{Place, Target};
 /// The address of a Unix domain socket.
 ///
 /// A path may be longer than the kernel's limit of 108 bytes. Binding and connecting then go
-/// through the file descriptor of a directory or file (K-NAME-11), without changing the working
+/// through the file descriptor of a directory or file ([K-NAME-11]), without changing the working
 /// directory of the process.
 ///
-/// An abstract name is an exact string of bytes: every byte counts, including NUL (K-NAME-7).
+/// An abstract name is an exact string of bytes: every byte counts, including NUL ([K-NAME-7]).
 ///
 /// ```
 /// use stoop::Address;
@@ -43,6 +43,9 @@ pub use text::{Place, Target};
 /// assert_eq!(Address::abstract_name(b"a\0b")?.to_string(), "@a%00b");
 /// # Ok::<(), stoop::AddressError>(())
 /// ```
+///
+/// [K-NAME-11]: crate::kernel_facts#K-NAME-11
+/// [K-NAME-7]: crate::kernel_facts#K-NAME-7
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(Repr);
 
@@ -84,7 +87,9 @@ impl Address {
     ///
     /// # Errors
     /// Returns an error if the path is empty ([`AddressErrorKind::EmptyPath`]) or contains a NUL
-    /// byte ([`AddressErrorKind::NulInPath`]), where the kernel would truncate it (K-NAME-4).
+    /// byte ([`AddressErrorKind::NulInPath`]), where the kernel would truncate it ([K-NAME-4]).
+    ///
+    /// [K-NAME-4]: crate::kernel_facts#K-NAME-4
     pub fn path(path: impl Into<PathBuf>) -> Result<Address, AddressError> {
         let path = path.into();
         let bytes = path.as_os_str().as_bytes();

@@ -13,7 +13,7 @@ impl Address {
     /// Returns the address as the bytes of a `sockaddr_un`, for system calls that this crate does
     /// not make. Their number is the length to pass with it.
     ///
-    /// A path ends with a NUL if that fits, and an abstract name begins with one (K-NAME-7).
+    /// A path ends with a NUL if that fits, and an abstract name begins with one ([K-NAME-7]).
     ///
     /// ```
     /// use stoop::{Address, AddressErrorKind};
@@ -30,6 +30,8 @@ impl Address {
     /// # Errors
     /// Returns an error if a path is longer than [`DIRECT_PATH_MAX_BYTES`]
     /// ([`AddressErrorKind::PathTooLong`]). This crate itself binds and connects such paths.
+    ///
+    /// [K-NAME-7]: crate::kernel_facts#K-NAME-7
     pub fn to_sockaddr(&self) -> Result<Vec<u8>, AddressError> {
         let mut bytes = (libc::AF_UNIX as libc::sa_family_t).to_ne_bytes().to_vec();
         match &self.0 {

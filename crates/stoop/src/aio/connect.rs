@@ -8,7 +8,9 @@
 //!
 //! The cost: a client of an overloaded server connects some milliseconds later than a blocking one,
 //! and not in order of arrival. A socket never counts as connected because it polls writable
-//! (K-CONNECT-2): only a connect that succeeded counts.
+//! ([K-CONNECT-2]): only a connect that succeeded counts.
+//!
+//! [K-CONNECT-2]: crate::kernel_facts#K-CONNECT-2
 
 use std::time::{Duration, Instant};
 

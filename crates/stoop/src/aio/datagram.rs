@@ -150,11 +150,13 @@ impl Async<crate::Datagram> {
     /// # Errors
     /// Returns an error if the socket is not connected, if the receiver has closed
     /// ([`Refused`](crate::ErrorKind::Refused) once, then
-    /// [`NotConnected`](crate::ErrorKind::NotConnected), K-DGRAM-10), or if the message is too
+    /// [`NotConnected`](crate::ErrorKind::NotConnected), [K-DGRAM-10]), or if the message is too
     /// large ([`MessageTooLarge`](crate::ErrorKind::MessageTooLarge)).
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// [K-DGRAM-10]: crate::kernel_facts#K-DGRAM-10
     pub async fn send(&self, message: &[u8]) -> Result<usize> {
         self.sending(|socket| socket.send(message)).await
     }
@@ -200,7 +202,7 @@ impl Async<crate::Datagram> {
     ///
     /// The wait costs no processor time, whichever sender filled the queue, and ends when the
     /// receiver reads a message. It uses a connected socket of its own, whose readiness shows that
-    /// (K-DGRAM-5), because this socket's readiness does not (K-DGRAM-4). A receiver that was
+    /// ([K-DGRAM-5]), because this socket's readiness does not ([K-DGRAM-4]). A receiver that was
     /// replaced meanwhile is found within a tenth of a second. See [`crate::Datagram::send_to`].
     ///
     /// # Errors
@@ -231,6 +233,9 @@ impl Async<crate::Datagram> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-DGRAM-5]: crate::kernel_facts#K-DGRAM-5
+    /// [K-DGRAM-4]: crate::kernel_facts#K-DGRAM-4
     pub async fn send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
         let to = destination(&to)?;
         send_ready::send_when_ready(self, Receiver::At(&to), |socket| socket.send_to(message, &*to)).await
@@ -687,13 +692,15 @@ impl Async<crate::Datagram> {
 
     /// Polls a send to an address. Only the last task that polled is woken.
     ///
-    /// No event signals room in the queue there (K-DGRAM-4). While it is full, the message is sent
-    /// again every few milliseconds. [`aio::Datagram::send_to`](Async::send_to) is woken by the
-    /// receiver instead.
+    /// No event signals room in the queue there ([K-DGRAM-4]). While it is full, the message is
+    /// sent again every few milliseconds. [`aio::Datagram::send_to`](Async::send_to) is woken by
+    /// the receiver instead.
     ///
     /// # Errors
     /// Returns an error if the message cannot be sent: see
     /// [`aio::Datagram::send_to`](Async::send_to).
+    ///
+    /// [K-DGRAM-4]: crate::kernel_facts#K-DGRAM-4
     pub fn poll_send_to(
         &self,
         cx: &mut Context<'_>,

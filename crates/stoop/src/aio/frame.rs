@@ -140,7 +140,7 @@ impl<R: Borrow<Stream>> FrameReader<R, Native> {
     /// If the stream's policy refuses file descriptors
     /// ([`Policy::refuse_descriptors`](crate::Policy::refuse_descriptors)), none are accepted,
     /// whatever `allow` says. Use only this call on a stream that carries file descriptors: the
-    /// other calls use plain reads, with which the kernel discards them (K-FD-7).
+    /// other calls use plain reads, with which the kernel discards them ([K-FD-7]).
     ///
     /// # Errors
     /// Returns an error if the stream cannot be read or decoded, or if more file descriptors arrive
@@ -172,6 +172,8 @@ impl<R: Borrow<Stream>> FrameReader<R, Native> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-FD-7]: crate::kernel_facts#K-FD-7
     pub async fn next_with_descriptors(&mut self, allow: Allow) -> Result<Option<(&[u8], Vec<OwnedFd>)>> {
         let stream = self.stream.borrow();
         let allow = if stream.get_ref().as_ref().accepts_descriptors() { allow } else { Allow::NOTHING };

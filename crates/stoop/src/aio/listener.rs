@@ -287,9 +287,11 @@ impl<C: Connected> Async<crate::Listener<C>> {
         super::bind::in_background(move || file.release()).await
     }
 
-    /// Refuses new clients from now on; those in the queue can still be accepted (K-ACCEPT-6).
+    /// Refuses new clients from now on; those in the queue can still be accepted ([K-ACCEPT-6]).
     ///
     /// Shuts down the socket itself, and so affects every process that shares this listener.
+    ///
+    /// [K-ACCEPT-6]: crate::kernel_facts#K-ACCEPT-6
     pub(crate) fn refuse_more(&self) -> Result<()> {
         sys::shutdown(self.as_fd(), Shutdown::Read).map_err(crate::socket::configure)
     }

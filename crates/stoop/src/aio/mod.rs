@@ -20,12 +20,13 @@
 //!
 //! The kernel signals no usable readiness for three conditions, which this module handles itself:
 //!
-//! - *Room in a full backlog.* A nonblocking connect fails at once and is not queued (K-CONNECT-1,
-//!   K-CONNECT-2). The connect is retried on a timer, so that no thread is blocked per attempt.
+//! - *Room in a full backlog.* A nonblocking connect fails at once and is not queued
+//!   ([K-CONNECT-1], [K-CONNECT-2]). The connect is retried on a timer, so that no thread is
+//!   blocked per attempt.
 //! - *Room in a datagram receiver's queue.* The sender's own readiness does not reflect it
-//!   (K-DGRAM-4). A second, connected socket is polled instead.
-//! - *A listener when no file descriptor is free.* It stays readable (K-ACCEPT-1). Accepting pauses
-//!   instead of spinning.
+//!   ([K-DGRAM-4]). A second, connected socket is polled instead.
+//! - *A listener when no file descriptor is free.* It stays readable ([K-ACCEPT-1]). Accepting
+//!   pauses instead of spinning.
 //!
 //! These types need a runtime with I/O and time enabled (`enable_all`). Creating a socket outside
 //! of a runtime panics, as it does with tokio's own types. Only the methods of
@@ -67,6 +68,11 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [K-CONNECT-1]: crate::kernel_facts#K-CONNECT-1
+//! [K-CONNECT-2]: crate::kernel_facts#K-CONNECT-2
+//! [K-DGRAM-4]: crate::kernel_facts#K-DGRAM-4
+//! [K-ACCEPT-1]: crate::kernel_facts#K-ACCEPT-1
 
 mod backoff;
 mod bind;

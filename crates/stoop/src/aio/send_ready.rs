@@ -2,9 +2,13 @@
 //!
 //! Two queues can be full, and `EAGAIN` does not say which: the receiver's queue, perhaps with
 //! other senders' messages, or our own send buffer. The sender's readiness reflects its send buffer
-//! alone, and each failed send produces another event (K-DGRAM-4), so a task that waits for it
+//! alone, and each failed send produces another event ([K-DGRAM-4]), so a task that waits for it
 //! spins. A *connected* socket's readiness does reflect the receiver's queue, and it is woken when
-//! there is room (K-DGRAM-5). So such a socket is created for the wait. Nothing is ever sent on it.
+//! there is room ([K-DGRAM-5]). So such a socket is created for the wait. Nothing is ever sent on
+//! it.
+//!
+//! [K-DGRAM-4]: crate::kernel_facts#K-DGRAM-4
+//! [K-DGRAM-5]: crate::kernel_facts#K-DGRAM-5
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

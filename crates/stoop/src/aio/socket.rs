@@ -273,7 +273,7 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
     /// Waits until the socket is writable.
     ///
     /// For a datagram socket that is not connected, this says nothing about the receiver's queue
-    /// (K-DGRAM-4). [`aio::Datagram::send_to`](super::Datagram::send_to) waits for that.
+    /// ([K-DGRAM-4]). [`aio::Datagram::send_to`](super::Datagram::send_to) waits for that.
     ///
     /// # Errors
     /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
@@ -301,6 +301,8 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-DGRAM-4]: crate::kernel_facts#K-DGRAM-4
     pub async fn writable(&self) -> Result<()> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }

@@ -416,9 +416,14 @@ impl Async<crate::Stream> {
     ///
     /// With edge-triggered readiness, a short read normally does, and the readiness can be cleared
     /// without a second call that returns `EAGAIN`. There are two exceptions. A read also stops
-    /// short at ancillary data (K-FD-5, K-CRED-11) and in front of an urgent byte (K-END-10). The
-    /// data behind either has been signaled already: no further edge would come, and the task would
-    /// wait indefinitely. A stream with a spin budget tries again itself, so its readiness is kept.
+    /// short at ancillary data ([K-FD-5], [K-CRED-11]) and in front of an urgent byte ([K-END-10]).
+    /// The data behind either has been signaled already: no further edge would come, and the task
+    /// would wait indefinitely. A stream with a spin budget tries again itself, so its readiness is
+    /// kept.
+    ///
+    /// [K-FD-5]: crate::kernel_facts#K-FD-5
+    /// [K-CRED-11]: crate::kernel_facts#K-CRED-11
+    /// [K-END-10]: crate::kernel_facts#K-END-10
     fn has_emptied(&self, piece: &ReadResult, room_bytes: usize) -> bool {
         let short = 0 < piece.len_bytes && piece.len_bytes < room_bytes;
         // `try_io` fails without running its closure unless a priority event is pending.
@@ -469,7 +474,9 @@ impl AsyncWrite for &Stream {
 }
 
 impl AsyncRead for Async<crate::Stream> {
-    /// Reads plain bytes. The kernel drops file descriptors that arrive with them (K-FD-7).
+    /// Reads plain bytes. The kernel drops file descriptors that arrive with them ([K-FD-7]).
+    ///
+    /// [K-FD-7]: crate::kernel_facts#K-FD-7
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -501,7 +508,9 @@ impl AsyncWrite for Async<crate::Stream> {
         Poll::Ready(Ok(()))
     }
 
-    /// Shuts down the write direction (K-END-1).
+    /// Shuts down the write direction ([K-END-1]).
+    ///
+    /// [K-END-1]: crate::kernel_facts#K-END-1
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shutdown_now(Shutdown::Write).map_err(io::Error::from))
     }

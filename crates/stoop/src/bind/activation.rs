@@ -459,7 +459,9 @@ impl Passed {
         Err(failed(ErrorKind::WrongKind, detail).of_kind(wanted))
     }
 
-    /// Queries its family, type and state from the kernel (K-ACT-1).
+    /// Queries its family, type and state from the kernel ([K-ACT-1]).
+    ///
+    /// [K-ACT-1]: crate::kernel_facts#K-ACT-1
     fn inspect(&self) -> Result<SocketInfo> {
         let query_failed = |cause| self.query_failed(cause);
         let family = sys::socket_domain(self.as_fd()).map_err(query_failed)?;

@@ -2,8 +2,8 @@
 //! drops no client.
 //!
 //! The successor receives the listening sockets themselves, with the clients that wait in their
-//! queues (K-ACT-4), and the responsibility for removing their files at the end. The two sides talk
-//! over a seqpacket connection, in two phases:
+//! queues ([K-ACT-4]), and the responsibility for removing their files at the end. The two sides
+//! talk over a seqpacket connection, in two phases:
 //!
 //! 1. The predecessor checks the successor's credentials. It accepts its own user and root; any
 //!    other process receives a refusal. It sends copies of its sockets and continues to serve.
@@ -26,6 +26,8 @@
 //! | `message.rs` | the wire format |
 //! | `successors.rs`, `throttle.rs` | connected successors, and their share of a server's time |
 //! | `protocol.rs` | pure state machines: which side serves after which message |
+//!
+//! [K-ACT-4]: crate::kernel_facts#K-ACT-4
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;

@@ -29,7 +29,7 @@ use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, 
 ///   [`Holder::find`](crate::Holder::find) finds the process that has the socket.
 /// - A *stale* socket file, whose server has exited, is replaced. The kernel is asked whether any
 ///   socket in any network namespace is still bound to that inode. A server that has bound but does
-///   not listen yet therefore keeps its file (K-PROBE-3).
+///   not listen yet therefore keeps its file ([K-PROBE-3]).
 /// - A file that is not a socket is never touched. Neither is another user's stale file in a
 ///   directory with the sticky bit, such as `/tmp`.
 ///
@@ -48,6 +48,8 @@ use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, 
 /// assert_eq!(holder.and_then(|holder| holder.pid), Some(std::process::id()));
 /// # Ok::<(), stoop::Error>(())
 /// ```
+///
+/// [K-PROBE-3]: crate::kernel_facts#K-PROBE-3
 #[derive(Clone, Debug)]
 #[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
 pub struct Bind {
@@ -97,7 +99,7 @@ impl Bind {
     ///
     /// The file is never more permissive, not even briefly. A default access control list of the
     /// directory may grant access to further users. A client needs *write* permission to connect
-    /// (K-CONNECT-11). The default is 0777 minus the umask.
+    /// ([K-CONNECT-11]). The default is 0777 minus the umask.
     ///
     /// ```
     /// use std::os::unix::fs::PermissionsExt;
@@ -109,6 +111,8 @@ impl Bind {
     /// assert_eq!(path.metadata()?.permissions().mode() & 0o7777, 0o666);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-CONNECT-11]: crate::kernel_facts#K-CONNECT-11
     pub fn mode(mut self, mode: u32) -> Bind {
         self.file.permissions.mode = Some(mode & 0o7777);
         self
@@ -253,7 +257,7 @@ impl Bind {
     }
 
     /// Sets whether each message carries its sender's credentials (`SO_PASSCRED`), beginning with
-    /// the first (K-CRED-9).
+    /// the first ([K-CRED-9]).
     ///
     /// The default is `false`. Datagram sockets always receive credentials, because
     /// [`Datagram::reply`] needs them.
@@ -273,6 +277,8 @@ impl Bind {
     /// assert_eq!(sender, Some(std::process::id()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-CRED-9]: crate::kernel_facts#K-CRED-9
     pub fn pass_credentials(mut self, on: bool) -> Bind {
         self.pass_credentials = on;
         self
@@ -349,7 +355,7 @@ impl Bind {
     /// Binds a datagram socket. The socket file is removed when the socket is dropped.
     ///
     /// The kernel attaches the sender's credentials to each message (`SO_PASSCRED`). Plain receives
-    /// do not see them (K-CRED-16).
+    /// do not see them ([K-CRED-16]).
     ///
     /// ```
     /// use stoop::{Bind, Datagram};
@@ -367,6 +373,8 @@ impl Bind {
     /// # Errors
     /// Returns an error if the address is in use or cannot be bound; [`Bind::listen`] lists the
     /// cases.
+    ///
+    /// [K-CRED-16]: crate::kernel_facts#K-CRED-16
     pub fn datagram(&self) -> Result<Datagram> {
         let (socket, file, policy) = self.open(Kind::Datagram)?;
         Ok(Datagram::server(socket, file, policy))

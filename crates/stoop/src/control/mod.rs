@@ -10,7 +10,9 @@ mod encode;
 pub use decode::{Item, decode};
 pub use encode::{Encoder, NoRoom};
 
-/// The maximum number of file descriptors in one message (K-FD-11).
+/// The maximum number of file descriptors in one message ([K-FD-11]).
+///
+/// [K-FD-11]: crate::kernel_facts#K-FD-11
 pub const DESCRIPTORS_MAX: usize = 253;
 
 /// The size of a header: the length of the message as a `size_t`, its level and its type.
@@ -26,7 +28,9 @@ pub const fn space(data_len_bytes: usize) -> usize {
 
 /// The credentials of a process (`SCM_CREDENTIALS`): received from a message's sender, or sent.
 ///
-/// The kernel checks what is sent. An unprivileged process can name only itself (K-CRED-10).
+/// The kernel checks what is sent. An unprivileged process can name only itself ([K-CRED-10]).
+///
+/// [K-CRED-10]: crate::kernel_facts#K-CRED-10
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// The process id, as seen from the receiver's pid namespace; 0 if it has none there.

@@ -17,7 +17,9 @@ pub struct Settings {
     /// Whether it listens (`SO_ACCEPTCONN`).
     pub is_listening: bool,
     /// The size of the send buffer (`SO_SNDBUF`) as the kernel reports it: twice the value set
-    /// (K-LIMIT-1).
+    /// ([K-LIMIT-1]).
+    ///
+    /// [K-LIMIT-1]: crate::kernel_facts#K-LIMIT-1
     pub send_buffer_bytes: usize,
     /// Whether messages carry their sender's credentials (`SO_PASSCRED`).
     pub passes_credentials: bool,
@@ -35,8 +37,10 @@ pub struct Settings {
     /// The credentials of the peer (`SO_PEERCRED`); `None` if the kernel does not know them.
     ///
     /// For a listener they are those of the process that called `listen` last, for a connected
-    /// socket those of the process that created the other end (K-CRED-2). A user or group without
+    /// socket those of the process that created the other end ([K-CRED-2]). A user or group without
     /// an id in this user namespace is 4294967295; see [`Credentials::known_uid`].
+    ///
+    /// [K-CRED-2]: crate::kernel_facts#K-CRED-2
     pub peer: Option<Credentials>,
 }
 
@@ -69,17 +73,21 @@ impl Settings {
 ///
 /// The data is the first bytes of a stream, or the next message of a socket of another type.
 /// Returns how many bytes were copied: 0 if there are none, or if the peer has closed. The call
-/// never blocks. Ancillary data stays with the message (K-HELD-2).
+/// never blocks. Ancillary data stays with the message ([K-HELD-2]).
 ///
 /// # Errors
 /// Returns an error if
 ///
 /// - the socket has a peek offset, which a peek would advance for the socket's owner (`EBUSY`,
-///   K-HELD-3);
+///   [K-HELD-3]);
 /// - the socket has a pending error, which a peek would clear before the owner sees it (`EBUSY`,
-///   K-HELD-5);
+///   [K-HELD-5]);
 /// - the socket is a listener (`EINVAL`), or a stream without a peer (`ENOTCONN`);
 /// - the kernel reports another error.
+///
+/// [K-HELD-2]: crate::kernel_facts#K-HELD-2
+/// [K-HELD-3]: crate::kernel_facts#K-HELD-3
+/// [K-HELD-5]: crate::kernel_facts#K-HELD-5
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = local(&socket)?;
     if sys::peek_offset(fd).is_ok_and(|offset| offset >= 0) || would_take_an_error(fd)? {

@@ -154,7 +154,9 @@ fn name(value: &[u8]) -> Address {
 }
 
 /// Reads an inode and a device. The device is in the kernel's internal encoding, with the major
-/// number from bit 20 (K-DIAG-1).
+/// number from bit 20 ([K-DIAG-1]).
+///
+/// [K-DIAG-1]: crate::kernel_facts#K-DIAG-1
 fn file(value: &[u8]) -> Option<FileId> {
     let (ino, dev) = (word(value, 0)?, word(value, 4)?);
     Some(FileId { dev: rustix::fs::makedev(dev >> 20, dev & 0xf_ffff), ino: ino.into() })

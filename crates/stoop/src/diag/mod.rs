@@ -2,8 +2,8 @@
 //! peers and queues. Published as `stoop_inspect::diag`.
 //!
 //! No privilege is required. A [`Table`] shows the network namespace in which it was opened,
-//! wherever it is used (K-DIAG-3). A socket that is missing here may exist in another namespace. A
-//! connection that has not been accepted yet has no inode on the server's side and is not listed;
+//! wherever it is used ([K-DIAG-3]). A socket that is missing here may exist in another namespace.
+//! A connection that has not been accepted yet has no inode on the server's side and is not listed;
 //! its client is.
 //!
 //! ```
@@ -16,6 +16,8 @@
 //! }
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! [K-DIAG-3]: crate::kernel_facts#K-DIAG-3
 
 mod by_fd;
 mod message;
@@ -51,20 +53,28 @@ pub struct Entry {
     /// Whether it listens.
     pub is_listening: bool,
     /// Whether the kernel reports it as connected. For a datagram socket this may mean that another
-    /// socket has it as its peer (K-DIAG-8).
+    /// socket has it as its peer ([K-DIAG-8]).
+    ///
+    /// [K-DIAG-8]: crate::kernel_facts#K-DIAG-8
     pub is_established: bool,
-    /// The address given to `bind`. An accepted socket has its listener's (K-NAME-10).
+    /// The address given to `bind`. An accepted socket has its listener's ([K-NAME-10]).
+    ///
+    /// [K-NAME-10]: crate::kernel_facts#K-NAME-10
     pub name: Address,
     /// The file to which it is bound: the low 32 bits of the inode, and the device of the file
     /// system itself. See [`FileId::may_be`].
     pub file: Option<FileId>,
     /// The inode of its peer. `Some(0)` means that the peer has not been accepted yet, or has been
-    /// closed (K-DIAG-7).
+    /// closed ([K-DIAG-7]).
+    ///
+    /// [K-DIAG-7]: crate::kernel_facts#K-DIAG-7
     pub peer: Option<u32>,
     /// For a listener: the inodes of the clients that wait to be accepted, the oldest first.
     ///
     /// A client that has closed meanwhile is 0. If more than about eight thousand wait, the list is
-    /// empty (K-DIAG-9).
+    /// empty ([K-DIAG-9]).
+    ///
+    /// [K-DIAG-9]: crate::kernel_facts#K-DIAG-9
     pub waiting: Vec<u32>,
     /// For a listener: the number of waiting clients, and the backlog. For other sockets: unread
     /// bytes, and sent bytes that the peer has not read, as the kernel accounts for them.
@@ -85,7 +95,9 @@ pub struct Memory {
     /// Memory charged to the socket for received data. Messages of a Unix socket are charged to
     /// their sender, so this is mostly 0.
     pub received_bytes: u32,
-    /// The receive buffer limit (`SO_RCVBUF`), which has no effect on a Unix socket (K-DGRAM-8).
+    /// The receive buffer limit (`SO_RCVBUF`), which has no effect on a Unix socket ([K-DGRAM-8]).
+    ///
+    /// [K-DGRAM-8]: crate::kernel_facts#K-DGRAM-8
     pub receive_limit_bytes: u32,
     /// Memory charged to the socket for sent data that has not been read yet.
     pub sent_bytes: u32,
@@ -281,7 +293,9 @@ impl Table {
     }
 
     /// Discards the remaining answers to an abandoned request. The kernel starts no dump before the
-    /// previous one has been read completely (K-DIAG-11).
+    /// previous one has been read completely ([K-DIAG-11]).
+    ///
+    /// [K-DIAG-11]: crate::kernel_facts#K-DIAG-11
     fn read_out(&mut self) -> io::Result<()> {
         for _ in 0..LEFT_OVER_MAX {
             match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
@@ -314,7 +328,9 @@ impl Table {
 
     /// Returns the length of a datagram, or `None` if the kernel did not send it. A process with
     /// `CAP_NET_ADMIN` in the network namespace, perhaps of an ordinary user, can write to sockets
-    /// of netlink protocols there (K-DIAG-12).
+    /// of netlink protocols there ([K-DIAG-12]).
+    ///
+    /// [K-DIAG-12]: crate::kernel_facts#K-DIAG-12
     fn receive_from_kernel(&mut self) -> io::Result<Option<usize>> {
         loop {
             match rustix::net::recvfrom(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC) {
@@ -352,14 +368,16 @@ pub fn decode(answers: &[u8]) -> Vec<Entry> {
 /// (`SIOCGSKNS`, Linux 4.10).
 ///
 /// # Errors
-/// Returns an error if the process has no `CAP_NET_ADMIN` over that namespace (`EPERM`, K-NETNS-2),
-/// or if the file descriptor is not a socket (`ENOTTY`).
+/// Returns an error if the process has no `CAP_NET_ADMIN` over that namespace (`EPERM`,
+/// [K-NETNS-2]), or if the file descriptor is not a socket (`ENOTTY`).
+///
+/// [K-NETNS-2]: crate::kernel_facts#K-NETNS-2
 pub fn network_namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
     sys::network_namespace_of(socket.as_fd())
 }
 
 /// Compares the file descriptor tables of two threads, by their ids (`kcmp`, Linux 3.5 if
-/// configured; K-KCMP-1).
+/// configured; [K-KCMP-1]).
 ///
 /// They are equal if the threads share one table. Otherwise the order is one of the kernel's,
 /// stable while both tables exist.
@@ -367,17 +385,21 @@ pub fn network_namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// Returns an error if the process may not trace both threads (`EPERM`), if one has exited
 /// (`ESRCH`), or if the kernel has no `kcmp` (`ENOSYS`).
+///
+/// [K-KCMP-1]: crate::kernel_facts#K-KCMP-1
 pub fn compare_descriptor_tables(one: u32, other: u32) -> io::Result<Ordering> {
     let id = |id| i32::try_from(id).map_err(|_| io::ErrorKind::InvalidInput);
     sys::compare_descriptor_tables(id(one)?, id(other)?)
 }
 
 /// Returns an `O_PATH` file descriptor of the file to which a socket is bound, wherever it has been
-/// moved since (`SIOCUNIXFILE`, Linux 4.13; K-BIND-11).
+/// moved since (`SIOCUNIXFILE`, Linux 4.13; [K-BIND-11]).
 ///
 /// # Errors
 /// Returns an error if the process has no `CAP_NET_ADMIN` (`EPERM`), or if the socket is not bound
 /// to a file (`ENOENT`).
+///
+/// [K-BIND-11]: crate::kernel_facts#K-BIND-11
 pub fn bound_file_of(socket: impl AsFd) -> io::Result<OwnedFd> {
     sys::bound_file_of(socket.as_fd())
 }

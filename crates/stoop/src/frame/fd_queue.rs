@@ -2,13 +2,16 @@
 //! holds.
 //!
 //! The kernel delivers file descriptors with the read that takes the first byte of the `sendmsg`
-//! that carried them. That read does not continue past the bytes of that `sendmsg` (K-FD-5,
-//! K-FD-6), but it may begin with older bytes. So all that is known is a range of the stream in
+//! that carried them. That read does not continue past the bytes of that `sendmsg` ([K-FD-5],
+//! [K-FD-6]), but it may begin with older bytes. So all that is known is a range of the stream in
 //! which the file descriptors' frame begins.
 //!
 //! The sender announces file descriptors in the frame's header and attaches them to its first byte.
 //! Therefore the next frame that announces some must begin within that range, and no other frame
 //! may.
+//!
+//! [K-FD-5]: crate::kernel_facts#K-FD-5
+//! [K-FD-6]: crate::kernel_facts#K-FD-6
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -302,7 +302,7 @@ impl<R: DescriptorSource> FrameReader<R, Native> {
     /// whatever `allow` says.
     ///
     /// Use only this call on a stream that carries file descriptors. The other calls use plain
-    /// reads, and the kernel then discards ancillary data (K-FD-7). At most twice the allowed
+    /// reads, and the kernel then discards ancillary data ([K-FD-7]). At most twice the allowed
     /// number of file descriptors is held at any time.
     ///
     /// # Errors
@@ -337,6 +337,8 @@ impl<R: DescriptorSource> FrameReader<R, Native> {
     /// assert_eq!((message, pipes.len()), (&b"a pipe"[..], 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-FD-7]: crate::kernel_facts#K-FD-7
     pub fn next_with_descriptors(&mut self, allow: Allow) -> Result<Option<(&[u8], Vec<OwnedFd>)>> {
         let allow = if self.io.accepts_descriptors() { allow } else { Allow::NOTHING };
         loop {

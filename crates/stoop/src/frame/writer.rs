@@ -204,7 +204,7 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
     ///
     /// Only [`Native`] supports this. Without an announcement in the header a receiver cannot
     /// determine to which message file descriptors belong, because a read may begin with older
-    /// bytes (K-FD-5).
+    /// bytes ([K-FD-5]).
     ///
     /// # Errors
     /// Returns an error if
@@ -233,6 +233,8 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
     /// assert_eq!((message, descriptors.len()), (&b"a pipe"[..], 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [K-FD-5]: crate::kernel_facts#K-FD-5
     pub fn send_with_descriptors(&mut self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         self.outbound.send_with_descriptors(&mut self.io, message, descriptors)
     }

@@ -79,7 +79,9 @@ impl Creation<'_> {
     }
 
     /// Binds under the final name, which is free. Tools then show that path indefinitely
-    /// (K-NAME-1).
+    /// ([K-NAME-1]).
+    ///
+    /// [K-NAME-1]: crate::kernel_facts#K-NAME-1
     fn directly(
         &self,
         socket: &Socket,

@@ -73,9 +73,11 @@ impl Location {
     }
 
     /// Returns the address for `bind`: the absolute path if it fits, else the relative one, else
-    /// the name below the directory's `/proc` path (K-NAME-11). `None` if even that is too long.
+    /// the name below the directory's `/proc` path ([K-NAME-11]). `None` if even that is too long.
     ///
     /// Peers can send to the first two. The third leads each process to another file.
+    ///
+    /// [K-NAME-11]: crate::kernel_facts#K-NAME-11
     pub(crate) fn bindable(&self) -> Option<Bindable> {
         let given = [Some(&self.path), self.relative.as_ref()].into_iter().flatten();
         let direct = given.into_iter().find(|path| path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES);

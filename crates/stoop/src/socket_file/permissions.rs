@@ -1,8 +1,10 @@
 //! Exact mode, owner and group of a socket file, without changing the process's umask.
 //!
-//! The mode of the unbound socket is the upper limit for the mode of the new file (K-BIND-3). Bits
-//! that the umask removed are added afterwards. If the file is to change its owner, it is created
-//! accessible to the creator alone, and opened up once it has its new owner.
+//! The mode of the unbound socket is the upper limit for the mode of the new file ([K-BIND-3]).
+//! Bits that the umask removed are added afterwards. If the file is to change its owner, it is
+//! created accessible to the creator alone, and opened up once it has its new owner.
+//!
+//! [K-BIND-3]: crate::kernel_facts#K-BIND-3
 
 use std::os::fd::AsFd;
 

@@ -8,13 +8,16 @@
 //! - The directory belongs to the user and has mode 0700. No other user can replace, open or hold
 //!   what is inside.
 //! - `flock` on it is the lock, so no other user can hold it, and a killed process releases it
-//!   (K-LOCK-2, K-LOCK-4).
+//!   ([K-LOCK-2], [K-LOCK-4]).
 //! - A marker in it records the name it is for. Without the marker nothing inside is touched,
 //!   whichever directory was moved here.
 //! - What a killed process leaves inside is recovered by the next one: a live socket gets its name
 //!   back, a dead one is removed.
 //!
 //! Only `rmdir` removes the directory, and that never removes anything in it.
+//!
+//! [K-LOCK-2]: crate::kernel_facts#K-LOCK-2
+//! [K-LOCK-4]: crate::kernel_facts#K-LOCK-4
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};

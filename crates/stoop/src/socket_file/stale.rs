@@ -4,7 +4,10 @@
 //! A socket file is stale if no socket is bound to its inode any more. To find out, a datagram
 //! socket is connected to it. A dead file answers `ECONNREFUSED`. A live one answers `EPROTOTYPE`
 //! or accepts the connection, even before it listens and from any network namespace. A stream
-//! server does not notice the probe (K-PROBE-1 … K-PROBE-5).
+//! server does not notice the probe ([K-PROBE-1] … [K-PROBE-5]).
+//!
+//! [K-PROBE-1]: crate::kernel_facts#K-PROBE-1
+//! [K-PROBE-5]: crate::kernel_facts#K-PROBE-5
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,6 +1,8 @@
 //! Examining a file without blocking: a name in a shared directory may be the mount point of a file
 //! system that never answers. `statx` with `AT_STATX_DONT_SYNC` returns what the kernel has cached
-//! (K-LOCK-6).
+//! ([K-LOCK-6]).
+//!
+//! [K-LOCK-6]: crate::kernel_facts#K-LOCK-6
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;

@@ -13,7 +13,9 @@ const PATH_LEN: usize = size_of::<libc::sockaddr_un>() - PATH_OFFSET;
 /// A socket address in the kernel's format.
 ///
 /// It is one byte longer than `sockaddr_un`. For a full 108-byte path the kernel reports a length
-/// of 111, which counts a NUL that does not fit into the structure (K-NAME-3).
+/// of 111, which counts a NUL that does not fit into the structure ([K-NAME-3]).
+///
+/// [K-NAME-3]: crate::kernel_facts#K-NAME-3
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawAddress {
@@ -58,14 +60,18 @@ impl RawAddress {
         Ok(RawAddress::with(bytes, (bytes.len() + 1).min(PATH_LEN)))
     }
 
-    /// Creates the address of an abstract name, with its exact length (K-NAME-7).
+    /// Creates the address of an abstract name, with its exact length ([K-NAME-7]).
+    ///
+    /// [K-NAME-7]: crate::kernel_facts#K-NAME-7
     pub(crate) fn abstract_name(name: &[u8]) -> RawAddress {
         let mut bytes = [0; PATH_LEN];
         bytes[1..=name.len()].copy_from_slice(name);
         RawAddress::with(&bytes, 1 + name.len())
     }
 
-    /// Returns the address with which `bind` chooses a free abstract name (K-NAME-9).
+    /// Returns the address with which `bind` chooses a free abstract name ([K-NAME-9]).
+    ///
+    /// [K-NAME-9]: crate::kernel_facts#K-NAME-9
     pub(crate) fn autobind() -> RawAddress {
         RawAddress::with(&[], 0)
     }

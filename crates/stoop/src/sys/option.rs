@@ -33,7 +33,9 @@ struct Padded<T> {
     spare: [u8; 8],
 }
 
-/// Returns an option of a fixed size. An answer of another length is not an answer (K-CRED-19).
+/// Returns an option of a fixed size. An answer of another length is not an answer ([K-CRED-19]).
+///
+/// [K-CRED-19]: crate::kernel_facts#K-CRED-19
 fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
     let mut buffer = Padded { value: MaybeUninit::<T>::zeroed(), spare: [0; 8] };
     let mut len = (size_of::<T>() + buffer.spare.len()) as libc::socklen_t;
@@ -71,7 +73,9 @@ const OPTION_MAX_BYTES: usize = 65_536 * 4;
 ///
 /// Retries while the kernel reports that more space is needed. Retries once more if the answer
 /// fills the buffer, because its length may be the buffer's, which a sandbox left unwritten
-/// (K-CRED-19).
+/// ([K-CRED-19]).
+///
+/// [K-CRED-19]: crate::kernel_facts#K-CRED-19
 fn option_bytes(fd: BorrowedFd<'_>, name: i32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0u8; 256];
     let mut has_filled = false;
@@ -264,7 +268,9 @@ pub(crate) fn peer_pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Returns the number of unread bytes (`SIOCINQ`). For a datagram socket this is the length of the
-/// next message (K-LIMIT-2).
+/// next message ([K-LIMIT-2]).
+///
+/// [K-LIMIT-2]: crate::kernel_facts#K-LIMIT-2
 #[doc(alias = "SIOCINQ")]
 pub(crate) fn unread_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     queue_bytes(fd, libc::FIONREAD)

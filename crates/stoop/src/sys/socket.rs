@@ -141,7 +141,9 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     if address.is_written() { Ok(address) } else { Err(unanswered()) }
 }
 
-/// Receives plain bytes (`recv`). The kernel discards file descriptors (K-FD-7).
+/// Receives plain bytes (`recv`). The kernel discards file descriptors ([K-FD-7]).
+///
+/// [K-FD-7]: crate::kernel_facts#K-FD-7
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `buffer`, which outlives the call.
     let result = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
@@ -181,7 +183,9 @@ pub(crate) fn receive_from(
 }
 
 /// Sends bytes (`send` with `MSG_NOSIGNAL`). If the peer has closed, this is an error, never a
-/// signal (K-END-6).
+/// signal ([K-END-6]).
+///
+/// [K-END-6]: crate::kernel_facts#K-END-6
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `bytes`, which outlives the call; the kernel only
     // reads it.
@@ -208,7 +212,9 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::
 }
 
 /// Sends several buffers (`sendmsg` with `MSG_NOSIGNAL`, a flag that `writev` does not take;
-/// K-END-6).
+/// [K-END-6]).
+///
+/// [K-END-6]: crate::kernel_facts#K-END-6
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     super::send_message(fd, buffers, None, &[])
 }

@@ -52,7 +52,9 @@ pub(crate) fn register<S: AsFd>(socket: S, interest: Interest) -> io::Result<Asy
 /// The result of one read of a stream.
 pub(crate) struct ReadResult {
     pub(crate) len_bytes: usize,
-    /// Ancillary data was received and discarded. The read may have stopped there (K-FD-5).
+    /// Ancillary data was received and discarded. The read may have stopped there ([K-FD-5]).
+    ///
+    /// [K-FD-5]: crate::kernel_facts#K-FD-5
     pub(crate) had_control: bool,
 }
 

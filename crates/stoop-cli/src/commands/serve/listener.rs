@@ -85,7 +85,9 @@ fn adjust(bind: Bind, flags: &Serve, kind: Kind, service: &Service) -> Bind {
 
 /// Returns whether each message must carry its sender's credentials. A datagram is answered only if
 /// its sender is known, and only with credentials can an empty seqpacket message be distinguished
-/// from the end (K-DGRAM-13).
+/// from the end ([K-DGRAM-13]).
+///
+/// [K-DGRAM-13]: stoop::kernel_facts#K-DGRAM-13
 fn wants_senders(kind: Kind) -> bool {
     kind != Kind::Stream
 }

@@ -22,7 +22,9 @@ use crate::pump::{Discard, End, Input, Progress, Receiver, Sender, Split, pump, 
 
 /// How long a client that has received its answer may continue to send before its connection is
 /// closed. If anything from the client was unread, closing at once would turn the end of the answer
-/// into a reset (K-END-3).
+/// into a reset ([K-END-3]).
+///
+/// [K-END-3]: stoop::kernel_facts#K-END-3
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What the server does for each client.

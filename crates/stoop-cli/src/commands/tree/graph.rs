@@ -307,7 +307,9 @@ impl Node {
 
 impl Port {
     /// Formats `stream, 2 waiting, room for 129`: one more client than the limit fits
-    /// (K-CONNECT-1).
+    /// ([K-CONNECT-1]).
+    ///
+    /// [K-CONNECT-1]: stoop::kernel_facts#K-CONNECT-1
     pub(super) fn words(&self) -> String {
         let kind = self.kind.map_or("unknown", |kind| kind.word());
         match self.backlog {

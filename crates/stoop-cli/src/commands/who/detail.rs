@@ -135,7 +135,9 @@ pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<Socket
 /// Returns whether a message sent to a datagram receiver would have to wait.
 ///
 /// The kernel only reports this to a sender, so this connects as one without sending anything. A
-/// queue whose first message is empty looks empty (K-LIMIT-2), and is not checked.
+/// queue whose first message is empty looks empty ([K-LIMIT-2]), and is not checked.
+///
+/// [K-LIMIT-2]: stoop::kernel_facts#K-LIMIT-2
 fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     let has_some = matches!(socket.queue, Some(Queue::Bytes { unread: 1.., .. }));
     if socket.kind != Some(Kind::Datagram) || !has_some || socket.name.is_unnamed() {

@@ -19,7 +19,7 @@ use super::{Operation, Question};
 /// Gathers all facts that the verdict on this question is based on.
 ///
 /// This takes some milliseconds. It blocks only on the file system and on `/proc`, and does not
-/// disturb servers: a socket that is probed does not notice it (K-PROBE-2, K-PROBE-8).
+/// disturb servers: a socket that is probed does not notice it ([K-PROBE-2], [K-PROBE-8]).
 ///
 /// # Errors
 /// Returns an error if not even `/proc` can be read. What is merely hidden is recorded in the facts
@@ -44,6 +44,9 @@ use super::{Operation, Question};
 /// assert_eq!(why(&gather(&question)?).cause, Cause::NoSuchSubject);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// [K-PROBE-2]: stoop::kernel_facts#K-PROBE-2
+/// [K-PROBE-8]: stoop::kernel_facts#K-PROBE-8
 pub fn gather(question: &Question) -> io::Result<Facts> {
     let mut facts = Facts {
         question: question.clone(),

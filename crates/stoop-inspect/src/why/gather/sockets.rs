@@ -2,9 +2,12 @@
 //!
 //! The kernel's tables list most of it. What they do not list, or only for a namespace that cannot
 //! be entered, is determined by probing the socket itself in ways that it does not notice. A
-//! datagram socket that connects to a socket of another kind fails harmlessly (K-PROBE-2). So does
-//! a second connect on a stream that is already connected, whose error comes last of all
-//! (K-PROBE-8).
+//! datagram socket that connects to a socket of another kind fails harmlessly ([K-PROBE-2]). So
+//! does a second connect on a stream that is already connected, whose error comes last of all
+//! ([K-PROBE-8]).
+//!
+//! [K-PROBE-2]: stoop::kernel_facts#K-PROBE-2
+//! [K-PROBE-8]: stoop::kernel_facts#K-PROBE-8
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -190,7 +193,9 @@ fn is_alive(target: &SocketAddrUnix) -> Option<bool> {
 }
 
 /// Connects a datagram socket, and disconnects it at once: otherwise the receiver would look
-/// connected indefinitely (K-PROBE-9).
+/// connected indefinitely ([K-PROBE-9]).
+///
+/// [K-PROBE-9]: stoop::kernel_facts#K-PROBE-9
 fn connect_datagram(receiver: &SocketAddrUnix) -> Option<Result<(), Errno>> {
     let socket = datagram()?;
     let connected = rustix::net::connect(&socket, receiver);
@@ -219,7 +224,10 @@ fn datagram_of(context: &SubjectContext) -> Option<OwnedFd> {
     std::thread::scope(|scope| std::thread::Builder::new().spawn_scoped(scope, enter).ok()?.join().ok()?)
 }
 
-/// Returns whether a receiver's queue is full: a connected sender is then not writable (K-DGRAM-5).
+/// Returns whether a receiver's queue is full: a connected sender is then not writable
+/// ([K-DGRAM-5]).
+///
+/// [K-DGRAM-5]: stoop::kernel_facts#K-DGRAM-5
 fn is_full(socket: OwnedFd, receiver: &SocketAddrUnix) -> Option<bool> {
     rustix::net::connect(&socket, receiver).ok()?;
     let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
