@@ -2,9 +2,10 @@
 //!
 //! A row is a table line whose first cell is an id (`K-…`) after an anchor of that name, and whose
 //! last cell names one or more tests as `file.rs::function`, the file being in
-//! `tests/kernel/tests`, or elsewhere with its path from the root. Four things are checked: ids are
-//! unique; each row has its anchor, to which documentation links; each test named exists, as a
-//! `#[test]` function of that name in that file; each id cited anywhere has a row.
+//! `tests/kernel/tests`, or elsewhere with its path from the root. Five things are checked: ids are
+//! unique; each row has its anchor; each test named exists, as a `#[test]` function of that name in
+//! that file; each id cited anywhere has a row; each id cited in the documentation of a crate is a
+//! link to its anchor.
 
 use crate::tree::{self, Source};
 use crate::{Outcome, settle};
@@ -40,6 +41,7 @@ fn findings() -> Result<Vec<String>, String> {
     for dir in CITED_IN {
         findings.extend(tree::sources(dir, &["rs", "md", "c"])?.iter().flat_map(|s| dangling(s, &known)));
     }
+    findings.extend(tree::sources("crates", &["rs"])?.iter().flat_map(unlinked));
     for path in CITED_BY {
         if let Ok(text) = tree::read(path) {
             findings.extend(dangling(&Source { path: (*path).into(), text }, &known));
@@ -104,6 +106,73 @@ fn repeated(rows: &[Row]) -> Vec<String> {
             Some(format!("{FACTS}:{}: '{}' is already on line {before}", row.line, row.id))
         })
         .collect()
+}
+
+/// Returns the ids in the documentation comments of a crate that are not links to the row: each is
+/// `[K-…]`, and its definition is in the same comment.
+fn unlinked(source: &Source) -> Vec<String> {
+    let Some((krate, file)) = source.path.strip_prefix("crates/").and_then(|path| path.split_once('/'))
+    else {
+        return Vec::new();
+    };
+    if !file.starts_with("src/") {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for comment in comments(&source.text) {
+        let defined: Vec<(&str, &str)> =
+            comment.iter().filter_map(|(_, text)| text.trim().strip_prefix('[')?.split_once("]: ")).collect();
+        let mut is_code = false;
+        for (line, text) in comment {
+            is_code ^= text.trim_start().starts_with("```");
+            if is_code || text.trim().starts_with('[') && text.contains("]: ") {
+                continue;
+            }
+            // Between backticks an id is text, and not a citation.
+            for part in text.split('`').step_by(2) {
+                for id in ids(part) {
+                    let target = format!("{}#{id}", target(krate));
+                    let is_link = part.contains(&format!("[{id}]"));
+                    if !is_link || !defined.contains(&(id, target.as_str())) {
+                        findings.push(format!(
+                            "{}:{line}: '{id}' is not a link: write `[{id}]`, and end the comment with `[{id}]: {target}`",
+                            source.path
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Returns the documentation comments of a file: the line number and the text of each line.
+fn comments(text: &str) -> Vec<Vec<(usize, &str)>> {
+    let mut comments: Vec<Vec<(usize, &str)>> = Vec::new();
+    let mut before = "";
+    for (index, line) in text.lines().enumerate() {
+        let code = line.trim_start();
+        let mark =
+            ["///", "//!"].into_iter().find(|mark| code.starts_with(mark) && !code.starts_with("////"));
+        if let Some(mark) = mark {
+            if mark != before {
+                comments.push(Vec::new());
+            }
+            comments.last_mut().expect("begun above").push((index + 1, &code[3..]));
+        }
+        before = mark.unwrap_or_default();
+    }
+    comments
+}
+
+/// Returns the module of the kernel facts as a crate refers to it; two crates do not depend on
+/// `stoop`.
+fn target(krate: &str) -> &'static str {
+    match krate {
+        "stoop" => "crate::kernel_facts",
+        "stoop-bpf" | "stoop-memory" => "https://docs.rs/stoop/latest/stoop/kernel_facts/index.html",
+        _ => "stoop::kernel_facts",
+    }
 }
 
 /// Returns the finding that documentation could not link to a row.
@@ -203,6 +272,26 @@ mod tests {
             finding("| K-7 | a fact | a.rs::one |").as_deref(),
             Some("KERNEL.md:7: 'K-7' does not begin with `<a id=\"K-7\"></a>`")
         );
+    }
+
+    #[test]
+    fn a_citation_in_documentation_is_a_link() {
+        let found = |path: &str, text: &str| unlinked(&Source { path: path.into(), text: text.into() });
+        let path = "crates/stoop/src/a.rs";
+        let linked = "/// It waits ([K-7]).\n///\n/// [K-7]: crate::kernel_facts#K-7\nfn wait() {}\n";
+        assert_eq!(found(path, linked), [""; 0]);
+        assert_eq!(
+            found(path, "/// It waits (K-7).\n"),
+            ["crates/stoop/src/a.rs:1: 'K-7' is not a link: write `[K-7]`, and end the comment with \
+              `[K-7]: crate::kernel_facts#K-7`"]
+        );
+        assert_eq!(found(path, "/// It waits ([K-7]).\n").len(), 1, "no definition");
+        assert_eq!(found(path, &linked.replace("#K-7", "#K-8")).len(), 1, "another row");
+        assert_eq!(found("crates/stoop-inspect/src/a.rs", linked).len(), 1, "another crate");
+        assert_eq!(found("crates/stoop/tests/a.rs", "/// K-7\n"), [""; 0], "not published");
+        assert_eq!(found(path, "// K-7\n/// `K-7`\n/// ```\n/// // K-7\n/// ```\n"), [""; 0], "not prose");
+        let two = "/// [K-7]\nfn a() {}\n/// [K-7]: crate::kernel_facts#K-7\nfn b() {}\n";
+        assert_eq!(found(path, two).len(), 1, "defined in another comment");
     }
 
     #[test]
