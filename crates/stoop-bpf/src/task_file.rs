@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(last_lines(b""), "");
     }
 
-    /// [K-BPF-2]: the kernel identifies the table of a process by its first thread.
+    /// The kernel identifies the table of a process by its first thread ([K-BPF-2]).
     ///
     /// [K-BPF-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-2
     #[test]

@@ -8,14 +8,19 @@ use crate::{Address, AddressError, ToAddress};
 
 impl From<&SocketAddr> for Address {
     fn from(address: &SocketAddr) -> Address {
-        // Neither conversion fails: a `SocketAddr` is what the kernel accepts.
-        let named = match (address.as_pathname(), address.as_abstract_name()) {
-            (Some(path), _) => Address::path(path),
-            (_, Some(name)) => Address::abstract_name(name),
-            _ => Ok(Address::UNNAMED),
-        };
-        named.unwrap_or(Address::UNNAMED)
+        from_names(address.as_pathname(), address.as_abstract_name())
     }
+}
+
+/// Returns the address with this path or this abstract name, from a `SocketAddr`; unnamed without
+/// either. Neither conversion fails: a `SocketAddr` is what the kernel accepts.
+pub(crate) fn from_names(path: Option<&Path>, name: Option<&[u8]>) -> Address {
+    let named = match (path, name) {
+        (Some(path), _) => Address::path(path),
+        (_, Some(name)) => Address::abstract_name(name),
+        _ => Ok(Address::UNNAMED),
+    };
+    named.unwrap_or(Address::UNNAMED)
 }
 
 impl From<SocketAddr> for Address {

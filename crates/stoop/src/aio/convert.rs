@@ -13,6 +13,7 @@ use tokio::net::unix::SocketAddr;
 use super::{Async, Datagram, Listener, Stream};
 use crate::error::{Error, Result};
 use crate::socket::{Socket, configure};
+use crate::socket_addr::from_names;
 use crate::{Address, AddressError, ToAddress};
 
 impl<S: AsFd + AsRef<Socket>> Async<S> {
@@ -131,13 +132,7 @@ impl Listener {
 
 impl From<&SocketAddr> for Address {
     fn from(address: &SocketAddr) -> Address {
-        // Neither conversion fails: a `SocketAddr` is an address that the kernel has accepted.
-        let named = match (address.as_pathname(), address.as_abstract_name()) {
-            (Some(path), _) => Address::path(path),
-            (_, Some(name)) => Address::abstract_name(name),
-            _ => Ok(Address::UNNAMED),
-        };
-        named.unwrap_or(Address::UNNAMED)
+        from_names(address.as_pathname(), address.as_abstract_name())
     }
 }
 
