@@ -17,8 +17,8 @@ mod streams;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use stoop::control::{self, Encoder, Item};
 use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, Varint};
+use stoop::fuzzing::control::{self, Encoder, Item};
 use stoop::{Address, Credentials, Target};
 use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
 use stoop_http::multiplexed;

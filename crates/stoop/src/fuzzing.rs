@@ -4,6 +4,11 @@ pub use crate::bind::handover::fuzzing::{message as handover_message, protocol a
 
 use crate::bind::{activation, notify};
 
+/// The codec of control messages.
+pub mod control {
+    pub use crate::control::{Encoder, Item, decode, space};
+}
+
 /// Parses the variables that a service manager sets, one piece each: `LISTEN_FDS`, `LISTEN_PID`,
 /// `LISTEN_FDNAMES`, `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
 ///

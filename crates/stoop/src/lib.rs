@@ -103,9 +103,9 @@ mod address;
 #[cfg(feature = "tokio")]
 pub mod aio;
 mod batch;
-pub mod bind;
+mod bind;
 mod connect;
-pub mod control;
+mod control;
 mod datagram;
 // The kernel's table of sockets. Published by `stoop_inspect::diag`, and used here as well.
 #[doc(hidden)]
@@ -149,7 +149,7 @@ pub use address::{
 pub use batch::{Batch, BatchMessage};
 pub use bind::{Bind, activation, handover, notify};
 pub use connect::{Connect, Connection};
-pub use control::Credentials;
+pub use control::{Credentials, DESCRIPTORS_MAX};
 pub use datagram::Datagram;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use kind::{Kind, UnknownKind};

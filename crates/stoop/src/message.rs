@@ -42,7 +42,7 @@ impl<'a> Outgoing<'a> {
         Outgoing::default()
     }
 
-    /// Adds file descriptors (`SCM_RIGHTS`): at most [`control::DESCRIPTORS_MAX`].
+    /// Adds file descriptors (`SCM_RIGHTS`): at most [`DESCRIPTORS_MAX`](crate::DESCRIPTORS_MAX).
     ///
     /// The receiver gets duplicates. Ours stay open.
     ///
@@ -76,7 +76,7 @@ impl<'a> Outgoing<'a> {
     ///
     /// ```
     /// use std::io::IoSlice;
-    /// use stoop::control::Credentials;
+    /// use stoop::Credentials;
     /// use stoop::{Allow, Datagram, ErrorKind, Outgoing};
     ///
     /// let (one, other) = Datagram::pair()?;

@@ -92,7 +92,7 @@ impl Credentials {
     /// `/proc` they are assumed to be 65534.
     ///
     /// ```
-    /// use stoop::control::Credentials;
+    /// use stoop::Credentials;
     ///
     /// assert!(Credentials::own().is_known());
     /// // What the kernel fills in for a message that was sent too early.
@@ -116,7 +116,7 @@ impl Credentials {
     /// `/proc/self/uid_map` if the id is the overflow id.
     ///
     /// ```
-    /// use stoop::control::Credentials;
+    /// use stoop::Credentials;
     ///
     /// let sender = Credentials { pid: 1, uid: 0, gid: 0 };
     /// assert_eq!(sender.known_uid(), Some(0));

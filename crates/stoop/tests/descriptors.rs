@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use stoop::control::DESCRIPTORS_MAX;
+use stoop::DESCRIPTORS_MAX;
 use stoop::{
     Allow, Bind, Datagram, ErrorKind, Outgoing, Policy, Received, Result, SeqPacket, Socket, Stream,
 };

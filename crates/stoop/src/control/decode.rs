@@ -46,21 +46,6 @@ impl Iterator for DescriptorNumbers<'_> {
 impl ExactSizeIterator for DescriptorNumbers<'_> {}
 
 /// Decodes the control messages in `bytes`, in order. Ends after the first malformed one.
-///
-/// ```
-/// use stoop::control::{Encoder, Item, decode, space};
-///
-/// let mut buffer = vec![0; space(2 * 4)];
-/// let mut encoder = Encoder::new(&mut buffer);
-/// encoder.descriptors([3, 4].into_iter()).unwrap();
-/// let encoded = encoder.finish();
-///
-/// let mut items = decode(encoded);
-/// let Some(Item::Descriptors(numbers)) = items.next() else { panic!("not file descriptors") };
-/// assert_eq!(numbers.collect::<Vec<_>>(), [3, 4]);
-/// assert!(items.next().is_none());
-/// assert!(matches!(decode(&encoded[..7]).next(), Some(Item::Malformed)));
-/// ```
 pub fn decode(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {

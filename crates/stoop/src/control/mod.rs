@@ -8,7 +8,7 @@ mod decode;
 mod encode;
 
 pub use decode::{Item, decode};
-pub use encode::{Encoder, NoRoom};
+pub use encode::Encoder;
 
 /// The maximum number of file descriptors in one message ([K-FD-11]).
 ///
@@ -74,6 +74,28 @@ mod tests {
         for len in 0..64 {
             assert_eq!(space(len), 16 + len.div_ceil(8) * 8);
         }
+    }
+
+    #[test]
+    fn a_buffer_that_is_too_small_stays_unchanged() {
+        let mut buffer = vec![0; space(4)];
+        let mut encoder = Encoder::new(&mut buffer);
+        assert_eq!(encoder.descriptors([3, 4, 5].into_iter()), Err(encode::NoRoom));
+        encoder.descriptors([3].into_iter()).unwrap();
+        assert_eq!(encoder.finish().len(), space(4));
+    }
+
+    #[test]
+    fn a_truncated_message_is_malformed() {
+        let mut buffer = vec![0; space(2 * 4)];
+        let mut encoder = Encoder::new(&mut buffer);
+        encoder.descriptors([3, 4].into_iter()).unwrap();
+        let encoded = encoder.finish();
+        let mut items = decode(encoded);
+        let Some(Item::Descriptors(numbers)) = items.next() else { panic!("not file descriptors") };
+        assert_eq!(numbers.collect::<Vec<_>>(), [3, 4]);
+        assert!(items.next().is_none());
+        assert!(matches!(decode(&encoded[..7]).next(), Some(Item::Malformed)));
     }
 
     #[derive(Clone, Debug)]

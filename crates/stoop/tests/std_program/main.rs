@@ -7,6 +7,11 @@
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{deadline, tempdir};
 
+#[expect(
+    clippy::useless_conversion,
+    clippy::unnecessary_fallible_conversions,
+    reason = "the conversions are needed on stoop's side, where an error is another type and a kind is checked"
+)]
 mod on_std {
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
