@@ -6,6 +6,7 @@
 //!     ./app.sock greet.Greeter/Hello '{"name": "you"}'
 //! ```
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use stoop_dynamic::{Client, Options, ReflectError, Schema, json, reflect};
@@ -39,7 +40,9 @@ async fn call(address: &str, name: &str, request: &str) -> Result<(), Box<dyn st
     let mut answers = client.call(&method, tokio_stream::once(request), Options::default()).await?;
     // One response, or a stream of them.
     while let Some(answer) = answers.message().await? {
-        println!("{}", json::Style::default().text(&answer));
+        // One write for each response: a reader that closes the pipe after one has it whole.
+        let text = json::Style::default().text(&answer);
+        io::stdout().write_all(format!("{text}\n").as_bytes())?;
     }
     Ok(())
 }

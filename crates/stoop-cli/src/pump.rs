@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use stoop::{Allow, Connection, Outgoing, Socket, control};
+use stoop::{Allow, Connection, DESCRIPTORS_MAX, Outgoing, Socket};
 
 use crate::failure::Failure;
 
@@ -18,7 +18,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Accepts file descriptors received with data, to close them: refusing them would lose the bytes
 /// they came with.
-pub(crate) const DISCARD_DESCRIPTORS: Allow = Allow::descriptors(control::DESCRIPTORS_MAX);
+pub(crate) const DISCARD_DESCRIPTORS: Allow = Allow::descriptors(DESCRIPTORS_MAX);
 
 /// A source of pieces.
 pub(crate) trait Source {

@@ -93,7 +93,7 @@ fn peers_are_checked() {
     let (mut server, _) = server("check_peer", &[&path, "12345"]);
     let me = rustix::process::getuid().as_raw();
     assert!(says("stream_client", &[&path]).starts_with(&format!("hello, user {me}, in process Some(")));
-    server.line(&format!("admitted Known({me})"), SOON);
+    server.line(&format!("accepted Known({me})"), SOON);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn limits_are_enforced() {
             3,
             &[
                 (What, "no response to 'stoop.test.Talk/Large'"),
-                (What, "larger than 4194304 bytes"),
+                (What, "more than 4194304 bytes"),
                 (Why, "its size is limited"),
                 (Next, "--max-message 64M"),
             ],
@@ -78,7 +78,7 @@ fn invalid_requests_are_rejected_before_sending() {
         for (words, code, parts) in wrong {
             talk.grpc(words).run().fails(code, parts);
         }
-        talk.grpc(&["Say", "-"]).input("").run().fails(2, &[(What, "there is none")]);
+        talk.grpc(&["Say", "-"]).input("").run().fails(2, &[(What, "standard input has none")]);
         let third = talk.grpc(&["Chat", "-"]).input("{}{}{\"no\":1}").run();
         third.fails(2, &[(Seen, "message 3, field 'no'")]);
     });
