@@ -9,7 +9,7 @@ use std::io::IoSlice;
 use std::os::fd::AsFd;
 
 use crate::control::Credentials;
-use crate::datagram::destination;
+use crate::datagram::send::destination;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::frame::PageBuffer;
 use crate::packet;

@@ -67,7 +67,7 @@ mod tests {
         let dir = tempdir();
         let record = dir.path().join("skips");
         Role::new(TEST, "skip").env("STOOP_SKIPS", record.to_str().unwrap()).run();
-        let expected = format!("SKIP stoop_testkit::{TEST}: lacks nothing, this tests skipping\n");
+        let expected = format!("SKIP stoop_testkit::{TEST}: lacks nothing, a test of skipping\n");
         assert_eq!(fs::read_to_string(record).unwrap(), expected);
     }
 }

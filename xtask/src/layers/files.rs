@@ -44,6 +44,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "batch.rs",
         "connect.rs",
+        "datagram",
         "datagram.rs",
         "listener.rs",
         "owner.rs",

@@ -10,7 +10,7 @@ use tokio::io::{Interest, ReadBuf};
 
 use super::send_ready::{self, Receiver};
 use super::{Async, Datagram};
-use crate::datagram::destination;
+use crate::datagram::send::destination;
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::socket::configure;

@@ -303,8 +303,8 @@ impl Notifier {
     ///
     /// - the name is invalid: it must be 1 to 255 bytes of printable ASCII without `:`
     ///   ([`ErrorKind::Unsupported`]);
-    /// - `descriptors` is empty, or has more than
-    ///   [`DESCRIPTORS_MAX`](crate::DESCRIPTORS_MAX) ([`ErrorKind::Unsupported`]);
+    /// - `descriptors` is empty, or has more than [`DESCRIPTORS_MAX`](crate::DESCRIPTORS_MAX)
+    ///   ([`ErrorKind::Unsupported`]);
     /// - too many file descriptors are in flight ([`ErrorKind::TooManyInFlight`]);
     /// - the message cannot be sent; see [`Notifier::ready`].
     pub fn store(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {

@@ -7,8 +7,8 @@
 //! - limit what clients can use: how many are served at once in total and per user, how long a
 //!   connection may be idle, and how long it may last. Clients over the total wait in the kernel's
 //!   queue; those over their user's limit are closed;
-//! - survive failures of clients and handlers: a handler that panics ends its own connection, and
-//!   a process that runs out of file descriptors continues when some are free;
+//! - survive failures of clients and handlers: a handler that panics ends its own connection, and a
+//!   process that runs out of file descriptors continues when some are free;
 //! - drain on shutdown without losing a client: the socket file is unlinked first, clients in the
 //!   queue are served, handlers may finish, and connections left at the deadline are aborted;
 //! - count all of that in [`Counters`]. With the feature `tracing` they emit events, and run each

@@ -134,8 +134,8 @@ impl<'a> Item<'a> {
 /// - the successor violates the protocol ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol));
 /// - the two sides have no version in common
 ///   ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported));
-/// - there are more than [`DESCRIPTORS_MAX`](crate::DESCRIPTORS_MAX) sockets, or a name is
-///   empty, used twice or longer than 255 bytes
+/// - there are more than [`DESCRIPTORS_MAX`](crate::DESCRIPTORS_MAX) sockets, or a name is empty,
+///   used twice or longer than 255 bytes
 ///   ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
 pub fn offer(connection: &SeqPacket, mut items: Vec<Item<'_>>, timeout: Duration) -> Result<()> {
     let mut offering = Offering::begin(connection, timeout)?;

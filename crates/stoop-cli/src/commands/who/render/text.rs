@@ -88,7 +88,7 @@ impl Page<'_> {
             (State::Connected, Some(other)) => ("peer then", Some(other)),
             _ => return,
         };
-        let pid = u32::try_from(peer.pid).ok().filter(|&pid| pid > 0);
+        let pid = Some(peer.pid).filter(|&pid| pid > 0);
         let has_it = |id| snapshot.processes_of(id).any(|process| Some(process.pid.0) == pid);
         if now.is_some_and(has_it) {
             return;
