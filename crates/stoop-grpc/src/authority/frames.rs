@@ -59,6 +59,8 @@ pub(super) struct Head {
 impl Head {
     /// Parses a frame's header. Returns `None` if it is incomplete.
     pub(super) fn parse(bytes: &[u8]) -> Option<Head> {
+        // Length in 24 bits, type, flags, then a reserved bit and 31 bits of stream identifier. The
+        // reserved bit is masked: a receiver must ignore it.
         let &[a, b, c, kind, flags, s, t, u, v] = bytes.first_chunk()?;
         Some(Head {
             len: u32::from_be_bytes([0, a, b, c]) as usize,
@@ -83,7 +85,10 @@ pub(super) fn block(mut frames: &[u8]) -> Option<Cow<'_, [u8]>> {
     while let Some(head) = Head::parse(frames) {
         let payload = frames.get(HEAD_BYTES..HEAD_BYTES + head.len)?;
         frames = &frames[HEAD_BYTES + head.len..];
+        // Only HEADERS can be padded and carry a priority. The same bits in the flags of a
+        // CONTINUATION frame have no meaning.
         let fragment = if head.kind == Kind::Headers { fragment(payload, head.flags)? } else { payload };
+        // Nearly every block is in one frame: it is borrowed, and copied only to append a second.
         if block.is_empty() {
             block = Cow::Borrowed(fragment);
         } else {
@@ -102,5 +107,6 @@ fn fragment(mut payload: &[u8], flags: u8) -> Option<&[u8]> {
     if flags & FLAG_PRIORITY != 0 {
         payload = payload.get(PRIORITY_BYTES..)?;
     }
+    // The padding is at the end, and its length at the very start, before the priority.
     payload.get(..payload.len().checked_sub(padding)?)
 }

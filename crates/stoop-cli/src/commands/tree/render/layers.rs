@@ -8,9 +8,11 @@ pub(super) type Arrow = (usize, usize);
 
 /// Returns the connected components, each in ascending order. The largest comes first.
 pub(super) fn components(boxes: usize, arrows: &[Arrow]) -> Vec<Vec<usize>> {
+    // Union-find: boxes point at their parents, and those of a component end at the same root.
     let mut parent: Vec<usize> = (0..boxes).collect();
     fn root(parent: &mut [usize], mut at: usize) -> usize {
         while parent[at] != at {
+            // Halving the path on the way keeps the trees flat, and each search near constant.
             parent[at] = parent[parent[at]];
             at = parent[at];
         }
@@ -42,13 +44,16 @@ pub(super) fn columns(heights: &[f64], tallest: f64, arrows: &[Arrow]) -> Vec<us
     for (at, &member) in order.iter().enumerate() {
         place[member] = at;
     }
-    // With the boxes in this order no arrow leads backwards.
+    // With the boxes in this order no arrow leads backwards: those that would are turned round for
+    // the layout, so that what remains is a graph without cycles.
     let mut forward: Vec<Vec<usize>> = vec![Vec::new(); boxes];
     for (client, server) in arrows.iter().filter(|(client, server)| client != server) {
         let (client, server) = (place[*client], place[*server]);
         forward[client.min(server)].push(client.max(server));
     }
     let mut stacks = Stacks { tallest, heights: vec![0.0; boxes + 1], next: (0..=boxes).collect() };
+    // The longest path to the end, from the last box to the first: what a box leads to has its
+    // column already. Columns count from the right until all are known.
     let mut to_end = vec![0; boxes];
     for at in (0..boxes).rev() {
         let first = forward[at].iter().map(|&next| to_end[next] + 1).max().unwrap_or(0);
@@ -69,6 +74,7 @@ struct Stacks {
 impl Stacks {
     /// Puts a box into the first column, starting at `column`, that has space.
     fn put(&mut self, height: f64, mut column: usize) -> usize {
+        // The same halving as in `components`: a run of full columns is skipped in a few steps.
         while self.next[column] != column {
             self.next[column] = self.next[self.next[column]];
             column = self.next[column];
@@ -118,6 +124,7 @@ impl Peeling {
         let (mut front, mut back) = (Vec::new(), Vec::new());
         loop {
             let (ends, starts) = (self.ends.clone(), self.starts.clone());
+            // Only if nothing can be removed from either end does an arrow have to lead backwards.
             let most = self.both.last().map(|&(_, at)| at).filter(|_| ends.is_empty() && starts.is_empty());
             if most.is_none() && ends.is_empty() && starts.is_empty() {
                 break;

@@ -65,6 +65,8 @@ pub(super) fn layout(graph: &Graph) -> Layout {
         let columns = columns(&heights, tallest(&heights), &members.arrows);
         let component = Component::new(graph, &metrics, &members.edges, &members.clusters, &columns);
         let (width, height) = component.size();
+        // Components stand in rows, like words. The first and largest may be wider than a row; the
+        // rows below it may then be as wide.
         if x > 0.0 && x + width > ROW.max(layout.width) {
             (x, y, row_height) = (0.0, y + row_height + COMPONENT_GAP, 0.0);
         }
@@ -107,5 +109,7 @@ fn members(clusters: usize, arrows: &[Arrow]) -> Vec<Members> {
 
 /// Returns the maximum height of a column, such that the whole is somewhat wider than tall.
 fn tallest(heights: &[f64]) -> f64 {
+    // The boxes cover an area of (sum of heights) × TYPICAL. A picture of that area which is WIDER
+    // times as wide as tall has this height.
     (heights.iter().sum::<f64>() * TYPICAL / WIDER).sqrt().max(ENOUGH)
 }

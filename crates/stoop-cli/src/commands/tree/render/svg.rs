@@ -47,6 +47,8 @@ pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
             escape(&truncate_middle(&group.title, NAME)),
         );
     }
+    // SVG has no depth: what is written later covers what was written before. Arrows lie over the
+    // frames, and boxes over the arrows.
     for (at, edge) in graph.edges.iter().enumerate() {
         push_edge(graph, edge, &layout.paths[at], &mut text);
     }
@@ -61,6 +63,7 @@ pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
 fn hover(graph: &Graph) -> String {
     let mut rules = String::new();
     for at in 0..graph.nodes.len() {
+        // `:has` lets the style of one element depend on another, without a script.
         let _ = writeln!(rules, "svg:has(#n{at}:hover) .edge:not(.n{at}) {{ opacity: .1; }}");
     }
     rules
@@ -194,6 +197,7 @@ fn push_edge(graph: &Graph, edge: &Edge, points: &[Point], text: &mut String) {
     );
     let leads_left = points.len() > 1 && points[points.len() - 2].0 > end.0;
     if edge.port.is_some() {
+        // The tip is a path of its own: a marker would scale with the width of the line.
         let back = if leads_left { TIP } else { -TIP };
         let (x, y) = (if leads_left { end.0 + 4.0 } else { end.0 - 4.0 }, end.1);
         let _ = write!(text, "<path class=\"tip\" d=\"M{x:.1} {y:.1}l{back:.1} -4v8z\"/>",);
@@ -210,6 +214,7 @@ fn curve(points: &[Point]) -> String {
     if let [end] = rest
         && (end.0 - first.0).abs() < 1.0
     {
+        // Both control points lie to the left at the heights of the ends: a loop around the side.
         let side = first.0 - BULGE;
         // A pair within one node starts above its line and ends below it.
         let apart = if first == end { 10.0 } else { 0.0 };
