@@ -104,7 +104,7 @@ mod live {
             let _bound = Raw::bound(kind, &place);
             let before = fs::metadata(&place).unwrap();
             let refused = stoop(["serve", &place, "--kind", kind]).run().code(3);
-            refused.explains(&["does not listen yet"]);
+            refused.explains(&["does not listen yet", "--wait 10s    # until it listens"]);
             assert_eq!(fs::metadata(&place).unwrap().ino(), before.ino());
         }
     }

@@ -41,10 +41,15 @@ const LIVE: &str = "a live server has that address";
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let is_silent = socket.state == EndpointState::Bound && socket.kind.is_some_and(Kind::is_connected);
+    let at = advice::site(facts);
+    let client = match is_silent {
+        true => Advice::WaitForServer { at, is_bound: true },
+        false => Advice::Connect { at, kind: None },
+    };
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(is_silent.then(|| "it does not listen yet".to_owned()))
-        .advise(Advice::Connect { at: advice::site(facts), kind: None });
+        .advise(client);
     match facts.question.address.as_path() {
         Some(_) => verdict.advise(Advice::TakeOver(advice::site(facts))),
         None => verdict,
