@@ -580,13 +580,10 @@ impl Variables {
 
 /// Parses a plain decimal number: no sign, no white space, only ASCII digits.
 fn number(variable: &str, text: &OsStr) -> Result<u32> {
-    text.to_str()
-        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| {
-            let shown = escaped(text.as_encoded_bytes()).to_string();
-            failed(ErrorKind::Protocol, format!("{variable} is '{shown}', which is not a number"))
-        })
+    super::decimal(text).ok_or_else(|| {
+        let shown = escaped(text.as_encoded_bytes()).to_string();
+        failed(ErrorKind::Protocol, format!("{variable} is '{shown}', which is not a number"))
+    })
 }
 
 /// Parses these values; the entry point of the fuzzer.

@@ -438,3 +438,9 @@ impl Bind {
         }
     }
 }
+
+/// Parses a plain decimal number from the environment: only ASCII digits, so no sign and no white
+/// space.
+fn decimal<T: std::str::FromStr>(text: &std::ffi::OsStr) -> Option<T> {
+    text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}

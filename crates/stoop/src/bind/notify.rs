@@ -404,8 +404,7 @@ pub fn watchdog_interval() -> Result<Option<Duration>> {
 
 fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) -> Result<Option<Duration>> {
     let number = |name: &str, text: &OsStr| {
-        let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        digits.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| {
+        super::decimal::<u64>(text).ok_or_else(|| {
             let detail = format!("{name} is '{}', which is not a number", escaped(text.as_bytes()));
             Error::new(Operation::Notify, ErrorKind::Protocol, detail)
         })
