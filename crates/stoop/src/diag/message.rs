@@ -7,7 +7,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Entry, FileId, Memory, Show};
+use super::entry::{Entry, Memory, Show};
+use crate::file_id::FileId;
 use crate::{Address, Kind};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
