@@ -9,7 +9,7 @@
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
 //! | examining a file without blocking | `stat.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
-//! | replacing a name atomically, under a lock | `staging.rs`, `private_dir.rs` |
+//! | replacing a name atomically, under a lock | `staging.rs` (`publish.rs`), `private_dir.rs` |
 //! | unlinking the file if it is still this socket's | `release.rs` |
 
 mod create;

@@ -14,13 +14,16 @@
 //! - What a killed process leaves inside is recovered by the next one: a live socket gets its name
 //!   back, a dead one is removed.
 //!
-//! Only `rmdir` removes the directory, and that never removes anything in it.
+//! Only `rmdir` removes the directory, and that never removes anything in it. `publish` binds
+//! sockets in here and gives them their name.
 //!
 //! [K-LOCK-2]: crate::kernel_facts#K-LOCK-2
 //! [K-LOCK-4]: crate::kernel_facts#K-LOCK-4
 
+mod publish;
+
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, Instant};
 
@@ -29,20 +32,13 @@ use rustix::io::Errno;
 
 use super::location::{Location, descriptor_path};
 use super::private_dir::{self, NotPrivate};
-use super::release::SocketFile;
 use super::stat::{self, Stat};
-use super::{binding, in_use, stale};
+use super::{binding, stale};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
-use crate::socket::Socket;
-use crate::sys;
 
 /// The marker: a symbolic link in the directory whose target is the name of the socket.
 const MARKER: &str = ".for";
-
-/// The name of a socket in the directory if its own name is too long for `bind`, or is the
-/// marker's.
-const STAGED: &str = "new";
 
 /// The name in the directory of a file that was moved out of the way.
 const ASIDE: &str = "old";
@@ -157,50 +153,6 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Binds a socket in the directory.
-    pub(super) fn bind(&self, socket: &Socket) -> Result<SocketFile> {
-        let own_name = self.inside(self.location.name.clone())?;
-        let inside =
-            match own_name.name != MARKER && own_name.bindable().is_some() && self.is_free(&own_name.name) {
-                true => own_name,
-                false => self.inside(self.free_name(STAGED))?,
-            };
-        let too_long = || binding(std::io::Error::from_raw_os_error(libc::ENAMETOOLONG));
-        let bindable = inside.bindable().ok_or_else(too_long)?;
-        sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
-        SocketFile::new(&inside, inside.bound_file(socket)?)
-    }
-
-    /// Exchanges the socket bound in here with the file that was seen under the name, and removes
-    /// that file. If another file has taken the name meanwhile, the exchange is undone.
-    pub(super) fn publish_over(&self, file: SocketFile, seen: FileId) -> Result<SocketFile> {
-        // Clone before the exchange: nothing may fail once the name belongs to this socket.
-        let published = self.location.try_clone().map_err(binding)?;
-        let (entry, location) = (file.name().to_owned(), self.location);
-        let exchanged = match self.exchange(&entry) {
-            // The file was removed meanwhile, so this is an ordinary bind.
-            Err(Errno::NOENT) => return self.publish_new(file),
-            // The file system has no RENAME_EXCHANGE. A plain rename replaces as well, but cannot be
-            // undone: the check comes right before it.
-            Err(Errno::INVAL | Errno::NOSYS) => match stat::at(&location.directory, &location.name) {
-                Err(Errno::NOENT) => return self.publish_new(file),
-                Ok(there) if there.id == seen => {
-                    rustix::fs::renameat(&self.directory, &entry, &location.directory, &location.name)
-                }
-                there => there.and(Err(Errno::EXIST)),
-            },
-            exchanged => exchanged.and_then(|()| self.dispose(&entry, seen)),
-        };
-        match exchanged {
-            Ok(()) => Ok(file.moved_to(published)),
-            Err(Errno::EXIST) => {
-                let error = in_use().with_detail("another server took the name at the same moment");
-                Err(self.discard(file, error))
-            }
-            Err(errno) => Err(self.discard(file, failed(errno))),
-        }
-    }
-
     /// Removes the file that an exchange has moved in here if it is the one that was seen.
     /// Otherwise undoes the exchange (`EXIST`).
     fn dispose(&self, entry: &OsStr, seen: FileId) -> rustix::io::Result<()> {
@@ -212,24 +164,6 @@ impl<'p> Staging<'p> {
         // taken. Neither changes anything.
         let _ = rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty());
         Ok(())
-    }
-
-    /// Moves the socket bound in here to its name, which is free.
-    pub(super) fn publish_new(&self, file: SocketFile) -> Result<SocketFile> {
-        let published = self.location.try_clone().map_err(binding)?;
-        match self.move_out(file.name()) {
-            Ok(()) => Ok(file.moved_to(published)),
-            Err(errno) => Err(self.discard(file, failed(errno))),
-        }
-    }
-
-    /// Removes a socket that was bound in here, and returns the reason.
-    pub(super) fn discard(&self, file: SocketFile, why: Error) -> Error {
-        if self.id_of(file.name()).is_ok_and(|there| there == file.id()) {
-            let _ = rustix::fs::unlinkat(&self.directory, file.name(), AtFlags::empty());
-        }
-        file.keep();
-        why
     }
 
     /// Unlinks the name if and only if it refers to this file.
