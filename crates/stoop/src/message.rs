@@ -1,12 +1,12 @@
 //! Ancillary data (control messages) of a message, as a program sees it.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::control::{self, Credentials, Encoder};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::retry::retry;
-use crate::socket::Socket;
+use crate::spin::Spin;
 use crate::sys::{self, Incoming, RawAddress, ReceivedMessage};
 use crate::{Address, Kind, Origin};
 
@@ -98,15 +98,16 @@ impl<'a> Outgoing<'a> {
 
     pub(crate) fn send(
         &self,
-        socket: &Socket,
+        socket: BorrowedFd<'_>,
+        kind: Kind,
         buffers: &[IoSlice<'_>],
         to: Option<&RawAddress>,
     ) -> Result<usize> {
-        self.check(socket.kind(), buffers)?;
+        self.check(kind, buffers)?;
         let mut room = [0; control::space(control::DESCRIPTORS_MAX * 4) + control::space(12)];
         let control = self.encode(&mut room)?;
-        retry(|| sys::send_message(socket.as_fd(), buffers, to, control))
-            .map_err(|cause| Error::system(Operation::Send, cause).of_kind(socket.kind()))
+        retry(|| sys::send_message(socket, buffers, to, control))
+            .map_err(|cause| Error::system(Operation::Send, cause).of_kind(kind))
     }
 
     fn check(&self, kind: Kind, buffers: &[IoSlice<'_>]) -> Result<()> {
@@ -183,15 +184,17 @@ pub struct Received {
     pub from: Address,
     /// The received file descriptors, in the order they were sent. They are close-on-exec.
     pub descriptors: Vec<OwnedFd>,
-    /// The sender's credentials, if [`Socket::set_pass_credentials`] is on and the kernel knows
-    /// them.
+    /// The sender's credentials, if
+    /// [`Socket::set_pass_credentials`](crate::Socket::set_pass_credentials) is on and the kernel
+    /// knows them.
     ///
     /// A user or group without an id in our user namespace is 4294967295 here, which is not a valid
     /// id: see [`Credentials::known_uid`].
     pub credentials: Option<Credentials>,
-    /// A pidfd of the sender, if [`Socket::set_pass_pidfd`] is on.
+    /// A pidfd of the sender, if [`Socket::set_pass_pidfd`](crate::Socket::set_pass_pidfd) is on.
     pub pidfd: Option<OwnedFd>,
-    /// The sender's security label, if [`Socket::set_pass_label`] is on and there is one.
+    /// The sender's security label, if [`Socket::set_pass_label`](crate::Socket::set_pass_label) is
+    /// on and there is one.
     pub label: Option<Vec<u8>>,
     /// Control messages of types that this version does not know, as (level, type).
     pub unknown: Vec<(i32, i32)>,
@@ -207,14 +210,19 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
+    /// Receives a message from a socket of this kind, polling before it blocks.
+    pub(crate) fn receive(
+        socket: BorrowedFd<'_>,
+        kind: Kind,
+        spin: &Spin,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<Pending> {
         let buffer_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
         // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does
         // not fit (K-DGRAM-12). A stream has no such length.
-        let flags = if socket.kind() == Kind::Stream { 0 } else { libc::MSG_TRUNC };
-        let received =
-            retry(|| socket.spin().wait(|more| sys::receive_message(socket.as_fd(), buffers, flags | more)))
-                .map_err(|cause| Error::system(Operation::Receive, cause).of_kind(socket.kind()))?;
+        let flags = if kind == Kind::Stream { 0 } else { libc::MSG_TRUNC };
+        let received = retry(|| spin.wait(|more| sys::receive_message(socket, buffers, flags | more)))
+            .map_err(|cause| Error::system(Operation::Receive, cause).of_kind(kind))?;
         Ok(Pending { received, buffer_bytes })
     }
 
@@ -247,10 +255,6 @@ impl Pending {
 }
 
 impl Received {
-    pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
-        Pending::receive(socket, buffers)?.take(allow)
-    }
-
     fn from_parts(len: usize, from: Address, incoming: Incoming) -> Received {
         let has_control = incoming.pidfd.is_some()
             || incoming.credentials.is_some()
@@ -292,8 +296,8 @@ impl Received {
     /// Returns whether this is the end of the connection rather than a message.
     ///
     /// On a seqpacket socket an empty message looks the same as the end, unless
-    /// [`Socket::set_pass_credentials`] is on. A message then carries credentials, and the end
-    /// carries none ([K-DGRAM-14]).
+    /// [`Socket::set_pass_credentials`](crate::Socket::set_pass_credentials) is on. A message then
+    /// carries credentials, and the end carries none ([K-DGRAM-14]).
     ///
     /// ```
     /// use std::io::{IoSlice, IoSliceMut};

@@ -100,7 +100,7 @@ pub(crate) fn peek_from(socket: &Socket, buffer: &mut [u8]) -> Result<(usize, Ra
 /// longer message that follows is then truncated, and reported as an error.
 pub(crate) fn receive_whole(socket: &Socket, allow: Allow) -> Result<(Vec<u8>, Received)> {
     let mut message = vec![0; next_len(socket)?];
-    let received = Received::receive(socket, &mut [IoSliceMut::new(&mut message)], allow)?;
+    let received = socket.receive_message(&mut [IoSliceMut::new(&mut message)], allow)?;
     message.truncate(received.len);
     Ok((message, received))
 }

@@ -2,17 +2,18 @@
 //! messages with ancillary data.
 
 use std::fmt;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::message::{Allow, Pending, Received};
+use crate::message::{Allow, Outgoing, Pending, Received};
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, peer_methods};
 use crate::spin::Spin;
-use crate::{Kind, Policy, sys};
+use crate::sys::{self, RawAddress};
+use crate::{Kind, Policy};
 
 /// A Unix domain socket of any kind, for code that is generic over them.
 ///
@@ -118,6 +119,25 @@ impl Socket {
         &self.spin
     }
 
+    /// Sends a message with ancillary data, to this address or to the peer.
+    pub(crate) fn send_message(
+        &self,
+        outgoing: &Outgoing<'_>,
+        buffers: &[IoSlice<'_>],
+        to: Option<&RawAddress>,
+    ) -> Result<usize> {
+        outgoing.send(self.as_fd(), self.kind, buffers, to)
+    }
+
+    /// Receives a message without checking its sender.
+    pub(crate) fn receive_message(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
+        self.receive_pending(buffers)?.take(allow)
+    }
+
+    fn receive_pending(&self, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
+        Pending::receive(self.as_fd(), self.kind, &self.spin, buffers)
+    }
+
     /// Returns the next message, or `None` if the policy refuses its sender. Nothing else of a
     /// refused message is inspected.
     pub(crate) fn receive_admitted(
@@ -125,7 +145,7 @@ impl Socket {
         buffers: &mut [IoSliceMut<'_>],
         allow: Allow,
     ) -> Result<Option<Received>> {
-        let pending = Pending::receive(self, buffers)?;
+        let pending = self.receive_pending(buffers)?;
         if !self.admits(pending.sender()) {
             return Ok(None);
         }

@@ -505,7 +505,7 @@ macro_rules! data_methods {
             outgoing: &$crate::Outgoing<'_>,
         ) -> $crate::Result<usize> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
-            outgoing.send(socket, buffers, None)
+            socket.send_message(outgoing, buffers, None)
         }
 
         /// Receives bytes together with ancillary data.

@@ -312,8 +312,9 @@ impl Async<crate::Datagram> {
     pub async fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let buffers = [IoSlice::new(message)];
-        let send =
-            |socket: &crate::Datagram| outgoing.send(socket.as_ref(), &buffers, Some(&target.raw)).map(drop);
+        let send = |socket: &crate::Datagram| {
+            socket.as_ref().send_message(outgoing, &buffers, Some(&target.raw)).map(drop)
+        };
         send_ready::send_when_ready(self, Receiver::Held(&target), send)
             .await
             .map_err(|error| error.on(&to.address))

@@ -209,7 +209,7 @@ impl Datagram {
     /// ```
     pub fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.reply_target(to)?;
-        let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
+        let sent = self.socket.send_message(outgoing, &[IoSlice::new(message)], Some(&target.raw));
         sent.map(drop).map_err(|error| error.on(&to.address))
     }
 
@@ -249,7 +249,7 @@ impl Datagram {
     ) -> Result<usize> {
         let to = destination(&to)?;
         let target = self.target(&to)?;
-        outgoing.send(&self.socket, buffers, Some(&target.raw)).map_err(|error| error.on(&to))
+        self.socket.send_message(outgoing, buffers, Some(&target.raw)).map_err(|error| error.on(&to))
     }
 
     pub(crate) fn target(&self, to: &Address) -> Result<ConnectTarget> {
