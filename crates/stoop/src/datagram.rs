@@ -10,13 +10,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
+use crate::connect::attempt::Attempts;
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
+use crate::server_options::ServerOptions;
 use crate::socket::{Socket, configure};
 use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::sys::{self, RawAddress};
-use crate::{Bind, Connect, Kind, Policy, ToAddress};
+use crate::{Kind, Policy, ToAddress};
 
 /// A datagram socket (`SOCK_DGRAM`): each send is one message, received whole and in order.
 ///
@@ -46,6 +48,7 @@ use crate::{Bind, Connect, Kind, Policy, ToAddress};
 /// ```
 ///
 /// [K-DGRAM-11]: crate::kernel_facts#K-DGRAM-11
+/// [`Bind::datagram`]: crate::Bind::datagram
 #[derive(Debug)]
 pub struct Datagram {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -79,8 +82,10 @@ impl Datagram {
     /// assert_eq!(from, client.local_addr()?); // an abstract address to reply to
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [`Connect::datagram`]: crate::Connect::datagram
     pub fn client(address: impl ToAddress) -> Result<Datagram> {
-        Connect::new(address).datagram()
+        Ok(Datagram::from_socket(Attempts::new(address).connect(Kind::Datagram)?))
     }
 
     /// Creates an unconnected socket that is not bound to an address.
@@ -230,8 +235,9 @@ impl Datagram {
     /// ```
     ///
     /// [K-DGRAM-9]: crate::kernel_facts#K-DGRAM-9
+    /// [`Connect::datagram`]: crate::Connect::datagram
     pub fn connect(&self, address: impl ToAddress) -> Result<()> {
-        Connect::new(address).datagram_socket(&self.socket)
+        Attempts::new(address).connect_existing(&self.socket)
     }
 
     /// Connects like [`Datagram::connect`], under std's name for addresses that are not paths.
@@ -354,8 +360,11 @@ impl Datagram {
     /// assert!(!path.exists());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [`Bind::datagram`]: crate::Bind::datagram
     pub fn bind(address: impl ToAddress) -> Result<Datagram> {
-        Bind::new(address).datagram()
+        let (socket, file, policy) = ServerOptions::new(address).bind(Kind::Datagram)?;
+        Ok(Datagram::server(socket, file, policy))
     }
 
     /// Binds like [`Datagram::bind`], under std's name for addresses that are not paths.
@@ -410,7 +419,7 @@ mod tests {
     use std::io::{IoSlice, IoSliceMut};
 
     use super::*;
-    use crate::{Allow, Outgoing};
+    use crate::{Allow, Bind, Outgoing};
 
     #[test]
     fn descriptors_that_the_policy_refuses_are_closed_on_older_kernels() {

@@ -134,6 +134,7 @@ mod send_quota;
 mod seqpacket;
 #[cfg(feature = "tokio")]
 pub mod serve;
+mod server_options;
 mod socket;
 mod socket_addr;
 mod socket_file;

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crate::error::{Error, Operation, Result};
 use crate::refusals::Refusals;
+use crate::server_options::ServerOptions;
 use crate::socket::Socket;
 use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, fd_traits};
 use crate::sys::{self, Blocking, RawAddress};
-use crate::{Address, Bind, Kind, Policy, Refusal, SeqPacket, Stream, ToAddress};
+use crate::{Address, Kind, Policy, Refusal, SeqPacket, Stream, ToAddress};
 
 /// The first and the longest pause before another attempt after a failed accept, for lack of a file
 /// descriptor or another cause. The client may stay in the queue meanwhile, and the listener stays
@@ -109,6 +110,8 @@ struct Counters {
 ///
 /// When the listener is closed or dropped, its socket file is unlinked. This happens only if the
 /// file is still its own, and only in the process that created it.
+///
+/// [`Bind::listen`]: crate::Bind::listen
 #[derive(Debug)]
 pub struct Listener<C = Stream> {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -539,8 +542,11 @@ impl Listener {
     /// assert!(!path.exists()); // unlike std's, it unlinks its file
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [`Bind::listen`]: crate::Bind::listen
     pub fn bind(address: impl ToAddress) -> Result<Listener> {
-        Bind::new(address).listen()
+        let (socket, file, policy) = ServerOptions::new(address).bind(Kind::Stream)?;
+        Ok(Listener::new(socket, file, policy))
     }
 
     /// Binds like [`Listener::bind`], under std's name for addresses that are not paths.

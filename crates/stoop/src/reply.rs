@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::connect::ConnectTarget;
+use crate::connect::attempt::ConnectTarget;
 use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;

@@ -3,12 +3,13 @@
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::connect::attempt::Attempts;
 use crate::error::Result;
 use crate::message::{Allow, Received};
 use crate::packet;
 use crate::socket::{Socket, configure};
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
-use crate::{Connect, Kind, ToAddress, sys};
+use crate::{Kind, ToAddress, sys};
 
 /// A connected socket that preserves message boundaries (`SOCK_SEQPACKET`).
 ///
@@ -64,8 +65,11 @@ impl SeqPacket {
     /// assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [`Connect`]: crate::Connect
+    /// [`Connect::stream`]: crate::Connect::stream
     pub fn connect(address: impl ToAddress) -> Result<SeqPacket> {
-        Connect::new(address).seqpacket()
+        Ok(SeqPacket::from_socket(Attempts::new(address).connect(Kind::SeqPacket)?))
     }
 
     /// Creates a pair of connected sockets (`socketpair`).

@@ -5,10 +5,11 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use crate::connect::attempt::Attempts;
 use crate::error::Result;
 use crate::socket::{Socket, configure};
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
-use crate::{Connect, Kind, ToAddress, sys};
+use crate::{Kind, ToAddress, sys};
 
 /// A connected byte stream (`SOCK_STREAM`): bytes arrive in order, none are lost, and message
 /// boundaries are not kept.
@@ -69,8 +70,11 @@ impl Stream {
     /// assert!(Stream::connect(&path).unwrap_err().is_not_found());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [`Connect`]: crate::Connect
+    /// [`Connect::stream`]: crate::Connect::stream
     pub fn connect(address: impl ToAddress) -> Result<Stream> {
-        Connect::new(address).stream()
+        Ok(Stream::from_socket(Attempts::new(address).connect(Kind::Stream)?))
     }
 
     /// Connects like [`Stream::connect`], under std's name for addresses that are not paths.

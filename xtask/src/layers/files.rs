@@ -38,11 +38,12 @@ const LAYERS: &[&[&str]] = &[
     &["diag"],
     // what every kind of socket shares
     &["message.rs", "refusals.rs", "socket.rs", "socket_methods.rs"],
-    // socket files
-    &["socket_file"],
+    // socket files, and server sockets of any kind
+    &["server_options.rs", "socket_file"],
     // sockets
     &[
         "batch.rs",
+        "connect",
         "connect.rs",
         "datagram",
         "datagram.rs",

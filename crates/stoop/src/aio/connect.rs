@@ -15,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Async, Backoff, Datagram, SeqPacket, Stream};
-use crate::connect::{stayed_full, try_once, unconnected};
+use crate::connect::attempt::{Attempts, stayed_full, try_once, unconnected};
 use crate::error::{Error, Result};
 use crate::socket::Socket;
 use crate::sys::Blocking;
@@ -151,9 +151,9 @@ impl Connect {
     }
 
     async fn connect_async(&self, kind: Kind) -> Result<Socket> {
-        let address = self.resolve(kind)?;
+        let address = self.attempts.resolve(kind)?;
         let socket = unconnected(kind, Blocking::Never)?;
-        let mut retries = ConnectRetries::new(self);
+        let mut retries = ConnectRetries::new(&self.attempts);
         loop {
             // A failed attempt leaves the socket unconnected, so the same one can try again.
             let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok(socket) };
@@ -174,12 +174,11 @@ struct ConnectRetries {
 }
 
 impl ConnectRetries {
-    fn new(connect: &Connect) -> ConnectRetries {
-        let (backlog_limit, server_limit) = connect.limits();
+    fn new(limits: &Attempts) -> ConnectRetries {
         ConnectRetries {
             backoff: Backoff::new(),
-            backlog_limit,
-            server_limit,
+            backlog_limit: limits.timeout,
+            server_limit: limits.wait,
             started: Instant::now(),
             full_since: None,
         }

@@ -18,10 +18,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::{sleep, timeout};
 
 use super::{Async, Datagram};
-use crate::connect::ConnectTarget;
+use crate::connect::attempt::{Attempts, ConnectTarget};
 use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
-use crate::{Address, Connect, Kind, sys};
+use crate::{Address, Kind, sys};
 
 /// How long to wait at most before the address is resolved again: another socket may be bound to
 /// it.
@@ -42,7 +42,7 @@ pub(crate) enum Receiver<'a> {
 impl Receiver<'_> {
     fn connect(self, socket: &Socket) -> Result<()> {
         match self {
-            Receiver::At(address) => Connect::new(address).datagram_socket(socket),
+            Receiver::At(address) => Attempts::new(address).connect_existing(socket),
             Receiver::Held(target) => sys::connect(socket.as_fd(), &target.raw)
                 .map_err(|cause| Error::system(Operation::Connect, cause)),
         }

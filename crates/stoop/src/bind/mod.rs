@@ -2,7 +2,7 @@
 //!
 //! | task | file |
 //! |---|---|
-//! | the builder: from options to a bound socket | `mod.rs`; a path is bound by `socket_file` |
+//! | the builder | `mod.rs`; `server_options` binds |
 //! | socket activation and `sd_notify` | `activation.rs`, `notify.rs` |
 //! | handing sockets over to a successor process | `handover.rs` |
 //! | waiting until a deadline | `wait.rs` |
@@ -12,14 +12,10 @@ pub mod handover;
 pub mod notify;
 mod wait;
 
-use std::os::fd::AsFd;
-
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::Result;
 use crate::listener::Connected;
-use crate::socket::{Socket, apply_policy};
-use crate::socket_file::{self, FileOptions, SocketFile, binding};
-use crate::sys::{self, RawAddress};
-use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
+use crate::server_options::ServerOptions;
+use crate::{Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
 
 /// Builder for binding a server socket.
 ///
@@ -53,11 +49,7 @@ use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, 
 #[derive(Clone, Debug)]
 #[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
 pub struct Bind {
-    address: std::result::Result<Address, AddressError>,
-    file: FileOptions,
-    backlog: i32,
-    policy: Option<Policy>,
-    pass_credentials: bool,
+    options: ServerOptions,
 }
 
 impl Bind {
@@ -85,14 +77,10 @@ impl Bind {
     /// assert_eq!(error.kind(), stoop::ErrorKind::InvalidInput);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    ///
+    /// [`Address::UNNAMED`]: crate::Address::UNNAMED
     pub fn new(address: impl ToAddress) -> Bind {
-        Bind {
-            address: address.to_address(),
-            file: FileOptions::default(),
-            backlog: i32::from(i16::MAX),
-            policy: None,
-            pass_credentials: false,
-        }
+        Bind { options: ServerOptions::new(address) }
     }
 
     /// Sets the permission bits of the socket file, regardless of the umask.
@@ -114,7 +102,7 @@ impl Bind {
     ///
     /// [K-CONNECT-11]: crate::kernel_facts#K-CONNECT-11
     pub fn mode(mut self, mode: u32) -> Bind {
-        self.file.permissions.mode = Some(mode & 0o7777);
+        self.options.file.permissions.mode = Some(mode & 0o7777);
         self
     }
 
@@ -139,7 +127,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn owner(mut self, uid: u32) -> Bind {
-        self.file.permissions.uid = Some(uid);
+        self.options.file.permissions.uid = Some(uid);
         self
     }
 
@@ -159,7 +147,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn group(mut self, gid: u32) -> Bind {
-        self.file.permissions.gid = Some(gid);
+        self.options.file.permissions.gid = Some(gid);
         self
     }
 
@@ -184,7 +172,7 @@ impl Bind {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn backlog(mut self, clients: u32) -> Bind {
-        self.backlog = i32::try_from(clients).unwrap_or(i32::MAX);
+        self.options.backlog = i32::try_from(clients).unwrap_or(i32::MAX);
         self
     }
 
@@ -206,7 +194,7 @@ impl Bind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create_parents(mut self, mode: u32) -> Bind {
-        self.file.parents = Some(mode & 0o7777);
+        self.options.file.parents = Some(mode & 0o7777);
         self
     }
 
@@ -233,7 +221,7 @@ impl Bind {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn replace(mut self, on: bool) -> Bind {
-        self.file.replace = on;
+        self.options.file.replace = on;
         self
     }
 
@@ -252,7 +240,7 @@ impl Bind {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn policy(mut self, policy: Policy) -> Bind {
-        self.policy = Some(policy);
+        self.options.policy = Some(policy);
         self
     }
 
@@ -280,7 +268,7 @@ impl Bind {
     ///
     /// [K-CRED-9]: crate::kernel_facts#K-CRED-9
     pub fn pass_credentials(mut self, on: bool) -> Bind {
-        self.pass_credentials = on;
+        self.options.pass_credentials = on;
         self
     }
 
@@ -324,6 +312,14 @@ impl Bind {
     ///
     /// Nothing is left behind, with one exception: if the process runs out of file descriptors
     /// halfway, a stale file may remain. The next bind replaces it.
+    ///
+    /// [`ErrorKind::AddressInUse`]: crate::ErrorKind::AddressInUse
+    /// [`ErrorKind::NotFound`]: crate::ErrorKind::NotFound
+    /// [`ErrorKind::PermissionDenied`]: crate::ErrorKind::PermissionDenied
+    /// [`ErrorKind::NotPermitted`]: crate::ErrorKind::NotPermitted
+    /// [`ErrorKind::TimedOut`]: crate::ErrorKind::TimedOut
+    /// [`ErrorKind::InvalidAddress`]: crate::ErrorKind::InvalidAddress
+    /// [`ErrorKind::InvalidInput`]: crate::ErrorKind::InvalidInput
     pub fn listen(&self) -> Result<Listener<Stream>> {
         self.listener()
     }
@@ -376,66 +372,13 @@ impl Bind {
     ///
     /// [K-CRED-16]: crate::kernel_facts#K-CRED-16
     pub fn datagram(&self) -> Result<Datagram> {
-        let (socket, file, policy) = self.open(Kind::Datagram)?;
+        let (socket, file, policy) = self.options.bind(Kind::Datagram)?;
         Ok(Datagram::server(socket, file, policy))
     }
 
     fn listener<C: Connected>(&self) -> Result<Listener<C>> {
-        let (socket, file, policy) = self.open(C::KIND)?;
+        let (socket, file, policy) = self.options.bind(C::KIND)?;
         Ok(Listener::new(socket, file, policy))
-    }
-
-    fn open(&self, kind: Kind) -> Result<(Socket, Option<SocketFile>, Policy)> {
-        let address = self.address.clone().map_err(|error| Error::address(Operation::Bind, &error))?;
-        self.check_options(&address).map_err(|error| error.on(&address).of_kind(kind))?;
-        let policy = self.policy_for(&address);
-        let make = || self.socket(kind, &policy);
-        let bound = match address.as_path() {
-            Some(path) => socket_file::bind(path, self.file, &make, &|socket| self.start(socket))
-                .map(|(socket, file)| (socket, Some(file))),
-            None => self.bind_name(&make, &address).map(|socket| (socket, None)),
-        };
-        let (socket, file) = bound.map_err(|error| error.on(&address).of_kind(kind))?;
-        Ok((socket, file, policy))
-    }
-
-    /// Rejects options that would have no effect: a server that sets a mode relies on it.
-    fn check_options(&self, address: &Address) -> Result<()> {
-        if address.as_path().is_some() || !self.file.sets_attributes() {
-            return Ok(());
-        }
-        let detail = "an abstract name has no file, so it has no mode, owner, group or parent directories";
-        Err(Error::new(Operation::Bind, ErrorKind::InvalidInput, detail))
-    }
-
-    /// Creates a socket and sets everything on it that must be set before a client can reach it.
-    fn socket(&self, kind: Kind, policy: &Policy) -> Result<Socket> {
-        let socket = Socket::new(kind).map_err(binding)?;
-        apply_policy(&socket, policy)?;
-        if self.pass_credentials {
-            socket.set_pass_credentials(true)?;
-        }
-        Ok(socket)
-    }
-
-    fn policy_for(&self, address: &Address) -> Policy {
-        self.policy.clone().unwrap_or_else(|| Policy::default_at(address))
-    }
-
-    fn bind_name(&self, make: &dyn Fn() -> Result<Socket>, address: &Address) -> Result<Socket> {
-        let socket = make()?;
-        let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
-        sys::bind(socket.as_fd(), &raw).map_err(binding)?;
-        self.start(&socket)?;
-        Ok(socket)
-    }
-
-    /// Starts listening if the socket type is connection-oriented.
-    fn start(&self, socket: &Socket) -> Result<()> {
-        match socket.kind().is_connected() {
-            true => sys::listen(socket.as_fd(), self.backlog).map_err(binding),
-            false => Ok(()),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::IoSlice;
 
 use super::Datagram;
-use crate::connect::ConnectTarget;
+use crate::connect::attempt::ConnectTarget;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::message::Outgoing;

@@ -159,13 +159,13 @@ impl<C: Connected> Server<C> {
     }
 
     fn take_over(bind: &Bind, predecessor: &SeqPacket, timeout: Duration) -> Result<Server<C>> {
-        let address = bind.address.clone().map_err(|error| Error::address(Operation::Bind, &error))?;
+        let address = bind.options.address()?;
         let taken = take(predecessor, timeout)?;
         let there = taken.sockets().find(|(name, _)| *name == CLIENTS).and_then(|(_, path)| path);
         check_path(&address, there)?;
         let mut sockets = taken.ready(timeout)?;
         let mut listener: Listener<C> = sockets.listener(CLIENTS)?;
-        listener.set_policy(bind.policy_for(&address))?;
+        listener.set_policy(bind.options.policy_for(&address))?;
         let mut control: Listener<SeqPacket> = sockets.listener(CONTROL)?;
         control.set_policy(Policy::same_user())?;
         Ok(Server::of(listener, control, timeout, true))

@@ -1,0 +1,172 @@
+//! Connecting a socket, correct on a full backlog and on `EINTR`, and repeated until a server has
+//! started.
+//!
+//! When a *blocking* socket connects to a full backlog, the kernel puts the caller to sleep and
+//! wakes it when space is free ([K-CONNECT-3]). A nonblocking socket gets `EAGAIN` and is not
+//! queued at all ([K-CONNECT-1]). Connecting is therefore always done on a blocking socket, bounded
+//! by its send timeout.
+//!
+//! [K-CONNECT-3]: crate::kernel_facts#K-CONNECT-3
+//! [K-CONNECT-1]: crate::kernel_facts#K-CONNECT-1
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::address::DIRECT_PATH_MAX_BYTES;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::retry::retry;
+use crate::socket::Socket;
+use crate::sys::{self, Blocking, RawAddress};
+use crate::{Address, AddressError, Kind, ToAddress};
+
+/// The first and the longest pause between two checks for a server that has not started.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+/// The address to connect to, and how long to wait for what is missing there.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempts {
+    /// An error is kept until an operation can report it.
+    address: std::result::Result<Address, AddressError>,
+    /// How long to wait for space in a full backlog.
+    pub(crate) timeout: Option<Duration>,
+    /// How long to wait for a server that has not started.
+    pub(crate) wait: Duration,
+}
+
+impl Attempts {
+    /// Creates attempts that wait for space indefinitely, and not for a server.
+    pub(crate) fn new(address: impl ToAddress) -> Attempts {
+        Attempts { address: address.to_address(), timeout: None, wait: Duration::ZERO }
+    }
+
+    /// Creates a socket of this kind and connects it.
+    pub(crate) fn connect(&self, kind: Kind) -> Result<Socket> {
+        let address = self.resolve(kind)?;
+        self.repeat(|| self.connect_once(kind, &address)).map_err(|error| error.on(&address))
+    }
+
+    /// Connects an existing datagram socket to this address.
+    pub(crate) fn connect_existing(&self, socket: &Socket) -> Result<()> {
+        let address = self.resolve(Kind::Datagram)?;
+        self.repeat(|| self.attempt(socket, &address)).map_err(|error| error.on(&address))
+    }
+
+    /// Returns the address, for a socket of this kind.
+    pub(crate) fn resolve(&self, kind: Kind) -> Result<Address> {
+        let address = self.address.clone().map_err(|error| Error::address(Operation::Connect, &error))?;
+        if address.is_unnamed() {
+            let error = Error::new(Operation::Connect, ErrorKind::InvalidAddress, "the address is unnamed");
+            return Err(error.of_kind(kind));
+        }
+        Ok(address)
+    }
+
+    /// Creates a socket of this kind and connects it, without waiting for a server.
+    pub(crate) fn connect_once(&self, kind: Kind, address: &Address) -> Result<Socket> {
+        let socket = unconnected(kind, Blocking::Waits)?;
+        self.attempt(&socket, address)?;
+        Ok(socket)
+    }
+
+    /// Repeats `attempt` until it succeeds, fails for good, or the wait for a server is over.
+    pub(crate) fn repeat<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let (mut pause, longest) = RETRY_PAUSE;
+        loop {
+            let error = match attempt() {
+                Err(error) if error.is_not_found() || error.is_refused() => error,
+                result => return result,
+            };
+            let left = self.wait.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(error);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Connects once, within the timeout, and continues after signals.
+    fn attempt(&self, socket: &Socket, address: &Address) -> Result<()> {
+        let Some(timeout) = self.timeout else { return try_once(socket, address, || Ok(())) };
+        // The kernel bounds a blocking connect by SO_SNDTIMEO. An attempt repeated after EINTR gets
+        // only the time that is left.
+        let started = Instant::now();
+        let result = try_once(socket, address, || {
+            let left = timeout.saturating_sub(started.elapsed());
+            sys::set_send_timeout(socket.as_fd(), Some(left))
+        });
+        socket.set_write_timeout(None)?;
+        result.map_err(|error| if error.is_would_block() { stayed_full(error, timeout) } else { error })
+    }
+}
+
+/// Creates a socket that can be connected.
+pub(crate) fn unconnected(kind: Kind, blocking: Blocking) -> Result<Socket> {
+    let failed = |cause| Error::system(Operation::Connect, cause).of_kind(kind);
+    let socket = Socket::from_known(sys::socket(kind, blocking).map_err(failed)?, kind);
+    if kind == Kind::Datagram {
+        // Bound before it is connected, so that even its first message can be replied to.
+        sys::bind(socket.as_fd(), &RawAddress::autobind()).map_err(failed)?;
+    }
+    Ok(socket)
+}
+
+/// Connects once and continues after signals. `before` runs ahead of each system call.
+pub(crate) fn try_once(
+    socket: &Socket,
+    address: &Address,
+    mut before: impl FnMut() -> io::Result<()>,
+) -> Result<()> {
+    let failed = |cause| Error::system(Operation::Connect, cause).of_kind(socket.kind());
+    let target = ConnectTarget::new(address).map_err(failed)?;
+    retry(|| {
+        before()?;
+        sys::connect(socket.as_fd(), &target.raw)
+    })
+    .map_err(failed)
+}
+
+/// Creates the error for a backlog that stayed full until the timeout.
+pub(crate) fn stayed_full(error: Error, timeout: Duration) -> Error {
+    error.with_kind(ErrorKind::TimedOut).with_detail(format!("the backlog was full for {timeout:?}"))
+}
+
+/// The argument of `connect` and `sendto` for an address, however long its path.
+pub(crate) struct ConnectTarget {
+    pub(crate) raw: RawAddress,
+    /// Keeps the socket file open while the address contains its file descriptor number.
+    _file: Option<File>,
+}
+
+impl ConnectTarget {
+    pub(crate) fn new(address: &Address) -> io::Result<ConnectTarget> {
+        if let Some(name) = address.as_abstract() {
+            return Ok(ConnectTarget { raw: RawAddress::abstract_name(name), _file: None });
+        }
+        let Some(path) = address.as_path() else { return Err(io::Error::from_raw_os_error(libc::EINVAL)) };
+        if path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
+            return Ok(ConnectTarget { raw: RawAddress::path(path)?, _file: None });
+        }
+        // `sun_path` holds 108 bytes. For a longer path, open the socket file with O_PATH and
+        // connect to /proc/self/fd/N, which leads to the same file at any depth (K-CONNECT-13).
+        ConnectTarget::of_file(
+            rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?.into(),
+        )
+    }
+
+    /// Targets the socket of this file, an `O_PATH` file descriptor, regardless of what its name
+    /// leads to by now ([K-CONNECT-13], [K-DGRAM-21]).
+    ///
+    /// [K-CONNECT-13]: crate::kernel_facts#K-CONNECT-13
+    /// [K-DGRAM-21]: crate::kernel_facts#K-DGRAM-21
+    pub(crate) fn of_file(file: File) -> io::Result<ConnectTarget> {
+        let raw = RawAddress::path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
+        Ok(ConnectTarget { raw, _file: Some(file) })
+    }
+}

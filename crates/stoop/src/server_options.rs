@@ -1,0 +1,96 @@
+//! Binding a server socket: the options, and the steps from them to a socket that clients can
+//! reach. A path is bound by `socket_file`.
+
+use std::os::fd::AsFd;
+
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::socket::{Socket, apply_policy};
+use crate::socket_file::{self, FileOptions, SocketFile, binding};
+use crate::sys::{self, RawAddress};
+use crate::{Address, AddressError, Kind, Policy, ToAddress};
+
+/// The options of a server socket.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerOptions {
+    /// An error is kept until an operation can report it.
+    address: std::result::Result<Address, AddressError>,
+    pub(crate) file: FileOptions,
+    pub(crate) backlog: i32,
+    /// If `None`, the default for the address.
+    pub(crate) policy: Option<Policy>,
+    pub(crate) pass_credentials: bool,
+}
+
+impl ServerOptions {
+    /// Creates the default options for a server at this address.
+    pub(crate) fn new(address: impl ToAddress) -> ServerOptions {
+        ServerOptions {
+            address: address.to_address(),
+            file: FileOptions::default(),
+            backlog: i32::from(i16::MAX),
+            policy: None,
+            pass_credentials: false,
+        }
+    }
+
+    /// Binds a socket of this kind, and listens on it if the kind is connection-oriented. Returns
+    /// it with its file, if it has one, and its policy.
+    pub(crate) fn bind(&self, kind: Kind) -> Result<(Socket, Option<SocketFile>, Policy)> {
+        let address = self.address()?;
+        self.check_options(&address).map_err(|error| error.on(&address).of_kind(kind))?;
+        let policy = self.policy_for(&address);
+        let make = || self.socket(kind, &policy);
+        let bound = match address.as_path() {
+            Some(path) => socket_file::bind(path, self.file, &make, &|socket| self.start(socket))
+                .map(|(socket, file)| (socket, Some(file))),
+            None => self.bind_name(&make, &address).map(|socket| (socket, None)),
+        };
+        let (socket, file) = bound.map_err(|error| error.on(&address).of_kind(kind))?;
+        Ok((socket, file, policy))
+    }
+
+    /// Returns the address.
+    pub(crate) fn address(&self) -> Result<Address> {
+        self.address.clone().map_err(|error| Error::address(Operation::Bind, &error))
+    }
+
+    /// Rejects options that would have no effect: a server that sets a mode relies on it.
+    fn check_options(&self, address: &Address) -> Result<()> {
+        if address.as_path().is_some() || !self.file.sets_attributes() {
+            return Ok(());
+        }
+        let detail = "an abstract name has no file, so it has no mode, owner, group or parent directories";
+        Err(Error::new(Operation::Bind, ErrorKind::InvalidInput, detail))
+    }
+
+    /// Creates a socket and sets everything on it that must be set before a client can reach it.
+    fn socket(&self, kind: Kind, policy: &Policy) -> Result<Socket> {
+        let socket = Socket::new(kind).map_err(binding)?;
+        apply_policy(&socket, policy)?;
+        if self.pass_credentials {
+            socket.set_pass_credentials(true)?;
+        }
+        Ok(socket)
+    }
+
+    /// Returns the policy, which depends on the address by default.
+    pub(crate) fn policy_for(&self, address: &Address) -> Policy {
+        self.policy.clone().unwrap_or_else(|| Policy::default_at(address))
+    }
+
+    fn bind_name(&self, make: &dyn Fn() -> Result<Socket>, address: &Address) -> Result<Socket> {
+        let socket = make()?;
+        let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
+        sys::bind(socket.as_fd(), &raw).map_err(binding)?;
+        self.start(&socket)?;
+        Ok(socket)
+    }
+
+    /// Starts listening if the socket type is connection-oriented.
+    fn start(&self, socket: &Socket) -> Result<()> {
+        match socket.kind().is_connected() {
+            true => sys::listen(socket.as_fd(), self.backlog).map_err(binding),
+            false => Ok(()),
+        }
+    }
+}
