@@ -16,8 +16,12 @@ const DEPTH: usize = 16;
 
 /// Returns the uses between the files of one crate, as paths below `src` (its argument).
 pub fn edges(src: &str, sources: &[Source]) -> BTreeSet<(String, String)> {
+    // The root is the library, if there is one: a program next to it is another crate.
+    let is_library = |source: &&Source| source.path.strip_prefix(src) == Some("/lib.rs");
+    let main = if sources.iter().any(|source| is_library(&source)) { "/main.rs" } else { "" };
     let modules: BTreeMap<Vec<String>, Module> = sources
         .iter()
+        .filter(|source| source.path.strip_prefix(src) != Some(main))
         .filter_map(|source| Some((module_path(source.path.strip_prefix(src)?)?, Module::of(src, source))))
         .collect();
     let tests: Vec<Vec<String>> = modules
