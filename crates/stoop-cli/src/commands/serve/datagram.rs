@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use stoop::{Address, Datagram, Origin, Received, SendQuota, SocketFile};
 
-use super::listener::Step;
-use super::run::Shared;
+use super::exec;
 use super::service::Service;
-use super::{exec, listener, workers};
+use super::shared::{Shared, Step};
 use crate::failure::Failure;
 use crate::output::{Event, PeerInfo, Text};
 use crate::pump::{DISCARD_DESCRIPTORS, send_growing};
@@ -72,7 +71,7 @@ impl DatagramServer {
             Ok(received) => received,
             Err(error) if error.is_refusal_limit() => return Ok(Step::Refused),
             Err(error) if error.is_would_block() => return Ok(Step::WouldBlock),
-            Err(error) if error.is_transient() => return Ok(listener::exhausted(shared, error.to_string())),
+            Err(error) if error.is_transient() => return Ok(shared.exhausted(error.to_string())),
             Err(error) if error.errno().is_some() => return Err(error.into()),
             Err(error) => {
                 // Whatever was wrong with this message, the next one may be valid.
@@ -114,7 +113,7 @@ impl DatagramServer {
             Service::Exec(command) => {
                 let (socket, replies) = (Arc::clone(&self.socket), Arc::clone(&self.replies));
                 let (command, sender) = (command.clone(), PeerInfo::from(received.credentials));
-                workers::start(shared, move |shared| {
+                shared.start(move |shared| {
                     match exec::ask(shared, &command, &message, &sender) {
                         // A program without output sends no answer.
                         Ok(answer) if answer.is_empty() => {}

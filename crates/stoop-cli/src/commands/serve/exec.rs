@@ -13,8 +13,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{DupFlags, Errno, dup3};
 use stoop::{Connection, Peer};
 
-use super::run::Shared;
-use super::service::{Served, linger};
+use super::shared::Shared;
 use crate::failure::Failure;
 use crate::output::PeerInfo;
 use crate::pump::descriptor;
@@ -71,26 +70,23 @@ fn shell(command: &OsStr, who: &PeerInfo) -> Command {
     shell
 }
 
-/// Runs a program whose standard input and output are the connection, and reports its exit status
-/// if that is not 0.
+/// Runs a program whose standard input and output are the connection, and returns its exit status.
+/// Reports a status that is not 0.
 pub(super) fn serve(
     shared: &Shared,
     command: &OsStr,
-    client: Connection,
+    client: &Connection,
     peer: &Peer,
     reserve: Option<FdReserve>,
-) -> Served {
-    let result = run(shared, command, &client, peer, reserve).map_err(|error| failed(&error));
+) -> Result<i32, Failure> {
+    let result = run(shared, command, client, peer, reserve).map_err(|error| failed(&error));
     match &result {
         // As JSON, the status is in the event of the closed connection.
         Ok(status) if !shared.output.is_json() => report_status(shared, *status),
         Ok(_) => {}
         Err(failure) => shared.errors.report(None, failure.summary()),
     }
-    // The connection was kept open until here: closing it with unread data would cause a reset at
-    // the client.
-    linger(&client);
-    Served { exit_status: result.as_ref().ok().copied(), failure: result.err(), ..Served::default() }
+    result
 }
 
 fn run(

@@ -5,25 +5,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use stoop::{Arrival, Bind, Connected, Connection, Kind, Listener, Place};
 
+use super::client;
 use super::datagram::DatagramServer;
 use super::exec::FdReserve;
-use super::run::Shared;
-use super::service::{self, Service};
+use super::service::Service;
+use super::shared::{Shared, Step};
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inherited::Inherited;
 use crate::output::{Event, Text, Word};
 use crate::target::{self, BoundSocket};
-
-/// The delay before the next accept if one failed: no file descriptor is available, or a security
-/// module denied it.
-const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// A listening or datagram socket of a server.
 #[derive(Debug)]
@@ -36,19 +31,6 @@ pub(super) struct ServerSocket {
 enum Inner {
     Connections(BoundSocket),
     Datagrams(DatagramServer),
-}
-
-/// The result of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// A client was accepted.
-    Served,
-    /// A client was refused.
-    Refused,
-    /// No client can be accepted at the moment.
-    Exhausted,
-    /// No client is waiting.
-    WouldBlock,
 }
 
 /// Opens every socket that this server is to serve.
@@ -187,10 +169,9 @@ fn accept<C: Connected>(
     let reserve = match shared.service.runs_programs().then(|| FdReserve::take(&shared.workers)).transpose() {
         Ok(reserve) => reserve,
         Err(error) => {
-            return Ok(exhausted(
-                shared,
-                Failure::io("reserve file descriptors for a command", &error).summary(),
-            ));
+            return Ok(
+                shared.exhausted(Failure::io("reserve file descriptors for a command", &error).summary())
+            );
         }
     };
     let client = match listener.accept_any() {
@@ -200,17 +181,10 @@ fn accept<C: Connected>(
             return Ok(Step::Refused);
         }
         Err(error) if error.is_would_block() => return Ok(Step::WouldBlock),
-        Err(error) if error.is_transient() => return Ok(exhausted(shared, error.to_string())),
+        Err(error) if error.is_transient() => return Ok(shared.exhausted(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    service::begin(shared, client, number, reserve);
+    client::begin(shared, client, number, reserve);
     Ok(Step::Served)
-}
-
-/// Leaves the clients in the backlog for a moment.
-pub(super) fn exhausted(shared: &Shared, error: String) -> Step {
-    shared.errors.report(None, error);
-    thread::sleep(PAUSE_WHEN_EXHAUSTED);
-    Step::Exhausted
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stoop::notify::Notifier;
 
-use super::run::Shared;
+use super::shared::Shared;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

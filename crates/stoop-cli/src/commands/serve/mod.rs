@@ -10,12 +10,15 @@
 //! | `run.rs` | the event loop, and the graceful shutdown |
 //! | `listener.rs` | sockets: bound here, or inherited |
 //! | `workers.rs` | threads and processes, and their limit |
-//! | `service.rs` `exec.rs` | what a client gets |
+//! | `shared.rs` | what all threads share, and how one is started |
+//! | `service.rs` | what a client gets |
+//! | `client.rs` `exec.rs` | serving one |
 //! | `datagram.rs` | datagrams and their answers |
 //! | `manager.rs` | notifications to the service manager |
 //! | `error.rs` | error reports, rate-limited |
 
 pub(crate) mod args;
+mod client;
 mod datagram;
 mod error;
 mod exec;
@@ -23,6 +26,7 @@ mod listener;
 mod manager;
 mod run;
 mod service;
+mod shared;
 mod workers;
 
 pub(super) use run::run;

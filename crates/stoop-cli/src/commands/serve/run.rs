@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::error::ErrorLog;
-use super::listener::{self, ServerSocket, Step};
+use super::listener::{self, ServerSocket};
 use super::manager::Manager;
 use super::service::Service;
+use super::shared::{Shared, Step};
 use super::workers::Workers;
 use crate::args::Serve;
 use crate::exit::Exit;
@@ -28,15 +29,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How many clients are accepted from one listener, at the end, before time and signals are checked
 /// again.
 const STEPS_PER_TURN: usize = 64;
-
-/// State shared by all threads of the server.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) service: Service,
-    pub(super) output: Output,
-    pub(super) errors: ErrorLog,
-    pub(super) workers: Workers,
-}
 
 /// Serves until a signal arrives.
 pub(crate) fn run(flags: &Serve) -> Outcome {

@@ -1,31 +1,14 @@
-//! Serves a client: echoes, discards, sends a file, or runs a program.
+//! What the server does for each client, as the flags say: echoes, discards, sends a file, or runs a
+//! program.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::Shutdown;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::Duration;
 
-use stoop::{Connection, Peer};
-
-use super::exec::FdReserve;
-use super::run::Shared;
-use super::{exec, workers};
 use crate::args::ServiceFlags;
 use crate::failure::Failure;
-use crate::output::{Event, PeerInfo};
-use crate::pump::{Discard, End, Input, Progress, Receiver, Sender, Split, pump, shut, socket};
-
-/// How long a client that has received its answer may continue to send before its connection is
-/// closed. If anything from the client was unread, closing at once would turn the end of the answer
-/// into a reset ([K-END-3]).
-///
-/// [K-END-3]: stoop::kernel_facts#K-END-3
-const LINGER: Duration = Duration::from_secs(2);
 
 /// What the server does for each client.
 #[derive(Debug)]
@@ -107,79 +90,6 @@ impl Read for PositionedReader<'_> {
         let len = self.file.read_at(buffer, self.offset_bytes)?;
         self.offset_bytes += len as u64;
         Ok(len)
-    }
-}
-
-/// Starts to serve a client, in a thread of its own.
-pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<FdReserve>) {
-    let peer = socket(&client).peer();
-    if shared.output.is_json() {
-        shared.output.note(&Event::Accepted { connection: number, peer: PeerInfo::from(&peer) });
-    }
-    workers::start(shared, move |shared| {
-        let served = serve(shared, client, &peer, reserve);
-        shared.output.note(&Event::Closed {
-            connection: number,
-            received_bytes: served.received_bytes,
-            sent_bytes: served.sent_bytes,
-            exit_status: served.exit_status,
-            error: served.failure.map(|failure| failure.summary()),
-        });
-    });
-}
-
-/// The result of serving a client.
-#[derive(Debug, Default)]
-pub(super) struct Served {
-    /// Unknown if another program used the connection.
-    pub(super) received_bytes: Option<u64>,
-    pub(super) sent_bytes: Option<u64>,
-    /// The exit status of the command, if one was run.
-    pub(super) exit_status: Option<i32>,
-    pub(super) failure: Option<Failure>,
-}
-
-fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<FdReserve>) -> Served {
-    let (received, sent) = (Progress::default(), Progress::default());
-    let end = match &shared.service {
-        Service::Exec(command) => return exec::serve(shared, command, client, peer, reserve),
-        Service::Discard => pump(&mut Receiver::new(&client), &mut Discard, &received),
-        Service::Echo => pump(&mut Receiver::new(&client), &mut Sender(&client), &sent),
-        Service::Send(content) => send(content, &client, &received, &sent),
-    };
-    // An echo has sent what it received.
-    let received = if matches!(shared.service, Service::Echo) { &sent } else { &received };
-    Served {
-        received_bytes: Some(received.bytes()),
-        sent_bytes: Some(sent.bytes()),
-        failure: end.failure(),
-        ..Served::default()
-    }
-}
-
-/// Sends the file and discards what the client sends, concurrently, so that neither side blocks the
-/// other.
-fn send(content: &Content, client: &Connection, received: &Progress, sent: &Progress) -> End {
-    let (done, ended) = mpsc::channel();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            let _ = pump(&mut Receiver::new(client), &mut Discard, received);
-            let _ = done.send(());
-        });
-        let mut input = Input::new(content.reader(), Split::AsRead, "the file to send");
-        let end = pump(&mut input, &mut Sender(client), sent);
-        shut(client, Shutdown::Write);
-        let _ = ended.recv_timeout(LINGER);
-        shut(client, Shutdown::Both);
-        end
-    })
-}
-
-/// Shuts down the sending side, and discards what the client sends for a while.
-pub(super) fn linger(client: &Connection) {
-    shut(client, Shutdown::Write);
-    if socket(client).set_read_timeout(Some(LINGER)).is_ok() {
-        let _ = pump(&mut Receiver::new(client), &mut Discard, &Progress::default());
     }
 }
 

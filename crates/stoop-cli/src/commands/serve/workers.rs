@@ -1,24 +1,14 @@
-//! Tracks workers: a thread for each client, and the child processes that some of them wait for.
+//! Counts workers: threads that serve a client, and the child processes that some of them wait for.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::run::Shared;
 use crate::failure::Failure;
-
-/// Enough for a client's thread, whose buffers are on the heap.
-const STACK_BYTES: usize = 256 * 1024;
-
-/// How often, and how far apart, spawning a thread is retried if the system has no resources.
-const TRIES: u32 = 40;
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The threads and processes of a server.
 #[derive(Debug)]
@@ -45,6 +35,18 @@ impl Workers {
 
     pub(super) fn is_idle(&self) -> bool {
         self.busy() == 0
+    }
+
+    /// Counts one more thread as working.
+    pub(super) fn begin(&self) {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts one thread less, and makes that known to the poll.
+    pub(super) fn end(&self) {
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+        // The counter overflows only after 2^64 - 2 writes.
+        let _ = rustix::io::write(&self.finished, &1u64.to_ne_bytes());
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -79,47 +81,6 @@ impl Workers {
 impl AsFd for Workers {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.finished.as_fd()
-    }
-}
-
-/// Runs `work` in a thread of its own. If no thread can be spawned, retries for some time and then
-/// drops the work.
-pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
-    let guard = BusyGuard::new(shared);
-    // Kept here as well, because a failed spawn drops its closure.
-    let job = Arc::new(Mutex::new(Some((guard, work))));
-    for _ in 0..TRIES {
-        let theirs = Arc::clone(&job);
-        let started = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-            let job = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some((guard, work)) = job {
-                work(&guard.0);
-            }
-        });
-        if started.is_ok() {
-            return;
-        }
-        thread::sleep(PAUSE);
-    }
-    shared.errors.report(None, "a client was dropped: no more threads can be created");
-}
-
-/// Counts as busy until it is dropped, even if the work panics.
-struct BusyGuard(Arc<Shared>);
-
-impl BusyGuard {
-    fn new(shared: &Arc<Shared>) -> BusyGuard {
-        shared.workers.busy.fetch_add(1, Ordering::AcqRel);
-        BusyGuard(Arc::clone(shared))
-    }
-}
-
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        let workers = &self.0.workers;
-        workers.busy.fetch_sub(1, Ordering::AcqRel);
-        // The counter overflows only after 2^64 - 2 writes.
-        let _ = rustix::io::write(&workers.finished, &1u64.to_ne_bytes());
     }
 }
 
