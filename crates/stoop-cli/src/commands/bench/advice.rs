@@ -1,11 +1,9 @@
 //! Recommends transports. The recommendations follow from the figures alone, and a difference that
 //! may be due to chance does not count.
 
-use serde::Serialize;
-
 use super::measure::Figures;
 use super::render::units;
-use super::results::Rows;
+use super::results::{Advice, Rows};
 use super::transport::Transport;
 use super::workload::Workload;
 
@@ -14,17 +12,6 @@ const NOTICEABLE: f64 = 1.25;
 
 /// The size from which a message counts as bulk data.
 const LARGE_BYTES: usize = 4096;
-
-/// One recommendation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Advice {
-    /// The requirement.
-    pub(super) need: String,
-    /// The transports to use, the best first. The others are not measurably worse.
-    #[serde(rename = "use")]
-    pub(super) choose: Vec<&'static str>,
-    pub(super) because: String,
-}
 
 /// A requirement, and the figure by which transports are compared.
 struct Need {

@@ -15,11 +15,8 @@ use stoop::{Allow, Outgoing, SeqPacket};
 use super::error::{Error, Result};
 use super::measure::{Span, Tally};
 use super::transport::Transport;
-use super::wire::Ends;
+use super::wire::{Ends, PEER_TIMEOUT};
 use super::workload::Workload;
-
-/// How long to wait for the other process: after that it is considered stuck.
-pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The maximum length of an order or a report.
 const TEXT_BYTES: usize = 4096;

@@ -1,6 +1,7 @@
 //! The results: the one value from which table, JSON, plots and page are made.
 
-use super::advice::Advice;
+use serde::Serialize;
+
 use super::machine::Machine;
 use super::measure::Figures;
 use super::plan::Cell;
@@ -20,6 +21,17 @@ pub(super) enum CellOutcome {
     Measured(Figures),
     NotMeasured(String),
     Failed(String),
+}
+
+/// One recommendation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Advice {
+    /// The requirement.
+    pub(super) need: String,
+    /// The transports to use, the best first. The others are not measurably worse.
+    #[serde(rename = "use")]
+    pub(super) choose: Vec<&'static str>,
+    pub(super) because: String,
 }
 
 /// All results.

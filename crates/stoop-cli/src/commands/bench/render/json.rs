@@ -6,10 +6,9 @@
 
 use serde::Serialize;
 
-use crate::commands::bench::advice::Advice;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::Figures;
-use crate::commands::bench::results::{CellOutcome, Results, Row};
+use crate::commands::bench::results::{Advice, CellOutcome, Results, Row};
 use crate::output::SCHEMA;
 
 #[derive(Serialize)]

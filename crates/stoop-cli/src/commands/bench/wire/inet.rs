@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Ends, Link, Wire};
-use crate::commands::bench::control::PEER_TIMEOUT;
+use super::link::{Ends, Link, PEER_TIMEOUT, Wire};
 use crate::commands::bench::error::Result;
 
 pub(super) const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);

@@ -8,8 +8,8 @@ use rustix::net::sockopt::set_socket_linger;
 use stoop::{Address, Bind, Connect, Listener, SeqPacket, Stream};
 
 use super::inet::{LOOPBACK, tcp_wire};
+use super::link::{Ends, UniqueNames, Wire};
 use super::unix::{address, patient, stream};
-use super::{Ends, UniqueNames, Wire};
 use crate::commands::bench::error::Result;
 use crate::commands::bench::transport::Transport;
 

@@ -2,8 +2,7 @@
 
 use stoop_memory::{Receiver, Ring, Sender, Waiting};
 
-use super::{Ends, Link, Wire};
-use crate::commands::bench::control::PEER_TIMEOUT;
+use super::link::{Ends, Link, PEER_TIMEOUT, Wire};
 use crate::commands::bench::error::Result;
 use crate::commands::bench::transport::Transport;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat};
 
-use super::{Ends, Link, UniqueNames, Wire};
+use super::link::{Ends, Link, UniqueNames, Wire};
 use crate::commands::bench::error::Result;
 
 pub(super) fn pipes() -> Result<Link> {

@@ -1,13 +1,12 @@
 //! POSIX message queues.
 
 use nix::errno::Errno;
-use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_send, mq_timedreceive, mq_unlink};
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_send, mq_timedreceive};
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Ends, Link, UniqueNames, Wire};
-use crate::commands::bench::control::PEER_TIMEOUT;
+use super::link::{Ends, Link, PEER_TIMEOUT, QueueNames, UniqueNames, Wire};
 use crate::commands::bench::error::{Error, Result};
 
 /// The capacity of one queue in bytes, which counts against a limit of the user (`ulimit -q`).
@@ -16,22 +15,10 @@ const QUEUE_BYTES: usize = 256 << 10;
 /// The maximum number of messages in an ordinary user's queue by default.
 const MESSAGES: usize = 10;
 
-/// Names of queues, removed on drop. A process that has a queue open keeps it.
-pub(in crate::commands::bench) struct QueueNames([String; 2]);
-
-impl Drop for QueueNames {
-    fn drop(&mut self) {
-        for name in &self.0 {
-            // If this fails, the queue was not created.
-            let _ = mq_unlink(name.as_str());
-        }
-    }
-}
-
 pub(super) fn queues(unique: &UniqueNames, size: usize) -> Result<Link> {
     let [there, back] = [unique.name(), unique.name()].map(|name| format!("/{name}"));
-    let names = QueueNames([there.clone(), back.clone()]);
-    for name in &names.0 {
+    let names = QueueNames::new([&there, &back]);
+    for name in [&there, &back] {
         make(name, size)?;
     }
     let ends =

@@ -3,8 +3,7 @@
 
 use stoop_memory::Queue;
 
-use super::{Ends, Link, Wire};
-use crate::commands::bench::control::PEER_TIMEOUT;
+use super::link::{Ends, Link, PEER_TIMEOUT, Wire};
 use crate::commands::bench::error::{Error, Result};
 
 pub(super) fn queues(size: usize) -> Result<Link> {

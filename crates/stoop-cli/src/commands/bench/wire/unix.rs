@@ -7,8 +7,7 @@ use std::time::Duration;
 use stoop::frame::{FrameReader, FrameWriter, Native};
 use stoop::{Address, Bind, Connect, Datagram, Packet, SeqPacket, Socket, Stream};
 
-use super::{Ends, Link, UniqueNames, Wire};
-use crate::commands::bench::control::PEER_TIMEOUT;
+use super::link::{Ends, Link, PEER_TIMEOUT, UniqueNames, Wire};
 use crate::commands::bench::error::{Error, Result};
 use crate::commands::bench::transport::Transport;
 

@@ -7,11 +7,11 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
 
-use crate::commands::bench::control::{Order, PEER_TIMEOUT};
+use crate::commands::bench::control::Order;
 use crate::commands::bench::error::{Error, Result};
 use crate::commands::bench::measure::{Meter, Tally, histogram, record};
 use crate::commands::bench::message::{LAST, Message, room};
-use crate::commands::bench::wire::Wire;
+use crate::commands::bench::wire::{PEER_TIMEOUT, Wire};
 
 type Wires = [Box<dyn Wire>];
 

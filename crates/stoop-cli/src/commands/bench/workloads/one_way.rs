@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use stoop::{Allow, Outgoing, Socket};
 
-use crate::commands::bench::control::{Ancillary, Order, PEER_TIMEOUT, Peer};
+use crate::commands::bench::control::{Ancillary, Order, Peer};
 use crate::commands::bench::error::{Error, Result};
 use crate::commands::bench::measure::{Meter, Tally};
 use crate::commands::bench::message::{LAST, Message, room};
-use crate::commands::bench::wire::Wire;
+use crate::commands::bench::wire::{PEER_TIMEOUT, Wire};
 
 /// How often the end is announced if messages may be lost.
 const RETRY_INTERVAL: Duration = Duration::from_millis(2);
