@@ -177,7 +177,12 @@ pub(crate) fn path(path: &Path) -> String {
 
 /// Formats a file's id, as in `stat` and in the kernel's table.
 pub(crate) fn file(file: FileId) -> String {
-    format!("device {} inode {}", super::json::device(file.dev), file.ino)
+    format!("device {} inode {}", device(file.dev), file.ino)
+}
+
+/// Formats `major:minor`, as in `/proc/self/mountinfo`.
+pub(crate) fn device(dev: u64) -> String {
+    format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
 }
 
 /// Formats untrusted bytes as a word.

@@ -205,7 +205,7 @@ impl<'a> JsonFormatter<'a> {
             cookie: socket.cookie,
             network_namespace: socket.namespace.0,
             address: named(&socket.name),
-            file: socket.file.map(|file| File { device: device(file.dev), inode: file.ino }),
+            file: socket.file.map(|file| File { device: format::device(file.dev), inode: file.ino }),
             uid: socket.uid,
             user: socket.uid.and_then(|uid| self.user(uid)),
             unread_bytes: unread,
@@ -274,11 +274,6 @@ pub(crate) fn missing(missing: &[Missing], text: &mut Vec<u8>) {
         let words = escaped(&one.to_string()).to_string();
         push_json(&Line { schema: SCHEMA, event: "missing", missing: words, errno: one.errno }, text);
     }
-}
-
-/// Formats `major:minor`, as in `/proc/self/mountinfo`.
-pub(crate) fn device(dev: u64) -> String {
-    format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
 }
 
 fn named(address: &Address) -> Option<AddressText<'_>> {

@@ -2,13 +2,14 @@
 
 use std::mem::ManuallyDrop;
 
-use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
+use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot};
 
+use super::select::choose;
 use super::{render, watch};
-use crate::args::{Column, Ls, StateWord};
+use crate::args::{Column, Ls};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Completeness, Filter, Glob, JsonFormatter, Row, format, note, rows};
+use crate::sockets::{self, Completeness, Filter, Glob, JsonFormatter, Row, format, note};
 
 /// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
@@ -48,29 +49,6 @@ fn options(flags: &Ls) -> Options {
     options.sure = false;
     options.workloads = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
-}
-
-/// Returns the selected lines.
-pub(super) fn choose(flags: &Ls, filter: &Filter<'_>, snapshot: &Snapshot) -> Vec<Row> {
-    let mut chosen = rows(snapshot);
-    chosen.retain(|row| has_state(flags, snapshot, row) && filter.matches(snapshot, row));
-    chosen
-}
-
-fn has_state(flags: &Ls, snapshot: &Snapshot, row: &Row) -> bool {
-    let state = row.state(snapshot);
-    if flags.listening {
-        return row.is_served(snapshot);
-    }
-    let word = match state {
-        State::Listening => StateWord::Listening,
-        State::Connected => StateWord::Connected,
-        State::Waiting => StateWord::Waiting,
-        State::PeerGone => StateWord::Gone,
-        State::Bound => StateWord::Bound,
-        _ => StateWord::Unconnected,
-    };
-    flags.state.is_empty() || flags.state.contains(&word)
 }
 
 fn json(snapshot: &Snapshot, chosen: &[Row]) -> Vec<u8> {
@@ -120,7 +98,7 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sockets::sample;
+    use crate::sockets::{rows, sample};
 
     #[test]
     fn json_matches_the_golden_file() {

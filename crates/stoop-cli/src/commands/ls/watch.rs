@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stoop_inspect::{Inspector, NamespaceIno, Snapshot, SocketId, SocketIno, State};
 
 use super::render;
-use super::run::choose;
+use super::select::choose;
 use crate::args::{Column, Ls};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};

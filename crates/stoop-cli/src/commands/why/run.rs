@@ -1,28 +1,18 @@
-//! Creates the question from the flags, and the exit code from the verdict.
+//! Creates the question from the flags, and answers it.
 
 use stoop::Place;
-use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, gather, why};
-use stoop_inspect::{Delivery, Probe, probe};
+use stoop_inspect::why::{Operation, Question, Who, gather, why};
+use stoop_inspect::{Delivery, probe};
 
+use super::prediction::Prediction;
 use super::render::{json, text};
 use crate::args::{Op, Why};
-use crate::exit::Exit;
-use crate::failure::{Failure, Outcome as Ended};
+use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use crate::target::kind_of;
 
-/// The complete answer.
-pub(super) struct Prediction {
-    pub(super) facts: Facts,
-    pub(super) verdict: Verdict,
-    /// The result of `--try`.
-    pub(super) tried: Option<Probe>,
-    /// How a server that was given by name was found.
-    pub(super) found: Option<String>,
-}
-
 /// Answers the question given by the flags.
-pub(crate) fn run(flags: &Why) -> Ended {
+pub(crate) fn run(flags: &Why) -> Outcome {
     let (question, found) = question(flags)?;
     let facts = gather(&question)
         .map_err(|error| Failure::io(format_args!("inspect '{}'", question.address), &error))?;
@@ -63,33 +53,4 @@ fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
         (None, None) => Who::CurrentProcess,
     };
     Ok((Question { operation, kind, address: address.clone(), subject }, found))
-}
-
-impl Prediction {
-    /// Returns whether the attempt agrees with the prediction, or `None` if there was no attempt.
-    pub(super) fn agrees(&self) -> Option<bool> {
-        let predicted = self.verdict.outcome;
-        match self.tried.as_ref()? {
-            Probe::NotMade(_) => None,
-            _ if predicted == Outcome::Unknown => None,
-            Probe::Succeeded => Some(predicted == Outcome::Succeeds),
-            Probe::Failed(errno) => Some(match predicted {
-                Outcome::Fails(said) => said == *errno,
-                Outcome::Waits => *errno == rustix::io::Errno::AGAIN,
-                _ => false,
-            }),
-        }
-    }
-
-    /// Determines the exit code: by the attempt if there was one, else by the prediction.
-    fn exit(&self) -> Exit {
-        match (&self.tried, self.verdict.outcome) {
-            _ if self.agrees() == Some(false) => Exit::Failed,
-            (Some(Probe::Succeeded), _) => Exit::Done,
-            (Some(Probe::Failed(_)), _) => Exit::No,
-            (Some(Probe::NotMade(_)), _) | (None, Outcome::Unknown) => Exit::Partial,
-            (None, Outcome::Succeeds) => Exit::Done,
-            (None, _) => Exit::No,
-        }
-    }
 }

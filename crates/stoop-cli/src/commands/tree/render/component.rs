@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::super::graph::Graph;
-use super::layout::{Frame, Layout, Point, Rect};
+use super::geometry::{Frame, Layout, Point, Rect};
 use super::metrics::{HEAD, Metrics, PAD, PORT, PORTS, node_height};
 
 /// The space between boxes, and between columns. It grows with the number of arrows that pass, up

@@ -2,6 +2,7 @@
 
 use super::super::graph::Graph;
 use super::component::{Component, ROW_GAP};
+use super::geometry::{Layout, Rect};
 use super::layers::{Arrow, columns, components};
 use super::metrics::Metrics;
 
@@ -14,35 +15,6 @@ const ROW: f64 = 1500.0;
 const ENOUGH: f64 = 900.0;
 const TYPICAL: f64 = 340.0;
 const WIDER: f64 = 1.6;
-
-/// The layout, relative to the top left corner.
-#[derive(Debug, Default)]
-pub(super) struct Layout {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    pub(super) frames: Vec<Frame>,
-    /// By node of the graph.
-    pub(super) nodes: Vec<Rect>,
-    /// By edge of the graph.
-    pub(super) paths: Vec<Vec<Point>>,
-}
-
-/// The frame of a group.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) group: usize,
-    pub(super) rect: Rect,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Rect {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
-}
-
-pub(super) type Point = (f64, f64);
 
 /// Places everything. Each box and each stop of an arrow is visited and sorted once per sweep, so
 /// the time grows with what is drawn.

@@ -3,6 +3,7 @@
 
 mod component;
 pub(super) mod dot;
+mod geometry;
 pub(super) mod json;
 mod layers;
 mod layout;

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use super::super::graph::{Edge, Graph, GroupKind, Node};
-use super::layout::{Layout, Point, Rect, layout};
+use super::geometry::{Layout, Point, Rect};
+use super::layout::layout;
 use super::metrics::{HEAD, NAME, PORT, PORTS, TITLE};
 use crate::output::{escape, truncate_middle};
 use crate::sockets::format::plural;

@@ -7,7 +7,8 @@ use super::super::detail::Detail;
 use super::super::file::{FileFacts, FileState};
 use super::super::warnings::warnings;
 use crate::output::{Data, SCHEMA, push_json};
-use crate::sockets::json::{End, device};
+use crate::sockets::format::device;
+use crate::sockets::json::End;
 use crate::sockets::{JsonFormatter, format};
 use crate::time;
 

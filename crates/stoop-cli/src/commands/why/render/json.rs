@@ -6,7 +6,7 @@ use stoop_inspect::Probe;
 use stoop_inspect::why::facts::{FileKind, Found, Step};
 use stoop_inspect::why::{Operation, Outcome, Stop, symbol};
 
-use super::super::run::Prediction;
+use super::super::prediction::Prediction;
 use crate::advice::commands;
 use crate::output::{SCHEMA, Text, push_json};
 

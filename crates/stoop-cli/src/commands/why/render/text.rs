@@ -4,7 +4,7 @@ use stoop::escaped;
 use stoop_inspect::Probe;
 use stoop_inspect::why::{Operation, Outcome, Who, symbol};
 
-use super::super::run::Prediction;
+use super::super::prediction::Prediction;
 use super::listing::listing;
 use crate::advice::commands;
 use crate::failure::parts;
