@@ -16,6 +16,7 @@
 mod advice;
 mod args;
 mod commands;
+mod deadline;
 mod docker_config;
 mod endpoint;
 mod exit;

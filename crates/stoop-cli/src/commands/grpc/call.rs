@@ -12,7 +12,7 @@ use super::describe::path_of;
 use super::error::name_of;
 use super::input::RequestInput;
 use super::metadata;
-use super::run::Session;
+use super::session::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};

@@ -2,7 +2,7 @@
 
 use stoop_dynamic::{Client, MethodDescriptor, Origin, Schema, ServiceDescriptor, Symbol, describe};
 
-use super::run::Session;
+use super::session::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | its flags |
 //! | `run.rs` | connects, and runs the action: list, describe, or call |
+//! | `session.rs` | what every action needs, and the deadline of the whole |
 //! | `open.rs` | detects the protocol and creates a client |
 //! | `schema.rs` | services and methods: reflection, files, built-in definitions |
 //! | `describe.rs` | `list` and `describe` |
@@ -21,5 +22,6 @@ mod metadata;
 mod open;
 mod run;
 mod schema;
+mod session;
 
 pub(super) use run::run;

@@ -8,7 +8,7 @@ use stoop::{Place, Stream, aio};
 use stoop_dynamic::ttrpc;
 use stoop_dynamic::{Client, Code, Greeting, channel};
 
-use super::run::Session;
+use super::session::Session;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::output::{Event, Text};

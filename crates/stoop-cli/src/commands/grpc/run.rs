@@ -1,12 +1,12 @@
 //! Connects, and runs the action: list, describe, or call.
 
-use std::time::{Duration, Instant};
-
 use stoop_dynamic::Options;
 
-use super::error::{ErrorContext, UNFINISHED};
+use super::error::ErrorContext;
+use super::session::Session;
 use super::{input, metadata, schema};
 use crate::args::Grpc;
+use crate::deadline::Deadline;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
         errors,
         output: Output::new(flags.json, false),
         options: Options { metadata, timeout: flags.timeout },
-        end: flags.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+        limit: Deadline::from_now(flags.timeout),
     };
     // Files are compiled before connecting, so that an error in them does not bother a server.
     let given = schema::given(flags)?;
@@ -45,33 +45,4 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     // Do not wait for a thread that is still reading standard input.
     runtime.shutdown_background();
     outcome
-}
-
-/// One run of the command.
-pub(super) struct Session<'f> {
-    pub(super) flags: &'f Grpc,
-    pub(super) errors: ErrorContext<'f>,
-    pub(super) output: Output,
-    options: Options,
-    /// The deadline of the whole run.
-    end: Option<Instant>,
-}
-
-impl Session<'_> {
-    /// Waits for a future until the deadline.
-    pub(super) async fn within<T>(&self, doing: &str, done: impl Future<Output = T>) -> Result<T, Failure> {
-        match self.end {
-            None => Ok(done.await),
-            Some(end) => {
-                let result = tokio::time::timeout_at(end.into(), done).await;
-                result.map_err(|_| self.errors.late(doing, UNFINISHED))
-            }
-        }
-    }
-
-    /// Returns call options with the remaining time.
-    pub(super) fn options(&self) -> Options {
-        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-        Options { timeout: left.map(|left| left.max(Duration::from_millis(1))), ..self.options.clone() }
-    }
 }

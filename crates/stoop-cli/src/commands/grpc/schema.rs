@@ -4,7 +4,7 @@
 use stoop_dynamic::{Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect};
 use stoop_inspect::endpoints::Name;
 
-use super::run::Session;
+use super::session::Session;
 use crate::args::Grpc;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
 
 use http::{Response, StatusCode};
 use stoop::{Stream, aio};
@@ -13,6 +12,7 @@ use super::render::ResponsePrinter;
 use super::request::HttpRequest;
 use super::{raw_mode, render, streams, upgrade};
 use crate::args::Http;
+use crate::deadline::Deadline;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -112,7 +112,7 @@ impl Session<'_> {
         done: impl Future<Output = stoop_http::Result<T>>,
         late: &str,
     ) -> Result<T, Failure> {
-        let result = match self.limit.0 {
+        let result = match self.limit.at() {
             None => done.await,
             Some(end) => match tokio::time::timeout_at(end.into(), done).await {
                 Ok(result) => result,
@@ -120,14 +120,5 @@ impl Session<'_> {
             },
         };
         result.map_err(|error| self.errors.explain(&error))
-    }
-}
-
-/// A deadline, if there is one.
-struct Deadline(Option<Instant>);
-
-impl Deadline {
-    fn from_now(timeout: Option<Duration>) -> Deadline {
-        Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 }

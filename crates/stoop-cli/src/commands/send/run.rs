@@ -6,12 +6,12 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use stoop::{Allow, Connection, ErrorKind, Outgoing, Socket, Stream, escaped};
 
 use crate::advice::Client;
 use crate::args::Send;
+use crate::deadline::Deadline;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Data, Event, Message, Output, PeerInfo, Screen, Text};
@@ -228,35 +228,5 @@ impl OutgoingMessage<'_> {
                 .into();
         }
         Failure::from(error).on(address)
-    }
-}
-
-/// A deadline, if there is one.
-struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// The shortest timeout that the kernel does not interpret as infinite.
-    const SHORTEST: Duration = Duration::from_millis(1);
-
-    fn from_now(timeout: Option<Duration>) -> Deadline {
-        Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
-    }
-
-    /// Returns how much time is left for the next call, or `None` without a limit.
-    fn left(&self) -> Option<Duration> {
-        self.0.map(|end| end.saturating_duration_since(Instant::now()).max(Deadline::SHORTEST))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_is_never_infinite() {
-        assert_eq!(Deadline::from_now(None).left(), None);
-        assert_eq!(Deadline::from_now(Some(Duration::ZERO)).left(), Some(Deadline::SHORTEST));
-        let left = Deadline::from_now(Some(Duration::from_secs(60))).left().unwrap();
-        assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60));
     }
 }

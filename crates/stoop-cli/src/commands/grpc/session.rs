@@ -1,0 +1,37 @@
+//! One run of the command: what every action needs, and the deadline of the whole.
+
+use stoop_dynamic::Options;
+
+use super::error::{ErrorContext, UNFINISHED};
+use crate::args::Grpc;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// One run of the command.
+pub(super) struct Session<'f> {
+    pub(super) flags: &'f Grpc,
+    pub(super) errors: ErrorContext<'f>,
+    pub(super) output: Output,
+    pub(super) options: Options,
+    /// The deadline of the whole run.
+    pub(super) limit: Deadline,
+}
+
+impl Session<'_> {
+    /// Waits for a future until the deadline.
+    pub(super) async fn within<T>(&self, doing: &str, done: impl Future<Output = T>) -> Result<T, Failure> {
+        match self.limit.at() {
+            None => Ok(done.await),
+            Some(end) => {
+                let result = tokio::time::timeout_at(end.into(), done).await;
+                result.map_err(|_| self.errors.late(doing, UNFINISHED))
+            }
+        }
+    }
+
+    /// Returns call options with the remaining time.
+    pub(super) fn options(&self) -> Options {
+        Options { timeout: self.limit.left(), ..self.options.clone() }
+    }
+}
