@@ -8,6 +8,7 @@
 //! | the sockets of the machine as lines, and their selection | `sockets` |
 //! | failure reports | `failure` |
 //! | exit codes | `exit` |
+//! | the commands that a build may lack | `features` |
 //!
 //! A command gets its flags and an `Output`, and returns an exit code or a failure. Only `output`
 //! and this file write to standard output and standard error. This crate has neither unsafe code
@@ -21,6 +22,7 @@ mod docker_config;
 mod endpoint;
 mod exit;
 mod failure;
+mod features;
 mod inherited;
 mod names;
 mod output;
@@ -33,11 +35,9 @@ mod time;
 
 use std::process::ExitCode;
 
-use args::Cli;
-
 /// Parses the command line, runs the command, and reports the result.
 pub fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = args::read();
     let exit = commands::run(cli.verb).unwrap_or_else(|failure| failure.report());
     exit.into()
 }

@@ -11,7 +11,6 @@ use stoop::{
 use crate::args::{BindFlags, ConnectFlags};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::inherited::Inherited;
 
 /// The permission bits of directories created by `--mkdir`.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -143,17 +142,12 @@ pub(crate) fn policy(address: &Address, flags: &BindFlags) -> Policy {
     flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))
 }
 
-/// Connects to a server: of the kind asked for, else of whichever kind it has. An inherited file
-/// descriptor is used as it is.
+/// Connects to a server: of the kind asked for, else of whichever kind it has.
 pub(crate) fn connect(
     target: &Target,
-    inherited: Option<Inherited>,
     flags: &ConnectFlags,
     timeout: Option<Duration>,
 ) -> Result<Connection, Failure> {
-    if let Some(inherited) = inherited {
-        return inherited.into_connection();
-    }
     let kind = kind_of(target, flags.kind.kind)?;
     let Place::Address(address) = &target.place else {
         return Err(Failure::usage(format!("'{target}' cannot be connected to")));

@@ -6,9 +6,10 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Cli, is_built};
+use super::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::features::is_built;
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use stoop::{Address, Connect, Connection, Kind, Place, Stream, Target};
 use stoop_inspect::endpoints::{self, Candidate, Name, Source};
 
-use super::{Endpoint, candidates, how_found, not_found};
+use super::Endpoint;
+use super::find::{candidates, how_found, not_found};
 use crate::args::ConnectFlags;
 use crate::failure::{Failure, Report};
 use crate::inherited::Inherited;
@@ -50,7 +51,10 @@ impl Endpoint {
         timeout: Option<Duration>,
     ) -> Result<Reached<Connection>, Failure> {
         if let Endpoint::At(target) = self {
-            let connection = target::connect(target, inherited, flags, timeout)?;
+            let connection = match inherited {
+                Some(inherited) => inherited.into_connection()?,
+                None => target::connect(target, flags, timeout)?,
+            };
             return Ok(Reached { connection, found: None });
         }
         if let Some(kind) = flags.kind.kind.filter(|kind| *kind != Kind::Stream) {

@@ -2,7 +2,7 @@
 
 use stoop::escaped;
 
-use super::{Event, Message, PeerInfo};
+use super::event::{Event, Message, PeerInfo};
 use crate::time;
 
 /// The stream to which a text is written.

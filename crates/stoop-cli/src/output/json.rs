@@ -6,7 +6,7 @@ use std::io;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use super::{Data, Event};
+use super::event::{Data, Event};
 
 /// The version of everything that `--json` prints.
 pub(crate) const SCHEMA: u32 = 1;

@@ -9,9 +9,10 @@ use stoop_dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, detai
 
 use super::metadata;
 use crate::advice::Client;
-use crate::args::{Grpc, is_built};
+use crate::args::Grpc;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
+use crate::features::is_built;
 use crate::shell::quoted;
 use crate::time;
 

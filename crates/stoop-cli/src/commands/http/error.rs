@@ -6,9 +6,10 @@ use stoop::escaped;
 use stoop_http::{Error, ErrorKind};
 
 use crate::advice::Client;
-use crate::args::{Http, is_built};
+use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
+use crate::features::is_built;
 use crate::shell::quoted;
 use crate::time;
 
