@@ -202,9 +202,39 @@ impl<C: Connected> Listener<C> {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn accept(&self) -> Result<(C, Address)> {
+        self.accept_allowed(Blocking::Waits)
+    }
+
+    /// Waits for a client like [`Listener::accept`], and returns its connection in nonblocking mode
+    /// (`SOCK_NONBLOCK`).
+    ///
+    /// Whether the accept itself waits depends on the listener's mode, not on that of the
+    /// connection. For event loops, this saves the call of
+    /// [`set_nonblocking`](Stream::set_nonblocking).
+    ///
+    /// # Errors
+    /// Returns an error if [`Listener::accept`] would return one.
+    ///
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let _client = Stream::connect(&path)?;
+    /// let (mut stream, _) = listener.accept_nonblocking()?;
+    /// assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn accept_nonblocking(&self) -> Result<(C, Address)> {
+        self.accept_allowed(Blocking::Never)
+    }
+
+    fn accept_allowed(&self, connection: Blocking) -> Result<(C, Address)> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            if let (Arrival::Admitted(client), from) = self.accept_from(Blocking::Waits, drop)? {
+            if let (Arrival::Admitted(client), from) = self.accept_from(connection, drop)? {
                 return Ok((client, from.to_address()));
             }
             refusals.add(&self.socket, 1)?;

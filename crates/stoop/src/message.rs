@@ -210,17 +210,22 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Receives a message from a socket of this kind, polling before it blocks.
+    /// Receives a message from a socket of this kind, polling before it blocks. With `MSG_PEEK`
+    /// among the flags the message stays in the queue, and its file descriptors are duplicates
+    /// ([K-FD-10]).
+    ///
+    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub(crate) fn receive(
         socket: BorrowedFd<'_>,
         kind: Kind,
         spin: &Spin,
         buffers: &mut [IoSliceMut<'_>],
+        flags: i32,
     ) -> Result<Pending> {
         let buffer_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
         // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does
         // not fit (K-DGRAM-12). A stream has no such length.
-        let flags = if kind == Kind::Stream { 0 } else { libc::MSG_TRUNC };
+        let flags = flags | if kind == Kind::Stream { 0 } else { libc::MSG_TRUNC };
         let received = retry(|| spin.wait(|more| sys::receive_message(socket, buffers, flags | more)))
             .map_err(|cause| Error::system(Operation::Receive, cause).of_kind(kind))?;
         Ok(Pending { received, buffer_bytes })
@@ -229,6 +234,13 @@ impl Pending {
     /// Returns the sender, if the kernel knows it.
     pub(crate) fn sender(&self) -> Option<Credentials> {
         self.received.incoming.credentials.and_then(Credentials::resolve)
+    }
+
+    /// Returns the message, if it is whole, and closes its file descriptors.
+    pub(crate) fn take_without_descriptors(self) -> Result<Received> {
+        let mut received = self.take(Allow::AND_DROP)?;
+        received.descriptors.clear();
+        Ok(received)
     }
 
     /// Returns the message, if it is whole and carries no more file descriptors than allowed.

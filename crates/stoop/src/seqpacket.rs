@@ -270,7 +270,7 @@ impl SeqPacket {
 
     /// Receives the next message without removing it from the queue.
     ///
-    /// Never receives file descriptors ([K-FD-10]).
+    /// Never receives file descriptors: [`SeqPacket::peek_with`] does.
     ///
     /// # Errors
     /// Returns an error if the message does not fit
@@ -291,8 +291,6 @@ impl SeqPacket {
     /// assert_eq!(other.recv(&mut [0; 8])?, Packet::Message(5)); // nothing is lost
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    ///
-    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::peek(&self.0, buffer)? {
             0 => Packet::End,

@@ -135,7 +135,7 @@ impl Socket {
     }
 
     fn receive_pending(&self, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
-        Pending::receive(self.as_fd(), self.kind, &self.spin, buffers)
+        Pending::receive(self.as_fd(), self.kind, &self.spin, buffers, 0)
     }
 
     /// Returns the next message, or `None` if the policy refuses its sender. Nothing else of a
@@ -149,13 +149,23 @@ impl Socket {
         if !self.admits(pending.sender()) {
             return Ok(None);
         }
-        if self.accepts_descriptors() {
-            return pending.take(allow).map(Some);
+        match self.accepts_descriptors() {
+            true => pending.take(allow),
+            // A kernel that cannot refuse file descriptors (before Linux 6.16) has delivered them.
+            false => pending.take_without_descriptors(),
         }
-        // A kernel that cannot refuse file descriptors (before Linux 6.16) has delivered them.
-        let mut received = pending.take(Allow::AND_DROP)?;
-        received.descriptors.clear();
-        Ok(Some(received))
+        .map(Some)
+    }
+
+    /// Returns the next message, which stays in the queue, without its file descriptors if the
+    /// policy refuses them or its sender.
+    pub(crate) fn peek(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
+        let pending = Pending::receive(self.as_fd(), self.kind, &self.spin, buffers, libc::MSG_PEEK)?;
+        let is_allowed = |guard: &Guard| guard.policy.admits_sender(pending.sender());
+        match self.accepts_descriptors() && self.sender_guard().is_none_or(is_allowed) {
+            true => pending.take(allow),
+            false => pending.take_without_descriptors(),
+        }
     }
 
     /// Returns whether the policy allows file descriptors. Before Linux 6.16 each receive has to

@@ -570,6 +570,45 @@ macro_rules! data_methods {
             }
         }
 
+        /// Receives bytes together with ancillary data without removing them from the queue.
+        ///
+        /// The file descriptors are duplicates, new ones at each call ([K-FD-10]), and
+        /// close-on-exec. The policy of a datagram socket is not checked, but file descriptors
+        /// that it refuses, or from a sender that it refuses, are closed. Waits like
+        /// [`recv_with`](Self::recv_with), and `EINTR` is retried.
+        ///
+        /// # Errors
+        /// Returns an error if more file descriptors arrived than allowed, in which case all are
+        /// closed ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors)), or for
+        /// another reason that [`recv_with`](Self::recv_with) lists. The message stays in the queue
+        /// in any case.
+        ///
+        /// ```
+        /// use std::io::IoSliceMut;
+        /// use std::os::fd::AsFd;
+        /// use stoop::{Allow, Stream};
+        ///
+        /// let (one, other) = Stream::pair()?;
+        /// one.send_fds(b"headbody", &[one.as_fd()])?;
+        ///
+        /// let (mut head, mut body) = ([0; 4], [0; 8]);
+        /// let buffers = &mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+        /// let peeked = other.peek_with(buffers, Allow::descriptors(1))?;
+        /// assert_eq!((peeked.len, peeked.descriptors.len()), (8, 1));
+        /// let (len, fds) = other.recv_fds(&mut [0; 16], 1)?; // still there
+        /// assert_eq!((len, fds.len()), (8, 1));
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        ///
+        /// [K-FD-10]: crate::kernel_facts#K-FD-10
+        pub fn peek_with(
+            &self,
+            buffers: &mut [::std::io::IoSliceMut<'_>],
+            allow: $crate::Allow,
+        ) -> $crate::Result<$crate::Received> {
+            AsRef::<$crate::Socket>::as_ref(self).peek(buffers, allow)
+        }
+
         /// Sends bytes and file descriptors in one call: [`send_with`](Self::send_with) for the
         /// common case.
         ///

@@ -190,7 +190,7 @@ impl Stream {
 
     /// Receives data without removing it from the queue: the next read returns the same bytes.
     ///
-    /// Blocks until data is available. Never receives file descriptors ([K-FD-10]).
+    /// Blocks until data is available. Never receives file descriptors: [`Stream::peek_with`] does.
     ///
     /// # Errors
     /// Returns an error if the read fails, as [`Read::read`] does.
@@ -206,8 +206,6 @@ impl Stream {
     /// assert_eq!(other.read(&mut [0; 8])?, 5); // still all of it
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    ///
-    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         sys::receive(self.as_fd(), buffer, libc::MSG_PEEK)
     }

@@ -213,6 +213,47 @@ fn peeking_receives_no_descriptors() {
 }
 
 #[test]
+fn peeking_with_ancillary_data_duplicates_descriptors() {
+    alone("peeking_with_ancillary_data_duplicates_descriptors", || {
+        fn peek(socket: &impl AsRef<Socket>, len: usize, allow: Allow) -> Result<Received> {
+            let (mut first, mut rest) = ([0; 1], vec![0; len]);
+            let buffers = &mut [IoSliceMut::new(&mut first), IoSliceMut::new(&mut rest)];
+            socket.as_ref().peek_with(buffers, allow)
+        }
+        let file = null();
+        for_each_pair(|one, other| {
+            send(one, b"hello", &[file.as_fd(); 2]).unwrap();
+            let before = open_descriptors();
+            for _ in 0..2 {
+                let peeked = peek(other, 8, Allow::descriptors(2)).unwrap();
+                assert_eq!((peeked.len, peeked.descriptors.len()), (5, 2));
+                assert_eq!(open_descriptors(), before + 2);
+            }
+            let error = peek(other, 8, Allow::descriptors(1)).unwrap_err();
+            assert_eq!((error.kind(), error.received_bytes()), (ErrorKind::SurplusDescriptors, Some(5)));
+            if other.kind() != stoop::Kind::Stream {
+                assert!(peek(other, 1, Allow::descriptors(2)).unwrap_err().is_truncated());
+            }
+            assert_eq!(open_descriptors(), before);
+            assert_eq!(receive(other, Allow::descriptors(2)).unwrap().descriptors.len(), 2);
+            other.set_nonblocking(true).unwrap();
+            assert!(peek(other, 8, Allow::NOTHING).unwrap_err().is_would_block());
+        });
+
+        // A policy on senders keeps its file descriptors out, and counts a message once.
+        let (one, mut other) = Datagram::pair().unwrap();
+        other.set_policy(Policy::nobody()).unwrap();
+        send(&one, b"hello", &[file.as_fd()]).unwrap();
+        let before = open_descriptors();
+        assert!(peek(&other, 8, Allow::descriptors(1)).unwrap().descriptors.is_empty());
+        assert_eq!((open_descriptors(), other.refused()), (before, 0));
+        other.set_nonblocking(true).unwrap();
+        assert!(receive(&other, Allow::descriptors(1)).unwrap_err().is_would_block());
+        assert_eq!(other.refused(), 1);
+    });
+}
+
+#[test]
 fn plain_reads_close_descriptors_and_keep_the_bytes() {
     alone("plain_reads_close_descriptors_and_keep_the_bytes", || {
         let file = null();

@@ -189,7 +189,7 @@ impl Datagram {
     /// Receives the next message without removing it from the queue, and without checking the
     /// policy.
     ///
-    /// Never receives file descriptors ([K-FD-10]).
+    /// Never receives file descriptors: [`Datagram::peek_with`] does.
     ///
     /// # Errors
     /// Returns an error if the message does not fit
@@ -207,8 +207,6 @@ impl Datagram {
     /// assert_eq!(other.recv_vec()?.0, b"hello"); // nothing is lost
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    ///
-    /// [K-FD-10]: crate::kernel_facts#K-FD-10
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         packet::peek(&self.socket, buffer)
     }

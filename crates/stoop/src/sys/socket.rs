@@ -12,7 +12,6 @@ use crate::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocking {
     Waits,
-    #[cfg(feature = "tokio")]
     Never,
 }
 
@@ -21,7 +20,6 @@ impl Blocking {
     fn flags(self) -> libc::c_int {
         match self {
             Blocking::Waits => libc::SOCK_CLOEXEC,
-            #[cfg(feature = "tokio")]
             Blocking::Never => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
         }
     }
