@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 fn talk(address: &str, words: impl Iterator<Item = String>) -> stoop::Result<()> {
     // A datagram client needs an address to be answered. The kernel chooses one here: an abstract
     // name, which leaves no file behind.
-    let socket = Connect::new(address).wait_for_server(Duration::from_secs(2)).datagram()?;
+    let socket = Connect::new(address).wait_for_server(Duration::from_secs(10)).datagram()?;
     // If the server exits, its unread messages are lost without an error, so waiting has a limit.
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     for word in words {

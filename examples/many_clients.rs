@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     for number in 0..count {
         // If the server's backlog is full, tasks wait and no thread blocks.
         let connect =
-            Connect::new(address).timeout(Duration::from_secs(10)).wait_for_server(Duration::from_secs(2));
+            Connect::new(address).timeout(Duration::from_secs(10)).wait_for_server(Duration::from_secs(10));
         // Async sockets have no timeouts of their own: tokio's covers the whole exchange.
         clients.spawn(timeout(Duration::from_secs(20), ask(connect, number)));
     }

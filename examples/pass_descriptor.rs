@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn send(address: &str, name: &str) -> Result<(), Box<dyn Error>> {
     let file = File::open(name)?;
-    let socket = Connect::new(address).wait_for_server(Duration::from_secs(2)).seqpacket()?;
+    let socket = Connect::new(address).wait_for_server(Duration::from_secs(10)).seqpacket()?;
     // The file descriptor is ancillary data of the message. The receiver gets a duplicate; ours stays
     // open until we close it.
     socket.send_with(&[IoSlice::new(name.as_bytes())], &Outgoing::new().descriptors(&[file.as_fd()]))?;

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     };
     // A stream client need not bind: the server answers on the connection. This one waits a moment for
     // a server that is just starting.
-    let stream = match Connect::new(&address).wait_for_server(Duration::from_secs(2)).stream() {
+    let stream = match Connect::new(&address).wait_for_server(Duration::from_secs(10)).stream() {
         Ok(stream) => stream,
         Err(error) => {
             eprintln!("error: {error}");
