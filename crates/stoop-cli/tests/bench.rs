@@ -80,8 +80,13 @@ fn large_messages_are_complete_or_not_measured() {
     let stream = &results[&("one-way".into(), "stream".into())];
     assert!(stream.iter().all(|line| line["status"] == "measured"), "{stream:?}");
     for memory in ["memory-futex", "memory-spin"] {
+        // On a busy machine, time may be too short for 4 MiB messages, which is said.
         let rings = &results[&("one-way".into(), memory.into())];
-        assert!(rings.iter().all(|line| line["status"] == "measured"), "{rings:?}");
+        let is_measured_or_slow = |line: &Value| {
+            line["status"] == "measured" || line["why"] == "too slow for the given time; try --for"
+        };
+        assert!(rings.iter().all(is_measured_or_slow), "{rings:?}");
+        assert_eq!(rings[0]["status"], "measured", "{rings:?}");
     }
     let udp = &results[&("ping-pong".into(), "udp".into())];
     let statuses: Vec<_> = udp.iter().map(|line| line["status"].as_str().unwrap()).collect();
