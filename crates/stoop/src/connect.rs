@@ -38,6 +38,36 @@ impl Connect {
         Connect { attempts: Attempts::new(address) }
     }
 
+    /// Sets the address that the client is bound to before it connects. By default a stream or
+    /// seqpacket client is unnamed, and the kernel assigns a datagram client an abstract name.
+    ///
+    /// The server sees this address as that of its peer. A socket file is created as
+    /// [`Bind`](crate::Bind) does it, which replaces a stale one, and is unlinked when the client
+    /// is dropped. With [`Address::UNNAMED`] the kernel assigns an abstract name.
+    ///
+    /// An invalid address, or one that is in use, is reported by the call that connects.
+    ///
+    /// ```
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let (path, own) = (directory.path().join("app.sock"), directory.path().join("own.sock"));
+    /// let listener = Bind::new(&path).listen()?;
+    /// let client = Connect::new(&path).bind(&own).stream()?;
+    /// let (_stream, from) = listener.accept()?;
+    /// assert_eq!(from.as_path(), Some(&*own));
+    ///
+    /// let error = Connect::new(&path).bind(&own).stream().unwrap_err();
+    /// assert!(error.is_in_use());
+    /// drop(client);
+    /// assert!(!own.exists());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn bind(mut self, local: impl ToAddress) -> Connect {
+        self.attempts.local = Some(local.to_address());
+        self
+    }
+
     /// Sets how long to wait for space in a full backlog. By default it waits indefinitely.
     /// With [`Duration::ZERO`] it does not wait.
     ///
@@ -127,7 +157,7 @@ impl Connect {
     /// [`ErrorKind::TimedOut`]: crate::ErrorKind::TimedOut
     /// [`ErrorKind::InvalidAddress`]: crate::ErrorKind::InvalidAddress
     pub fn stream(&self) -> Result<Stream> {
-        Ok(Stream::from_socket(self.attempts.connect(Kind::Stream)?))
+        Ok(Stream::client(self.attempts.connect(Kind::Stream)?))
     }
 
     /// Connects a seqpacket socket.
@@ -153,13 +183,13 @@ impl Connect {
     /// another kind, permission is denied, or the backlog stayed full. See [`Connect::stream`] for
     /// the kinds.
     pub fn seqpacket(&self) -> Result<SeqPacket> {
-        Ok(SeqPacket::from_socket(self.attempts.connect(Kind::SeqPacket)?))
+        Ok(SeqPacket::client(self.attempts.connect(Kind::SeqPacket)?))
     }
 
     /// Creates a datagram socket that sends to this address and can receive replies.
     ///
-    /// It is bound to an abstract address that the kernel assigns ([K-NAME-9]). Connecting a
-    /// datagram socket never waits for queue space.
+    /// Unless [`Connect::bind`] says otherwise, it is bound to an abstract address that the kernel
+    /// assigns ([K-NAME-9]). Connecting a datagram socket never waits for queue space.
     ///
     /// ```
     /// use stoop::{Bind, Connect};
@@ -184,8 +214,7 @@ impl Connect {
     /// [K-NAME-9]: crate::kernel_facts#K-NAME-9
     /// [`ErrorKind::NotPermitted`]: crate::ErrorKind::NotPermitted
     pub fn datagram(&self) -> Result<Datagram> {
-        let socket = self.attempts.connect(Kind::Datagram)?;
-        Ok(Datagram::from_socket(socket))
+        Ok(Datagram::bound(self.attempts.connect(Kind::Datagram)?))
     }
 
     /// Connects a socket of the kind the server has, by trying each kind in turn.
@@ -215,7 +244,7 @@ impl Connect {
     /// [K-NAME-15]: crate::kernel_facts#K-NAME-15
     pub fn any(&self) -> Result<Connection> {
         let address = self.attempts.resolve(Kind::Stream)?;
-        self.attempts.repeat(|| self.any_once(&address)).map_err(|error| error.on(&address))
+        self.attempts.repeat(|| self.any_once(&address))
     }
 
     fn any_once(&self, address: &Address) -> Result<Connection> {
@@ -223,15 +252,13 @@ impl Connect {
             |error: &Error| error.is_wrong_kind() || (error.is_refused() && address.as_abstract().is_some());
         match self.attempts.connect_once(Kind::Stream, address) {
             Err(error) if another_kind(&error) => {}
-            result => return Ok(Connection::Stream(Stream::from_socket(result?))),
+            result => return Ok(Connection::Stream(Stream::client(result?))),
         }
         match self.attempts.connect_once(Kind::Datagram, address) {
             Err(error) if another_kind(&error) => {}
-            result => return Ok(Connection::Datagram(Datagram::from_socket(result?))),
+            result => return Ok(Connection::Datagram(Datagram::bound(result?))),
         }
-        Ok(Connection::SeqPacket(SeqPacket::from_socket(
-            self.attempts.connect_once(Kind::SeqPacket, address)?,
-        )))
+        Ok(Connection::SeqPacket(SeqPacket::client(self.attempts.connect_once(Kind::SeqPacket, address)?)))
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
-use crate::connect::attempt::Attempts;
+use crate::connect::attempt::{Attempts, Client};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
 use crate::server_options::ServerOptions;
@@ -85,7 +85,7 @@ impl Datagram {
     ///
     /// [`Connect::datagram`]: crate::Connect::datagram
     pub fn client(address: impl ToAddress) -> Result<Datagram> {
-        Ok(Datagram::from_socket(Attempts::new(address).connect(Kind::Datagram)?))
+        Ok(Datagram::bound(Attempts::new(address).connect(Kind::Datagram)?))
     }
 
     /// Creates an unconnected socket that is not bound to an address.
@@ -176,11 +176,16 @@ impl Datagram {
         Datagram { file: None, socket, network: OnceLock::new() }
     }
 
+    /// Wraps a socket with the file that it is bound to, if any.
+    pub(crate) fn bound((socket, file): Client) -> Datagram {
+        Datagram { file, ..Datagram::from_socket(socket) }
+    }
+
     /// Wraps a bound socket. If the policy has to know senders, the caller has turned on the
     /// credentials of each message.
     pub(crate) fn server(mut socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
         socket.guard(policy);
-        Datagram { file, ..Datagram::from_socket(socket) }
+        Datagram::bound((socket, file))
     }
 
     /// Creates a new independently owned handle to the same socket.

@@ -3,11 +3,12 @@
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::connect::attempt::Attempts;
+use crate::connect::attempt::{Attempts, Client};
 use crate::error::Result;
 use crate::message::{Allow, Received};
 use crate::packet;
 use crate::socket::{Socket, configure};
+use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::{Kind, ToAddress, sys};
 
@@ -35,7 +36,13 @@ use crate::{Kind, ToAddress, sys};
 ///
 /// [K-DGRAM-13]: crate::kernel_facts#K-DGRAM-13
 #[derive(Debug)]
-pub struct SeqPacket(Socket);
+pub struct SeqPacket {
+    // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
+    // its number cannot be reused in between.
+    /// The file of a client that was bound to a path.
+    file: Option<Box<SocketFile>>,
+    socket: Socket,
+}
 
 /// The outcome of a receive on a seqpacket socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +76,7 @@ impl SeqPacket {
     /// [`Connect`]: crate::Connect
     /// [`Connect::stream`]: crate::Connect::stream
     pub fn connect(address: impl ToAddress) -> Result<SeqPacket> {
-        Ok(SeqPacket::from_socket(Attempts::new(address).connect(Kind::SeqPacket)?))
+        Ok(SeqPacket::client(Attempts::new(address).connect(Kind::SeqPacket)?))
     }
 
     /// Creates a pair of connected sockets (`socketpair`).
@@ -79,7 +86,7 @@ impl SeqPacket {
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(SeqPacket, SeqPacket)> {
         let (one, other) = Socket::pair(Kind::SeqPacket)?;
-        Ok((SeqPacket(one), SeqPacket(other)))
+        Ok((SeqPacket::from_socket(one), SeqPacket::from_socket(other)))
     }
 
     /// Wraps a file descriptor of unknown origin, after asking the kernel whether it is a Unix
@@ -90,22 +97,28 @@ impl SeqPacket {
     /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), or a socket of another address
     /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
     pub fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
-        Ok(SeqPacket(Socket::from_descriptor(fd)?.expect_kind(Kind::SeqPacket)?))
+        Ok(SeqPacket::from_socket(Socket::from_descriptor(fd)?.expect_kind(Kind::SeqPacket)?))
     }
 
     pub(crate) fn from_socket(socket: Socket) -> SeqPacket {
-        SeqPacket(socket)
+        SeqPacket { file: None, socket }
+    }
+
+    /// Wraps a connected socket with the file that it is bound to.
+    pub(crate) fn client((socket, file): Client) -> SeqPacket {
+        SeqPacket { file: file.map(Box::new), socket }
     }
 
     /// Creates a new independently owned handle to the same socket.
     ///
-    /// The connection closes when the last handle is dropped.
+    /// The connection closes when the last handle is dropped. If there is a socket file, the
+    /// original handle keeps the duty to remove it.
     ///
     /// # Errors
     /// Returns an error if no file descriptor is free
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn try_clone(&self) -> Result<SeqPacket> {
-        Ok(SeqPacket(self.0.duplicate()?))
+        Ok(SeqPacket::from_socket(self.socket.duplicate()?))
     }
 
     /// Shuts down the read, write, or both halves of this connection.
@@ -163,7 +176,7 @@ impl SeqPacket {
     /// [K-DGRAM-6]: crate::kernel_facts#K-DGRAM-6
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::refuse_empty(message)?;
-        packet::send(&self.0, message, None)
+        packet::send(&self.socket, message, None)
     }
 
     /// Receives one message into `buffer`.
@@ -196,7 +209,7 @@ impl SeqPacket {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Packet> {
-        Ok(match packet::receive(&self.0, buffer)? {
+        Ok(match packet::receive(&self.socket, buffer)? {
             0 => Packet::End,
             len => Packet::Message(len),
         })
@@ -245,7 +258,7 @@ impl SeqPacket {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
-        packet::receive_whole(&self.0, allow)
+        packet::receive_whole(&self.socket, allow)
     }
 
     /// Returns the length of the next message in bytes, without receiving it; 0 is the end.
@@ -265,7 +278,7 @@ impl SeqPacket {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn next_len(&self) -> Result<usize> {
-        packet::next_len(&self.0)
+        packet::next_len(&self.socket)
     }
 
     /// Receives the next message without removing it from the queue.
@@ -292,7 +305,7 @@ impl SeqPacket {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
-        Ok(match packet::peek(&self.0, buffer)? {
+        Ok(match packet::peek(&self.socket, buffer)? {
             0 => Packet::End,
             len => Packet::Message(len),
         })
@@ -306,14 +319,20 @@ impl SeqPacket {
 
 impl AsRef<Socket> for SeqPacket {
     fn as_ref(&self) -> &Socket {
-        &self.0
+        &self.socket
     }
 }
 
 fd_traits!(SeqPacket);
 
 impl From<SeqPacket> for OwnedFd {
+    /// Converts the socket into its file descriptor.
+    ///
+    /// If there is a socket file, it is left for the new owner of the file descriptor.
     fn from(socket: SeqPacket) -> OwnedFd {
-        socket.0.into_fd()
+        if let Some(file) = socket.file {
+            file.keep();
+        }
+        socket.socket.into_fd()
     }
 }

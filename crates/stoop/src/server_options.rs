@@ -1,12 +1,12 @@
 //! Binding a server socket: the options, and the steps from them to a socket that clients can
-//! reach. A path is bound by `socket_file`.
+//! reach. `socket_file` binds the address.
 
 use std::os::fd::AsFd;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{Socket, apply_policy};
 use crate::socket_file::{self, FileOptions, SocketFile, binding};
-use crate::sys::{self, RawAddress};
+use crate::sys;
 use crate::{Address, AddressError, Kind, Policy, ToAddress};
 
 /// The options of a server socket.
@@ -40,12 +40,8 @@ impl ServerOptions {
         self.check_options(&address).map_err(|error| error.on(&address).of_kind(kind))?;
         let policy = self.policy_for(&address);
         let make = || self.socket(kind, &policy);
-        let bound = match address.as_path() {
-            Some(path) => socket_file::bind(path, self.file, &make, &|socket| self.start(socket))
-                .map(|(socket, file)| (socket, Some(file))),
-            None => self.bind_name(&make, &address).map(|socket| (socket, None)),
-        };
-        let (socket, file) = bound.map_err(|error| error.on(&address).of_kind(kind))?;
+        let (socket, file) = socket_file::bind(&address, self.file, &make, &|socket| self.start(socket))
+            .map_err(|error| error.on(&address).of_kind(kind))?;
         Ok((socket, file, policy))
     }
 
@@ -76,14 +72,6 @@ impl ServerOptions {
     /// Returns the policy, which depends on the address by default.
     pub(crate) fn policy_for(&self, address: &Address) -> Policy {
         self.policy.clone().unwrap_or_else(|| Policy::default_at(address))
-    }
-
-    fn bind_name(&self, make: &dyn Fn() -> Result<Socket>, address: &Address) -> Result<Socket> {
-        let socket = make()?;
-        let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
-        sys::bind(socket.as_fd(), &raw).map_err(binding)?;
-        self.start(&socket)?;
-        Ok(socket)
     }
 
     /// Starts listening if the socket type is connection-oriented.

@@ -5,9 +5,10 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::connect::attempt::Attempts;
+use crate::connect::attempt::{Attempts, Client};
 use crate::error::Result;
 use crate::socket::{Socket, configure};
+use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::{Kind, ToAddress, sys};
 
@@ -47,7 +48,13 @@ use crate::{Kind, ToAddress, sys};
 /// [K-END-6]: crate::kernel_facts#K-END-6
 /// [K-FD-7]: crate::kernel_facts#K-FD-7
 #[derive(Debug)]
-pub struct Stream(Socket);
+pub struct Stream {
+    // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
+    // its number cannot be reused in between.
+    /// The file of a client that was bound to a path.
+    file: Option<Box<SocketFile>>,
+    socket: Socket,
+}
 
 impl Stream {
     /// Connects to a server.
@@ -74,7 +81,7 @@ impl Stream {
     /// [`Connect`]: crate::Connect
     /// [`Connect::stream`]: crate::Connect::stream
     pub fn connect(address: impl ToAddress) -> Result<Stream> {
-        Ok(Stream::from_socket(Attempts::new(address).connect(Kind::Stream)?))
+        Ok(Stream::client(Attempts::new(address).connect(Kind::Stream)?))
     }
 
     /// Connects like [`Stream::connect`], under std's name for addresses that are not paths.
@@ -105,7 +112,7 @@ impl Stream {
     /// ```
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = Socket::pair(Kind::Stream)?;
-        Ok((Stream(one), Stream(other)))
+        Ok((Stream::from_socket(one), Stream::from_socket(other)))
     }
 
     /// Wraps a file descriptor of unknown origin, after asking the kernel whether it is a Unix
@@ -129,16 +136,22 @@ impl Stream {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
-        Ok(Stream(Socket::from_descriptor(fd)?.expect_kind(Kind::Stream)?))
+        Ok(Stream::from_socket(Socket::from_descriptor(fd)?.expect_kind(Kind::Stream)?))
     }
 
     pub(crate) fn from_socket(socket: Socket) -> Stream {
-        Stream(socket)
+        Stream { file: None, socket }
+    }
+
+    /// Wraps a connected socket with the file that it is bound to.
+    pub(crate) fn client((socket, file): Client) -> Stream {
+        Stream { file: file.map(Box::new), socket }
     }
 
     /// Creates a new independently owned handle to the same socket.
     ///
-    /// The connection closes when the last handle is dropped.
+    /// The connection closes when the last handle is dropped. If there is a socket file, the
+    /// original handle keeps the duty to remove it.
     ///
     /// # Errors
     /// Returns an error if no file descriptor is free
@@ -156,7 +169,7 @@ impl Stream {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_clone(&self) -> Result<Stream> {
-        Ok(Stream(self.0.duplicate()?))
+        Ok(Stream::from_socket(self.socket.duplicate()?))
     }
 
     /// Shuts down the read, write, or both halves of this connection.
@@ -218,7 +231,7 @@ impl Stream {
 
 impl AsRef<Socket> for Stream {
     fn as_ref(&self) -> &Socket {
-        &self.0
+        &self.socket
     }
 }
 
@@ -226,11 +239,11 @@ fd_traits!(Stream);
 
 impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.spin().wait(|flags| sys::receive(self.as_fd(), buffer, flags))
+        self.socket.spin().wait(|flags| sys::receive(self.as_fd(), buffer, flags))
     }
 
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.spin().wait(|flags| sys::receive_vectored(self.as_fd(), buffers, flags))
+        self.socket.spin().wait(|flags| sys::receive_vectored(self.as_fd(), buffers, flags))
     }
 }
 
@@ -274,8 +287,14 @@ impl Write for Stream {
 }
 
 impl From<Stream> for OwnedFd {
+    /// Converts the socket into its file descriptor.
+    ///
+    /// If there is a socket file, it is left for the new owner of the file descriptor.
     fn from(stream: Stream) -> OwnedFd {
-        stream.0.into_fd()
+        if let Some(file) = stream.file {
+            file.keep();
+        }
+        stream.socket.into_fd()
     }
 }
 
@@ -287,6 +306,6 @@ impl From<Stream> for UnixStream {
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Stream {
-        Stream(Socket::from_known(stream.into(), Kind::Stream))
+        Stream::from_socket(Socket::from_known(stream.into(), Kind::Stream))
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use stoop::DESCRIPTORS_MAX;
 use stoop::{
-    Allow, Bind, Datagram, ErrorKind, Outgoing, Policy, Received, Result, SeqPacket, Socket, Stream,
+    Allow, Bind, Connect, Datagram, ErrorKind, Outgoing, Policy, Received, Result, SeqPacket, Socket, Stream,
 };
 use stoop_kernel_facts::{Control, Credentials, leave_room_for, send_message};
 use stoop_testkit::{NOBODY, Role, eventually, is_root, open_descriptors, role, skip, tempdir};
@@ -410,7 +410,9 @@ fn servers_and_clients_leave_no_descriptors_open() {
             assert!(bind.listen().is_err());
             assert!(bind.clone().owner(0).group(1 << 30).replace(true).datagram().is_ok() || !is_root());
             let second = bind.clone().replace(true).listen().unwrap();
-            let client = Stream::connect(&path).unwrap();
+            let bound = Connect::new(&path).bind(dir.path().join("own"));
+            let client = bound.stream().unwrap();
+            assert!(bound.stream().is_err() && bound.datagram().is_err());
             assert!(Datagram::client(&path).is_err());
             let (end, _) = second.accept().unwrap();
             assert!(client.peer().uid.known().is_some() && end.peer().uid.known().is_some());

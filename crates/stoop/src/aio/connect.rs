@@ -14,12 +14,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::bind::in_background;
 use super::{Async, Backoff, Datagram, SeqPacket, Stream};
-use crate::connect::attempt::{Attempts, stayed_full, try_once, unconnected};
+use crate::connect::attempt::{Attempts, Client, stayed_full, try_once};
 use crate::error::{Error, Result};
-use crate::socket::Socket;
 use crate::sys::Blocking;
-use crate::{Connect, Kind};
+use crate::{Address, Connect, Kind};
 
 /// ```
 /// use std::time::Duration;
@@ -77,7 +77,7 @@ impl Connect {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn stream_async(&self) -> Result<Stream> {
-        Stream::registered_nonblocking(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
+        Stream::registered_nonblocking(crate::Stream::client(self.connect_async(Kind::Stream).await?))
     }
 
     /// Connects a seqpacket socket, waiting for room in the backlog and for the server as
@@ -112,7 +112,7 @@ impl Connect {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn seqpacket_async(&self) -> Result<SeqPacket> {
-        SeqPacket::registered_nonblocking(crate::SeqPacket::from_socket(
+        SeqPacket::registered_nonblocking(crate::SeqPacket::client(
             self.connect_async(Kind::SeqPacket).await?,
         ))
     }
@@ -147,16 +147,25 @@ impl Connect {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn datagram_async(&self) -> Result<Datagram> {
-        Async::registered_nonblocking(crate::Datagram::from_socket(self.connect_async(Kind::Datagram).await?))
+        Async::registered_nonblocking(crate::Datagram::bound(self.connect_async(Kind::Datagram).await?))
     }
 
-    async fn connect_async(&self, kind: Kind) -> Result<Socket> {
+    /// Creates the client's socket, on the blocking pool if it has to access the file system.
+    async fn unconnected(&self, kind: Kind, address: &Address) -> Result<Client> {
+        if !self.attempts.binds_to_file() {
+            return self.attempts.unconnected(kind, Blocking::Never, address);
+        }
+        let (attempts, address) = (self.attempts.clone(), address.clone());
+        in_background(move || attempts.unconnected(kind, Blocking::Never, &address)).await
+    }
+
+    async fn connect_async(&self, kind: Kind) -> Result<Client> {
         let address = self.attempts.resolve(kind)?;
-        let socket = unconnected(kind, Blocking::Never)?;
+        let (socket, file) = self.unconnected(kind, &address).await?;
         let mut retries = ConnectRetries::new(&self.attempts);
         loop {
             // A failed attempt leaves the socket unconnected, so the same one can try again.
-            let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok(socket) };
+            let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok((socket, file)) };
             let pause = retries.after(error).map_err(|error| error.on(&address))?;
             tokio::time::sleep(pause).await;
         }

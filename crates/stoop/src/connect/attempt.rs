@@ -21,17 +21,23 @@ use crate::address::DIRECT_PATH_MAX_BYTES;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::retry::retry;
 use crate::socket::Socket;
+use crate::socket_file::{self, FileOptions, SocketFile};
 use crate::sys::{self, Blocking, RawAddress};
 use crate::{Address, AddressError, Kind, ToAddress};
 
 /// The first and the longest pause between two checks for a server that has not started.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
+/// A client's socket, and the file that it is bound to, if any.
+pub(crate) type Client = (Socket, Option<SocketFile>);
+
 /// The address to connect to, and how long to wait for what is missing there.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempts {
     /// An error is kept until an operation can report it.
     address: std::result::Result<Address, AddressError>,
+    /// The address to bind to before connecting, if any.
+    pub(crate) local: Option<std::result::Result<Address, AddressError>>,
     /// How long to wait for space in a full backlog.
     pub(crate) timeout: Option<Duration>,
     /// How long to wait for a server that has not started.
@@ -41,13 +47,16 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// Creates attempts that wait for space indefinitely, and not for a server.
     pub(crate) fn new(address: impl ToAddress) -> Attempts {
-        Attempts { address: address.to_address(), timeout: None, wait: Duration::ZERO }
+        Attempts { address: address.to_address(), local: None, timeout: None, wait: Duration::ZERO }
     }
 
     /// Creates a socket of this kind and connects it.
-    pub(crate) fn connect(&self, kind: Kind) -> Result<Socket> {
+    pub(crate) fn connect(&self, kind: Kind) -> Result<Client> {
         let address = self.resolve(kind)?;
-        self.repeat(|| self.connect_once(kind, &address)).map_err(|error| error.on(&address))
+        let (socket, file) = self.unconnected(kind, Blocking::Waits, &address)?;
+        // A failed attempt leaves the socket unconnected, so the same one can try again.
+        self.repeat(|| self.attempt(&socket, &address)).map_err(|error| error.on(&address))?;
+        Ok((socket, file))
     }
 
     /// Connects an existing datagram socket to this address.
@@ -67,10 +76,34 @@ impl Attempts {
     }
 
     /// Creates a socket of this kind and connects it, without waiting for a server.
-    pub(crate) fn connect_once(&self, kind: Kind, address: &Address) -> Result<Socket> {
-        let socket = unconnected(kind, Blocking::Waits)?;
-        self.attempt(&socket, address)?;
-        Ok(socket)
+    pub(crate) fn connect_once(&self, kind: Kind, address: &Address) -> Result<Client> {
+        let (socket, file) = self.unconnected(kind, Blocking::Waits, address)?;
+        self.attempt(&socket, address).map_err(|error| error.on(address))?;
+        Ok((socket, file))
+    }
+
+    /// Creates a socket that can be connected to `address`, and binds it if it has to be bound.
+    pub(crate) fn unconnected(&self, kind: Kind, blocking: Blocking, address: &Address) -> Result<Client> {
+        let failed = |cause| Error::system(Operation::Connect, cause).of_kind(kind);
+        let make = || -> Result<Socket> {
+            Ok(Socket::from_known(sys::socket(kind, blocking).map_err(failed)?, kind))
+        };
+        let local = match &self.local {
+            Some(local) => local.clone(),
+            // Bound before it is connected, so that even its first message can be replied to.
+            None if kind == Kind::Datagram => Ok(Address::UNNAMED),
+            None => return Ok((make().map_err(|error| error.on(address))?, None)),
+        };
+        let local = local.map_err(|error| Error::address(Operation::Bind, &error).of_kind(kind))?;
+        let subject = if local.is_unnamed() { address } else { &local };
+        socket_file::bind(&local, FileOptions::default(), &make, &|_| Ok(()))
+            .map_err(|error| error.on(subject).of_kind(kind))
+    }
+
+    /// Returns whether the client is bound to a path.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn binds_to_file(&self) -> bool {
+        matches!(&self.local, Some(Ok(local)) if local.as_path().is_some())
     }
 
     /// Repeats `attempt` until it succeeds, fails for good, or the wait for a server is over.
@@ -104,17 +137,6 @@ impl Attempts {
         socket.set_write_timeout(None)?;
         result.map_err(|error| if error.is_would_block() { stayed_full(error, timeout) } else { error })
     }
-}
-
-/// Creates a socket that can be connected.
-pub(crate) fn unconnected(kind: Kind, blocking: Blocking) -> Result<Socket> {
-    let failed = |cause| Error::system(Operation::Connect, cause).of_kind(kind);
-    let socket = Socket::from_known(sys::socket(kind, blocking).map_err(failed)?, kind);
-    if kind == Kind::Datagram {
-        // Bound before it is connected, so that even its first message can be replied to.
-        sys::bind(socket.as_fd(), &RawAddress::autobind()).map_err(failed)?;
-    }
-    Ok(socket)
 }
 
 /// Connects once and continues after signals. `before` runs ahead of each system call.

@@ -1,4 +1,5 @@
-//! Binding a socket to a path: directly if the name is free, otherwise under the lock.
+//! Binding a socket to an address. A path is bound directly if the name is free, otherwise under
+//! the lock.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -9,9 +10,10 @@ use super::release::SocketFile;
 use super::staging::Staging;
 use super::stale::{self, Occupant};
 use super::{LOCK_WAIT, binding, in_use, parents};
+use crate::Address;
 use crate::error::Result;
 use crate::socket::Socket;
-use crate::sys;
+use crate::sys::{self, RawAddress};
 
 /// How often to retry if a process that does not use the lock changes the name in between.
 const TRIES: usize = 16;
@@ -32,15 +34,26 @@ impl FileOptions {
     }
 }
 
-/// Binds a socket to a path. `make` creates one for each attempt, and `start` makes it ready for
-/// clients before it is published under a name that is in use.
+/// Binds a socket to an address. `make` creates one for each attempt, and `start` makes it ready
+/// for clients before it is published under a name that is in use.
+///
+/// There is a socket file if the address is a path. If it is unnamed, the kernel assigns an
+/// abstract name.
 pub(crate) fn bind(
-    path: &Path,
+    address: &Address,
     options: FileOptions,
     make: &dyn Fn() -> Result<Socket>,
     start: &dyn Fn(&Socket) -> Result<()>,
-) -> Result<(Socket, SocketFile)> {
-    Creation { options, start }.bind(path, make)
+) -> Result<(Socket, Option<SocketFile>)> {
+    if let Some(path) = address.as_path() {
+        let (socket, file) = Creation { options, start }.bind(path, make)?;
+        return Ok((socket, Some(file)));
+    }
+    let socket = make()?;
+    let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
+    sys::bind(socket.as_fd(), &raw).map_err(binding)?;
+    start(&socket)?;
+    Ok((socket, None))
 }
 
 struct Creation<'a> {

@@ -3,7 +3,7 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | binding a socket to a path, in the order of the other steps | `create.rs` |
+//! | binding a socket to an address, in the order of the other steps | `create.rs` |
 //! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
 //! | creating parent directories | `parents.rs` |
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
