@@ -238,6 +238,13 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Returns the credentials of the peer of a connection, or `None` if the kernel knows no peer.
+#[cfg(feature = "tokio")]
+pub(crate) fn credentials(fd: BorrowedFd<'_>) -> io::Result<Option<Credentials>> {
+    let raw = sys::peer_credentials(fd)?;
+    Ok(Credentials { pid: u32::try_from(raw.pid).unwrap_or(0), uid: raw.uid, gid: raw.gid }.resolve())
+}
+
 impl Credentials {
     /// Returns the credentials of this process: its pid, and its real user and group.
     pub fn own() -> Credentials {

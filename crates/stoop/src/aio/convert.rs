@@ -11,10 +11,10 @@ use tokio::net as tokio_unix;
 use tokio::net::unix::SocketAddr;
 
 use super::{Async, Datagram, Listener, Stream};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{Socket, configure};
 use crate::socket_addr::from_names;
-use crate::{Address, AddressError, ToAddress};
+use crate::{Address, AddressError, Credentials, ToAddress, peer};
 
 impl<S: AsFd + AsRef<Socket>> Async<S> {
     /// Returns the synchronous socket, still in nonblocking mode.
@@ -113,6 +113,32 @@ impl Stream {
     /// This method is cancel safe. If dropped, the attempt is abandoned.
     pub async fn connect_addr(address: impl ToAddress) -> Result<Stream> {
         Stream::connect(address).await
+    }
+
+    /// Returns the credentials that the kernel recorded for the peer when it connected, or when the
+    /// server began to listen (`SO_PEERCRED`).
+    ///
+    /// An id that is not mapped into our user namespace is 4294967295, which is not a valid id.
+    /// [`peer`](Async::peer) says more: groups, a pidfd, and which of it is known.
+    ///
+    /// # Errors
+    /// Returns an error if the kernel does not know the peer
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Credentials, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, _other) = aio::Stream::pair()?;
+    /// assert_eq!(one.peer_cred()?.pid, Credentials::own().pid);
+    /// # Ok::<(), stoop::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn peer_cred(&self) -> Result<Credentials> {
+        let unknown = || Error::new(Operation::Configure, ErrorKind::NotConnected, "the peer is unknown");
+        peer::credentials(self.as_fd()).map_err(configure)?.ok_or_else(unknown)
     }
 }
 

@@ -43,7 +43,7 @@
 //! |---|---|
 //! | `UnixListener::bind` | [`bind`](Async::bind) replaces a stale file, and unlinks on drop |
 //! | `UnixStream::connect` | [`connect`](Async::connect) waits if the backlog is full |
-//! | `UnixStream::peer_cred` | `peer`, in which an unknown id is not zero |
+//! | `UnixStream::peer_cred` | [`Credentials`](crate::Credentials), whose ids are fields |
 //! | `UnixDatagram::recv` | [`recv`](Async::recv) fails if the message does not fit the buffer |
 //! | `SocketAddr` | [`Address`](crate::Address) |
 //!

@@ -2,8 +2,9 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::Shutdown;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::Interest;
+use tokio::io::{Interest, ReadBuf};
 
 use super::{Async, SeqPacket};
 use crate::bind::handover::AsSeqPacket;
@@ -370,6 +371,50 @@ impl Async<crate::SeqPacket> {
     /// ```
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.attempt(Interest::READABLE, |socket| socket.recv(buffer))
+    }
+
+    /// Polls [`aio::SeqPacket::recv`](Async::recv). Only the last task that polled is woken.
+    ///
+    /// The message is appended to the filled part of `buffer`.
+    ///
+    /// # Errors
+    /// Returns an error if the message does not fit the buffer
+    /// ([`MessageTruncated`](crate::ErrorKind::MessageTruncated); the rest of it is lost), or if
+    /// the peer has reset the connection ([`PeerGone`](crate::ErrorKind::PeerGone)).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::poll_fn;
+    /// use stoop::{Packet, aio};
+    /// use tokio::io::ReadBuf;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// poll_fn(|cx| one.poll_send(cx, b"hello")).await?;
+    ///
+    /// let mut bytes = [0; 64];
+    /// let mut buffer = ReadBuf::new(&mut bytes);
+    /// assert_eq!(poll_fn(|cx| other.poll_recv(cx, &mut buffer)).await?, Packet::Message(5));
+    /// assert_eq!(buffer.filled(), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<Packet>> {
+        let receive = |socket: &crate::SeqPacket| socket.recv(buffer.initialize_unfilled());
+        let packet = ready!(self.poll_receiving(cx, receive))?;
+        if let Packet::Message(len) = packet {
+            buffer.advance(len);
+        }
+        Poll::Ready(Ok(packet))
+    }
+
+    /// Polls [`aio::SeqPacket::send`](Async::send). Only the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the message cannot be sent: see [`aio::SeqPacket::send`](Async::send).
+    pub fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<Result<()>> {
+        self.poll_sending(cx, |socket| socket.send(message))
     }
 }
 
