@@ -79,6 +79,7 @@ const HEAVY: &[(&str, &[&str])] = &[
 const OPTIONAL: &[(&str, &[&str])] = &[
     ("axum", &["stoop-http"]),
     ("hyper", &["stoop-bench"]),
+    ("serde", &["stoop"]),
     ("tokio", &["stoop"]),
     ("tonic", &["stoop-bench"]),
     ("tracing", &["stoop"]),

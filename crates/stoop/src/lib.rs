@@ -51,6 +51,7 @@
 //! | `tokio` | off | [`aio`], the same sockets driven by tokio, and [`serve`], the accept loop |
 //! | `futures` | off | an [`aio::Listener`] as a `futures_core::Stream`; turns on `tokio` |
 //! | `tracing` | off | `tracing` events from [`serve`]; turns on `tokio` |
+//! | `serde` | off | `Serialize` and `Deserialize` for [`Address`], as text |
 //!
 //! Without features everything is synchronous and blocks unless told otherwise. The dependencies
 //! are then `libc` and `rustix`.

@@ -7,6 +7,7 @@
 //! | `escaped.rs` | bytes as text that is safe on a terminal |
 //! | `limits.rs` | the kernel's limits |
 //! | `sockaddr.rs` | the kernel's format, as bytes |
+//! | `serde.rs` | serde's formats |
 //! | `error.rs` | why something is not an address |
 //!
 //! Nothing here touches the file system.
@@ -14,6 +15,8 @@
 mod error;
 mod escaped;
 mod limits;
+#[cfg(feature = "serde")]
+mod serde;
 mod sockaddr;
 mod text;
 
