@@ -470,3 +470,36 @@ fn several_tasks_share_a_packet_socket() {
         assert_eq!(count, 400);
     });
 }
+
+/// Alone in a process, because the hook of panics is the process's.
+#[test]
+fn a_panic_outside_a_runtime_is_reported_at_the_caller() {
+    if role().is_none() {
+        return Role::new("a_panic_outside_a_runtime_is_reported_at_the_caller", "panics").run();
+    }
+    let (reported, reports) = std::sync::mpsc::channel();
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = reported.send(panic.location().map(|location| location.file().to_owned()));
+    }));
+    let dir = tempdir();
+    let path = dir.path().join("socket");
+    let streams = || std::os::unix::net::UnixStream::pair().unwrap().0;
+    let calls: [&dyn Fn(); 11] = [
+        &|| drop(aio::Listener::bind(&path)),
+        &|| drop(aio::Listener::try_from(Bind::new(&path).listen().unwrap())),
+        &|| drop(aio::Stream::pair()),
+        &|| drop(aio::Stream::from_std(streams())),
+        &|| drop(aio::Stream::try_from(streams())),
+        &|| drop(aio::Stream::try_from(Stream::pair().unwrap().0)),
+        &|| drop(aio::SeqPacket::pair()),
+        &|| drop(aio::SeqPacket::try_from(stoop::SeqPacket::pair().unwrap().0)),
+        &|| drop(aio::Datagram::pair()),
+        &|| drop(aio::Datagram::autobind()),
+        &|| drop(aio::Datagram::try_from(stoop::Datagram::pair().unwrap().0)),
+    ];
+    for (number, call) in calls.iter().enumerate() {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+        assert!(result.is_err(), "call {number} does not panic");
+        assert_eq!(reports.try_recv().unwrap().as_deref(), Some(file!()), "call {number}");
+    }
+}

@@ -74,6 +74,7 @@ macro_rules! conversions {
 
             /// # Panics
             /// Panics if called outside of a runtime.
+            #[track_caller]
             fn try_from(socket: std_unix::$std) -> Result<$alias> {
                 $alias::from_std(socket)
             }
@@ -84,6 +85,7 @@ macro_rules! conversions {
 
             /// # Panics
             /// Panics if called outside of a runtime.
+            #[track_caller]
             fn try_from(socket: tokio_unix::$std) -> Result<$alias> {
                 $alias::from_std(socket.into_std().map_err(configure)?)
             }

@@ -113,6 +113,7 @@ impl Async<crate::Datagram> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn autobind() -> Result<Datagram> {
         Datagram::registered_for_reads(crate::Datagram::autobind()?)
     }
@@ -137,6 +138,7 @@ impl Async<crate::Datagram> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = crate::Datagram::pair()?;
         Ok((Datagram::registered_duplex(one)?, Datagram::registered_duplex(other)?))
@@ -729,6 +731,7 @@ impl TryFrom<crate::Datagram> for Async<crate::Datagram> {
 
     /// # Panics
     /// Panics if called outside of a runtime.
+    #[track_caller]
     fn try_from(socket: crate::Datagram) -> Result<Datagram> {
         Datagram::registered_for_reads(socket)
     }

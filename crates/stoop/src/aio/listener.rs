@@ -320,6 +320,7 @@ impl<C: Connected> TryFrom<crate::Listener<C>> for Async<crate::Listener<C>> {
 
     /// # Panics
     /// Panics if called outside of a runtime.
+    #[track_caller]
     fn try_from(listener: crate::Listener<C>) -> Result<Listener<C>> {
         Async::listening(listener)
     }

@@ -72,6 +72,7 @@ impl Async<crate::SeqPacket> {
     /// # Errors
     /// Returns an error if the file descriptors of the process or the system are exhausted
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    #[track_caller]
     pub fn pair() -> Result<(SeqPacket, SeqPacket)> {
         let (one, other) = crate::SeqPacket::pair()?;
         Ok((SeqPacket::registered_duplex(one)?, SeqPacket::registered_duplex(other)?))
@@ -423,6 +424,7 @@ impl TryFrom<crate::SeqPacket> for Async<crate::SeqPacket> {
 
     /// # Panics
     /// Outside of a runtime.
+    #[track_caller]
     fn try_from(socket: crate::SeqPacket) -> Result<SeqPacket> {
         SeqPacket::registered_duplex(socket)
     }

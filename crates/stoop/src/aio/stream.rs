@@ -75,6 +75,7 @@ impl Async<crate::Stream> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[track_caller]
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = crate::Stream::pair()?;
         Ok((Stream::registered_duplex(one)?, Stream::registered_duplex(other)?))
@@ -535,6 +536,7 @@ impl TryFrom<crate::Stream> for Async<crate::Stream> {
 
     /// # Panics
     /// Panics if called outside of a runtime.
+    #[track_caller]
     fn try_from(stream: crate::Stream) -> Result<Stream> {
         Stream::registered_duplex(stream)
     }
