@@ -275,9 +275,11 @@ impl<C: Connected> Server<C> {
     /// Connections left at the deadline are aborted.
     ///
     /// ```
+    /// use std::sync::Arc;
     /// use std::time::Duration;
     /// use stoop::serve::Server;
     /// use stoop::{Bind, aio};
+    /// use tokio::sync::Notify;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// # let directory = stoop_testkit::tempdir();
@@ -286,8 +288,14 @@ impl<C: Connected> Server<C> {
     /// let server = Server::new(listener).drain_deadline(Duration::from_millis(5));
     /// let counters = server.counters();
     /// let _client = aio::Stream::connect(&path).await?;
-    /// // The client in the queue is still accepted; its handler never returns.
-    /// server.run(|_client, _| std::future::pending(), async {}).await?;
+    ///
+    /// let begun = Arc::new(Notify::new());
+    /// let end = begun.clone();
+    /// let handler = move |_client, _| {
+    ///     begun.notify_one();
+    ///     std::future::pending() // never returns
+    /// };
+    /// server.run(handler, async move { end.notified().await }).await?;
     /// let counts = counters.snapshot();
     /// assert_eq!((counts.accepted, counts.aborted), (1, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
