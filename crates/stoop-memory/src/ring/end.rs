@@ -12,18 +12,20 @@
 //! position and then loads the flag. A sequentially consistent fence separates store and load on
 //! both sides, so at least one side sees the other's store, and no wake is lost.
 
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, fence};
 use std::time::Duration;
 
-use super::Ring;
 use crate::sys::Mapping;
 use crate::waiting::{Step, Wait, Waiting, sleep, wake};
 use crate::{Error, ErrorKind, Result};
 
 /// The size of the header before the messages: one page.
 pub(super) const HEADER_BYTES: usize = 4096;
+
+/// The operation in errors about memory that cannot be taken.
+pub(super) const OPEN: &str = "open a ring";
 
 /// The size of the header before each message: its length, and an unused word.
 const LENGTH_BYTES: u32 = 8;
@@ -55,24 +57,34 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) fn sending(ring: Ring, waiting: Waiting, limit: Duration) -> Result<End> {
-        End::new(ring, true, waiting, limit, "send to a ring")
+    pub(super) fn sending(
+        memory: BorrowedFd<'_>,
+        capacity: u32,
+        waiting: Waiting,
+        limit: Duration,
+    ) -> Result<End> {
+        End::new(memory, capacity, true, waiting, limit, "send to a ring")
     }
 
-    pub(super) fn receiving(ring: Ring, waiting: Waiting, limit: Duration) -> Result<End> {
-        End::new(ring, false, waiting, limit, "receive from a ring")
+    pub(super) fn receiving(
+        memory: BorrowedFd<'_>,
+        capacity: u32,
+        waiting: Waiting,
+        limit: Duration,
+    ) -> Result<End> {
+        End::new(memory, capacity, false, waiting, limit, "receive from a ring")
     }
 
     fn new(
-        ring: Ring,
+        memory: BorrowedFd<'_>,
+        capacity: u32,
         is_sender: bool,
         waiting: Waiting,
         limit: Duration,
         operation: &'static str,
     ) -> Result<End> {
-        let (capacity, len_bytes) = (ring.capacity_bytes, HEADER_BYTES + ring.capacity_bytes as usize);
         let memory =
-            Mapping::new(ring.memory.as_fd(), len_bytes).map_err(|error| Error::os(super::OPEN, error))?;
+            Mapping::new(memory, HEADER_BYTES + capacity as usize).map_err(|error| Error::os(OPEN, error))?;
         let mut end = End { memory, is_sender, capacity, position: 0, seen: 0, waiting, limit, operation };
         // An end that was taken before continues where it was left. Any multiple of eight is
         // acceptable.

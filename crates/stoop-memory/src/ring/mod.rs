@@ -29,7 +29,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::{Error, ErrorKind, Result, Waiting};
-use end::{End, HEADER_BYTES};
+use end::{End, HEADER_BYTES, OPEN};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
@@ -44,7 +44,6 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 const CREATE: &str = "create a ring";
-const OPEN: &str = "open a ring";
 
 /// A ring of which no end has been taken yet.
 #[derive(Debug)]
@@ -161,7 +160,7 @@ impl Ring {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn into_sender(self, waiting: Waiting, limit: Duration) -> Result<Sender> {
-        Ok(Sender(End::sending(self, waiting, limit)?))
+        Ok(Sender(End::sending(self.memory.as_fd(), self.capacity_bytes, waiting, limit)?))
     }
 
     /// Takes the receiving end. `limit` applies to each [`recv`](Receiver::recv).
@@ -183,7 +182,7 @@ impl Ring {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn into_receiver(self, waiting: Waiting, limit: Duration) -> Result<Receiver> {
-        Ok(Receiver(End::receiving(self, waiting, limit)?))
+        Ok(Receiver(End::receiving(self.memory.as_fd(), self.capacity_bytes, waiting, limit)?))
     }
 }
 
