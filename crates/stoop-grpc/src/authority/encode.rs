@@ -1,8 +1,16 @@
 //! HPACK encoder that uses no dynamic table, and framing of its blocks.
 
-use super::Refusal;
 use super::decode::{Field, Name};
 use super::frames::{FLAG_END_HEADERS, Head, Kind, PAYLOAD_MAX_BYTES};
+
+/// The reason for which the server is to reject the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Frames are out of order, or too long.
+    Protocol,
+    /// A header block cannot be decoded.
+    Compression,
+}
 
 /// Appends a field to a block: an index into the static table, or a literal that is not added to
 /// the dynamic table (`0000`, or `0001` if it must never be indexed).

@@ -49,6 +49,7 @@ mod huffman;
 mod table;
 
 use decode::{Decoder, Field, Name};
+use encode::Refusal;
 use stoop_http::internal::PREFACE;
 
 use frames::{FLAG_END_HEADERS, FLAG_END_STREAM, HEAD_BYTES, Head, Kind};
@@ -110,15 +111,6 @@ enum At {
     Skipped(usize),
     /// In a frame that is held back, with this many bytes left.
     Held(usize),
-}
-
-/// The reason for which the server is to reject the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// Frames are out of order, or too long.
-    Protocol,
-    /// A header block cannot be decoded.
-    Compression,
 }
 
 impl AuthorityRewriter {

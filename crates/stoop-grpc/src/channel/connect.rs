@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Channel, Transport, local::Local, remote};
+use http::Uri;
+use stoop::Address;
+use tonic::transport;
+
+use super::local::Local;
+use super::remote::Waiting;
+use super::{Channel, Transport};
 use crate::{Endpoint, Error};
 
 /// The default time to wait for a server, and for room in its queue.
@@ -49,11 +55,11 @@ pub async fn connect<E: TryInto<Endpoint, Error: Into<Error>>>(endpoint: E) -> R
 #[derive(Clone, Debug)]
 #[must_use = "nothing is connected until `connect`"]
 pub struct Connect {
-    pub(super) endpoint: Endpoint,
-    pub(super) timeout: Duration,
-    pub(super) wait: Duration,
+    endpoint: Endpoint,
+    timeout: Duration,
+    wait: Duration,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<tonic::transport::ClientTlsConfig>,
+    tls: Option<tonic::transport::ClientTlsConfig>,
 }
 
 impl Connect {
@@ -154,12 +160,12 @@ impl Connect {
     pub async fn connect(self) -> Result<Channel, Error> {
         match &self.endpoint {
             Endpoint::Local(address) => {
-                let local = Local::new(address, &self);
+                let local = self.local(address);
                 local.connection().await.map_err(Error::Socket)?;
                 Ok(Channel(Transport::Local(local.into())))
             }
             Endpoint::Tcp(uri) => {
-                let (endpoint, connector) = remote::endpoint(uri, &self)?;
+                let (endpoint, connector) = self.remote(uri)?;
                 let channel = endpoint.connect_with_connector(connector).await;
                 Ok(Channel(Transport::Remote(channel.map_err(|cause| Error::Transport(cause.into()))?)))
             }
@@ -193,11 +199,31 @@ impl Connect {
     /// ([`Error::NoTls`]), or if keys or certificates are invalid.
     pub fn lazy(self) -> Result<Channel, Error> {
         Ok(Channel(match &self.endpoint {
-            Endpoint::Local(address) => Transport::Local(Local::new(address, &self).into()),
+            Endpoint::Local(address) => Transport::Local(self.local(address).into()),
             Endpoint::Tcp(uri) => {
-                let (endpoint, connector) = remote::endpoint(uri, &self)?;
+                let (endpoint, connector) = self.remote(uri)?;
                 Transport::Remote(endpoint.connect_with_connector_lazy(connector))
             }
         }))
+    }
+
+    fn local(&self, address: &Address) -> Local {
+        let connect = stoop::Connect::new(address).timeout(self.timeout).wait_for_server(self.wait);
+        Local::new(address.clone(), connect)
+    }
+
+    fn remote(&self, uri: &Uri) -> Result<(transport::Endpoint, Waiting), Error> {
+        let endpoint = transport::Endpoint::from(uri.clone());
+        let waiting = Waiting { timeout: self.timeout, wait: self.wait };
+        if !self.endpoint.is_tls() {
+            return Ok((endpoint, waiting));
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let endpoint =
+                endpoint.tls_config(tls.clone()).map_err(|cause| Error::Transport(cause.into()))?;
+            return Ok((endpoint, waiting));
+        }
+        Err(Error::NoTls)
     }
 }

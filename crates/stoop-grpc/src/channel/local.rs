@@ -16,7 +16,6 @@ use stoop_http::internal::{Drain, Spawn};
 use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
-use super::Connect;
 use super::retry_body::RetryBody;
 use crate::stream::coalesce_preface::CoalescePreface;
 
@@ -47,10 +46,10 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) fn new(address: &Address, settings: &Connect) -> Local {
-        let connect = stoop::Connect::new(address).timeout(settings.timeout).wait_for_server(settings.wait);
+    /// Creates calls to this address, over connections that are made like this one.
+    pub(super) fn new(address: Address, connect: stoop::Connect) -> Local {
         Local {
-            address: address.clone(),
+            address,
             connect,
             http2: Builder::new(Spawn),
             current: Arc::default(),

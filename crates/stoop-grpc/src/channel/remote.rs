@@ -10,33 +10,16 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tonic::codegen::Service;
-use tonic::transport;
-
-use super::Connect;
-use crate::Error;
 
 /// How long to sleep between two attempts to connect.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-pub(super) fn endpoint(uri: &Uri, settings: &Connect) -> Result<(transport::Endpoint, Waiting), Error> {
-    let endpoint = transport::Endpoint::from(uri.clone());
-    let waiting = Waiting { timeout: settings.timeout, wait: settings.wait };
-    if !settings.endpoint.is_tls() {
-        return Ok((endpoint, waiting));
-    }
-    #[cfg(feature = "tls")]
-    if let Some(tls) = &settings.tls {
-        let endpoint = endpoint.tls_config(tls.clone()).map_err(|cause| Error::Transport(cause.into()))?;
-        return Ok((endpoint, waiting));
-    }
-    Err(Error::NoTls)
-}
-
 /// Connects over TCP, and waits for a server that is not running.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    timeout: Duration,
-    wait: Duration,
+    /// How long one attempt may take.
+    pub(super) timeout: Duration,
+    pub(super) wait: Duration,
 }
 
 impl Service<Uri> for Waiting {
