@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use stoop::aio::Stream;
-use stoop_http::internal::{Drain, Opening, RecordPrefix};
+use stoop_http::internal::{Drain, Opening, Protocol, RecordPrefix};
 use tonic::transport::{Channel, Endpoint};
 
 /// The protocol of a server's first bytes.
@@ -30,15 +30,15 @@ pub enum Greeting {
 
 impl Greeting {
     fn of(bytes: &[u8]) -> Greeting {
-        if bytes.starts_with(b"HTTP/1") {
-            let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
-            return Greeting::Http1(String::from_utf8_lossy(line).into_owned());
+        match Protocol::of(bytes) {
+            Protocol::Nothing => Greeting::Closed,
+            Protocol::Http1 => {
+                let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
+                Greeting::Http1(String::from_utf8_lossy(line).into_owned())
+            }
+            Protocol::Http2 => Greeting::Http2,
+            Protocol::Other => Greeting::Other(bytes.to_vec()),
         }
-        // HTTP/2 begins with a SETTINGS frame: three bytes of length, type 4, flags, stream 0. It
-        // may arrive in pieces.
-        let is_settings = bytes.len() < 9 && bytes.first() == Some(&0)
-            || bytes.get(3..9).is_some_and(|header| header[0] == 4 && header[2..] == [0; 4]);
-        if is_settings { Greeting::Http2 } else { Greeting::Other(bytes.to_vec()) }
     }
 }
 
@@ -57,7 +57,6 @@ impl Listening {
     /// This method is cancel safe. It reads nothing, and the bytes can be requested again.
     pub async fn greeting(&mut self, patience: Duration) -> Greeting {
         match tokio::time::timeout(patience, self.opening.wait()).await {
-            Ok(bytes) if bytes.is_empty() => Greeting::Closed,
             Ok(bytes) => Greeting::of(&bytes),
             Err(_) => Greeting::Nothing,
         }
@@ -131,14 +130,9 @@ mod tests {
     #[test]
     fn greetings_are_classified() {
         assert_eq!(Greeting::of(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3]), Greeting::Http2);
-        assert_eq!(Greeting::of(&[0, 0]), Greeting::Http2);
+        assert_eq!(Greeting::of(b""), Greeting::Closed);
         let http = Greeting::Http1("HTTP/1.1 400 Bad Request".into());
         assert_eq!(Greeting::of(b"HTTP/1.1 400 Bad Request\r\nX: y"), http);
         assert_eq!(Greeting::of(b"220 mail"), Greeting::Other(b"220 mail".to_vec()));
-        // ttrpc, which begins with a length.
-        assert_eq!(
-            Greeting::of(&[0, 0, 0, 2, 0, 0, 0, 1, 2, 0]),
-            Greeting::Other(vec![0, 0, 0, 2, 0, 0, 0, 1, 2, 0])
-        );
     }
 }

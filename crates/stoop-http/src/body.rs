@@ -8,8 +8,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::classify::ends_early;
+use crate::protocol::Version;
 use crate::stream::record_prefix::Opening;
-use crate::{Error, ErrorKind, Version};
+use crate::{Error, ErrorKind};
 
 /// The body of a response.
 ///

@@ -12,7 +12,7 @@ use stoop::{Connect, ToAddress, aio};
 
 use crate::spawn::Spawn;
 use crate::stream::record_prefix::Opening;
-use crate::{Body, Error, ErrorKind, Io, Result};
+use crate::{Body, Error, ErrorKind, Io, Result, Version};
 
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";
@@ -20,16 +20,6 @@ const AUTHORITY: &str = "localhost";
 /// HTTP/2 flow-control windows, for one response and for the connection. Large enough that no
 /// local server ever waits for them.
 const WINDOW_BYTES: (u32, u32) = (4 << 20, 8 << 20);
-
-/// The version of HTTP to speak. Nothing is negotiated on a Unix socket: the client has to know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.1.
-    #[default]
-    Http1,
-    /// HTTP/2 from the first byte ("prior knowledge").
-    Http2,
-}
 
 /// A connection to an HTTP server.
 ///

@@ -5,6 +5,8 @@
 pub use crate::caller::PeerHandle;
 #[cfg(feature = "server")]
 pub use crate::idle::{IdleTracker, TrackedBody};
+#[cfg(feature = "client")]
+pub use crate::protocol::Protocol;
 pub use crate::spawn::Spawn;
 pub use crate::stream::PREFACE;
 #[cfg(feature = "client")]

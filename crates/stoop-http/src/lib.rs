@@ -93,6 +93,8 @@ pub mod internal;
 #[cfg(feature = "client")]
 mod io;
 pub mod multiplexed;
+#[cfg(feature = "client")]
+mod protocol;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -109,12 +111,14 @@ pub use body::Body;
 #[cfg(feature = "server")]
 pub use caller::Caller;
 #[cfg(feature = "client")]
-pub use client::{Client, Version, upgraded};
+pub use client::{Client, upgraded};
 #[cfg(feature = "connector")]
 pub use connector::Connector;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "client")]
 pub use io::Io;
+#[cfg(feature = "client")]
+pub use protocol::Version;
 #[cfg(feature = "server")]
 pub use server::{Server, upgraded_request};
 #[cfg(feature = "server")]
