@@ -5,13 +5,14 @@
 //!
 //! | content | module |
 //! |---|---|
-//! | encoding and decoding of frames; no I/O | `frame` |
+//! | encoding and decoding of frames; no I/O; public for tests only | `frame` |
 //! | the messages in frames that open and end a call | `message` |
 //! | calls on one connection | `client` |
 //!
 //! Messages are bytes here. Use the `dynamic` module to encode and decode them.
 
 mod client;
+#[doc(hidden)]
 pub mod frame;
 mod message;
 
