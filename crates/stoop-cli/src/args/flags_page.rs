@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::error::ErrorKind;
+use clap::{Arg, Command, CommandFactory, Parser};
 
 use super::Cli;
 
@@ -52,9 +53,79 @@ fn a_flag_is_written_in_the_same_way_by_every_command() {
     }
 }
 
+/// Returns a line that each command accepts, by its name, with this address if it takes one.
+fn lines(address: &str) -> Vec<Vec<String>> {
+    let mut cli = Cli::command();
+    cli.build();
+    let of = |verb: &Command| {
+        let required = |argument: &&Arg| argument.is_positional() && argument.is_required_set();
+        let is_address = |argument: &Arg| {
+            argument.is_positional()
+                && argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == "ADDR"))
+        };
+        let mut line = vec!["stoop".to_owned(), verb.get_name().to_owned()];
+        line.extend(verb.get_arguments().find(|argument| is_address(argument)).map(|_| address.to_owned()));
+        let others = verb.get_arguments().filter(required).filter(|argument| !is_address(argument));
+        line.extend(others.map(|argument| match argument.get_id().as_str() {
+            "shell" => "bash".to_owned(),
+            _ => "/".to_owned(),
+        }));
+        line
+    };
+    cli.get_subcommands().map(of).collect()
+}
+
+#[test]
+fn addresses_are_read_in_the_same_way_by_every_command() {
+    let takes_address = |line: &&Vec<String>| line.get(2).is_some_and(|word| word.contains("x.sock"));
+    let understood = ["unix:/x.sock:", "unix:path=/x.sock,guid=ab", "UNIX-CONNECT:/x.sock", "local:/x.sock"];
+    for address in understood {
+        let verbs = lines(address);
+        assert!(verbs.iter().filter(takes_address).count() >= 9, "{verbs:?}");
+        for line in &verbs {
+            assert!(Cli::try_parse_from(line).is_ok(), "{line:?}");
+        }
+    }
+    for address in ["unix:/x.sock:/uri", "tcp:x.sock", "npipe://x.sock", "UNIX-LISTEN:/x.sock,fork"] {
+        for line in lines(address).iter().filter(takes_address) {
+            let error = Cli::try_parse_from(line).unwrap_err();
+            let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(error.kind() == ErrorKind::ValueValidation && why.len() > 20, "{line:?}: {error}");
+        }
+    }
+    for line in lines("docker").iter().filter(|line| line.get(2).is_some_and(|word| word == "docker")) {
+        let is_client = !["serve", "recv"].contains(&line[1].as_str());
+        assert_eq!(Cli::try_parse_from(line).is_ok(), is_client, "{line:?}");
+    }
+}
+
+#[test]
+fn times_are_read_in_the_same_way_by_every_command() {
+    let mut count = 0;
+    for (line, (verb, flags)) in lines("/x.sock").into_iter().zip(flags()) {
+        let is_time =
+            |flag: &&Arg| flag.get_value_names().is_some_and(|names| names.iter().any(|name| name == "TIME"));
+        for flag in flags.iter().filter(is_time) {
+            let with = |value: &str| {
+                let flag = format!("--{}", flag.get_long().unwrap_or_default());
+                Cli::try_parse_from(line.iter().cloned().chain([flag, value.to_owned()]))
+            };
+            for value in ["2", "1.5", "500ms", "1m"] {
+                let error = with(value).err().filter(|error| error.kind() == ErrorKind::ValueValidation);
+                assert!(error.is_none(), "{verb} {flag}: {error:?}");
+            }
+            assert_eq!(
+                with("2 apples").map(drop).map_err(|error| error.kind()),
+                Err(ErrorKind::ValueValidation)
+            );
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "{count}");
+}
+
 #[test]
 fn old_spellings_are_accepted() {
-    use clap::Parser;
     for line in [
         &["serve", "./x", "--once"][..],
         &["connect", "./x", "--replies", "1"],

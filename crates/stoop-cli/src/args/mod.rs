@@ -8,6 +8,7 @@ mod cli;
 #[cfg(test)]
 mod flags_page;
 mod help;
+mod notation;
 mod read;
 pub(crate) mod selection;
 pub(crate) mod selector;

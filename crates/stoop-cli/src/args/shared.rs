@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::{Address, AddressError, Kind, Target};
 
+use super::notation;
 use crate::endpoint::Endpoint;
 use crate::{names, output, time};
 
@@ -46,15 +46,16 @@ fn address() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|text| local(text, Address::parse))
 }
 
-/// Parses an address. Understands the notation of nginx, and rejects network addresses: they would
-/// be valid as file names, but that is never what the user means.
+/// Parses an address. Understands the notations of other programs, and rejects network addresses:
+/// they would be valid as file names, but that is never what the user means.
 pub(crate) fn local<T>(
     text: OsString,
     parse: fn(OsString) -> Result<T, AddressError>,
 ) -> Result<T, ParseError> {
-    let text = without_nginx_prefix(text)?;
-    let what = match network_scheme(text.as_encoded_bytes()) {
-        Some(scheme) => format!("'{scheme}:' is for networks"),
+    let text = notation::translate(text)?;
+    let what = match other_scheme(text.as_encoded_bytes()) {
+        Some(scheme) if is_network(scheme) => format!("'{scheme}:' is for networks"),
+        Some(scheme) => format!("stoop does not know URLs of '{scheme}:'"),
         None if is_host_and_port(text.as_encoded_bytes()) => "it is a host and a port".into(),
         // The caller's message shows the text already.
         None => return parse(text).map_err(|error| error.kind().to_string().into()),
@@ -62,26 +63,24 @@ pub(crate) fn local<T>(
     Err(format!("not a Unix socket address: {what}; for a file with such a name, write ./ in front").into())
 }
 
-/// Converts `http://unix:/run/app.sock:`, as in nginx's `proxy_pass`, to the path. A URI that
-/// follows the second colon is rejected: it is not part of the address.
-fn without_nginx_prefix(text: OsString) -> Result<OsString, ParseError> {
-    let Some(rest) = text.as_bytes().strip_prefix(b"http://unix:") else { return Ok(text) };
-    let end = rest.iter().position(|&byte| byte == b':').unwrap_or(rest.len());
-    match rest.get(end + 1..) {
-        None | Some(b"" | b"/") => Ok(OsString::from_vec(rest[..end].to_vec())),
-        Some(_) => Err("the path of the request is separate, as in stoop http /run/app.sock /path".into()),
-    }
-}
-
-/// Returns what precedes the colon if that makes it a network address: any URL scheme but a local
+/// Returns what precedes the colon if that makes it another address: any URL scheme but a local
 /// one, and the schemes of socat and others.
-fn network_scheme(text: &[u8]) -> Option<&str> {
-    const NETWORKS: [&str; 9] = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip", "vsock", "sctp"];
+fn other_scheme(text: &[u8]) -> Option<&str> {
     let colon = text.iter().position(|&byte| byte == b':')?;
     let scheme = std::str::from_utf8(&text[..colon]).ok()?;
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_scheme = !scheme.is_empty()
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(&byte));
     let is_url = is_scheme && scheme != "unix" && text[colon + 1..].starts_with(b"//");
-    (is_url || NETWORKS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
+    (is_url || TRANSPORTS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
+}
+
+/// Schemes that are for networks even without `//`.
+const TRANSPORTS: [&str; 9] = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip", "vsock", "sctp"];
+
+fn is_network(scheme: &str) -> bool {
+    const URLS: [&str; 8] = ["http", "https", "ws", "wss", "ssh", "ftp", "grpc", "tls"];
+    let scheme = scheme.to_ascii_lowercase();
+    TRANSPORTS.contains(&scheme.as_str()) || URLS.contains(&scheme.as_str())
 }
 
 /// Returns whether this is `host:80`, `127.0.0.1:80`, `[::1]:80` or `:80`.
@@ -203,7 +202,7 @@ mod tests {
     #[test]
     fn network_addresses_are_distinguished_from_paths() {
         for network in ["http://x", "tcp:1.2.3.4", "TCP:host:80", "udp6:[::1]:5", "ssh://host/x"] {
-            assert!(network_scheme(network.as_bytes()).is_some(), "{network}");
+            assert!(other_scheme(network.as_bytes()).is_some(), "{network}");
         }
         for local in [
             "unix:///x",
@@ -218,7 +217,7 @@ mod tests {
             "fd:3",
             ":",
         ] {
-            assert_eq!(network_scheme(local.as_bytes()), None, "{local}");
+            assert_eq!(other_scheme(local.as_bytes()), None, "{local}");
         }
     }
 
@@ -246,17 +245,18 @@ mod tests {
     }
 
     #[test]
-    fn nginx_addresses_are_paths() {
+    fn notations_of_others_are_read() {
         let read = |text: &str| local(text.into(), Address::parse).map_err(|error| error.to_string());
-        let path = Address::path("/run/app.sock").unwrap();
-        for text in ["http://unix:/run/app.sock", "http://unix:/run/app.sock:", "http://unix:/run/app.sock:/"]
-        {
-            assert_eq!(read(text), Ok(path.clone()), "{text}");
+        assert_eq!(read("http://unix:/run/app.sock:"), Ok(Address::path("/run/app.sock").unwrap()));
+        for (text, why) in [
+            ("http://unix:/run/app.sock:/v1", "stoop http"),
+            ("http://unix/x", "'http:' is for networks"),
+            ("npipe:////./pipe/docker_engine", "does not know URLs of 'npipe:'"),
+            ("localhost:80", "a host and a port"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
         }
-        assert!(read("http://unix:/run/app.sock:/v1").unwrap_err().contains("stoop http"));
-        assert!(
-            read("http://unix/x").is_err() && read("localhost:80").unwrap_err().contains("a host and a port")
-        );
     }
 
     #[test]
