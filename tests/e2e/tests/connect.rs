@@ -332,6 +332,33 @@ mod terminal {
         assert!(shown.contains("echo of edit"), "{shown:?}");
     }
 
+    /// What is typed at a terminal that does not echo is neither shown nor recorded. The history is
+    /// readable by its user only.
+    #[test]
+    fn secrets_are_not_recorded() {
+        use std::os::unix::fs::PermissionsExt;
+        if !has_program("python3") {
+            skip!("lacks python3");
+        }
+        let (dir, place) = socket_path();
+        let _server = stoop(["serve", &place, "--exec", "read -r line; echo \"got $line.\""]).spawn();
+        wait_served(&place);
+        let history = dir.path().join("stoop/history");
+        let type_in = |echo: &str| {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/type_line.py");
+            let stoop = stoop_e2e::binary().to_str().unwrap();
+            let run = program("python3", [script, echo, "one two", stoop, "connect", &place]);
+            let run = run.env("TERM", "xterm").env("HOME", dir.path()).env("XDG_STATE_HOME", dir.path());
+            run.run().ok().text()
+        };
+        let shown = type_in("-echo");
+        assert!(shown.matches("one two").count() == 1 && shown.contains("got one two."), "{shown:?}");
+        assert!(!history.exists());
+        assert!(type_in("echo").contains("got one two."));
+        assert!(fs::read_to_string(&history).unwrap().contains("one two"));
+        assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
     /// After a reply the terminal is at the start of a line, whether the reply ends with one or
     /// not; a pipe gets the exact bytes.
     #[test]

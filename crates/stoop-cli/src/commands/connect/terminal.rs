@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, DefaultEditor, Editor, ExternalPrinter};
@@ -44,12 +44,15 @@ type EditorPrinter = Box<dyn ExternalPrinter + Send>;
 
 impl Terminal {
     /// Opens the terminal, if standard input and standard output are terminals and lines can be
-    /// edited there.
+    /// edited there. A terminal that does not echo is left as it is: what is typed there is secret.
     pub(super) fn open(has_history: bool) -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return None;
         }
         let before = tcgetattr(io::stdin()).ok()?;
+        if !before.local_modes.contains(LocalModes::ECHO) {
+            return None;
+        }
         let config =
             Config::builder().auto_add_history(true).history_ignore_space(true).bracketed_paste(false);
         let mut editor = DefaultEditor::with_config(config.build()).ok()?;
