@@ -97,6 +97,34 @@ impl Failure {
         Report::diagnosed(&error, diagnosis, &client).into()
     }
 
+    /// Creates the failure of a question without an answer. `keep_open` is a command that keeps the
+    /// connection open for it, if that was not done.
+    pub(crate) fn no_answer(endpoint: &Endpoint, keep_open: Option<String>) -> Failure {
+        let what = format!("no answer from '{endpoint}': it closed the connection without sending anything");
+        let report = Failure::new(Exit::Failed, what);
+        match keep_open {
+            Some(command) => report
+                .why(
+                    "it may not allow this user, may take the end of the input for the end of the client, or had \
+                     nothing to say",
+                )
+                .next(format!("{command}    # leave the connection open until the server closes it")),
+            None => report.why("it may not allow this user, or had nothing to say"),
+        }
+        .into()
+    }
+
+    /// Adds to a failure because the peer has closed the connection that it may have refused the
+    /// client. For one that has not sent anything.
+    pub(crate) fn unanswered(self) -> Failure {
+        match self {
+            Failure::Socket(error) if error.is_peer_gone() => {
+                Report::of(&error).seen("nothing was received from it: it may not allow this user").into()
+            }
+            other => other,
+        }
+    }
+
     /// Returns whether the peer has closed the connection.
     pub(crate) fn is_peer_gone(&self) -> bool {
         matches!(self, Failure::Socket(error) if error.is_peer_gone())

@@ -80,6 +80,58 @@ mod streams {
         output.explains(&["closed the connection without sending anything", "may not allow this user"]);
     }
 
+    /// A question that got no answer is not a success, and neither is one to a server whose policy
+    /// refuses the client.
+    #[test]
+    fn no_answer_is_not_a_success() {
+        let (_dir, place) = socket_path();
+        let server = stoop(["serve", &place, "--discard"]).spawn();
+        wait_served(&place);
+        let said = ["no answer from", "without sending anything", "may not allow this user"];
+        let output = stoop(["connect", &place]).input("question").run().code(3);
+        output.explains(&said);
+        output.explains(&["--keep-open"]);
+        let output = stoop(["send", &place, "--reply", "a question"]).run().code(3);
+        output.explains(&said);
+        output.explains(&["--reply --keep-open 'a question'"]);
+        stoop(["send", &place, "no question"]).run().ok();
+        stoop(["connect", &place]).input("").run().ok();
+        server.terminate().ok();
+
+        let server = stoop(["serve", &place, "--allow-uid", "4000000000"]).spawn();
+        wait_served(&place);
+        // Whether the server closes before or after it was sent something, it is said.
+        for line in [&["connect", &place][..], &["send", &place], &["send", &place, "--reply"]] {
+            let output = stoop(line).input(bytes(1_000_000, 7)).run();
+            output.explains(&["may not allow this user"]);
+        }
+        server.terminate().ok();
+    }
+
+    /// As servers of Node.js do: this one takes the end of its input for the end of its client.
+    #[test]
+    fn a_connection_that_is_kept_open_is_not_shut_down() {
+        let (_dir, place) = socket_path();
+        let listener = UnixListener::bind(&place).unwrap();
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut question = [0; 8];
+                std::io::Read::read_exact(&mut stream, &mut question).unwrap();
+                stream.set_nonblocking(true).unwrap();
+                // The client has sent everything by now, or will be found out by the next read.
+                std::thread::sleep(Duration::from_millis(200));
+                let more = std::io::Read::read(&mut stream, &mut question);
+                assert_eq!(more.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "no end of input");
+                stream.write_all(b"answer\n").unwrap();
+            }
+        });
+        stoop(["connect", &place, "--keep-open"]).input("question").run().ok().stdout_is(b"answer\n");
+        stoop(["send", &place, "--reply", "--keep-open", "question"]).run().ok().stdout_is(b"answer\n");
+        deadline(Duration::from_secs(20), move || server.join().unwrap());
+        stoop(["send", &place, "--keep-open", "question"]).run().code(2);
+    }
+
     #[test]
     fn wait_allows_the_server_to_start_later() {
         for kind in KINDS {

@@ -386,7 +386,10 @@ mod answers {
     #[test]
     fn discard_reads_everything_and_sends_nothing() {
         let server = Server::start("stream", &["--discard"]);
-        stoop(["connect", &server.place]).input(bytes(700_000, 4)).run().ok().stdout_is(b"");
+        // It is read to the end; that there is no answer is no success.
+        let output = stoop(["connect", &server.place]).input(bytes(700_000, 4)).run().code(3);
+        output.explains(&["no answer from"]);
+        output.stdout_is(b"");
         let server = Server::start("seqpacket", &["--discard"]);
         stoop(["connect", &server.place]).input("some\nlines\n").run().ok().stdout_is(b"");
     }

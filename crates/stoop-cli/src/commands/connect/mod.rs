@@ -21,4 +21,4 @@ pub(super) use run::run;
 #[cfg(feature = "http")]
 pub(super) use run::settle;
 #[cfg(feature = "http")]
-pub(super) use upstream::Upstream;
+pub(super) use upstream::{AtEnd, Upstream};

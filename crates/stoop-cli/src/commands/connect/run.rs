@@ -1,5 +1,6 @@
 //! Connects, and runs the conversation to its end.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -9,13 +10,14 @@ use stoop::{Connection, Datagram, Kind};
 use super::datagram::Conversation;
 use super::render::JsonLines;
 use super::terminal::Terminal;
-use super::upstream::Upstream;
+use super::upstream::{AtEnd, Upstream};
 use crate::advice::Client;
 use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Output, PeerInfo, Screen, Text, Word, status};
 use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descriptor, pump, socket};
+use crate::shell::quoted;
 
 /// Runs the conversation until one side ends it.
 pub(crate) fn run(flags: &Connect) -> Outcome {
@@ -65,22 +67,36 @@ fn converse(
     input: Box<dyn Source + Send>,
     sink: &mut dyn Sink,
 ) -> Outcome {
-    let upstream = Upstream::start(Arc::clone(connection), input)?;
+    let at_end = if flags.keep_open { AtEnd::KeepOpen } else { AtEnd::ShutDown };
+    let upstream = Upstream::start(Arc::clone(connection), input, at_end)?;
     let mut heard: Box<dyn Source> = match &**connection {
         Connection::Datagram(socket) => Box::new(Conversation::new(socket, &upstream, flags)?),
         _ => Box::new(Receiver::new(connection)),
     };
     let received = Progress::default();
     let end = pump(&mut *heard, sink, &received);
-    if received.pieces() == 0 && matches!(end, End::Finished) && !upstream.is_finished() {
-        status(
-            "stoop: the server closed the connection without sending anything; it may not allow this user\n",
-        );
-    }
     drop(heard);
     sink.finish()?;
-    settle(end, connection, upstream)
+    let (is_answered, sending) = (received.pieces() > 0, upstream.state());
+    let is_empty = !is_answered && matches!(end, End::Finished);
+    let is_early = !upstream.is_finished();
+    let exit = settle(end, connection, upstream)
+        .map_err(|failure| if is_answered { failure } else { failure.on(&flags.address).unanswered() })?;
+    // Messages may be sent to a receiver that never answers.
+    if is_empty && connection.kind() == Kind::Stream && sending.has_sent() {
+        let address = quoted(OsStr::new(&flags.address.to_string()));
+        let again = (!flags.keep_open).then(|| format!("stoop connect {address} --keep-open"));
+        return Err(Failure::no_answer(&flags.address, again));
+    }
+    if is_empty && is_early && connection.kind() != Kind::Datagram {
+        status(CLOSED_AT_ONCE);
+    }
+    Ok(exit)
 }
+
+/// Said if nothing was sent, and nothing received.
+const CLOSED_AT_ONCE: &str =
+    "stoop: the server closed the connection without sending anything; it may not allow this user\n";
 
 /// Determines the result of a conversation whose receiving side has ended like this.
 pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> Outcome {
@@ -134,6 +150,7 @@ fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
     };
     match kind {
         Kind::Stream if flags.whole => not_for("--whole"),
+        Kind::Datagram if flags.keep_open => not_for("--keep-open"),
         Kind::Stream | Kind::SeqPacket if flags.idle.is_some() => not_for("--idle"),
         Kind::Stream | Kind::SeqPacket if flags.count.is_some() => not_for("--count"),
         _ => Ok(()),

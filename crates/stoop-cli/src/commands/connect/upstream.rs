@@ -23,25 +23,48 @@ pub(crate) struct Upstream {
     ended: PipeReader,
 }
 
+/// What the sending thread has done so far.
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     progress: Progress,
     finished: AtomicBool,
     failed: AtomicBool,
+}
+
+impl State {
+    /// Returns whether the server was sent anything.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.progress.pieces() > 0
+    }
+}
+
+/// What happens to the connection at the end of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// It is shut down for writing: the server reads the end of the input.
+    ShutDown,
+    /// It stays open in both directions until the server closes it.
+    KeepOpen,
 }
 
 impl Upstream {
     pub(crate) fn start(
         connection: Arc<Connection>,
         mut input: Box<dyn Source + Send>,
+        at_end: AtEnd,
     ) -> Result<Upstream, Failure> {
         let failed = |error| Failure::io("start the sending thread", &error);
         let (ended, end) = std::io::pipe().map_err(failed)?;
         let state = Arc::new(State::default());
         let theirs = Arc::clone(&state);
-        let send = move || send(&connection, &mut *input, &theirs, end);
+        let send = move || send(&connection, &mut *input, at_end, &theirs, end);
         let thread = thread::Builder::new().spawn(send).map_err(failed)?;
         Ok(Upstream { thread, state, ended })
+    }
+
+    /// Returns what it has done, for when it has ended.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
     }
 
     /// Returns whether all input has been sent, or no more can be.
@@ -78,9 +101,16 @@ impl AsFd for Upstream {
     }
 }
 
-fn send(connection: &Connection, input: &mut dyn Source, state: &State, end_to_see: PipeWriter) -> End {
+fn send(
+    connection: &Connection,
+    input: &mut dyn Source,
+    at_end: AtEnd,
+    state: &State,
+    end_to_see: PipeWriter,
+) -> End {
     let end = pump(input, &mut Sender(connection), &state.progress);
     let how = match &end {
+        End::Finished if at_end == AtEnd::KeepOpen => None,
         End::Finished => Some(Shutdown::Write),
         // The server may still send something, so the conversation continues until it closes.
         End::Sink(failure) if failure.is_peer_gone() => None,

@@ -14,7 +14,7 @@ use super::render;
 use super::run::Session;
 use super::streams::{Multiplexed, Streams};
 use crate::args::Http;
-use crate::commands::connect::{Upstream, settle};
+use crate::commands::connect::{AtEnd, Upstream, settle};
 use crate::failure::Outcome;
 use crate::output::Screen;
 use crate::pump::{Input, Progress, Receiver, Sink, Split, pump};
@@ -53,7 +53,7 @@ pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     streams.put(&first)?;
     let connection = Arc::new(Connection::Stream(stream));
     let input = Box::new(Input::new(std::io::stdin(), Split::AsRead, "standard input"));
-    let upstream = Upstream::start(Arc::clone(&connection), input)?;
+    let upstream = Upstream::start(Arc::clone(&connection), input, AtEnd::ShutDown)?;
     let end = pump(&mut Receiver::new(&connection), &mut *streams, &Progress::default());
     drop(keys);
     streams.finish()?;

@@ -14,8 +14,8 @@ use crate::time;
 ///
 /// The message is MSG, the contents of --file, or standard input. It is sent completely or not at
 /// all, and never truncated. On a stream socket, stoop then shuts down its side of the connection,
-/// and --reply prints everything until the server closes. On other sockets, the answer is one
-/// message.
+/// and --reply prints everything until the server closes; with --keep-open its side stays open until
+/// then. On other sockets, the answer is one message. No answer is an error, with exit code 3.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop send ./app.sock hello
@@ -38,6 +38,10 @@ pub(crate) struct Send {
     /// Wait for the answer and print it
     #[arg(long)]
     pub(crate) reply: bool,
+
+    /// Leave the connection open at the end of the input, until the server closes it
+    #[arg(long, requires = "reply")]
+    pub(crate) keep_open: bool,
 
     #[command(flatten)]
     pub(crate) connect: ConnectFlags,

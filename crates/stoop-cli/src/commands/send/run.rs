@@ -1,5 +1,6 @@
 //! Sends the message, and receives the answer.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
@@ -7,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stoop::{Allow, Connection, ErrorKind, Outgoing, Socket, Stream, escaped};
+use stoop::{Allow, Connection, ErrorKind, Kind, Outgoing, Socket, Stream, escaped};
 
 use crate::advice::Client;
 use crate::args::Send;
@@ -37,6 +38,11 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     if let Some(found) = reached.event() {
         Output::new(flags.json, false).tell(&found)?;
     }
+    let kind = reached.connection.kind();
+    if flags.keep_open && kind != Kind::Stream {
+        let what = format!("--keep-open cannot be used: '{}' is a {kind} socket", flags.address);
+        return Err(Failure::usage(what));
+    }
     match reached.connection {
         Connection::Stream(stream) => outgoing.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
@@ -56,13 +62,18 @@ pub(crate) fn run(flags: &Send) -> Outcome {
 
 /// Words a suggested client as one that sends this message.
 fn command(flags: &Send, client: &Client) -> String {
-    let message = match (&flags.message, &flags.file) {
+    let message = words(flags);
+    let reply = if flags.reply { " --reply" } else { "" };
+    format!("stoop send {}{}{reply}{message}{}", client.address, client.flags(), client.comment())
+}
+
+/// Words the message as it was given.
+fn words(flags: &Send) -> String {
+    match (&flags.message, &flags.file) {
         (Some(message), _) => format!(" {}", quoted(message)),
         (None, Some(file)) => format!(" --file {}", quoted(file.as_os_str())),
         (None, None) => String::new(),
-    };
-    let reply = if flags.reply { " --reply" } else { "" };
-    format!("stoop send {}{}{reply}{message}{}", client.address, client.flags(), client.comment())
+    }
 }
 
 /// Returns the message: the argument, the file's contents, or standard input.
@@ -107,7 +118,7 @@ impl OutgoingMessage<'_> {
             [] => plain(self.message),
             _ => socket.send_with(&[IoSlice::new(self.message)], &outgoing).map(drop),
         });
-        sent.map_err(|error| self.failed(error, "the message was not accepted"))
+        sent.map_err(|error| self.failed(error, "the message was not accepted").unanswered())
     }
 
     /// Prints the one message that is the answer.
@@ -120,12 +131,10 @@ impl OutgoingMessage<'_> {
             return Ok(());
         }
         socket.set_read_timeout(self.limit.left())?;
-        let (answer, received) = receive().map_err(|error| self.failed(error, "no reply was received"))?;
+        let (answer, received) =
+            receive().map_err(|error| self.failed(error, "no reply was received").unanswered())?;
         if socket.kind().is_connected() && received.is_end() {
-            let what = format!("'{}' closed the connection without a reply", self.flags.address);
-            return Err(Failure::new(Exit::Failed, what)
-                .why("it exited, or does not allow this user")
-                .into());
+            return Err(Failure::no_answer(&self.flags.address, None));
         }
         let sender = match received.credentials {
             None => PeerInfo::from(&socket.peer()),
@@ -147,13 +156,19 @@ impl OutgoingMessage<'_> {
                 }
                 sent
             });
-            let heard = self.hear(stream);
+            let mut is_answered = false;
+            let heard = self.hear(stream, &mut is_answered);
             if heard.is_err() {
                 // The rest need not be sent: wakes the other thread.
                 let _ = stream.shutdown(Shutdown::Both);
             }
             let sent = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            if self.flags.reply { heard.and(sent) } else { sent }
+            let done = if self.flags.reply { heard.and(sent) } else { sent };
+            match done {
+                Ok(()) if self.flags.reply && !is_answered => Err(self.no_answer()),
+                Err(failure) if !is_answered => Err(failure.unanswered()),
+                done => done,
+            }
         })
     }
 
@@ -170,10 +185,14 @@ impl OutgoingMessage<'_> {
             // The file descriptors were sent with the first byte.
             (outgoing, carries) = (Outgoing::new(), false);
         }
-        Ok(stream.shutdown(Shutdown::Write)?)
+        match self.flags.keep_open {
+            true => Ok(()),
+            false => Ok(stream.shutdown(Shutdown::Write)?),
+        }
     }
 
-    fn hear(&self, stream: &Stream) -> Result<(), Failure> {
+    /// Receives until the server closes, and sets `is_answered` once anything has arrived.
+    fn hear(&self, stream: &Stream, is_answered: &mut bool) -> Result<(), Failure> {
         let (mut answer, mut screen) = (Vec::new(), Screen::new(None));
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
@@ -181,6 +200,7 @@ impl OutgoingMessage<'_> {
             let received = stream
                 .recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING)
                 .map_err(|error| self.failed(error, "no reply was received"))?;
+            *is_answered |= received.len > 0;
             match &buffer[..received.len] {
                 [] => break,
                 _ if !self.flags.reply => {}
@@ -188,10 +208,17 @@ impl OutgoingMessage<'_> {
                 piece => screen.put(piece)?,
             }
         }
-        match self.flags.json && self.flags.reply {
+        match self.flags.json && *is_answered {
             true => self.show(PeerInfo::from(&stream.peer()), None, answer),
             false => screen.finish(),
         }
+    }
+
+    fn no_answer(&self) -> Failure {
+        let flags = self.flags;
+        let address = quoted(OsStr::new(&flags.address.to_string()));
+        let again = format!("stoop send {address} --reply --keep-open{}", words(flags));
+        Failure::no_answer(&flags.address, (!flags.keep_open).then_some(again))
     }
 
     fn show(&self, sender: PeerInfo, from: Option<Text>, answer: Vec<u8>) -> Result<(), Failure> {
