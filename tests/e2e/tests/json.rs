@@ -47,11 +47,15 @@ fn serve_reports_the_exit_status_of_commands() {
         assert_eq!(events(&lines), ["listening", "accepted", "closed"]);
         assert_eq!(lines[2]["exit_status"], status, "{command}");
     }
-    let (_dir, place) = socket_path();
-    let server = stoop(["serve", &place, "--exec", "exit 7", "--count", "1"]).spawn();
-    wait_served(&place);
-    Raw::connect("stream", &place).unwrap().hear();
-    server.finish().ok().explains(&["a command exited with status 7"]);
+    for (command, words) in
+        [("exit 7", "a command exited with status 7"), ("kill -9 $$", "a command was ended by signal 9")]
+    {
+        let (_dir, place) = socket_path();
+        let server = stoop(["serve", &place, "--exec", command, "--count", "1"]).spawn();
+        wait_served(&place);
+        Raw::connect("stream", &place).unwrap().hear();
+        server.finish().ok().explains(&[words]);
+    }
 }
 
 #[test]

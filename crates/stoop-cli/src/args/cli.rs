@@ -13,10 +13,17 @@ use crate::features::is_built;
 
 /// Serve, connect to and inspect Unix domain sockets.
 ///
-/// Bind streams, datagrams and seqpackets with exact permissions, replace a live server without
-/// refusing a client, and pass file descriptors. List every socket of the machine with the
-/// processes at both ends, and explain why a connection fails. Call HTTP and gRPC services such as
-/// Docker and containerd, and compare transports, if the build has these commands.
+/// Bind streams, datagrams and seqpackets with exact permissions, as a service of systemd or on
+/// their own, for clients that a policy allows; replace a live server without refusing a client;
+/// run a command for each client; pass file descriptors. List every socket of the machine with the
+/// processes at both ends, watch and draw them, close a connection, and explain why a call fails.
+/// Call HTTP and gRPC services such as Docker and containerd, and compare transports, if the build
+/// has these commands.
+///
+/// An address is a path, @NAME (abstract), fd:N (inherited), or a name such as docker, with
+/// stream:, dgram: or seqpacket: in front where the kind matters. Addresses as nginx, D-Bus, socat
+/// and others write them are understood. Every command that prints results does so as JSON lines
+/// with --json.
 #[derive(Debug, Parser)]
 #[command(name = "stoop", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(max_term_width = 100, arg_required_else_help = true, after_help = footer(&examples()))]

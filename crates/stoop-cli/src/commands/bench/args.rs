@@ -19,6 +19,9 @@ use crate::time;
 /// Latency is that of a round trip. Processor time is that of both processes together. Only sockets
 /// and files of this machine are used. A transport that cannot be measured here is listed with the
 /// reason.
+///
+/// On SIGINT (Ctrl-C) and SIGTERM it stops after the current measurement, without results, and
+/// exits with 3. A second signal ends it at once.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop bench                               # all transports, in less than 30 seconds

@@ -71,8 +71,8 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) no_bpf: bool,
 
-    /// Show sockets that appear (+), disappear (-) or change their state (~) until interrupted;
-    /// those that exist for less than --interval may be missed
+    /// Show sockets that appear (+), disappear (-) or change their state (~) until interrupted,
+    /// which exits with 0; those that exist for less than --interval may be missed
     #[arg(long, conflicts_with_all = ["sort", "each"])]
     pub(crate) watch: bool,
 

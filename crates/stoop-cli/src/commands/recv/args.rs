@@ -14,7 +14,8 @@ use crate::time;
 /// The kind of socket is dgram unless the address or --kind says otherwise. Any number of clients
 /// may connect at once. Each message is one line: the process, user and group that sent it as
 /// reported by the kernel, its size, its text (with newlines as %0A), and what each passed file
-/// descriptor refers to. On SIGTERM and SIGINT, stoop removes its socket file and exits.
+/// descriptor refers to. On SIGTERM and SIGINT, stoop removes its socket file and exits
+/// with 0.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop recv dgram:./log.sock

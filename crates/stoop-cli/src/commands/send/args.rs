@@ -14,8 +14,9 @@ use crate::time;
 ///
 /// The message is MSG, the contents of --file, or standard input. It is sent completely or not at
 /// all, and never truncated. On a stream socket, stoop then shuts down its side of the connection,
-/// and --reply prints everything until the server closes; with --keep-open its side stays open until
-/// then. On other sockets, the answer is one message. No answer is an error, with exit code 3.
+/// and --reply prints everything until the server closes; with --keep-open its side stays open
+/// until then. On other sockets, the answer is one message. No answer is an error, with exit code
+/// 3.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop send ./app.sock hello

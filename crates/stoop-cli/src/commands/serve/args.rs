@@ -15,8 +15,8 @@ use crate::time;
 /// The kind of socket is stream unless the address or --kind says otherwise. A stale socket file is
 /// replaced. A live server keeps its address, unless --replace is given. On SIGTERM and SIGINT the
 /// server stops gracefully: it removes its socket file, and connected clients are served to the
-/// end, for at most --grace. A second signal stops it at once. If a service manager passes sockets,
-/// those are served.
+/// end, for at most --grace; the exit code is 0. A second signal stops it at once. If a service
+/// manager passes sockets, those are served.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop serve ./app.sock
@@ -81,8 +81,9 @@ pub(crate) struct ServiceFlags {
     /// (for datagrams: for each message, with the message as input and the answer as output)
     ///
     /// STOOP_PEER_PID, STOOP_PEER_UID and STOOP_PEER_GID identify the client, if the kernel reports
-    /// it. On a seqpacket socket, the command must read a whole message at a time, or the rest of
-    /// it is lost.
+    /// it. An exit status other than 0 is reported on standard error, and with --json each is in
+    /// the event of the closed connection; it is never that of the server. On a seqpacket socket,
+    /// the command must read a whole message at a time, or the rest of it is lost.
     #[arg(long, value_name = "CMD")]
     pub(crate) exec: Option<std::ffi::OsString>,
 }

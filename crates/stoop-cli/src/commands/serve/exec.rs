@@ -86,7 +86,7 @@ pub(super) fn serve(
         Ok(_) => {}
         Err(failure) => shared.errors.report(None, failure.summary()),
     }
-    result
+    result.map(shell_status)
 }
 
 fn run(
@@ -95,7 +95,7 @@ fn run(
     client: &Connection,
     peer: &Peer,
     reserve: Option<FdReserve>,
-) -> io::Result<i32> {
+) -> io::Result<ExitStatus> {
     let reserve = reserve.map_or_else(|| FdReserve::take(&shared.workers), Ok)?;
     let [input, output] = reserve.into_ends(client)?;
     let mut shell = shell(command, &PeerInfo::from(peer));
@@ -104,7 +104,7 @@ fn run(
     let _registered = shared.workers.register_child(child.id());
     // The command holds duplicates of the connection too, so it is dropped here.
     drop(shell);
-    child.wait().map(shell_status)
+    child.wait()
 }
 
 /// Returns the exit status, or 128 + the signal, as a shell does.
@@ -113,9 +113,14 @@ fn shell_status(status: ExitStatus) -> i32 {
 }
 
 /// Reports a command that failed.
-fn report_status(shared: &Shared, status: i32) {
-    if status != 0 {
-        shared.errors.report(None, format!("a command exited with status {status}"));
+fn report_status(shared: &Shared, status: ExitStatus) {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => {}
+        (_, Some(signal)) => shared.errors.report(None, format!("a command was ended by signal {signal}")),
+        (code, None) => {
+            let code = code.unwrap_or_default();
+            shared.errors.report(None, format!("a command exited with status {code}"));
+        }
     }
 }
 
@@ -155,7 +160,7 @@ fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &PeerInfo) -
     if let Some(output) = child.stdout.take() {
         output.take(ANSWER_MAX_BYTES).read_to_end(&mut answer)?;
     }
-    report_status(shared, shell_status(child.wait()?));
+    report_status(shared, child.wait()?);
     Ok(answer)
 }
 

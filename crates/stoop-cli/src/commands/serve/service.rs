@@ -1,5 +1,5 @@
-//! What the server does for each client, as the flags say: echoes, discards, sends a file, or runs a
-//! program.
+//! What the server does for each client, as the flags say: echoes, discards, sends a file, or runs
+//! a program.
 
 use std::ffi::OsString;
 use std::fs::File;

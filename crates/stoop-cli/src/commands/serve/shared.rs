@@ -30,8 +30,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Runs `work` in a thread of its own. If no thread can be spawned, retries for some time and then
-    /// drops the work.
+    /// Runs `work` in a thread of its own. If no thread can be spawned, retries for some time and
+    /// then drops the work.
     pub(super) fn start(self: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
         let guard = BusyGuard::new(self);
         // Kept here as well, because a failed spawn drops its closure.
