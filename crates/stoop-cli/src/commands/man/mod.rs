@@ -5,8 +5,10 @@
 //! | `args.rs` | its flags |
 //! | `run.rs` | prints one page, or writes all of them |
 //! | `render.rs` | formats a page |
+//! | `reference.rs` | the files, variables and related pages of each command |
 
 pub(crate) mod args;
+mod reference;
 mod render;
 mod run;
 
