@@ -8,7 +8,9 @@ use super::Bench;
 use super::Grpc;
 #[cfg(feature = "http")]
 use super::Http;
-use super::{Close, Completions, Connect, Demo, Ls, Man, Recv, Send, Serve, Tree, Who, Why, footer};
+use super::{
+    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Send, Serve, Tree, Who, Why, footer,
+};
 use crate::features::is_built;
 
 /// Serve, connect to and inspect Unix domain sockets.
@@ -78,6 +80,8 @@ pub(crate) enum Verb {
     Http(Http),
     #[cfg(feature = "bench")]
     Bench(Bench),
+    #[command(hide = true)]
+    Complete(Complete),
     Completions(Completions),
     Man(Man),
 }

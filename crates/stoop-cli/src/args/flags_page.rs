@@ -32,7 +32,8 @@ fn flags() -> Vec<(String, Vec<Arg>)> {
         !flag.is_hide_set() && flag.get_long().is_some_and(|long| !["help", "version"].contains(&long))
     };
     let of = |verb: &Command| verb.get_arguments().filter(is_own).cloned().collect();
-    cli.get_subcommands().map(|verb| (verb.get_name().to_owned(), of(verb))).collect()
+    let shown = cli.get_subcommands().filter(|verb| !verb.is_hide_set());
+    shown.map(|verb| (verb.get_name().to_owned(), of(verb))).collect()
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(crate) use read::read;
 #[cfg(feature = "bench")]
 pub(crate) use crate::commands::bench::args::Bench;
 pub(crate) use crate::commands::close::args::Close;
+pub(crate) use crate::commands::complete::args::Complete;
 pub(crate) use crate::commands::completions::args::Completions;
 pub(crate) use crate::commands::connect::args::Connect;
 pub(crate) use crate::commands::demo::args::Demo;

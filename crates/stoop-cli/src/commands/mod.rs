@@ -5,6 +5,7 @@
 #[cfg(feature = "bench")]
 pub(crate) mod bench;
 pub(crate) mod close;
+pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod demo;
@@ -43,6 +44,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Http(flags) => http::run(&flags),
         #[cfg(feature = "bench")]
         Verb::Bench(flags) => bench::run(&flags),
+        Verb::Complete(flags) => complete::run(&flags),
         Verb::Completions(flags) => completions::run(&flags),
         Verb::Man(flags) => man::run(&flags),
     }

@@ -35,9 +35,9 @@ mod render;
 mod results;
 mod run;
 mod runner;
-mod transport;
+pub(crate) mod transport;
 mod wire;
-mod workload;
+pub(crate) mod workload;
 mod workloads;
 
 pub(super) use run::run;

@@ -1,0 +1,106 @@
+//! Which values an argument takes. Pure.
+
+use clap::Arg;
+
+/// A class of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// One of the values that the argument itself lists.
+    Listed,
+    /// The address of a server, or the name of a well-known one.
+    Server,
+    /// An address to bind.
+    Bound,
+    /// Sockets of the machine: an address, `pid:N` or `inode:N`.
+    Selected,
+    /// A kind of socket.
+    Kind,
+    /// A user.
+    User,
+    /// A group.
+    Group,
+    /// A process id.
+    Pid,
+    /// The name of a command that runs.
+    Command,
+    /// A systemd unit.
+    Unit,
+    /// A network namespace.
+    Namespace,
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// Text, or `@` and a file.
+    TextOrFile,
+    /// A verb of the command.
+    Verb,
+    /// An HTTP method, or the path of a request.
+    Request,
+    /// `list`, `describe`, or a method of a built-in gRPC interface.
+    Action,
+    /// A transport of `stoop bench`.
+    Transport,
+    /// A workload of `stoop bench`.
+    Workload,
+    /// Anything: a number, a duration, a message.
+    Free,
+}
+
+/// The names of values that cannot be listed.
+const FREE: [&str; 12] =
+    ["TIME", "OCTAL", "N", "BYTES", "SIZE", "CPU,CPU", "NAME: VALUE", "PROTOCOL", "MSG", "CMD", "ID", "WORD"];
+
+/// Returns the class of an argument of this verb, or `None` if it has none.
+pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {
+    if !arg.get_possible_values().is_empty() {
+        return Some(Class::Listed);
+    }
+    let name = arg.get_value_names().and_then(|names| names.first())?.as_str();
+    Some(match (name, arg.get_id().as_str()) {
+        ("ADDR", "bind") => Class::Bound,
+        ("ADDR", _) => match verb {
+            "serve" | "recv" => Class::Bound,
+            "ls" | "tree" => Class::Selected,
+            _ => Class::Server,
+        },
+        ("ADDR|pid:N|inode:N" | "inode:N|ADDR|pid:N", _) => Class::Selected,
+        ("KIND", _) => Class::Kind,
+        ("USER", _) => Class::User,
+        ("GROUP", _) => Class::Group,
+        ("PID", _) => Class::Pid,
+        ("GLOB", "unit") => Class::Unit,
+        ("GLOB", "name") => Class::Free,
+        ("GLOB" | "PID|GLOB", _) => Class::Command,
+        ("NS", _) => Class::Namespace,
+        ("FILE", _) => Class::File,
+        ("DIR", _) => Class::Directory,
+        ("TEXT|@FILE|@-" | "JSON|@FILE|-|NAME", _) => Class::TextOrFile,
+        ("VERB", _) => Class::Verb,
+        ("PATH", "request") => Class::Request,
+        ("list|describe|METHOD", _) => Class::Action,
+        ("NAMES", "transports") => Class::Transport,
+        ("NAMES", _) => Class::Workload,
+        (name, _) if FREE.contains(&name) => Class::Free,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_argument_has_a_class() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                let (verb, id) = (command.get_name(), arg.get_id());
+                assert!(of(verb, arg).is_some(), "{verb} {id}: {:?}", arg.get_value_names());
+            }
+        }
+    }
+}

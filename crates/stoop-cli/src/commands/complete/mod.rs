@@ -1,0 +1,24 @@
+//! `stoop complete`: the values that may follow on a command line. The scripts of
+//! `stoop completions` call it each time the user asks for a completion.
+//!
+//! | file | does |
+//! |---|---|
+//! | `args.rs` | its flags |
+//! | `run.rs` | prints candidates, within a time limit |
+//! | `slot.rs` | what is being completed: a verb, a flag, or the value of an argument. Pure |
+//! | `class.rs` | which values an argument takes. Pure |
+//! | `values.rs` | the candidates of each class |
+//! | `machine.rs` | what the machine offers: files, processes, users, units |
+//! | `sockets.rs` | candidates for addresses: files, and names in the kernel's table |
+//! | `bash.rs` | splitting and quoting as bash does. Pure |
+
+pub(crate) mod args;
+mod bash;
+mod class;
+mod machine;
+mod run;
+mod slot;
+mod sockets;
+mod values;
+
+pub(super) use run::run;

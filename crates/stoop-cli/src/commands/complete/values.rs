@@ -1,0 +1,119 @@
+//! The candidates of each class of values.
+
+use clap::Command;
+use stoop::Kind;
+
+use super::class::{self, Class};
+use super::machine::{Candidate, Sink, entries, files, namespaces, processes, units};
+use super::slot::{Slot, Value};
+use super::sockets;
+
+/// The methods of HTTP.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// Passes on every candidate for this slot that begins with what was typed.
+pub(super) fn offer(cli: &Command, slot: &Slot<'_>, typed: &str, sink: Sink<'_>) {
+    match slot {
+        Slot::Verb => verbs(cli, &mut matching("", typed, sink)),
+        Slot::Flag(command) => flags(command, &mut matching("", typed, sink)),
+        Slot::Value(value) => of_value(cli, value, &mut matching(&value.before, &value.typed, sink)),
+    }
+}
+
+/// Returns a sink that passes on what begins with `typed`, with `before` in front.
+fn matching<'a>(before: &'a str, typed: &'a str, sink: Sink<'a>) -> impl FnMut(Candidate) + 'a {
+    move |candidate| {
+        // Escapes only what would end a line or a description.
+        let is_plain = !candidate.value.contains(char::is_control);
+        if is_plain && candidate.value.starts_with(typed) {
+            sink(Candidate { value: format!("{before}{}", candidate.value), ..candidate });
+        }
+    }
+}
+
+fn of_value(cli: &Command, value: &Value<'_>, sink: Sink<'_>) {
+    let typed = value.typed.as_str();
+    match class::of(value.verb, value.arg) {
+        Some(Class::Listed) => {
+            for listed in value.arg.get_possible_values().iter().filter(|listed| !listed.is_hide_set()) {
+                sink(Candidate::new(listed.get_name(), about(listed.get_help())));
+            }
+        }
+        Some(Class::Server) => sockets::servers(typed, sink),
+        Some(Class::Bound) => sockets::bound(typed, sink),
+        Some(Class::Selected) => sockets::selected(typed, sink),
+        Some(Class::Kind) => Kind::ALL.iter().for_each(|kind| sink(Candidate::new(kind.word(), ""))),
+        Some(Class::User) => entries("/etc/passwd", sink),
+        Some(Class::Group) => entries("/etc/group", sink),
+        Some(Class::Pid) => processes(|pid, command| sink(Candidate::new(pid, command))),
+        Some(Class::Command) => processes(|_, command| sink(Candidate::new(command, ""))),
+        Some(Class::Unit) => units(sink),
+        Some(Class::Namespace) => namespaces(sink),
+        Some(Class::File) => files(typed, "", |_| true, sink),
+        Some(Class::Directory) => files(typed, "", |_| false, sink),
+        Some(Class::TextOrFile) => {
+            if let Some(path) = typed.strip_prefix('@') {
+                files(path, "@", |_| true, sink);
+            }
+        }
+        Some(Class::Verb) => verbs(cli, sink),
+        Some(Class::Request) if value.nth == 0 => {
+            METHODS.iter().for_each(|method| sink(Candidate::new(*method, "")));
+        }
+        Some(Class::Action) => actions(sink),
+        Some(Class::Transport) => transports(sink),
+        Some(Class::Workload) => workloads(sink),
+        Some(Class::Request | Class::Free) | None => {}
+    }
+}
+
+fn about(help: Option<&clap::builder::StyledStr>) -> String {
+    help.map(ToString::to_string).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+}
+
+fn verbs(cli: &Command, sink: Sink<'_>) {
+    for verb in cli.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        sink(Candidate::new(verb.get_name(), about(verb.get_about())));
+    }
+    sink(Candidate::new("help", "Print the help of a command"));
+}
+
+fn flags(command: &Command, sink: Sink<'_>) {
+    for flag in command.get_arguments().filter(|flag| !flag.is_hide_set()) {
+        if let Some(long) = flag.get_long() {
+            sink(Candidate::new(format!("--{long}"), about(flag.get_help())));
+        }
+    }
+}
+
+#[cfg(feature = "grpc")]
+fn actions(sink: Sink<'_>) {
+    sink(Candidate::new("list", "List services and methods"));
+    sink(Candidate::new("describe", "Show the definition of a service, method or message"));
+    for service in stoop_dynamic::Schema::builtin().services() {
+        for method in service.methods() {
+            sink(Candidate::new(format!("{}/{}", service.full_name(), method.name()), ""));
+        }
+    }
+}
+
+#[cfg(not(feature = "grpc"))]
+fn actions(_: Sink<'_>) {}
+
+#[cfg(feature = "bench")]
+fn transports(sink: Sink<'_>) {
+    use crate::commands::bench::transport::Transport;
+    Transport::ALL.iter().for_each(|transport| sink(Candidate::new(transport.name(), "")));
+}
+
+#[cfg(feature = "bench")]
+fn workloads(sink: Sink<'_>) {
+    use crate::commands::bench::workload::Workload;
+    Workload::ALL.iter().for_each(|work| sink(Candidate::new(work.name(), work.title())));
+}
+
+#[cfg(not(feature = "bench"))]
+fn transports(_: Sink<'_>) {}
+
+#[cfg(not(feature = "bench"))]
+fn workloads(_: Sink<'_>) {}
