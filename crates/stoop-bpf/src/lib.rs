@@ -52,6 +52,14 @@
 // and reading), `support` (why it is unavailable), `types` (obtaining the type information), `sys`
 // (`bpf(2)` and `mmap(2)`; the only `unsafe` code).
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Elsewhere this is the one error: without the rest of the crate, nothing else is reported.
+#![cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    doc = compile_error!("stoop-bpf supports Linux on 64-bit machines only"),
+    cfg(any())
+)]
+
 mod asm;
 mod btf;
 mod layout;
@@ -66,3 +74,8 @@ pub use btf::{Btf, BtfError, Field, Kind, TypeId};
 pub use record::{Command, NameKey, RECORD_BYTES, Record, Records, TruncatedRecord};
 pub use support::{Capability, Missing, Support, Unavailable, Undetermined};
 pub use task_file::{TaskFiles, probe};
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

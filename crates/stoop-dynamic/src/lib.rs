@@ -52,6 +52,8 @@
 //! from a server is checked, nesting is bounded, and a message above the size limit is rejected. It
 //! has no server side.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod box_channel;
 mod client;
 mod describe;
@@ -81,3 +83,8 @@ pub use tonic::{Code, Status};
 pub use prost_reflect::{
     DynamicMessage, EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,
 };
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

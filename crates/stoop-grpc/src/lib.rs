@@ -102,6 +102,8 @@
 //! There is no load balancing, no compression beyond that of the generated code, and no gRPC-Web.
 //! Services, codecs and statuses are tonic's.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod authority;
 #[cfg(feature = "client")]
 mod channel;
@@ -146,3 +148,8 @@ pub use stoop_http::Caller;
 #[cfg(feature = "connector")]
 pub use stoop_http::Connector;
 pub use stream::authority::AuthorityStream;
+
+/// Runs the example of the README as a test.
+#[cfg(all(doctest, feature = "client", feature = "server"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -70,6 +70,8 @@
 //! There are no redirects, cookies, compression, routing or TLS. Use hyper's ecosystem for these: a
 //! service is a [`hyper::service::Service`], and a body is an [`http_body::Body`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "client")]
@@ -125,3 +127,8 @@ pub use server::{Server, upgraded_request};
 pub use server_stream::ServerStream;
 #[cfg(feature = "tower")]
 pub use tower::{AddCaller, MakeAddCaller};
+
+/// Runs the example of the README as a test.
+#[cfg(all(doctest, feature = "client", feature = "server"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -62,6 +62,8 @@
 //! * Security modules, seccomp and Landlock are named as caveats, but not evaluated.
 //! * Nothing is printed or changed. Only [`probe()`] makes a call that a server notices.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod assembly;
 mod bound_path;
 mod builder;
@@ -96,3 +98,8 @@ pub use model::{
 pub use options::{Options, OwnersWanted};
 pub use probe::{Delivery, Probe, probe};
 pub use workload::Workload;
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -59,6 +59,14 @@
 //! | `queue.rs`, `watchdog.rs` | System V queues, and the thread that ends a wait |
 //! | `sys/` | system calls and raw memory: the only unsafe code |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Elsewhere this is the one error: without the rest of the crate, nothing else is reported.
+#![cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    doc = compile_error!("stoop-memory supports Linux on 64-bit machines only"),
+    cfg(any())
+)]
+
 mod error;
 mod queue;
 mod ring;
@@ -73,3 +81,8 @@ pub use waiting::Waiting;
 
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -97,8 +97,13 @@
 //! Kernel behaviour that the crate relies on is cited as `K-…`: a row of [`kernel_facts`], which
 //! names the test that demonstrates it.
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-compile_error!("stoop is for Linux on 64-bit machines");
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Elsewhere this is the one error: without the rest of the crate, nothing else is reported.
+#![cfg_attr(
+    not(all(target_os = "linux", target_pointer_width = "64")),
+    doc = compile_error!("stoop supports Linux on 64-bit machines only"),
+    cfg(any())
+)]
 
 mod address;
 #[cfg(feature = "tokio")]
@@ -169,7 +174,8 @@ pub use socket_file::SocketFile;
 pub use spin::SPIN_MAX;
 pub use stream::Stream;
 
-/// Runs the example of the README as a test.
+/// Runs the examples of both READMEs as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

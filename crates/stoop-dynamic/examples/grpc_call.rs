@@ -1,0 +1,1 @@
+../../../examples/grpc_call.rs

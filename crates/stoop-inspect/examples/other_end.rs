@@ -1,0 +1,1 @@
+../../../examples/other_end.rs

@@ -1,0 +1,1 @@
+../../../examples/control_socket.rs

@@ -1,0 +1,1 @@
+../../../examples/datagram_client.rs

@@ -1,0 +1,1 @@
+../../../examples/frame_descriptors.rs

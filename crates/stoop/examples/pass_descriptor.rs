@@ -1,0 +1,1 @@
+../../../examples/pass_descriptor.rs

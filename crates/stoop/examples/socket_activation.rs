@@ -1,0 +1,1 @@
+../../../examples/socket_activation.rs

@@ -1,0 +1,1 @@
+../../../examples/take_over.rs
