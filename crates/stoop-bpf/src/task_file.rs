@@ -45,6 +45,7 @@ pub fn probe() -> Support {
 /// The loaded program that lists all file descriptors that are Unix domain sockets.
 ///
 /// The program runs only while it is read. Dropping the value unloads it.
+#[doc(alias("BPF_TRACE_ITER", "bpf"))]
 #[derive(Debug)]
 pub struct TaskFiles {
     link: OwnedFd,

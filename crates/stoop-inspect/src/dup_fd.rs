@@ -72,6 +72,7 @@ impl Socket {
     /// ```
     ///
     /// [K-PROC-2]: stoop::kernel_facts#K-PROC-2
+    #[doc(alias = "pidfd_getfd")]
     pub fn dup_fd(&self) -> io::Result<OwnedFd> {
         let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
         for owner in &self.owners {

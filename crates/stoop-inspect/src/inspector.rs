@@ -48,6 +48,7 @@ const LOOKUPS_MAX: usize = 16;
 /// other network namespaces. A namespace that only such a table keeps alive is released by the next
 /// snapshot. If the BPF program lists the owners, the cgroup of a process that still runs the same
 /// program is cached for ten seconds.
+#[doc(alias("sock_diag", "ss", "lsof", "netstat"))]
 #[derive(Debug)]
 pub struct Inspector {
     options: Options,

@@ -28,6 +28,7 @@ const RECEIVE: &str = "receive from a System V queue";
 ///
 /// A process that is killed leaves its queue behind until it is removed with `ipcrm`: System V
 /// queues outlive their creator.
+#[doc(alias("msgget", "msgctl"))]
 #[derive(Debug)]
 pub struct Queue {
     id: i32,
@@ -140,6 +141,7 @@ impl Queue {
     /// assert!(message.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "msgsnd")]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() > self.message_max_bytes {
             return Err(Error::new(SEND, ErrorKind::TooLarge));
@@ -170,6 +172,7 @@ impl Queue {
     /// assert_eq!(peer.send(b"late").unwrap_err().kind(), ErrorKind::Closed);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "msgrcv")]
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         message.clear();
         self.watchdog.arm(Instant::now().checked_add(self.limit));

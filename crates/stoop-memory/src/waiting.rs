@@ -12,6 +12,7 @@ use rustix::time::Timespec;
 use crate::{Error, ErrorKind, Result};
 
 /// How to wait.
+#[doc(alias("futex", "FUTEX_WAIT"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// Poll continuously. This has the lowest latency and uses a whole processor. The thread yields

@@ -38,6 +38,7 @@ const STRIDE_BYTES: usize = 64;
 /// }
 /// # Ok::<(), stoop::Error>(())
 /// ```
+#[doc(alias = "mmsghdr")]
 pub struct Batch {
     bytes: PageBuffer,
     message_bytes: usize,
@@ -196,6 +197,7 @@ impl SeqPacket {
     /// assert_eq!(other.unread_bytes()?, 0); // the first one was not sent either
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "sendmmsg")]
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         messages.iter().try_for_each(|message| packet::refuse_empty(message))?;
         send_all(self.as_ref(), messages, None)
@@ -227,6 +229,7 @@ impl SeqPacket {
     /// assert_eq!(other.recv_batch(&mut batch)?, 0); // the end
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "recvmmsg")]
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         batch.receive(self.as_ref(), false)?;
         // At the end of a connection recvmmsg fills every further buffer with an empty message
@@ -259,6 +262,7 @@ impl Datagram {
     /// assert!(one.send_batch(&messages[sent..]).unwrap_err().is_would_block());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "sendmmsg")]
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         send_all(self.as_ref(), messages, None)
     }
@@ -282,6 +286,7 @@ impl Datagram {
     /// assert!(batch.iter().all(|message| message.from() == client.local_addr().unwrap()));
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "sendmmsg")]
     pub fn send_batch_to(&self, messages: &[IoSlice<'_>], to: impl ToAddress) -> Result<usize> {
         let to = destination(&to)?;
         let target = self.target(&to)?;
@@ -309,6 +314,7 @@ impl Datagram {
     /// assert_eq!(batch.iter().map(|message| message.sent_bytes()).collect::<Vec<_>>(), [5, 0]);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "recvmmsg")]
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {

@@ -23,6 +23,7 @@ use attempt::Attempts;
 ///     .stream()?;
 /// # Ok::<(), stoop::Error>(())
 /// ```
+#[doc(alias("connect", "ECONNREFUSED", "EAGAIN"))]
 #[derive(Clone, Debug)]
 #[must_use = "nothing is connected until `stream`, `seqpacket`, `datagram` or `any`"]
 pub struct Connect {

@@ -49,6 +49,7 @@ use crate::{Kind, Policy, ToAddress};
 ///
 /// [K-DGRAM-11]: crate::kernel_facts#K-DGRAM-11
 /// [`Bind::datagram`]: crate::Bind::datagram
+#[doc(alias("SOCK_DGRAM", "UnixDatagram"))]
 #[derive(Debug)]
 pub struct Datagram {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -105,6 +106,7 @@ impl Datagram {
     /// assert!(server.recv_vec()?.1.is_unnamed());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "socket")]
     pub fn unbound() -> Result<Datagram> {
         let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
         Ok(Datagram::from_socket(Socket::new(Kind::Datagram).map_err(failed)?))
@@ -154,6 +156,7 @@ impl Datagram {
     /// assert_eq!(other.recv(&mut [0; 8])?, 0); // an empty message, not an end
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "socketpair")]
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = Socket::pair(Kind::Datagram)?;
         Ok((Datagram::from_socket(one), Datagram::from_socket(other)))
@@ -210,6 +213,7 @@ impl Datagram {
     /// assert!(!path.exists());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("dup", "F_DUPFD_CLOEXEC"))]
     pub fn try_clone(&self) -> Result<Datagram> {
         Ok(Datagram::from_socket(self.socket.duplicate()?))
     }

@@ -112,6 +112,7 @@ struct Counters {
 /// file is still its own, and only in the process that created it.
 ///
 /// [`Bind::listen`]: crate::Bind::listen
+#[doc(alias("UnixListener", "listen", "SO_ACCEPTCONN"))]
 #[derive(Debug)]
 pub struct Listener<C = Stream> {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -201,6 +202,7 @@ impl<C: Connected> Listener<C> {
     /// assert!(from.is_unnamed());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "accept4")]
     pub fn accept(&self) -> Result<(C, Address)> {
         self.accept_allowed(Blocking::Waits)
     }
@@ -508,6 +510,7 @@ impl<C: Connected> Listener<C> {
     /// listener.accept()?; // still listening
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "unlink")]
     pub fn release(&mut self) -> Result<()> {
         self.file.take().map_or(Ok(()), SocketFile::release)
     }
@@ -531,6 +534,7 @@ impl<C: Connected> Listener<C> {
     /// assert!(path.exists()); // the successor's file is not touched
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "unlink")]
     pub fn close(mut self) -> Result<()> {
         self.release()
     }

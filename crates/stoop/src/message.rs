@@ -29,6 +29,7 @@ const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
 /// assert_eq!((received.len, received.descriptors.len()), (6, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("sendmsg", "cmsghdr"))]
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Outgoing<'a> {
@@ -64,6 +65,7 @@ impl<'a> Outgoing<'a> {
     /// assert_eq!(text, "hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "SCM_RIGHTS")]
     pub fn descriptors(mut self, descriptors: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
         self.descriptors = descriptors;
         self
@@ -91,6 +93,7 @@ impl<'a> Outgoing<'a> {
     /// assert!(sent.is_err());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("SCM_CREDENTIALS", "ucred"))]
     pub fn credentials(mut self, credentials: Credentials) -> Outgoing<'a> {
         self.credentials = Some(credentials);
         self
@@ -138,6 +141,7 @@ impl<'a> Outgoing<'a> {
 }
 
 /// Limits on received ancillary data. The default accepts no file descriptors.
+#[doc(alias("recvmsg", "SCM_RIGHTS"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allow {
     descriptors: usize,
@@ -164,6 +168,7 @@ impl Allow {
     pub(crate) const AND_DROP: Allow = Allow { descriptors: usize::MAX };
 
     /// Accepts up to this many file descriptors in one message.
+    #[doc(alias = "SCM_RIGHTS")]
     pub const fn descriptors(max: usize) -> Allow {
         Allow { descriptors: max }
     }
@@ -174,6 +179,7 @@ impl Allow {
 }
 
 /// A received message, or a piece of a stream, with its ancillary data.
+#[doc(alias("recvmsg", "cmsghdr", "MSG_CTRUNC"))]
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Received {

@@ -66,6 +66,7 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 /// ```
 ///
 /// [K-CRED-2]: crate::kernel_facts#K-CRED-2
+#[doc(alias("SO_PEERCRED", "SO_PEERPIDFD", "SO_PEERSEC", "SO_PEERGROUPS", "getpeereid"))]
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Peer {

@@ -32,6 +32,7 @@ use crate::{Address, overflow_ids};
 ///
 /// [K-CRED-17]: crate::kernel_facts#K-CRED-17
 /// [K-NAME-5]: crate::kernel_facts#K-NAME-5
+#[doc(alias = "SO_PEERCRED")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Policy {

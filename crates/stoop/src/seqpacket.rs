@@ -35,6 +35,7 @@ use crate::{Kind, ToAddress, sys};
 /// ```
 ///
 /// [K-DGRAM-13]: crate::kernel_facts#K-DGRAM-13
+#[doc(alias = "SOCK_SEQPACKET")]
 #[derive(Debug)]
 pub struct SeqPacket {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -84,6 +85,7 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if no file descriptor is free
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    #[doc(alias = "socketpair")]
     pub fn pair() -> Result<(SeqPacket, SeqPacket)> {
         let (one, other) = Socket::pair(Kind::SeqPacket)?;
         Ok((SeqPacket::from_socket(one), SeqPacket::from_socket(other)))
@@ -117,6 +119,7 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if no file descriptor is free
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    #[doc(alias("dup", "F_DUPFD_CLOEXEC"))]
     pub fn try_clone(&self) -> Result<SeqPacket> {
         Ok(SeqPacket::from_socket(self.socket.duplicate()?))
     }
@@ -277,6 +280,7 @@ impl SeqPacket {
     /// assert_eq!(other.recv_vec()?.as_deref(), Some(&b"hello"[..])); // it was still there
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("MSG_TRUNC", "FIONREAD"))]
     pub fn next_len(&self) -> Result<usize> {
         packet::next_len(&self.socket)
     }
@@ -304,6 +308,7 @@ impl SeqPacket {
     /// assert_eq!(other.recv(&mut [0; 8])?, Packet::Message(5)); // nothing is lost
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "MSG_PEEK")]
     pub fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::peek(&self.socket, buffer)? {
             0 => Packet::End,

@@ -25,6 +25,7 @@ macro_rules! base_methods {
         /// ```
         ///
         /// [K-NAME-1]: crate::kernel_facts#K-NAME-1
+        #[doc(alias = "getsockname")]
         pub fn local_addr(&self) -> $crate::Result<$crate::Address> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             Ok($crate::sys::local_address(::std::os::fd::AsFd::as_fd(socket))
@@ -48,6 +49,7 @@ macro_rules! base_methods {
         /// assert!(other.take_error()?.is_none()); // cleared
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
+        #[doc(alias = "SO_ERROR")]
         pub fn take_error(&self) -> $crate::Result<Option<::std::io::Error>> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::take_error(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
@@ -80,6 +82,7 @@ macro_rules! base_methods {
         ///
         /// [K-CRED-8]: crate::kernel_facts#K-CRED-8
         /// [K-DGRAM-2]: crate::kernel_facts#K-DGRAM-2
+        #[doc(alias = "SO_PASSCRED")]
         pub fn set_pass_credentials(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_pass_credentials(::std::os::fd::AsFd::as_fd(socket), on)
@@ -107,6 +110,7 @@ macro_rules! base_methods {
         /// assert!(received.pidfd.is_some());
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias = "SO_PASSPIDFD")]
         pub fn set_pass_pidfd(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_pass_pidfd(::std::os::fd::AsFd::as_fd(socket), on)
@@ -119,6 +123,7 @@ macro_rules! base_methods {
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
+        #[doc(alias = "SO_PASSSEC")]
         pub fn set_pass_label(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_pass_label(::std::os::fd::AsFd::as_fd(socket), on)
@@ -153,6 +158,7 @@ macro_rules! base_methods {
         /// ```
         ///
         /// [K-FD-15]: crate::kernel_facts#K-FD-15
+        #[doc(alias = "SO_PASSRIGHTS")]
         pub fn set_pass_descriptors(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_pass_descriptors(::std::os::fd::AsFd::as_fd(socket), on)
@@ -217,6 +223,7 @@ macro_rules! blocking_methods {
         /// assert!(twin.recv(&mut [0; 8]).unwrap_err().is_would_block());
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias("O_NONBLOCK", "FIONBIO"))]
         pub fn set_nonblocking(&self, on: bool) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             rustix::io::ioctl_fionbio(socket, on).map_err(|errno| $crate::socket::configure(errno.into()))
@@ -255,6 +262,7 @@ macro_rules! blocking_methods {
         /// assert_eq!(one.recv_vec()?.as_deref(), Some(&b"late"[..]));
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias = "SO_RCVTIMEO")]
         pub fn set_read_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_receive_timeout(
@@ -269,6 +277,7 @@ macro_rules! blocking_methods {
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
+        #[doc(alias = "SO_RCVTIMEO")]
         pub fn read_timeout(&self) -> $crate::Result<Option<::std::time::Duration>> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::receive_timeout(::std::os::fd::AsFd::as_fd(socket))
@@ -302,6 +311,7 @@ macro_rules! peer_methods {
         /// assert_eq!(error.kind(), ErrorKind::NotConnected);
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias = "getpeername")]
         pub fn peer_addr(&self) -> $crate::Result<$crate::Address> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             Ok($crate::sys::peer_address(::std::os::fd::AsFd::as_fd(socket))
@@ -323,6 +333,7 @@ macro_rules! peer_methods {
         /// assert_eq!(Datagram::autobind()?.peer().uid, Fact::Unknown);
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias("SO_PEERCRED", "SO_PEERPIDFD"))]
         pub fn peer(&self) -> $crate::Peer {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::Peer::of(::std::os::fd::AsFd::as_fd(socket))
@@ -337,6 +348,7 @@ macro_rules! peer_methods {
         /// Returns an error only if the file descriptor is invalid.
         ///
         /// [K-DGRAM-8]: crate::kernel_facts#K-DGRAM-8
+        #[doc(alias = "SO_SNDBUF")]
         pub fn send_buffer_bytes(&self) -> $crate::Result<usize> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket))
@@ -359,6 +371,7 @@ macro_rules! peer_methods {
         /// assert_eq!(error.kind(), stoop::ErrorKind::MessageTooLarge);
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias = "SO_SNDBUF")]
         pub fn set_send_buffer_bytes(&self, bytes: usize) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket), bytes)
@@ -381,6 +394,7 @@ macro_rules! peer_methods {
         /// ```
         ///
         /// [K-LIMIT-2]: crate::kernel_facts#K-LIMIT-2
+        #[doc(alias("SIOCINQ", "FIONREAD"))]
         pub fn unread_bytes(&self) -> $crate::Result<usize> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::unread_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
@@ -402,6 +416,7 @@ macro_rules! peer_methods {
         /// assert_eq!(one.unsent_bytes()?, 0);
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias("SIOCOUTQ", "TIOCOUTQ"))]
         pub fn unsent_bytes(&self) -> $crate::Result<usize> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::unsent_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
@@ -436,6 +451,7 @@ macro_rules! data_methods {
         /// ```
         ///
         /// [K-END-9]: crate::kernel_facts#K-END-9
+        #[doc(alias = "SO_SNDTIMEO")]
         pub fn set_write_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::set_send_timeout(
@@ -450,6 +466,7 @@ macro_rules! data_methods {
         ///
         /// # Errors
         /// Returns an error only if the file descriptor is invalid.
+        #[doc(alias = "SO_SNDTIMEO")]
         pub fn write_timeout(&self) -> $crate::Result<Option<::std::time::Duration>> {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             $crate::sys::send_timeout(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
@@ -499,6 +516,7 @@ macro_rules! data_methods {
         ///
         /// [K-FD-9]: crate::kernel_facts#K-FD-9
         /// [K-FD-8]: crate::kernel_facts#K-FD-8
+        #[doc(alias("sendmsg", "SCM_RIGHTS", "SCM_CREDENTIALS"))]
         pub fn send_with(
             &self,
             buffers: &[::std::io::IoSlice<'_>],
@@ -555,6 +573,7 @@ macro_rules! data_methods {
         /// assert_eq!(&buffer[..5], b"hello");
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias("recvmsg", "SCM_RIGHTS"))]
         pub fn recv_with(
             &self,
             buffers: &mut [::std::io::IoSliceMut<'_>],
@@ -635,6 +654,7 @@ macro_rules! data_methods {
         /// assert_eq!(reader.read(&mut buffer)?, 5);
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
+        #[doc(alias("SCM_RIGHTS", "sendmsg"))]
         pub fn send_fds(&self, bytes: &[u8], fds: &[::std::os::fd::BorrowedFd<'_>]) -> $crate::Result<usize> {
             self.send_with(&[::std::io::IoSlice::new(bytes)], &$crate::Outgoing::new().descriptors(fds))
         }
@@ -659,6 +679,7 @@ macro_rules! data_methods {
         /// assert_eq!((len, fds.len()), (0, 2));
         /// # Ok::<(), stoop::Error>(())
         /// ```
+        #[doc(alias("SCM_RIGHTS", "recvmsg"))]
         pub fn recv_fds(
             &self,
             buffer: &mut [u8],

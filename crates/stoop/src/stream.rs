@@ -47,6 +47,7 @@ use crate::{Kind, ToAddress, sys};
 ///
 /// [K-END-6]: crate::kernel_facts#K-END-6
 /// [K-FD-7]: crate::kernel_facts#K-FD-7
+#[doc(alias("SOCK_STREAM", "UnixStream"))]
 #[derive(Debug)]
 pub struct Stream {
     // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
@@ -110,6 +111,7 @@ impl Stream {
     /// assert_eq!(other.read(&mut buffer)?, 0); // the end
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "socketpair")]
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = Socket::pair(Kind::Stream)?;
         Ok((Stream::from_socket(one), Stream::from_socket(other)))
@@ -168,6 +170,7 @@ impl Stream {
     /// assert_eq!(other.read(&mut [0; 8])?, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias("dup", "F_DUPFD_CLOEXEC"))]
     pub fn try_clone(&self) -> Result<Stream> {
         Ok(Stream::from_socket(self.socket.duplicate()?))
     }
@@ -197,6 +200,7 @@ impl Stream {
     /// ```
     ///
     /// [K-END-1]: crate::kernel_facts#K-END-1
+    #[doc(alias("SHUT_RD", "SHUT_WR", "SHUT_RDWR"))]
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
@@ -219,6 +223,7 @@ impl Stream {
     /// assert_eq!(other.read(&mut [0; 8])?, 5); // still all of it
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "MSG_PEEK")]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         sys::receive(self.as_fd(), buffer, libc::MSG_PEEK)
     }

@@ -46,6 +46,7 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 const CREATE: &str = "create a ring";
 
 /// A ring of which no end has been taken yet.
+#[doc(alias("memfd_create", "shm_open", "mmap"))]
 #[derive(Debug)]
 pub struct Ring {
     memory: OwnedFd,

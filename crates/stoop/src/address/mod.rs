@@ -49,6 +49,7 @@ pub use text::{Place, Target};
 ///
 /// [K-NAME-11]: crate::kernel_facts#K-NAME-11
 /// [K-NAME-7]: crate::kernel_facts#K-NAME-7
+#[doc(alias("sockaddr_un", "AF_UNIX", "SocketAddr"))]
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(Repr);
 
@@ -124,6 +125,7 @@ impl Address {
     /// # Errors
     /// Returns an error if the name is longer than [`ABSTRACT_NAME_MAX_BYTES`]
     /// ([`AddressErrorKind::NameTooLong`]).
+    #[doc(alias = "sun_path")]
     pub fn abstract_name(name: impl Into<Vec<u8>>) -> Result<Address, AddressError> {
         let name = name.into();
         if name.len() > ABSTRACT_NAME_MAX_BYTES {

@@ -62,6 +62,7 @@ pub enum Activation {
 /// # Errors
 /// Returns an error if the variables are malformed or name a file descriptor that is not open
 /// ([`ErrorKind::Protocol`]).
+#[doc(alias("sd_listen_fds", "LISTEN_FDS"))]
 pub fn take() -> Result<Activation> {
     let variables = Variables::from_env();
     let names = match variables.read(std::process::id())? {
@@ -235,6 +236,7 @@ impl Passed {
     /// # Errors
     /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
     /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
+    #[doc(alias = "SO_TYPE")]
     pub fn kind(&self) -> Result<Kind> {
         self.inspect().map(|found| found.kind)
     }
@@ -262,6 +264,7 @@ impl Passed {
     /// # Errors
     /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
     /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
+    #[doc(alias = "SO_ACCEPTCONN")]
     pub fn state(&self) -> Result<State> {
         self.inspect().map(|found| found.state)
     }

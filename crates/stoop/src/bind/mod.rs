@@ -46,6 +46,7 @@ use crate::{Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
 /// ```
 ///
 /// [K-PROBE-3]: crate::kernel_facts#K-PROBE-3
+#[doc(alias("bind", "socket", "unlink"))]
 #[derive(Clone, Debug)]
 #[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
 pub struct Bind {
@@ -101,6 +102,7 @@ impl Bind {
     /// ```
     ///
     /// [K-CONNECT-11]: crate::kernel_facts#K-CONNECT-11
+    #[doc(alias("chmod", "umask"))]
     pub fn mode(mut self, mode: u32) -> Bind {
         self.options.file.permissions.mode = Some(mode & 0o7777);
         self
@@ -126,6 +128,7 @@ impl Bind {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "chown")]
     pub fn owner(mut self, uid: u32) -> Bind {
         self.options.file.permissions.uid = Some(uid);
         self
@@ -146,6 +149,7 @@ impl Bind {
     /// assert_eq!(path.metadata()?.gid(), gid);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "chgrp")]
     pub fn group(mut self, gid: u32) -> Bind {
         self.options.file.permissions.gid = Some(gid);
         self
@@ -171,6 +175,7 @@ impl Bind {
     /// assert!(connect.stream().is_ok());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("listen", "SOMAXCONN"))]
     pub fn backlog(mut self, clients: u32) -> Bind {
         self.options.backlog = i32::try_from(clients).unwrap_or(i32::MAX);
         self
@@ -193,6 +198,7 @@ impl Bind {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "mkdir")]
     pub fn create_parents(mut self, mode: u32) -> Bind {
         self.options.file.parents = Some(mode & 0o7777);
         self
@@ -220,6 +226,7 @@ impl Bind {
     /// assert!(path.exists());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("EADDRINUSE", "SO_REUSEADDR"))]
     pub fn replace(mut self, on: bool) -> Bind {
         self.options.file.replace = on;
         self
@@ -267,6 +274,7 @@ impl Bind {
     /// ```
     ///
     /// [K-CRED-9]: crate::kernel_facts#K-CRED-9
+    #[doc(alias = "SO_PASSCRED")]
     pub fn pass_credentials(mut self, on: bool) -> Bind {
         self.options.pass_credentials = on;
         self

@@ -56,6 +56,7 @@ const STORE_NAME_MAX_BYTES: usize = 255;
 /// assert_eq!(manager.recv_vec()?.0, b"STATUS=waiting for clients");
 /// # Ok::<(), stoop::Error>(())
 /// ```
+#[doc(alias("sd_notify", "NOTIFY_SOCKET"))]
 #[derive(Debug)]
 pub struct Notifier {
     socket: Datagram,
@@ -143,6 +144,7 @@ impl Notifier {
     /// Returns an error if the manager cannot be reached ([`ErrorKind::NotFound`],
     /// [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`]) or its queue stays full
     /// ([`ErrorKind::TimedOut`]).
+    #[doc(alias = "READY")]
     pub fn ready(&self) -> Result<()> {
         self.send("READY=1")
     }
@@ -307,6 +309,7 @@ impl Notifier {
     ///   ([`ErrorKind::Unsupported`]);
     /// - too many file descriptors are in flight ([`ErrorKind::TooManyInFlight`]);
     /// - the message cannot be sent; see [`Notifier::ready`].
+    #[doc(alias("FDSTORE", "sd_pid_notify_with_fds"))]
     pub fn store(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         if descriptors.is_empty() {
             return refuse("no file descriptors to store".into());
@@ -351,6 +354,7 @@ impl Notifier {
     /// ([`ErrorKind::TimedOut`]), if the process has no file descriptors left
     /// ([`ErrorKind::OutOfDescriptors`]), or if the message cannot be sent; see
     /// [`Notifier::ready`].
+    #[doc(alias = "sd_notify_barrier")]
     pub fn barrier(&self, timeout: Duration) -> Result<()> {
         let end = deadline_after(timeout);
         let failed = |errno: rustix::io::Errno| Error::system(Operation::Notify, errno.into());
@@ -397,6 +401,7 @@ impl Notifier {
 ///
 /// # Errors
 /// Returns an error if the variables are not numbers ([`ErrorKind::Protocol`]).
+#[doc(alias("sd_watchdog_enabled", "WATCHDOG_USEC"))]
 pub fn watchdog_interval() -> Result<Option<Duration>> {
     let [interval, pid] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
     read_watchdog(interval.as_deref(), pid.as_deref(), std::process::id())

@@ -70,6 +70,7 @@ impl Datagram {
     /// assert!(other.recv_from(&mut buffer)?.1.is_unnamed());
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "recvfrom")]
     pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         if !self.socket.asks_senders() {
             let (len, from) = packet::receive_from(&self.socket, buffer)?;
@@ -152,6 +153,7 @@ impl Datagram {
     /// assert_eq!(error.kind(), ErrorKind::SurplusDescriptors); // it was closed
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("recvmsg", "SCM_RIGHTS"))]
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {
@@ -182,6 +184,7 @@ impl Datagram {
     /// assert_eq!(other.recv(&mut buffer)?, 5);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("MSG_TRUNC", "FIONREAD"))]
     pub fn next_len(&self) -> Result<usize> {
         packet::next_len(&self.socket)
     }
@@ -207,6 +210,7 @@ impl Datagram {
     /// assert_eq!(other.recv_vec()?.0, b"hello"); // nothing is lost
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "MSG_PEEK")]
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         packet::peek(&self.socket, buffer)
     }
@@ -227,6 +231,7 @@ impl Datagram {
     /// assert_eq!(server.recv_from(&mut buffer)?, (4, client.local_addr()?)); // still there
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias = "MSG_PEEK")]
     pub fn peek_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         let (len, from) = packet::peek_from(&self.socket, buffer)?;
         Ok((len, from.to_address()))

@@ -89,6 +89,7 @@ impl Datagram {
     /// ```
     ///
     /// [K-DGRAM-1]: crate::kernel_facts#K-DGRAM-1
+    #[doc(alias = "sendto")]
     pub fn send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
         let to = destination(&to)?;
         let target = self.target(&to)?;
@@ -241,6 +242,7 @@ impl Datagram {
     /// assert_eq!(received.from, client.local_addr()?);
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(alias("sendmsg", "SCM_RIGHTS", "SCM_CREDENTIALS"))]
     pub fn send_to_with(
         &self,
         buffers: &[IoSlice<'_>],

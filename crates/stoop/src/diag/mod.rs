@@ -52,6 +52,7 @@ pub enum Dump {
 }
 
 /// A netlink socket that queries the table of one network namespace.
+#[doc(alias("sock_diag", "NETLINK_SOCK_DIAG", "UNIX_DIAG"))]
 #[derive(Debug)]
 pub struct Table {
     socket: OwnedFd,
