@@ -11,14 +11,25 @@
 //! about to sleep stores its sleep flag and then loads the other's position; the other stores its
 //! position and then loads the flag. A sequentially consistent fence separates store and load on
 //! both sides, so at least one side sees the other's store, and no wake is lost.
+//!
+//! The sleep flag is not just set: it has the position that the sleeper has seen. The other end
+//! claims a wake only for an earlier position than its own, by exchanging the value that it loaded.
+//! Otherwise it could clear the flag of a sleep that waits for its next position, which would then
+//! wake nobody.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+#[cfg(not(all(loom, test)))]
 use std::sync::atomic::{AtomicU32, fence};
 use std::time::Duration;
 
+#[cfg(all(loom, test))]
+use super::model::{AtomicU32, Mapping, Wait, fence, sleep, wake};
+#[cfg(not(all(loom, test)))]
 use crate::sys::Mapping;
-use crate::waiting::{Step, Wait, Waiting, sleep, wake};
+use crate::waiting::{Step, Waiting};
+#[cfg(not(all(loom, test)))]
+use crate::waiting::{Wait, sleep, wake};
 use crate::{Error, ErrorKind, Result};
 
 /// The size of the header before the messages: one page.
@@ -35,6 +46,9 @@ const STEP_BYTES: u32 = 8;
 
 /// A flag in a published position: this end is closed.
 const CLOSED: u32 = 1;
+
+/// A flag in a sleep flag, which distinguishes position 0 from no sleep.
+const SLEEPS: u32 = 2;
 
 /// The offsets of the words, two cache lines apart, because processors prefetch lines in pairs.
 const SENDER_AT: usize = 0;
@@ -85,13 +99,25 @@ impl End {
     ) -> Result<End> {
         let memory =
             Mapping::new(memory, HEADER_BYTES + capacity as usize).map_err(|error| Error::os(OPEN, error))?;
+        Ok(End::over(memory, capacity, is_sender, waiting, limit, operation))
+    }
+
+    /// Takes an end of a ring in this memory, which has space for `capacity` bytes of messages.
+    pub(super) fn over(
+        memory: Mapping,
+        capacity: u32,
+        is_sender: bool,
+        waiting: Waiting,
+        limit: Duration,
+        operation: &'static str,
+    ) -> End {
         let mut end = End { memory, is_sender, capacity, position: 0, seen: 0, waiting, limit, operation };
         // An end that was taken before continues where it was left. Any multiple of eight is
         // acceptable.
         end.position = position(end.ours().load(Acquire));
         // Before the first poll, assume nothing: no space for a sender, no message for a receiver.
         end.seen = if is_sender { end.position.wrapping_sub(capacity) } else { end.position };
-        Ok(end)
+        end
     }
 
     /// Returns how many bytes a message takes in the ring, or `None` if it can never fit.
@@ -141,7 +167,7 @@ impl End {
         let flag = self.memory.word(if self.is_sender { SENDER_SLEEPS_AT } else { RECEIVER_SLEEPS_AT });
         // Announce the sleep before the last check of the position. See `publish` for the other
         // half.
-        flag.store(1, Relaxed);
+        flag.store(published | SLEEPS, Relaxed);
         fence(SeqCst);
         // The kernel compares the position once more and does not sleep if it has changed
         // (K-MEM-3).
@@ -176,8 +202,13 @@ impl End {
         fence(SeqCst);
         let flag = self.memory.word(if self.is_sender { RECEIVER_SLEEPS_AT } else { SENDER_SLEEPS_AT });
         // The cheap load comes first: the exchange, which claims the wake, is only needed if the
-        // flag is set.
-        if flag.load(Relaxed) != 0 && flag.swap(0, Relaxed) != 0 {
+        // other end sleeps at an earlier position.
+        let sleeps = flag.load(Relaxed);
+        if sleeps == 0 || sleeps == word | SLEEPS {
+            return;
+        }
+        // If it fails, the flag is of a later sleep, which has seen this position.
+        if flag.compare_exchange(sleeps, 0, Relaxed, Relaxed).is_ok() {
             wake(self.ours());
         }
     }

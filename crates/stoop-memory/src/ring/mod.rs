@@ -10,11 +10,15 @@
 //! | the rest, a power of two | messages: length word, unused word, bytes, padding to eight bytes |
 //!
 //! `end.rs` describes how an end advances, and how it reads the other without trusting it.
+//! `model.rs` checks that with loom, in every order that the memory model permits (`cargo xtask
+//! models`).
 //!
 //! [K-MEM-1]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-MEM-1
 //! [K-MEM-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-MEM-2
 
 mod end;
+#[cfg(all(loom, test))]
+mod model;
 mod receiver;
 mod sender;
 
