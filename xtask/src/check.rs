@@ -3,7 +3,10 @@
 //! Continues after a failure, so that one run reports everything, and ends with the names of the
 //! failed steps.
 
-use crate::{Outcome, api, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed, words};
+use crate::{
+    Outcome, api, builds, cargo, facts, fuzz, layers, models, msrv, output_of, package, sanitize, sizes,
+    succeed, words,
+};
 
 /// The name a step is reported under, and how it is run.
 type Step = (&'static str, fn() -> Outcome);
@@ -19,6 +22,9 @@ const STEPS: &[Step] = &[
     ("facts", facts::run),
     ("sizes", sizes::run),
     ("words", || words::run(&[])),
+    ("oldest toolchain", msrv::run),
+    ("packages", package::check_crates),
+    ("models", models::run),
     ("licences and sources", deny),
     ("sanitizers", || sanitize::run(&[])),
     ("fuzz targets", fuzz::check),

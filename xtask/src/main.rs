@@ -11,12 +11,17 @@ mod facts;
 mod fuzz;
 mod layers;
 mod man;
+mod models;
+mod msrv;
 mod nightly;
+mod package;
 mod sanitize;
 mod sizes;
 mod tree;
 mod vm;
 mod words;
+#[cfg(test)]
+mod workflows;
 
 use std::process::{Command, ExitCode};
 
@@ -29,7 +34,7 @@ type Verb = (&'static str, &'static str, fn(&[String]) -> Outcome);
 const VERBS: &[Verb] = &[
     (
         "check",
-        "all of these except man, bench and vm; also format, lints, docs, and cargo-deny if installed",
+        "all of these except man, bench and vm, and of package the crates; also format, lints, docs, and cargo-deny if installed",
         |_| check::run(),
     ),
     ("builds", "each crate with each feature alone, and for other targets that are installed", |_| {
@@ -53,6 +58,15 @@ const VERBS: &[Verb] = &[
         "words",
         "the glossary and the rules of documentation, and subjects of commits; --all, --lower, --figures",
         words::run,
+    ),
+    ("msrv", "the published crates with the oldest supported toolchain, if installed", |_| msrv::run()),
+    ("models", "tests of lock-free code under loom, in every order of their memory accesses", |_| {
+        models::run()
+    }),
+    (
+        "package",
+        "the files of a release into target/packages; --crates, --verify, --try, --target T, --profile P",
+        package::run,
     ),
     ("man", "write the man pages into target/man", |_| man::run()),
     (

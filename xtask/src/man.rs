@@ -7,32 +7,36 @@ use crate::tree::root;
 use crate::{Outcome, cargo, output_of, succeed};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds the command and writes `target/man/stoop.1` and one page per verb.
 pub fn run() -> Outcome {
     succeed(&mut cargo(&["build", "-q", "-p", "stoop-cli"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let stoop = target.join("debug/stoop");
     let dir = target.join("man");
     fs::create_dir_all(&dir).map_err(|e| format!("cannot create '{}': {e}", dir.display()))?;
+    let pages = pages(&target.join("debug/stoop"))?;
+    for (name, text) in &pages {
+        fs::write(dir.join(name), text).map_err(|e| format!("cannot write '{name}': {e}"))?;
+    }
+    println!("{}: {} pages", dir.display(), pages.len());
+    Ok(())
+}
 
-    let page = |verb: Option<&str>| output_of(Command::new(&stoop).arg("man").args(verb));
-    let write = |name: String, text: &[u8]| {
-        fs::write(dir.join(&name), text).map_err(|e| format!("cannot write '{name}': {e}"))
-    };
+/// Returns each page that this build of the command prints, with the name of its file.
+pub fn pages(stoop: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let page = |verb: Option<&str>| output_of(Command::new(stoop).arg("man").args(verb));
     let main = page(None)?;
-    write("stoop.1".into(), &main)?;
     let verbs = verbs(&String::from_utf8_lossy(&main));
     if verbs.is_empty() {
         return Err("the main page names no verb".into());
     }
+    let mut pages = vec![("stoop.1".to_owned(), main)];
     for verb in &verbs {
-        write(format!("stoop-{verb}.1"), &page(Some(verb))?)?;
+        pages.push((format!("stoop-{verb}.1"), page(Some(verb))?));
     }
-    println!("{}: {} pages", dir.display(), verbs.len() + 1);
-    Ok(())
+    Ok(pages)
 }
 
 /// Returns the verbs that a main page refers to, as in `stoop\-serve(1)`. `help` is not a verb of
