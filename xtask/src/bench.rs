@@ -41,16 +41,17 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// Returns the arguments of cargo that run a program, without its own.
 fn command(name: &str) -> Result<Vec<&str>, String> {
-    let mut args = vec!["run", "-q", "--release"];
+    let mut args = vec!["run", "-q"];
     if name == PEERS.0 {
-        args.extend(["--target-dir", "target/peers", "--manifest-path", PEERS.1, "--"]);
+        // Its own workspace, whose release profile is this one's `dist`.
+        args.extend(["--release", "--target-dir", "target/peers", "--manifest-path", PEERS.1, "--"]);
         return Ok(args);
     }
     let Some((name, feature)) = PROGRAMS.iter().find(|(program, _)| *program == name) else {
         let all: Vec<&str> = names().collect();
         return Err(format!("no benchmark '{name}'; there are: {}, and all", all.join(", ")));
     };
-    args.extend(["-p", "stoop-bench", "--bin", name]);
+    args.extend(["--profile", "dist", "-p", "stoop-bench", "--bin", name]);
     args.extend(feature.map(|feature| ["--features", feature]).into_iter().flatten());
     args.push("--");
     Ok(args)
@@ -64,7 +65,7 @@ mod tests {
     fn a_program_is_run_with_its_feature() {
         assert_eq!(
             command("grpc").unwrap().join(" "),
-            "run -q --release -p stoop-bench --bin grpc --features grpc --"
+            "run -q --profile dist -p stoop-bench --bin grpc --features grpc --"
         );
         assert!(command("peers").unwrap().contains(&"bench/peers/Cargo.toml"));
         assert!(command("fast").unwrap_err().starts_with("no benchmark 'fast'; there are: peers, blocking"));

@@ -161,10 +161,11 @@ fn tools(scratch: &Path) -> Result<Vec<Tool>> {
     Ok(tools)
 }
 
-/// Returns the command in its release build.
+/// Returns the command, built as it is distributed: with the profile of this program.
 fn build_stoop() -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(["build", "-q", "--release", "-p", "stoop-cli"]).status()?;
+    let status =
+        Command::new(cargo).args(["build", "-q", "--profile", "dist", "-p", "stoop-cli"]).status()?;
     if !status.success() {
         return Err("cannot build the command".into());
     }
