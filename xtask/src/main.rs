@@ -15,6 +15,7 @@ mod models;
 mod msrv;
 mod nightly;
 mod package;
+mod pictures;
 mod sanitize;
 mod sizes;
 mod tree;
@@ -34,7 +35,7 @@ type Verb = (&'static str, &'static str, fn(&[String]) -> Outcome);
 const VERBS: &[Verb] = &[
     (
         "check",
-        "all of these except man, bench and vm, and of package the crates; also format, lints, docs, and cargo-deny if installed",
+        "all of these except man, pictures, bench and vm, and of package the crates; also format, lints, docs, and cargo-deny if installed",
         |_| check::run(),
     ),
     ("builds", "each crate with each feature alone, and for other targets that are installed", |_| {
@@ -69,6 +70,7 @@ const VERBS: &[Verb] = &[
         package::run,
     ),
     ("man", "write the man pages into target/man", |_| man::run()),
+    ("pictures", "make the pictures of the README: terminal, tree, bench, or all", pictures::run),
     (
         "bench",
         "build and run a benchmark by its name, with its options; `bench all` writes BENCHMARKS.md",

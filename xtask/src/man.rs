@@ -3,17 +3,16 @@
 //! Contains no list of verbs: they are read from the main page, so a new verb gets its page
 //! automatically.
 
-use crate::tree::root;
-use crate::{Outcome, cargo, output_of, succeed};
+use crate::{Outcome, cargo, output_of, succeed, tree};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Builds the command and writes `target/man/stoop.1` and one page per verb.
 pub fn run() -> Outcome {
     succeed(&mut cargo(&["build", "-q", "-p", "stoop-cli"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target = tree::target();
     let dir = target.join("man");
     fs::create_dir_all(&dir).map_err(|e| format!("cannot create '{}': {e}", dir.display()))?;
     let pages = pages(&target.join("debug/stoop"))?;

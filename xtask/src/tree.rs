@@ -38,6 +38,11 @@ pub fn root() -> &'static Path {
     })
 }
 
+/// Returns the directory that Cargo builds into.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Returns the names of the published crates, which are the directories in `crates`.
 pub fn crates() -> Result<Vec<String>, String> {
     let entries = fs::read_dir(root().join("crates")).map_err(|e| format!("cannot list 'crates': {e}"))?;

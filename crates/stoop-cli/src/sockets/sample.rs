@@ -116,6 +116,47 @@ impl Machine {
     }
 }
 
+/// Returns the machine of the README's picture: a web site whose workers wait for its database.
+pub(crate) fn web_site() -> Snapshot {
+    let unit = |name: &str| Workload::Unit { name: format!("{name}.service"), user: None };
+    let container =
+        |digit: &str| Workload::Container { runtime: "docker".into(), id: digit.repeat(16), pod: None };
+    let (site, jobs) = (container("4f1c"), container("9e07"));
+    let processes = [
+        (700, "nginx", unit("nginx")),
+        (812, "postgres", unit("postgresql")),
+        (910, "redis-server", unit("redis-server")),
+        (2040, "gunicorn", site.clone()),
+        (2041, "gunicorn", site),
+        (2100, "worker", jobs),
+    ];
+    let mut machine = Machine::default();
+    let app = machine.listener("/run/app/gunicorn.sock", &[(2040, 5), (2041, 5)], (0, 2048));
+    let database = machine.listener("/run/postgresql/.s.PGSQL.5432", &[(812, 5)], (2, 244));
+    let cache = machine.listener("/run/redis/redis.sock", &[(910, 6)], (0, 511));
+    for fd in 20..32 {
+        machine.connection(app, (2040 + fd % 2, fd), (700, fd));
+    }
+    for (client, server, listener, connections) in
+        [(2040, 812, database, 4), (2041, 812, database, 4), (2041, 910, cache, 2), (2100, 910, cache, 1)]
+    {
+        for fd in 40..40 + connections {
+            machine.connection(listener, (server, fd), (client, fd));
+        }
+    }
+    for fd in 60..62 {
+        let waiting = machine.socket(Kind::Stream, State::Waiting, &[(2100, fd)]);
+        machine.sockets[waiting].waits_for = Some(SocketId::new(database));
+        machine.sockets[database].waiting.push(SocketId::new(waiting));
+    }
+    let processes = processes.map(|(pid, command, workload)| {
+        let mut process = Process::new(Pid(pid), command);
+        process.workload = workload;
+        process
+    });
+    Snapshot::of(machine.sockets, processes)
+}
+
 /// Compares a text with the file of this name in `golden`. With `STOOP_GOLDEN=write`, writes the
 /// file instead.
 #[track_caller]

@@ -116,4 +116,11 @@ mod tests {
     fn the_svg_matches_the_golden_file() {
         sample::golden("tree.svg", &svg::render(&sample(false, true)));
     }
+
+    #[test]
+    fn the_picture_of_the_readme_is_what_is_drawn_now() {
+        let machine = sample::web_site();
+        let graph = graph::graph(&machine, &rows(&machine), false, false);
+        sample::golden("web_site.svg", &svg::render(&graph));
+    }
 }
