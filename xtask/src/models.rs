@@ -1,5 +1,5 @@
-//! `cargo xtask models`: tests of lock-free code under loom, which runs them in every order that the
-//! memory model permits.
+//! `cargo xtask models`: tests of lock-free code under loom, which runs them in every order that
+//! the memory model permits.
 //!
 //! Such tests are compiled only with `--cfg loom`, which applies to all crates of a build, so they
 //! are built into a directory of their own, and only for crates whose dependencies can be built
@@ -16,7 +16,9 @@ pub fn run() -> Outcome {
         // Optimized: a model runs some ten thousand times. What it replaces is not used.
         let mut command =
             cargo(&["test", "-q", "--lib", "--target-dir", "target/models", "-p", package, module]);
-        command.env("RUSTFLAGS", "--cfg loom -A dead_code -A unused_imports").env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
+        command
+            .env("RUSTFLAGS", "--cfg loom -A dead_code -A unused_imports")
+            .env("CARGO_PROFILE_TEST_OPT_LEVEL", "2");
         succeed(&mut command)
     })
 }

@@ -15,7 +15,7 @@
 //! The sleep flag is not just set: it has the position that the sleeper has seen. The other end
 //! claims a wake only for an earlier position than its own, by exchanging the value that it loaded.
 //! Otherwise it could clear the flag of a sleep that waits for its next position, which would then
-//! wake nobody.
+//! never be woken.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};

@@ -10,8 +10,8 @@
 //! | the rest, a power of two | messages: length word, unused word, bytes, padding to eight bytes |
 //!
 //! `end.rs` describes how an end advances, and how it reads the other without trusting it.
-//! `model.rs` checks that with loom, in every order that the memory model permits (`cargo xtask
-//! models`).
+//! `model_tests.rs` checks that with loom, in every order that the memory model permits
+//! (`cargo xtask models`).
 //!
 //! [K-MEM-1]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-MEM-1
 //! [K-MEM-2]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-MEM-2
@@ -19,6 +19,8 @@
 mod end;
 #[cfg(all(loom, test))]
 mod model;
+#[cfg(all(loom, test))]
+mod model_tests;
 mod receiver;
 mod sender;
 
