@@ -37,7 +37,7 @@ fn serve(address: &str, users: &[u32]) -> stoop::Result<()> {
     loop {
         // `accept` would skip refused clients; this reports them.
         let mut client = match listener.accept_any()? {
-            Arrival::Admitted(client) => client,
+            Arrival::Accepted(client) => client,
             Arrival::Refused { uid, .. } => {
                 println!("refused user {uid:?}");
                 continue;

@@ -114,7 +114,7 @@ mod tests {
             (ErrorKind::ControlTruncated, 3),
             (ErrorKind::SurplusDescriptors, 3),
             (ErrorKind::NotConnected, 3),
-            (ErrorKind::PeerGone, 3),
+            (ErrorKind::PeerClosed, 3),
             (ErrorKind::Interrupted, 3),
             (ErrorKind::OutOfDescriptors, 3),
             (ErrorKind::OutOfMemory, 3),

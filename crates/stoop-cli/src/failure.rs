@@ -126,8 +126,8 @@ impl Failure {
     }
 
     /// Returns whether the peer has closed the connection.
-    pub(crate) fn is_peer_gone(&self) -> bool {
-        matches!(self, Failure::Socket(error) if error.is_peer_gone())
+    pub(crate) fn is_peer_closed(&self) -> bool {
+        matches!(self, Failure::Socket(error) if error.is_peer_closed())
     }
 
     /// Returns what failed, in one line.

@@ -39,7 +39,7 @@ use crate::Caller;
 pub fn only(policy: Policy) -> impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone {
     let policy = Arc::new(policy);
     move |request| match Caller::of(request.extensions()) {
-        Some(caller) if caller.is_admitted_by(&policy) => Ok(request),
+        Some(caller) if caller.is_allowed_by(&policy) => Ok(request),
         Some(_) => Err(Status::permission_denied("this user is not allowed to call this service")),
         None => Err(Status::permission_denied(
             "the caller is unknown: the call did not arrive over a Unix socket",

@@ -96,8 +96,8 @@ impl Caller {
     /// Returns whether this policy allows the caller.
     ///
     /// A caller that the kernel does not know is allowed by [`Policy::everyone`] only.
-    pub fn is_admitted_by(&self, policy: &Policy) -> bool {
-        policy.admits_peer(self)
+    pub fn is_allowed_by(&self, policy: &Policy) -> bool {
+        policy.allows_peer(self)
     }
 }
 

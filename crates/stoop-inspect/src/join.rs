@@ -170,8 +170,8 @@ fn state(socket: &Socket, link: &Links) -> State {
         Link::To(_) => State::Connected,
         Link::NotListed if link.is_established => State::Connected,
         Link::WithoutInode if is_connection && socket.shutdown != (true, true) => State::Waiting,
-        Link::WithoutInode => State::PeerGone,
-        Link::None if is_connection => State::PeerGone,
+        Link::WithoutInode => State::PeerClosed,
+        Link::None if is_connection => State::PeerClosed,
         Link::None | Link::NotListed if !socket.name.is_unnamed() => State::Bound,
         Link::None | Link::NotListed => State::Unconnected,
     }

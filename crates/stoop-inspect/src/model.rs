@@ -148,7 +148,7 @@ pub enum State {
     /// A client that has connected and waits in the backlog: it has not been accepted yet.
     Waiting,
     /// The socket was connected and its peer has been closed.
-    PeerGone,
+    PeerClosed,
     /// The socket has a name, and neither listens nor is connected: a datagram receiver, or a
     /// server before `listen`.
     Bound,

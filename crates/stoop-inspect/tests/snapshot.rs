@@ -97,7 +97,7 @@ fn a_server_its_clients_and_those_who_wait() {
     close(listener);
     for snapshot in both_ways() {
         assert_eq!(the(&snapshot, &accepted).listener, None);
-        assert_eq!(the(&snapshot, &waiting[0]).state, State::PeerGone);
+        assert_eq!(the(&snapshot, &waiting[0]).state, State::PeerClosed);
     }
 }
 
@@ -113,7 +113,7 @@ fn every_state_of_a_socket_without_a_listener() {
         assert_eq!([&receiver, &unheard].map(state), [State::Bound, State::Bound]);
         assert_eq!(
             [&sender, &idle, &left].map(state),
-            [State::Connected, State::Unconnected, State::PeerGone]
+            [State::Connected, State::Unconnected, State::PeerClosed]
         );
         assert_eq!(the(&snapshot, &sender).peer, Some(id(&snapshot, &receiver)));
         assert_eq!(the(&snapshot, &receiver).peer, None);

@@ -211,7 +211,7 @@ impl SeqPacket {
     /// [`SeqPacket`]).
     ///
     /// # Errors
-    /// Returns an error if the peer has closed with unread data ([`ErrorKind::PeerGone`]) or the
+    /// Returns an error if the peer has closed with unread data ([`ErrorKind::PeerClosed`]) or the
     /// call would have to wait ([`ErrorKind::WouldBlock`]). A truncated message is reported by
     /// [`BatchMessage::bytes`].
     ///
@@ -322,7 +322,7 @@ impl Datagram {
             let received = batch.len();
             batch
                 .entries
-                .retain(|entry| self.as_ref().admits(entry.credentials.and_then(Credentials::resolve)));
+                .retain(|entry| self.as_ref().allows(entry.credentials.and_then(Credentials::resolve)));
             if !batch.is_empty() {
                 return Ok(batch.len());
             }

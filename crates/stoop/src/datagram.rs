@@ -294,9 +294,9 @@ impl Datagram {
     /// Shuts down the read, write, or both halves of this socket.
     ///
     /// After `Read`, a send to this socket returns
-    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone). A blocking receive returns the
+    /// [`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed). A blocking receive returns the
     /// messages that have arrived, then 0 without waiting. After `Write`, a send on this socket
-    /// returns [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone). A receiver is not notified.
+    /// returns [`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed). A receiver is not notified.
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
@@ -307,7 +307,7 @@ impl Datagram {
     /// let (one, other) = stoop::Datagram::pair()?;
     /// one.send(b"last")?;
     /// one.shutdown(Shutdown::Write)?;
-    /// assert!(one.send(b"more").unwrap_err().is_peer_gone());
+    /// assert!(one.send(b"more").unwrap_err().is_peer_closed());
     ///
     /// other.shutdown(Shutdown::Read)?;
     /// assert_eq!(other.recv(&mut [0; 8])?, 4);

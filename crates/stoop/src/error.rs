@@ -102,7 +102,7 @@ pub enum ErrorKind {
     /// `ENOTCONN`: the socket has no peer.
     NotConnected,
     /// `EPIPE`, `ECONNRESET`: the peer has closed.
-    PeerGone,
+    PeerClosed,
     /// `EINTR`: a signal interrupted the call.
     Interrupted,
     /// `EMFILE`, `ENFILE`: no file descriptor is free in this process, or on this system.
@@ -135,7 +135,7 @@ impl ErrorKind {
             libc::EMSGSIZE => ErrorKind::MessageTooLarge,
             libc::ENOBUFS if operation == Operation::Send => ErrorKind::MessageTooLarge,
             libc::ENOTCONN | libc::EDESTADDRREQ => ErrorKind::NotConnected,
-            libc::EPIPE | libc::ECONNRESET => ErrorKind::PeerGone,
+            libc::EPIPE | libc::ECONNRESET => ErrorKind::PeerClosed,
             libc::EINTR => ErrorKind::Interrupted,
             libc::EMFILE | libc::ENFILE => ErrorKind::OutOfDescriptors,
             libc::ENOBUFS | libc::ENOMEM => ErrorKind::OutOfMemory,
@@ -520,11 +520,11 @@ impl Error {
     ///
     /// let (one, other) = SeqPacket::pair()?;
     /// drop(other);
-    /// assert!(one.send(b"hello").unwrap_err().is_peer_gone()); // and no SIGPIPE
+    /// assert!(one.send(b"hello").unwrap_err().is_peer_closed()); // and no SIGPIPE
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn is_peer_gone(&self) -> bool {
-        matches!(self.kind(), ErrorKind::PeerGone | ErrorKind::NotConnected)
+    pub fn is_peer_closed(&self) -> bool {
+        matches!(self.kind(), ErrorKind::PeerClosed | ErrorKind::NotConnected)
     }
 
     /// Returns whether a message was truncated: its bytes, or its ancillary data.
@@ -691,7 +691,7 @@ impl From<Error> for io::Error {
             ErrorKind::WouldBlock => io::ErrorKind::WouldBlock,
             ErrorKind::TimedOut => io::ErrorKind::TimedOut,
             ErrorKind::NotConnected => io::ErrorKind::NotConnected,
-            ErrorKind::PeerGone => io::ErrorKind::BrokenPipe,
+            ErrorKind::PeerClosed => io::ErrorKind::BrokenPipe,
             ErrorKind::Interrupted => io::ErrorKind::Interrupted,
             ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
             ErrorKind::Unsupported => io::ErrorKind::Unsupported,

@@ -68,7 +68,7 @@ impl sealed::Sealed for SeqPacket {
 #[derive(Debug)]
 pub enum Arrival<C> {
     /// The policy allowed the client.
-    Admitted(C),
+    Accepted(C),
     /// The policy refused the client, and its connection was closed. The ids are those the kernel
     /// recorded, if it knew them.
     Refused {
@@ -86,7 +86,7 @@ pub enum Arrival<C> {
 #[non_exhaustive]
 pub struct Counts {
     /// Clients that the policy allowed.
-    pub admitted: u64,
+    pub accepted: u64,
     /// Clients that the policy refused.
     pub refused: u64,
     /// Accepts that failed because no file descriptor or memory was free.
@@ -97,7 +97,7 @@ pub struct Counts {
 
 #[derive(Debug, Default)]
 struct Counters {
-    admitted: AtomicU64,
+    accepted: AtomicU64,
     refused: AtomicU64,
     exhausted: AtomicU64,
     failed: AtomicU64,
@@ -236,7 +236,7 @@ impl<C: Connected> Listener<C> {
     fn accept_allowed(&self, connection: Blocking) -> Result<(C, Address)> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            if let (Arrival::Admitted(client), from) = self.accept_from(connection, drop)? {
+            if let (Arrival::Accepted(client), from) = self.accept_from(connection, drop)? {
                 return Ok((client, from.to_address()));
             }
             refusals.add(&self.socket, 1)?;
@@ -259,7 +259,7 @@ impl<C: Connected> Listener<C> {
     /// let listener = Bind::new(&path).policy(Policy::nobody()).listen()?;
     /// let client = Stream::connect(&path)?; // the kernel connects it, the policy decides later
     /// match listener.accept_any()? {
-    ///     Arrival::Admitted(_) => unreachable!(),
+    ///     Arrival::Accepted(_) => unreachable!(),
     ///     Arrival::Refused { pid, reason, .. } => {
     ///         assert_eq!((pid, reason), (Some(std::process::id()), Refusal::NotAllowed));
     ///     }
@@ -295,7 +295,7 @@ impl<C: Connected> Listener<C> {
         let (mut pause, longest) = PAUSE_AFTER_FAILURE;
         loop {
             let error = match self.wait_and_accept(blocking) {
-                Ok((fd, from)) => return Ok((self.admit(fd, refused), from)),
+                Ok((fd, from)) => return Ok((self.apply_policy(fd, refused), from)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => accepting(error),
             };
@@ -323,14 +323,14 @@ impl<C: Connected> Listener<C> {
         })
     }
 
-    fn admit(&self, fd: OwnedFd, refused: impl FnOnce(OwnedFd)) -> Arrival<C> {
-        if self.policy.admits_peer_of(fd.as_fd()) {
-            self.counters.admitted.fetch_add(1, Ordering::Relaxed);
+    fn apply_policy(&self, fd: OwnedFd, refused: impl FnOnce(OwnedFd)) -> Arrival<C> {
+        if self.policy.allows_peer_of(fd.as_fd()) {
+            self.counters.accepted.fetch_add(1, Ordering::Relaxed);
             let mut socket = Socket::from_known(fd, C::KIND);
             if !self.policy.descriptors_allowed() {
                 socket.guard(Policy::everyone().refuse_descriptors());
             }
-            return Arrival::Admitted(C::from_accepted(socket));
+            return Arrival::Accepted(C::from_accepted(socket));
         }
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         let peer = crate::peer::Ids::of(fd.as_fd());
@@ -430,7 +430,7 @@ impl<C: Connected> Listener<C> {
         let arrivals = std::iter::repeat_with(|| self.accept_any()).take(QUEUE_MAX);
         let waiting = arrivals.take_while(|next| !next.as_ref().is_err_and(Error::is_would_block));
         Ok(waiting.filter_map(|next| match next {
-            Ok(Arrival::Admitted(client)) => Some(Ok(client)),
+            Ok(Arrival::Accepted(client)) => Some(Ok(client)),
             Ok(Arrival::Refused { .. }) => None,
             Err(error) => Some(Err(error)),
         }))
@@ -448,12 +448,12 @@ impl<C: Connected> Listener<C> {
     /// listener.accept()?;
     /// listener.set_policy(Policy::nobody())?;
     /// listener.accept_any()?;
-    /// assert_eq!((listener.counts().admitted, listener.counts().refused), (1, 1));
+    /// assert_eq!((listener.counts().accepted, listener.counts().refused), (1, 1));
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn counts(&self) -> Counts {
         Counts {
-            admitted: self.counters.admitted.load(Ordering::Relaxed),
+            accepted: self.counters.accepted.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
             exhausted: self.counters.exhausted.load(Ordering::Relaxed),
             failed: self.counters.failed.load(Ordering::Relaxed),

@@ -26,7 +26,7 @@ pub enum Fact<T> {
     /// The process has exited, and this kernel no longer knows it ([K-CRED-5]).
     ///
     /// [K-CRED-5]: crate::kernel_facts#K-CRED-5
-    Gone,
+    Exited,
 }
 
 impl<T> Fact<T> {
@@ -45,7 +45,7 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
             Fact::Known(value) => value.fmt(f),
             Fact::Unknown => f.write_str("unknown"),
             Fact::Unsupported => f.write_str("unsupported"),
-            Fact::Gone => f.write_str("gone"),
+            Fact::Exited => f.write_str("exited"),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Peer {
             Ok(pidfd) => Fact::Known(Arc::new(pidfd)),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOPROTOOPT) => Fact::Unsupported,
-                Some(libc::ESRCH | libc::EINVAL) => Fact::Gone,
+                Some(libc::ESRCH | libc::EINVAL) => Fact::Exited,
                 _ => Fact::Unknown,
             },
         };
@@ -128,7 +128,7 @@ impl Peer {
     /// ```
     pub fn has_ended(&self) -> Option<bool> {
         match &self.pidfd {
-            Fact::Gone => Some(true),
+            Fact::Exited => Some(true),
             Fact::Known(pidfd) => retry(|| sys::is_readable(pidfd.as_fd())).ok(),
             _ => None,
         }

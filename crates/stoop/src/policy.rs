@@ -49,8 +49,8 @@ impl Policy {
     /// use stoop::Policy;
     ///
     /// let policy = Policy::nobody();
-    /// assert!(!policy.admits(0, 0, &[])); // not even root
-    /// assert!(policy.allow_uid(1000).admits(1000, 100, &[]));
+    /// assert!(!policy.allows(0, 0, &[])); // not even root
+    /// assert!(policy.allow_uid(1000).allows(1000, 100, &[]));
     /// ```
     pub fn nobody() -> Policy {
         Policy { everyone: false, uids: Vec::new(), gids: Vec::new(), descriptors: true }
@@ -86,9 +86,9 @@ impl Policy {
     /// use stoop::Policy;
     ///
     /// let policy = Policy::nobody().allow_gid(44);
-    /// assert!(policy.admits(1000, 44, &[])); // the primary group
-    /// assert!(policy.admits(1000, 100, &[4, 44])); // a supplementary group
-    /// assert!(!policy.admits(1000, 100, &[4]));
+    /// assert!(policy.allows(1000, 44, &[])); // the primary group
+    /// assert!(policy.allows(1000, 100, &[4, 44])); // a supplementary group
+    /// assert!(!policy.allows(1000, 100, &[4]));
     /// ```
     pub fn allow_gid(mut self, gid: u32) -> Policy {
         self.gids.push(gid);
@@ -134,12 +134,12 @@ impl Policy {
     }
 
     /// Returns whether file descriptors are accepted.
-    pub fn descriptors_allowed(&self) -> bool {
+    pub(crate) fn descriptors_allowed(&self) -> bool {
         self.descriptors
     }
 
     /// Returns whether every process is allowed, so that the peer need not be queried.
-    pub fn admits_everyone(&self) -> bool {
+    pub(crate) fn allows_everyone(&self) -> bool {
         self.everyone
     }
 
@@ -147,8 +147,8 @@ impl Policy {
     ///
     /// In a user namespace that does not map every id, no rule allows the overflow ids. Reads
     /// `/proc/self/uid_map` or `gid_map` if an allowed id is one of them.
-    pub fn admits(&self, uid: u32, gid: u32, groups: &[u32]) -> bool {
-        self.everyone || self.allows(Some(uid), Some(gid), groups)
+    pub fn allows(&self, uid: u32, gid: u32, groups: &[u32]) -> bool {
+        self.everyone || self.allows_ids(Some(uid), Some(gid), groups)
     }
 
     /// Returns whether the peer of a connection is allowed, by what is known about it. No rule
@@ -158,19 +158,19 @@ impl Policy {
     /// use stoop::{Datagram, Policy, Stream};
     ///
     /// let (one, _other) = Stream::pair()?;
-    /// assert!(Policy::same_user().admits_peer(&one.peer()));
+    /// assert!(Policy::same_user().allows_peer(&one.peer()));
     ///
     /// let no_peer = Datagram::autobind()?.peer();
-    /// assert!(!Policy::same_user().admits_peer(&no_peer));
-    /// assert!(Policy::everyone().admits_peer(&no_peer));
+    /// assert!(!Policy::same_user().allows_peer(&no_peer));
+    /// assert!(Policy::everyone().allows_peer(&no_peer));
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn admits_peer(&self, peer: &Peer) -> bool {
+    pub fn allows_peer(&self, peer: &Peer) -> bool {
         let groups = peer.groups.known().map_or(&[][..], Vec::as_slice);
-        self.everyone || self.allows(peer.uid.known().copied(), peer.gid.known().copied(), groups)
+        self.everyone || self.allows_ids(peer.uid.known().copied(), peer.gid.known().copied(), groups)
     }
 
-    fn allows(&self, uid: Option<u32>, gid: Option<u32>, groups: &[u32]) -> bool {
+    fn allows_ids(&self, uid: Option<u32>, gid: Option<u32>, groups: &[u32]) -> bool {
         let allows_gid = |gid: u32| self.gids.contains(&gid) && overflow_ids::group(gid).is_some();
         uid.is_some_and(|uid| self.uids.contains(&uid) && overflow_ids::user(uid).is_some())
             || gid.is_some_and(allows_gid)
@@ -178,7 +178,7 @@ impl Policy {
     }
 
     /// Queries the peer of a connection and returns whether it is allowed.
-    pub(crate) fn admits_peer_of(&self, fd: BorrowedFd<'_>) -> bool {
+    pub(crate) fn allows_peer_of(&self, fd: BorrowedFd<'_>) -> bool {
         if self.everyone {
             return true;
         }
@@ -186,13 +186,13 @@ impl Policy {
         // Supplementary groups cost another system call, so query them only if a group is allowed.
         let groups = if self.gids.is_empty() { Fact::Unknown } else { peer_groups(fd) };
         let groups = groups.known().map_or(&[][..], Vec::as_slice);
-        self.allows(ids.uid.known().copied(), ids.gid.known().copied(), groups)
+        self.allows_ids(ids.uid.known().copied(), ids.gid.known().copied(), groups)
     }
 
     /// Returns whether the sender of a datagram is allowed. The kernel reports it without its
     /// supplementary groups.
-    pub(crate) fn admits_sender(&self, sender: Option<Credentials>) -> bool {
-        self.everyone || sender.is_some_and(|sender| self.admits(sender.uid, sender.gid, &[]))
+    pub(crate) fn allows_sender(&self, sender: Option<Credentials>) -> bool {
+        self.everyone || sender.is_some_and(|sender| self.allows(sender.uid, sender.gid, &[]))
     }
 }
 
@@ -203,14 +203,14 @@ mod tests {
     #[test]
     fn rules_allow_users_and_groups() {
         let policy = Policy::nobody().allow_uid(7).allow_gid(8);
-        assert!(policy.admits(7, 1, &[]));
-        assert!(policy.admits(1, 8, &[]));
-        assert!(policy.admits(1, 1, &[2, 8]));
-        assert!(!policy.admits(0, 0, &[]));
-        assert!(!Policy::nobody().admits(0, 0, &[0]));
-        assert!(Policy::everyone().admits(1, 1, &[]));
-        assert!(Policy::same_user().admits(0, 99, &[]));
-        assert!(!Policy::nobody().allow_uid(u32::MAX).allow_gid(u32::MAX).admits(
+        assert!(policy.allows(7, 1, &[]));
+        assert!(policy.allows(1, 8, &[]));
+        assert!(policy.allows(1, 1, &[2, 8]));
+        assert!(!policy.allows(0, 0, &[]));
+        assert!(!Policy::nobody().allows(0, 0, &[0]));
+        assert!(Policy::everyone().allows(1, 1, &[]));
+        assert!(Policy::same_user().allows(0, 99, &[]));
+        assert!(!Policy::nobody().allow_uid(u32::MAX).allow_gid(u32::MAX).allows(
             u32::MAX,
             u32::MAX,
             &[u32::MAX]
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_unknown_sender_is_refused_unless_everyone_is_allowed() {
-        assert!(!Policy::same_user().admits_sender(None));
-        assert!(Policy::everyone().admits_sender(None));
+        assert!(!Policy::same_user().allows_sender(None));
+        assert!(Policy::everyone().allows_sender(None));
     }
 }

@@ -159,7 +159,7 @@ impl SeqPacket {
     ///
     /// - the message is larger than the send buffer less a small overhead ([K-DGRAM-6])
     ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
-    /// - the peer has closed ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+    /// - the peer has closed ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
     /// - the socket is nonblocking, or its write timeout passed
     ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
     /// - the message is empty ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
@@ -172,7 +172,7 @@ impl SeqPacket {
     /// let error = one.send(&vec![0; 64 << 20]).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
     /// drop(other);
-    /// assert!(one.send(b"hello").unwrap_err().is_peer_gone()); // and no SIGPIPE
+    /// assert!(one.send(b"hello").unwrap_err().is_peer_closed()); // and no SIGPIPE
     /// # Ok::<(), stoop::Error>(())
     /// ```
     ///
@@ -194,7 +194,7 @@ impl SeqPacket {
     ///   ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)): its start is in the
     ///   buffer, the rest is lost. [`SeqPacket::recv_vec`] never truncates;
     /// - the peer has closed with unread data
-    ///   ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+    ///   ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
     /// - the socket is nonblocking, or its read timeout passed
     ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
     ///
@@ -224,7 +224,7 @@ impl SeqPacket {
     ///
     /// # Errors
     /// Returns an error if the peer has closed with unread data
-    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
+    /// ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed)) or the call would have to wait
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)). If several threads receive on the
     /// socket, a longer message may be truncated
     /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
@@ -270,7 +270,7 @@ impl SeqPacket {
     ///
     /// # Errors
     /// Returns an error if the peer has closed with unread data
-    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
+    /// ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed)) or the call would have to wait
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
     ///
     /// ```
@@ -293,7 +293,7 @@ impl SeqPacket {
     /// Returns an error if the message does not fit
     /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)), in which case its
     /// start is in the buffer, if the peer has closed with unread data
-    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)), or if the call would have to wait
+    /// ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed)), or if the call would have to wait
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)). The message stays in the queue in
     /// any case.
     ///

@@ -140,13 +140,13 @@ impl Socket {
 
     /// Returns the next message, or `None` if the policy refuses its sender. Nothing else of a
     /// refused message is inspected.
-    pub(crate) fn receive_admitted(
+    pub(crate) fn receive_allowed(
         &self,
         buffers: &mut [IoSliceMut<'_>],
         allow: Allow,
     ) -> Result<Option<Received>> {
         let pending = self.receive_pending(buffers)?;
-        if !self.admits(pending.sender()) {
+        if !self.allows(pending.sender()) {
             return Ok(None);
         }
         match self.accepts_descriptors() {
@@ -161,7 +161,7 @@ impl Socket {
     /// policy refuses them or its sender.
     pub(crate) fn peek(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         let pending = Pending::receive(self.as_fd(), self.kind, &self.spin, buffers, libc::MSG_PEEK)?;
-        let is_allowed = |guard: &Guard| guard.policy.admits_sender(pending.sender());
+        let is_allowed = |guard: &Guard| guard.policy.allows_sender(pending.sender());
         match self.accepts_descriptors() && self.sender_guard().is_none_or(is_allowed) {
             true => pending.take(allow),
             false => pending.take_without_descriptors(),
@@ -179,7 +179,7 @@ impl Socket {
     pub(crate) fn guard(&mut self, policy: Policy) {
         match &mut self.guard {
             Some(guard) => guard.policy = policy,
-            None if policy.admits_everyone() && policy.descriptors_allowed() => {}
+            None if policy.allows_everyone() && policy.descriptors_allowed() => {}
             None => self.guard = Some(Guard::new(policy)),
         }
     }
@@ -191,17 +191,17 @@ impl Socket {
     }
 
     /// Checks the sender of a message against the policy, and counts a refusal.
-    pub(crate) fn admits(&self, sender: Option<Credentials>) -> bool {
+    pub(crate) fn allows(&self, sender: Option<Credentials>) -> bool {
         let Some(guard) = self.sender_guard() else { return true };
-        let admitted = guard.policy.admits_sender(sender);
-        if !admitted {
+        let accepted = guard.policy.allows_sender(sender);
+        if !accepted {
             guard.refused.fetch_add(1, Relaxed);
         }
-        admitted
+        accepted
     }
 
     fn sender_guard(&self) -> Option<&Guard> {
-        let guard = self.guard.as_deref().filter(|guard| !guard.policy.admits_everyone());
+        let guard = self.guard.as_deref().filter(|guard| !guard.policy.allows_everyone());
         guard.filter(|_| self.kind == Kind::Datagram)
     }
 

@@ -482,7 +482,7 @@ macro_rules! data_methods {
         /// # Errors
         /// Returns an error if
         ///
-        /// - the peer has closed ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+        /// - the peer has closed ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
         /// - the message is larger than the send buffer allows
         ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
         /// - the socket is nonblocking, or its write timeout passed
@@ -549,7 +549,7 @@ macro_rules! data_methods {
         /// - the socket is nonblocking, its read timeout passed, or it refused as much as one call
         ///   may ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
         /// - the peer has closed with unread data
-        ///   ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)).
+        ///   ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed)).
         ///
         /// After an error of the first group every received file descriptor has been closed. The
         /// bytes are in the buffers, and [`Error::received_bytes`](crate::Error::received_bytes)
@@ -582,7 +582,7 @@ macro_rules! data_methods {
             let socket = AsRef::<$crate::Socket>::as_ref(self);
             let mut refusals = $crate::refusals::Refusals::of($crate::Operation::Receive);
             loop {
-                if let Some(received) = socket.receive_admitted(buffers, allow)? {
+                if let Some(received) = socket.receive_allowed(buffers, allow)? {
                     return Ok(received);
                 }
                 refusals.add(socket, 1)?;

@@ -196,8 +196,8 @@ fn refuse_wrong_setups() {
 }
 
 #[test]
-fn an_abstract_listener_admits_its_own_user_only() {
-    const TEST: &str = "an_abstract_listener_admits_its_own_user_only";
+fn an_abstract_listener_accepts_its_own_user_only() {
+    const TEST: &str = "an_abstract_listener_accepts_its_own_user_only";
     match role().as_deref() {
         None => {}
         Some("stranger") => {
@@ -212,7 +212,7 @@ fn an_abstract_listener_admits_its_own_user_only() {
             println!("listens");
             listener.accept().unwrap();
             assert_eq!(listener.counts().refused, 1);
-            println!("admitted its own");
+            println!("accepted its own");
             return;
         }
     }
@@ -227,7 +227,7 @@ fn an_abstract_listener_admits_its_own_user_only() {
     let user = stoop_testkit::NOBODY;
     Role::new(TEST, "stranger").env("NAME", &name).user(user, user).run();
     let _friend = Stream::connect(&address).unwrap();
-    child.line("admitted its own", SOON);
+    child.line("accepted its own", SOON);
     assert!(child.finish(SOON).success());
 }
 

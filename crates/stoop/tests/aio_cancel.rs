@@ -161,7 +161,7 @@ fn listener() {
             listener.try_accept().unwrap_err().is_would_block(),
             "an attempt that was dropped never came"
         );
-        assert_eq!(listener.counts().admitted, 2);
+        assert_eq!(listener.counts().accepted, 2);
 
         // Another thread does it, and may have done it by now.
         abandon(listener.release()).await;

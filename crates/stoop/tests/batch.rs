@@ -127,7 +127,7 @@ fn an_empty_seqpacket_message_fails_the_whole_batch() {
     assert!(other.recv_batch(&mut Batch::new(1, 1)).unwrap_err().is_would_block());
     assert_eq!(one.send_batch(&[]).unwrap(), 0);
     drop(other);
-    assert!(one.send_batch(&[IoSlice::new(b"x")]).unwrap_err().is_peer_gone());
+    assert!(one.send_batch(&[IoSlice::new(b"x")]).unwrap_err().is_peer_closed());
 }
 
 #[test]

@@ -22,7 +22,7 @@ use stoop_kernel_facts::{
 };
 use stoop_testkit::{Role, TempDir, close, deadline, eventually, role, tempdir};
 
-/// A server that admits one client to its queue, and that client.
+/// A server that takes one client into its queue, and that client.
 struct Full {
     path: std::path::PathBuf,
     listener: Listener,

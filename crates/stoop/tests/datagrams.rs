@@ -133,7 +133,7 @@ fn a_closed_receiver_refuses_once_and_a_new_one_can_be_connected() {
         client.send(b"lost").unwrap();
         drop(first);
         assert!(client.send(b"x").unwrap_err().is_refused());
-        assert!(client.send(b"x").unwrap_err().is_peer_gone());
+        assert!(client.send(b"x").unwrap_err().is_peer_closed());
         assert!(client.connect(path.as_path()).unwrap_err().is_not_found());
         let (_, second) = server(&dir);
         client.connect(path.as_path()).unwrap();
@@ -154,7 +154,7 @@ fn the_refusal_count_survives_a_change_of_policy() {
         client.send(b"refused").unwrap();
         assert!(server.recv(&mut [0; 8]).unwrap_err().is_would_block());
         server.set_policy(Policy::everyone()).unwrap();
-        client.send(b"admitted").unwrap();
+        client.send(b"accepted").unwrap();
         assert_eq!((server.recv(&mut [0; 8]).unwrap(), server.refused()), (8, 1));
         server.set_policy(Policy::nobody()).unwrap();
         client.send(b"refused").unwrap();

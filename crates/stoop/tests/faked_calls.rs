@@ -32,7 +32,7 @@ fn an_unwritten_peer_is_unknown() {
         assert_eq!((&peer.pid, &peer.uid, &peer.gid), (&Fact::Unknown, &Fact::Unknown, &Fact::Unknown));
         assert_eq!((&peer.groups, &peer.label), (&Fact::Unknown, &Fact::Unknown));
         assert!(peer.pidfd.known().is_none() && peer.has_ended().is_none());
-        assert!(!Policy::same_user().allow_gid(0).admits_peer(&peer));
+        assert!(!Policy::same_user().allow_gid(0).allows_peer(&peer));
         assert!(one.send_buffer_bytes().is_err() && one.take_error().is_err() && one.read_timeout().is_err());
         assert!(diag::Settings::of(&one).is_err());
     });
@@ -48,7 +48,7 @@ fn a_client_with_unwritten_credentials_is_refused() {
         Arrival::Refused { pid, uid, reason } => {
             assert_eq!((pid, uid, reason), (None, None, Refusal::UnknownPeer));
         }
-        Arrival::Admitted(_) => panic!("accepted for user 0"),
+        Arrival::Accepted(_) => panic!("accepted for user 0"),
     });
 }
 

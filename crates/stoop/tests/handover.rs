@@ -267,7 +267,7 @@ fn a_successor_killed_at_any_step_changes_nothing() {
         }
         drop(successor);
         go_on(&old);
-        assert_eq!(old.line("kept", SOON), "PeerGone", "at '{step}'");
+        assert_eq!(old.line("kept", SOON), "PeerClosed", "at '{step}'");
         assert_eq!(ask(&path, "").unwrap(), 1);
         assert_eq!(descriptors_of(old.id()), descriptors);
     }
@@ -294,7 +294,7 @@ fn a_successor_that_waits_too_long_leaves_without_harm() {
     go_on(&old);
     // The connection is still open here, and all the same the predecessor must not believe that we
     // serve.
-    assert_eq!(old.line("kept", SOON), "PeerGone");
+    assert_eq!(old.line("kept", SOON), "PeerClosed");
     assert_eq!(ask(&path, "end").unwrap(), 1);
     assert!(old.finish(SOON).success() && !path.exists());
 }
@@ -557,7 +557,7 @@ fn what_cannot_be_handed_over_is_said_and_nothing_changes() {
         let error = handover::offer(&old, items, SOON).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         let told = deadline(SOON, move || successor.join().unwrap());
-        assert_eq!(told.kind(), ErrorKind::PeerGone, "{told}");
+        assert_eq!(told.kind(), ErrorKind::PeerClosed, "{told}");
     };
     attempt(&|index| index.to_string(), 254);
     attempt(&|_| "twice".into(), 2);
@@ -620,6 +620,6 @@ fn a_successor_for_another_path_is_told() {
     let error = Server::<Stream>::start(&Bind::new(dir.path().join("other")), &control, SOON).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("app.sock"), "{error}");
-    assert_eq!(old.line("kept", SOON), "PeerGone");
+    assert_eq!(old.line("kept", SOON), "PeerClosed");
     assert_eq!(ask(&path, "end").unwrap(), 1);
 }

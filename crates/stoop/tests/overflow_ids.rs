@@ -50,7 +50,7 @@ fn is_the_usual() -> bool {
 fn refuse_one<C: Connected>(listener: &Listener<C>) {
     match listener.accept_any().unwrap() {
         Arrival::Refused { uid, reason, .. } => assert_eq!((uid, reason), (None, Refusal::UnmappedUser)),
-        Arrival::Admitted(_) => panic!("the stranger was accepted"),
+        Arrival::Accepted(_) => panic!("the stranger was accepted"),
     }
 }
 
@@ -77,7 +77,7 @@ fn serve() {
         Fact::Known(Vec::new()),
         "a group without an id is the overflow group as well"
     );
-    assert!(!policy().admits_peer(&stranger) && !policy().admits(OVERFLOW, OVERFLOW, &[OVERFLOW]));
+    assert!(!policy().allows_peer(&stranger) && !policy().allows(OVERFLOW, OVERFLOW, &[OVERFLOW]));
 
     let (_, received) = heard.recv_vec_with(Allow::NOTHING).unwrap();
     let sender = received.credentials.unwrap();

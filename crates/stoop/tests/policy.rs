@@ -60,7 +60,7 @@ fn become_the_other(role: &str) -> Address {
 fn connections_of_other_users_are_checked_before_the_first_byte() {
     const TEST: &str = "connections_of_other_users_are_checked_before_the_first_byte";
     if let Some(role) = role() {
-        return println!("\nadmitted {}", knock(&become_the_other(&role)));
+        return println!("\naccepted {}", knock(&become_the_other(&role)));
     }
     if !is_root() {
         skip!("lacks root");
@@ -70,7 +70,7 @@ fn connections_of_other_users_are_checked_before_the_first_byte() {
     for (name, policy, stranger, friend) in policies() {
         let path = Address::path(dir.path().join(name)).unwrap();
         servers.push((path, policy.clone(), stranger, friend));
-        // Without a policy an abstract name admits its own user only.
+        // Without a policy an abstract name accepts its own user only.
         let open = policy.is_some();
         let name = Address::abstract_name(format!("stoop-policy-{}-{name}", std::process::id())).unwrap();
         servers.push((name, policy, stranger && open, friend && open));
@@ -80,8 +80,8 @@ fn connections_of_other_users_are_checked_before_the_first_byte() {
         for (role, expected) in [("stranger", stranger), ("friend", friend)] {
             let mut client = as_another_user(TEST, role, &address);
             match listener.accept_any().unwrap() {
-                Arrival::Admitted(mut end) => {
-                    assert!(expected, "{address} admits {role}");
+                Arrival::Accepted(mut end) => {
+                    assert!(expected, "{address} accepts {role}");
                     assert_eq!(end.peer().uid.known(), Some(&NOBODY));
                     end.write_all(b"!").unwrap();
                 }
@@ -90,11 +90,11 @@ fn connections_of_other_users_are_checked_before_the_first_byte() {
                     assert_eq!((pid, uid, reason), (Some(client.id()), Some(NOBODY), Refusal::NotAllowed));
                 }
             }
-            assert_eq!(client.line("admitted", SOON), expected.to_string(), "{address} {role}");
+            assert_eq!(client.line("accepted", SOON), expected.to_string(), "{address} {role}");
         }
         let counts = listener.counts();
-        let admitted = u64::from(stranger) + u64::from(friend);
-        assert_eq!((counts.admitted, counts.refused), (admitted, 2 - admitted));
+        let accepted = u64::from(stranger) + u64::from(friend);
+        assert_eq!((counts.accepted, counts.refused), (accepted, 2 - accepted));
     }
 }
 
@@ -102,7 +102,7 @@ fn connections_of_other_users_are_checked_before_the_first_byte() {
 fn the_accept_loop_skips_refused_clients() {
     const TEST: &str = "the_accept_loop_skips_refused_clients";
     if let Some(role) = role() {
-        return println!("\nadmitted {}", knock(&become_the_other(&role)));
+        return println!("\naccepted {}", knock(&become_the_other(&role)));
     }
     if !is_root() {
         skip!("lacks root");
@@ -115,10 +115,10 @@ fn the_accept_loop_skips_refused_clients() {
         end.write_all(b"!").unwrap();
         listener.counts()
     });
-    assert_eq!(as_another_user(TEST, "stranger", &address).line("admitted", SOON), "false");
+    assert_eq!(as_another_user(TEST, "stranger", &address).line("accepted", SOON), "false");
     assert!(knock(&address));
     let counts = server.join().unwrap();
-    assert_eq!((counts.admitted, counts.refused), (1, 1));
+    assert_eq!((counts.accepted, counts.refused), (1, 1));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn seqpackets_of_other_users_are_checked_too() {
     const TEST: &str = "seqpackets_of_other_users_are_checked_too";
     if let Some(role) = role() {
         let client = SeqPacket::connect(become_the_other(&role)).unwrap();
-        return println!("\nadmitted {}", client.recv(&mut [0; 8]).is_ok_and(|packet| packet != Packet::End));
+        return println!("\naccepted {}", client.recv(&mut [0; 8]).is_ok_and(|packet| packet != Packet::End));
     }
     if !is_root() {
         skip!("lacks root");
@@ -137,10 +137,10 @@ fn seqpackets_of_other_users_are_checked_too() {
         let listener = bind_at(&address, &Some(policy)).listen_seqpacket().unwrap();
         let mut client = as_another_user(TEST, "stranger", &address);
         match listener.accept_any().unwrap() {
-            Arrival::Admitted(end) => end.send(b"welcome").unwrap(),
+            Arrival::Accepted(end) => end.send(b"welcome").unwrap(),
             Arrival::Refused { uid, .. } => assert_eq!(uid, Some(NOBODY)),
         }
-        assert_eq!(client.line("admitted", SOON), expected.to_string());
+        assert_eq!(client.line("accepted", SOON), expected.to_string());
     }
 }
 

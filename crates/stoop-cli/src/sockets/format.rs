@@ -147,7 +147,7 @@ pub(crate) fn state(state: State) -> &'static str {
         State::Listening => "listening",
         State::Connected => "connected",
         State::Waiting => "waiting",
-        State::PeerGone => "gone",
+        State::PeerClosed => "gone",
         State::Bound => "bound",
         State::Unconnected => "unconnected",
         _ => "unknown",

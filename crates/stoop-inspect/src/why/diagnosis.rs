@@ -152,10 +152,10 @@ fn by_class(error: &Error) -> Diagnosis {
         ErrorKind::NotConnected => {
             because("the socket has no peer: it was never connected, or its peer has closed")
         }
-        ErrorKind::PeerGone if error.errno() == Some(Errno::CONNRESET.raw_os_error()) => because(
+        ErrorKind::PeerClosed if error.errno() == Some(Errno::CONNRESET.raw_os_error()) => because(
             "the peer closed or exited before it had read everything we sent, or its server closed before accepting us",
         ),
-        ErrorKind::PeerGone => {
+        ErrorKind::PeerClosed => {
             because("the peer closed the connection, exited, or was shut down for reading")
         }
         ErrorKind::OutOfDescriptors => {

@@ -77,14 +77,14 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
         .seen(messages.identity())
         .seen(messages.applies(by, file, "write (w)"));
     Some(match file.kind {
-        FileKind::Socket => admitted(facts, file, by, verdict),
+        FileKind::Socket => accepted(facts, file, by, verdict),
         kind => verdict.seen(format!("it is {}, not a socket", kind_of(kind))),
     })
 }
 
 /// Adds advice about a socket that the subject may not write to. If no process serves it, no
 /// permission helps.
-fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
+fn accepted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
     match (is_dead, &facts.sockets) {
         _ if facts.alive == Some(true) => verdict.advise_all(server_grants(facts, file, by)),

@@ -632,7 +632,7 @@ impl Async<crate::Datagram> {
 
     /// Shuts down the read half, the write half, or both (`shutdown`).
     ///
-    /// After the read half, senders get [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone).
+    /// After the read half, senders get [`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed).
     ///
     /// # Errors
     /// Returns an error if the socket is not connected

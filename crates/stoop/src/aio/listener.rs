@@ -75,7 +75,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     pub async fn accept(&self) -> Result<(Async<C>, Address)> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            if let (Arrival::Admitted(client), from) = self.accept_next().await? {
+            if let (Arrival::Accepted(client), from) = self.accept_next().await? {
                 return Ok((self.register_accepted(client)?, from.to_address()));
             }
             // tokio's cooperative budget counts accepted clients only. A flood of refused ones would
@@ -96,7 +96,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
             match ready!(self.poll_receiving(cx, |listener| listener.accept_from(Blocking::Never, drop))) {
-                Ok((Arrival::Admitted(client), from)) => {
+                Ok((Arrival::Accepted(client), from)) => {
                     self.retry.reset();
                     let client = self.register_accepted(client);
                     return Poll::Ready(client.map(|client| (client, from.to_address())));
@@ -133,7 +133,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// let listener = Bind::new(&path).policy(Policy::nobody()).listen_async().await?;
     /// let _client = aio::Stream::connect(&path).await?;
     /// match listener.accept_any().await? {
-    ///     Arrival::Admitted(_) => unreachable!("the policy denies every client"),
+    ///     Arrival::Accepted(_) => unreachable!("the policy denies every client"),
     ///     Arrival::Refused { pid, .. } => assert_eq!(pid, Some(std::process::id())),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -188,7 +188,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
             let accept = |listener: &crate::Listener<C>| listener.accept_from(Blocking::Never, drop);
-            if let (Arrival::Admitted(client), from) = self.attempt(Interest::READABLE, accept)? {
+            if let (Arrival::Accepted(client), from) = self.attempt(Interest::READABLE, accept)? {
                 return Ok((self.register_accepted(client)?, from.to_address()));
             }
             refusals.add(self.as_ref(), 1)?;
@@ -210,7 +210,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// let _allowed = aio::Stream::connect(&path).await?;
     /// listener.accept().await?;
     /// let counts = listener.counts();
-    /// assert_eq!((counts.admitted, counts.refused), (1, 1));
+    /// assert_eq!((counts.accepted, counts.refused), (1, 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -243,7 +243,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
 
     fn register_arrival(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {
         Ok(match arrival {
-            Arrival::Admitted(client) => Arrival::Admitted(self.register_accepted(client)?),
+            Arrival::Accepted(client) => Arrival::Accepted(self.register_accepted(client)?),
             Arrival::Refused { pid, uid, reason } => Arrival::Refused { pid, uid, reason },
         })
     }

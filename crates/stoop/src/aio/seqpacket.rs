@@ -113,7 +113,7 @@ impl Async<crate::SeqPacket> {
     /// Returns an error if the message is too large
     /// ([`MessageTooLarge`](crate::ErrorKind::MessageTooLarge)) or empty
     /// ([`Unsupported`](crate::ErrorKind::Unsupported)), or if the peer has closed
-    /// ([`PeerGone`](crate::ErrorKind::PeerGone)).
+    /// ([`PeerClosed`](crate::ErrorKind::PeerClosed)).
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
@@ -127,7 +127,7 @@ impl Async<crate::SeqPacket> {
     /// // An empty message could not be distinguished from the end.
     /// assert_eq!(one.send(b"").await.unwrap_err().kind(), ErrorKind::Unsupported);
     /// drop(other);
-    /// assert_eq!(one.send(b"ping").await.unwrap_err().kind(), ErrorKind::PeerGone);
+    /// assert_eq!(one.send(b"ping").await.unwrap_err().kind(), ErrorKind::PeerClosed);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -177,7 +177,7 @@ impl Async<crate::SeqPacket> {
     /// # Errors
     /// Returns an error if the message does not fit the buffer
     /// ([`MessageTruncated`](crate::ErrorKind::MessageTruncated); the rest of it is lost), or if
-    /// the peer has reset the connection ([`PeerGone`](crate::ErrorKind::PeerGone)).
+    /// the peer has reset the connection ([`PeerClosed`](crate::ErrorKind::PeerClosed)).
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
@@ -208,7 +208,7 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Errors
     /// Returns an error if the peer has reset the connection
-    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)). The message is never truncated.
+    /// ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed)). The message is never truncated.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.

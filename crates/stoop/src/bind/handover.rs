@@ -127,7 +127,7 @@ fn receive(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result
     let received = match receive() {
         // The peer closed without reading all messages; those it had sent can still be received
         // (K-END-3).
-        Err(error) if error.kind() == ErrorKind::PeerGone => receive(),
+        Err(error) if error.kind() == ErrorKind::PeerClosed => receive(),
         received => received,
     };
     let received = received.map_err(|error| match error.kind() {
@@ -147,7 +147,7 @@ fn receive(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result
 /// Accepts only the process's own user and root: the sockets give access to everything that clients
 /// will send.
 fn check_peer(connection: &SeqPacket) -> Result<()> {
-    if Policy::same_user().admits_peer_of(connection.as_fd()) {
+    if Policy::same_user().allows_peer_of(connection.as_fd()) {
         return Ok(());
     }
     let ids = Ids::of(connection.as_fd());
@@ -182,13 +182,13 @@ fn refuse<T>(detail: String) -> Result<T> {
 
 fn failed(failure: Failure, who: &str) -> Error {
     let (kind, what) = match failure {
-        Failure::Closed => (ErrorKind::PeerGone, "closed the connection"),
+        Failure::Closed => (ErrorKind::PeerClosed, "closed the connection"),
         Failure::PeerAborted(Reason::TimedOut) => (ErrorKind::TimedOut, "timed out"),
         Failure::PeerAborted(Reason::NotPermitted) => {
             (ErrorKind::NotPermitted, "permits only its own user and root")
         }
         Failure::PeerAborted(Reason::Invalid) => (ErrorKind::Protocol, "rejected a message as invalid"),
-        Failure::PeerAborted(Reason::Withdrawn) => (ErrorKind::PeerGone, "aborted the hand-over"),
+        Failure::PeerAborted(Reason::Withdrawn) => (ErrorKind::PeerClosed, "aborted the hand-over"),
         Failure::PeerAborted(Reason::Version) | Failure::Aborting(Reason::Version) => {
             (ErrorKind::Unsupported, "has no protocol version in common with this program")
         }

@@ -159,7 +159,7 @@ impl Datagram {
         loop {
             let mut message = vec![0; self.next_len()?];
             if let Some(received) =
-                self.socket.receive_admitted(&mut [IoSliceMut::new(&mut message)], allow)?
+                self.socket.receive_allowed(&mut [IoSliceMut::new(&mut message)], allow)?
             {
                 message.truncate(received.len);
                 return Ok((message, received));

@@ -90,7 +90,7 @@ impl FrameError {
     fn kind(self) -> ErrorKind {
         match self {
             FrameError::TooLong { .. } => ErrorKind::MessageTooLarge,
-            FrameError::UnexpectedEnd { .. } => ErrorKind::PeerGone,
+            FrameError::UnexpectedEnd { .. } => ErrorKind::PeerClosed,
             FrameError::ContainsDelimiter => ErrorKind::Unsupported,
             FrameError::SurplusDescriptors { .. } => ErrorKind::SurplusDescriptors,
             FrameError::DescriptorsTruncated => ErrorKind::ControlTruncated,

@@ -95,7 +95,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     ///
     /// - a message exceeds the limit
     ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
-    /// - the stream ends inside a frame ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+    /// - the stream ends inside a frame ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
     /// - the bytes are not of this framing ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol));
     /// - the message announces file descriptors, which [`FrameReader::next_with_descriptors`]
     ///   accepts ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors));
@@ -116,8 +116,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// drop(one);
     /// let mut reader = FrameReader::new(other, LengthDelimited::BIG_ENDIAN);
     /// assert_eq!(reader.next()?, Some(&b"hello"[..]));
-    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::PeerGone); // inside a message
-    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::PeerGone); // permanently
+    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::PeerClosed); // inside a message
+    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::PeerClosed); // permanently
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[inline]

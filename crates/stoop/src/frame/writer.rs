@@ -83,7 +83,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// - the message exceeds the limit ([`ErrorKind::MessageTooLarge`]);
     /// - this framing cannot carry the message ([`ErrorKind::Unsupported`]);
     /// - the call would block ([`ErrorKind::WouldBlock`]);
-    /// - writing fails, for example because the peer has closed ([`ErrorKind::PeerGone`]).
+    /// - writing fails, for example because the peer has closed ([`ErrorKind::PeerClosed`]).
     ///
     /// In the first three cases the message was not accepted and the stream is intact. After a
     /// failed write the stream is unusable.

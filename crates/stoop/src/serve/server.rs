@@ -516,7 +516,7 @@ impl<C: Connected> Server<C> {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut client = match arrival {
-            Arrival::Admitted(client) => client,
+            Arrival::Accepted(client) => client,
             Arrival::Refused { pid, uid, reason } => {
                 self.counters.cells().refused_by_policy.fetch_add(1, Relaxed);
                 return trace::refused(pid, uid, reason);

@@ -208,10 +208,10 @@ pub fn the_peer_goes<C: Contract>() {
         assert_eq!(one.get(4).unwrap(), b"");
     }
     let error = one.put_with(&[IoSlice::new(b"x")], &Outgoing::new()).unwrap_err();
-    let expected = if C::KIND == Kind::Datagram { ErrorKind::Refused } else { ErrorKind::PeerGone };
+    let expected = if C::KIND == Kind::Datagram { ErrorKind::Refused } else { ErrorKind::PeerClosed };
     assert_eq!(error.kind(), expected);
     let error = one.put_with(&[IoSlice::new(b"x")], &Outgoing::new()).unwrap_err();
-    assert!(error.is_peer_gone(), "{error}");
+    assert!(error.is_peer_closed(), "{error}");
 }
 
 pub fn descriptors_there_and_back<C: Contract>() {

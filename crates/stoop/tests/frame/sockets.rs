@@ -233,7 +233,7 @@ fn a_stream_that_ends_inside_a_frame_is_cut_short() {
             let mut buffer = [0; 0x4000];
             let error = if whole { reader.next().map(drop) } else { reader.read_into(&mut buffer).map(drop) }
                 .unwrap_err();
-            assert!(error.is_peer_gone(), "{error}");
+            assert!(error.is_peer_closed(), "{error}");
             assert_eq!(reader.failure(), Some(FrameError::UnexpectedEnd { received_bytes: 1004 }));
         }
     }
@@ -294,7 +294,7 @@ fn a_peer_that_has_gone_is_an_error_and_no_signal() {
         let (one, other) = Stream::pair().unwrap();
         drop(other);
         let error = send(&mut FrameWriter::new(one, Native)).unwrap_err();
-        assert!(error.is_peer_gone(), "{error}");
+        assert!(error.is_peer_closed(), "{error}");
     };
     gone(|writer| writer.send(b"small").and_then(|()| writer.flush()));
     gone(|writer| writer.send(&[0; 100_000]));

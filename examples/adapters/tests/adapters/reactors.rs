@@ -85,5 +85,5 @@ fn smol_waits_for_a_client_that_the_policy_allows() {
         drop(refused);
         (answer, listener.get_ref().counts())
     });
-    assert_eq!((answer.as_str(), counts.admitted, counts.refused), ("late", 1, 1));
+    assert_eq!((answer.as_str(), counts.accepted, counts.refused), ("late", 1, 1));
 }

@@ -113,7 +113,7 @@ fn send(
         End::Finished if at_end == AtEnd::KeepOpen => None,
         End::Finished => Some(Shutdown::Write),
         // The server may still send something, so the conversation continues until it closes.
-        End::Sink(failure) if failure.is_peer_gone() => None,
+        End::Sink(failure) if failure.is_peer_closed() => None,
         // Nothing more is expected from the server: this also ends the other direction.
         _ => Some(Shutdown::Both),
     };

@@ -21,7 +21,7 @@ fn has_state(flags: &Ls, snapshot: &Snapshot, row: &Row) -> bool {
         State::Listening => StateWord::Listening,
         State::Connected => StateWord::Connected,
         State::Waiting => StateWord::Waiting,
-        State::PeerGone => StateWord::Gone,
+        State::PeerClosed => StateWord::Gone,
         State::Bound => StateWord::Bound,
         _ => StateWord::Unconnected,
     };

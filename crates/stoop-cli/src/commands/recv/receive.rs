@@ -82,7 +82,7 @@ fn receive(
         Ok(received) => ReceiveResult::Message(message(socket, received, buffer)),
         Err(error) if error.is_would_block() => ReceiveResult::Nothing,
         // If a client closes with unread data, or is killed, the connection may end with a reset.
-        Err(error) if error.is_peer_gone() => ReceiveResult::End,
+        Err(error) if error.is_peer_closed() => ReceiveResult::End,
         Err(error) => {
             let came = error.received_bytes().map(|len| {
                 buffer.truncate(len);

@@ -36,7 +36,7 @@ pub(crate) fn run(flags: &Recv) -> Outcome {
             break;
         }
         session.receive()?;
-        session.admit()?;
+        session.accept()?;
     }
     Ok(Exit::Done)
 }
@@ -179,22 +179,22 @@ impl<'a> Session<'a> {
     }
 
     /// Accepts all waiting clients.
-    fn admit(&mut self) -> Result<(), Failure> {
+    fn accept(&mut self) -> Result<(), Failure> {
         match self.server {
             BoundSocket::Datagram(_) => Ok(()),
-            BoundSocket::Stream(listener) => self.admit_from(listener, ClientConnection::stream),
-            BoundSocket::SeqPacket(listener) => self.admit_from(listener, ClientConnection::seqpacket),
+            BoundSocket::Stream(listener) => self.accept_from(listener, ClientConnection::stream),
+            BoundSocket::SeqPacket(listener) => self.accept_from(listener, ClientConnection::seqpacket),
         }
     }
 
-    fn admit_from<C: Connected>(
+    fn accept_from<C: Connected>(
         &mut self,
         listener: &Listener<C>,
         source: fn(C) -> stoop::Result<ClientConnection>,
     ) -> Result<(), Failure> {
         loop {
             match listener.accept_any() {
-                Ok(Arrival::Admitted(client)) => self.clients.push(source(client)?),
+                Ok(Arrival::Accepted(client)) => self.clients.push(source(client)?),
                 Ok(Arrival::Refused { pid, uid, reason }) => {
                     self.output.emit(&Event::refused(pid, uid, reason))?;
                 }

@@ -175,7 +175,7 @@ fn accept<C: Connected>(
         }
     };
     let client = match listener.accept_any() {
-        Ok(Arrival::Admitted(client)) => connection(client),
+        Ok(Arrival::Accepted(client)) => connection(client),
         Ok(Arrival::Refused { pid, uid, reason }) => {
             shared.output.note(&Event::refused(pid, uid, reason));
             return Ok(Step::Refused);

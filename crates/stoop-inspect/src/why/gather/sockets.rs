@@ -150,9 +150,9 @@ fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointS
     match (socket.state, socket.kind) {
         (State::Listening, _) => EndpointState::Listening,
         (State::Bound | State::Unconnected, _) => EndpointState::Bound,
-        (State::Connected | State::PeerGone, Some(Kind::Datagram)) => EndpointState::Connected,
+        (State::Connected | State::PeerClosed, Some(Kind::Datagram)) => EndpointState::Connected,
         (State::Waiting, _) => EndpointState::Connected,
-        (State::Connected | State::PeerGone, _) => {
+        (State::Connected | State::PeerClosed, _) => {
             let peer = socket.peer.map(|peer| &snapshot[peer]);
             let came_to_a_listener =
                 peer.is_some_and(|peer| peer.may_be_from().is_some() || !peer.name.is_unnamed());

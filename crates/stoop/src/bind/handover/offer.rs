@@ -39,7 +39,7 @@ impl<'a> Item<'a> {
     ///
     /// let items = vec![Item::listener("app", &mut listener)];
     /// let error = handover::offer(&connection, items, Duration::from_secs(10)).unwrap_err();
-    /// assert!(error.is_peer_gone());
+    /// assert!(error.is_peer_closed());
     /// assert!(stoop::Stream::connect(&path).is_ok()); // this process serves on
     /// # Ok::<(), stoop::Error>(())
     /// ```
@@ -128,7 +128,7 @@ impl<'a> Item<'a> {
 ///
 /// - the successor runs as another user; nothing has been sent to it then
 ///   ([`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted));
-/// - the successor has exited or withdrawn ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+/// - the successor has exited or withdrawn ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
 /// - the successor is not ready within `timeout`
 ///   ([`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut));
 /// - the successor violates the protocol ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol));

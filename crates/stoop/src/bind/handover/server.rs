@@ -131,7 +131,7 @@ impl<C: Connected> Server<C> {
         let mut unsettled = None;
         loop {
             match Server::try_start(bind, &control, timeout) {
-                Err(error) if error.kind() == ErrorKind::PeerGone || error.is_in_use() => {
+                Err(error) if error.kind() == ErrorKind::PeerClosed || error.is_in_use() => {
                     if unsettled.get_or_insert_with(Instant::now).elapsed() >= RETRY_FOR {
                         return Err(error);
                     }
@@ -203,7 +203,7 @@ impl<C: Connected> Server<C> {
     /// let bind = Bind::new(&path);
     /// let mut server: Server = Server::start(&bind, &control, Duration::from_secs(10))?;
     /// drop(SeqPacket::connect(&control)?); // a successor that exits at once
-    /// assert!(matches!(server.accept()?, Next::NotHandedOver(error) if error.is_peer_gone()));
+    /// assert!(matches!(server.accept()?, Next::NotHandedOver(error) if error.is_peer_closed()));
     ///
     /// let _client = Stream::connect(&path)?;
     /// assert!(matches!(server.accept()?, Next::Client(_)));
@@ -229,7 +229,7 @@ impl<C: Connected> Server<C> {
                 continue;
             }
             match self.listener.accept_any() {
-                Ok(Arrival::Admitted(client)) => return Ok(Next::Client(client)),
+                Ok(Arrival::Accepted(client)) => return Ok(Next::Client(client)),
                 Ok(Arrival::Refused { .. }) => {}
                 // If other processes accept on the same listener, one of them may have been faster.
                 Err(error) if error.is_would_block() => {}
@@ -306,7 +306,7 @@ impl<C: Connected> Server<C> {
     /// let server: Server = Server::start(&Bind::new(&path), &control, Duration::from_secs(10))?;
     /// let listener = server.listener();
     /// assert_eq!(listener.file().map(|file| file.path()), Some(path.as_path()));
-    /// assert_eq!(listener.counts().admitted, 0);
+    /// assert_eq!(listener.counts().accepted, 0);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn listener(&self) -> &Listener<C> {

@@ -91,7 +91,7 @@ impl<L: AsSeqPacket> Successors<L> {
     pub(crate) fn accepted(&mut self, result: Result<Arrival<L>>, began: Instant) -> Result<()> {
         self.throttle.record(began, Instant::now());
         match result {
-            Ok(Arrival::Admitted(successor)) => self.join(successor),
+            Ok(Arrival::Accepted(successor)) => self.join(successor),
             Ok(Arrival::Refused { .. }) => Ok(()),
             Err(error) if error.is_would_block() => Ok(()),
             Err(error) => {

@@ -55,7 +55,7 @@ use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped
 ///
 /// - the predecessor runs neither as this process's user nor as root, or refuses the request
 ///   ([`ErrorKind::NotPermitted`]);
-/// - the predecessor has exited ([`ErrorKind::PeerGone`]);
+/// - the predecessor has exited ([`ErrorKind::PeerClosed`]);
 /// - no offer arrives within `timeout` ([`ErrorKind::TimedOut`]);
 /// - the predecessor violates the protocol ([`ErrorKind::Protocol`]);
 /// - the two sides have no version in common ([`ErrorKind::Unsupported`]).
@@ -89,7 +89,7 @@ pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
 /// message is still to be read, and shows whether it refused or died.
 fn send(connection: &SeqPacket, message: Message) -> Result<()> {
     match connection.send(&message.encode()) {
-        Err(error) if !error.is_peer_gone() => Err(handing_over(error)),
+        Err(error) if !error.is_peer_closed() => Err(handing_over(error)),
         _ => Ok(()),
     }
 }
@@ -152,7 +152,7 @@ impl Taken<'_> {
     /// let taken = handover::take(&new, limit)?;
     /// assert_eq!(taken.sockets().collect::<Vec<_>>(), [("app", Some(path.as_path()))]);
     /// drop(taken); // withdraws
-    /// assert_eq!(predecessor.join().unwrap().unwrap_err().kind(), ErrorKind::PeerGone);
+    /// assert_eq!(predecessor.join().unwrap().unwrap_err().kind(), ErrorKind::PeerClosed);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn sockets(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
