@@ -27,7 +27,7 @@ fn listener() -> stoop::Result<Listener> {
     match activation::take()? {
         // This checks that it is a Unix stream socket, and that it listens (with `Accept=yes` it would be
         // a connection).
-        Activation::Sockets(sockets) => return sockets.only()?.into_listener(),
+        Activation::Sockets(sockets) => return sockets.only()?.try_into(),
         // The variables were meant for another process, usually for a wrapper that started us without
         // `exec`.
         Activation::ForAnotherProcess { pid } => eprintln!("the sockets passed are for process {pid}"),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stoop::Stream;
+use stoop::{SocketExt, Stream};
 
 const ROUNDS: u32 = 2000;
 

@@ -17,9 +17,11 @@ mod streams;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, Varint};
+use stoop::frame::{Codec, LengthDelimited, Lines, Native, Varint};
 use stoop::fuzzing::control::{self, Encoder, Item};
-use stoop::{Address, Credentials, Target};
+use stoop::internal::Target;
+use stoop::internal::{Decoder, FrameError};
+use stoop::{Address, Credentials};
 use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
 use stoop_http::multiplexed;
 
@@ -156,7 +158,7 @@ pub fn frame_decode(data: &[u8]) {
 /// Small limits, which a few hundred bytes can reach.
 const MESSAGE_MAX_BYTES: usize = 3000;
 const READ_BYTES: usize = 64;
-const PAGE_BYTES: usize = stoop::frame::PAGE_BYTES;
+const PAGE_BYTES: usize = stoop::internal::PAGE_BYTES;
 
 fn same_however_cut<C: Codec + Copy>(codec: C, cut: u8, data: &[u8]) {
     let whole = decode_all(codec, data.len().max(1), data);

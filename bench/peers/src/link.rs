@@ -247,7 +247,7 @@ async fn reconnect<L: Link>(role: &Role) -> Result<Timing> {
 /// The buffer of a plain byte stream until a message is complete. A message that fills it is read
 /// separately.
 pub struct Chunk {
-    bytes: stoop::frame::PageBuffer,
+    bytes: stoop::internal::PageBuffer,
     start: usize,
     end: usize,
     message_bytes: usize,
@@ -262,7 +262,7 @@ impl Chunk {
             (Workload::PingPong, ..4096) => 4096,
             (_, message_bytes) => message_bytes,
         };
-        let bytes = stoop::frame::PageBuffer::new(len_bytes);
+        let bytes = stoop::internal::PageBuffer::new(len_bytes);
         Self { bytes, start: 0, end: 0, message_bytes: role.message_bytes }
     }
 

@@ -3,7 +3,7 @@
 //! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A
 //! number and its complement add up to −1, so the sum of a message's words does not depend on `n`.
 
-use stoop::frame::PageBuffer;
+use stoop::internal::PageBuffer;
 
 use crate::role::Role;
 use crate::{Error, Result};

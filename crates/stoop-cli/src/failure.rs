@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use stoop::{Place, escaped};
+use stoop::escaped;
+use stoop::internal::Place;
 use stoop_inspect::diagnose;
 use stoop_inspect::why::{Advice, Diagnosis, Reason};
 
@@ -118,7 +119,7 @@ impl Failure {
     /// client. For one that has not sent anything.
     pub(crate) fn unanswered(self) -> Failure {
         match self {
-            Failure::Socket(error) if error.is_peer_gone() => {
+            Failure::Socket(error) if error.is_peer_closed() => {
                 Report::of(&error).seen("nothing was received from it: it may not allow this user").into()
             }
             other => other,

@@ -3,8 +3,11 @@
 //! Their kind and state are queried from the kernel. Sockets that cannot be used are explained.
 //! Flags that cannot apply, because the socket is bound already, are refused.
 
+use std::os::fd::OwnedFd;
+
 use stoop::activation::{self, Activation};
-use stoop::{Connection, Datagram, ErrorKind, Kind, Place, SeqPacket, Stream, Target};
+use stoop::internal::{Connection, Place, Target};
+use stoop::{Datagram, ErrorKind, Kind, SeqPacket, Stream};
 
 use crate::args::BindFlags;
 use crate::exit::Exit;
@@ -54,9 +57,9 @@ impl Inherited {
         let server = || {
             let address = socket.address()?;
             let mut server = match kind.map_or_else(|| socket.kind(), Ok)? {
-                Kind::Stream => BoundSocket::Stream(socket.into_listener()?),
-                Kind::SeqPacket => BoundSocket::SeqPacket(socket.into_seqpacket_listener()?),
-                Kind::Datagram => BoundSocket::Datagram(socket.into_datagram()?),
+                Kind::Stream => BoundSocket::Stream(socket.try_into()?),
+                Kind::SeqPacket => BoundSocket::SeqPacket(socket.try_into()?),
+                Kind::Datagram => BoundSocket::Datagram(socket.try_into()?),
             };
             server.set_policy(target::policy(&address, flags))?;
             Ok(server)
@@ -68,11 +71,11 @@ impl Inherited {
     pub(crate) fn into_connection(self) -> Result<Connection, Failure> {
         let connection = || {
             let kind = self.kind.map_or_else(|| self.socket.kind(), Ok)?;
-            let fd = self.socket.into_descriptor();
+            let fd = OwnedFd::from(self.socket);
             Ok(match kind {
-                Kind::Stream => Connection::Stream(Stream::from_descriptor(fd)?),
-                Kind::SeqPacket => Connection::SeqPacket(SeqPacket::from_descriptor(fd)?),
-                Kind::Datagram => Connection::Datagram(Datagram::from_descriptor(fd)?),
+                Kind::Stream => Connection::Stream(Stream::try_from(fd)?),
+                Kind::SeqPacket => Connection::SeqPacket(SeqPacket::try_from(fd)?),
+                Kind::Datagram => Connection::Datagram(Datagram::try_from(fd)?),
             })
         };
         connection().map_err(|error| unusable(self.name.as_ref(), &error))

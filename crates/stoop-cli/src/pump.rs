@@ -9,7 +9,8 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use stoop::{Allow, Connection, DESCRIPTORS_MAX, Outgoing, Socket};
+use stoop::internal::{Connection, Socket};
+use stoop::{Allow, DESCRIPTORS_MAX, Outgoing, SocketExt};
 
 use crate::failure::Failure;
 

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use stoop::{
-    Address, Bind, Connect, Connection, Datagram, Kind, Listener, Place, Policy, SeqPacket, Socket,
-    SocketFile, Stream, Target,
-};
+use stoop::internal::{Connection, Place, Socket, Target};
+use stoop::{Address, Bind, Connect, Datagram, Kind, Listener, Policy, SeqPacket, SocketFile, Stream};
 
 use crate::args::{BindFlags, ConnectFlags};
 use crate::exit::Exit;
@@ -79,7 +77,7 @@ pub(crate) fn serve(
         Place::Address(address) => address,
         _ => return Err(Failure::usage(format!("'{target}' cannot be served"))),
     };
-    if address.as_path().is_none() {
+    if address.as_pathname().is_none() {
         refuse(&about_the_file(flags), target, "an abstract name has no file, and no permissions")?;
     }
     let kind = kind.unwrap_or(default_kind);
@@ -136,7 +134,7 @@ fn bind(address: &Address, flags: &BindFlags) -> Bind {
 /// address.
 pub(crate) fn policy(address: &Address, flags: &BindFlags) -> Policy {
     if flags.allow_uid.is_empty() && flags.allow_gid.is_empty() {
-        return if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() };
+        return if address.as_pathname().is_some() { Policy::everyone() } else { Policy::same_user() };
     }
     let named = flags.allow_uid.iter().fold(Policy::nobody(), |policy, &uid| policy.allow_uid(uid));
     flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))

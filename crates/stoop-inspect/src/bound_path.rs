@@ -30,7 +30,7 @@ impl Snapshot {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn was_bound_to(&self, id: SocketId, path: &Path) -> bool {
-        let Some(name) = self[id].name.as_path() else { return false };
+        let Some(name) = self[id].name.as_pathname() else { return false };
         if name.file_name() != path.file_name() {
             return false;
         }

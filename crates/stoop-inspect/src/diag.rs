@@ -14,7 +14,7 @@
 //! let _server = stoop::Bind::new(&path).listen()?;
 //! let mut sockets = Vec::new();
 //! Table::open()?.dump(Show::NAME, &mut sockets)?;
-//! let found = sockets.iter().find(|socket| socket.name.as_path() == Some(&path)).unwrap();
+//! let found = sockets.iter().find(|socket| socket.name.as_pathname() == Some(&path)).unwrap();
 //! assert!(found.is_listening);
 //! // What was not requested is `None`.
 //! assert_eq!((found.file, found.uid), (None, None));

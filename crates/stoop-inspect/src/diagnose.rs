@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use stoop::{Address, Error, ErrorKind, Operation as Failed};
+use stoop::internal::Operation as Failed;
+use stoop::{Address, Error, ErrorKind};
 
 use crate::why::{Diagnosis, Facts, Operation, Question, Who, diagnosis, gather};
 
@@ -78,7 +79,7 @@ fn staging(error: &Error) -> Option<Facts> {
     if !is_bind || !is_refusal || error.errno().is_some() {
         return None;
     }
-    let path = staging_path(&std::path::absolute(error.subject()?.as_path()?).ok()?)?;
+    let path = staging_path(&std::path::absolute(error.subject()?.as_pathname()?).ok()?)?;
     let address = Address::path(path).ok()?;
     let question = Question { operation: Operation::Bind, kind: None, address, subject: Who::CurrentProcess };
     gather(&question).ok()

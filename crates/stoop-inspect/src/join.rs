@@ -192,7 +192,7 @@ impl Listeners {
             let (State::Listening, Some(kind)) = (socket.state, socket.kind) else { continue };
             if let Some(file) = socket.file {
                 listeners.by_file.entry((file, kind)).and_modify(|one| *one = None).or_insert(Some(id));
-            } else if socket.name.as_abstract().is_some() {
+            } else if socket.name.as_abstract_name().is_some() {
                 let name = (socket.name.clone(), kind, socket.namespace);
                 listeners.by_name.entry(name).and_modify(|one| *one = None).or_insert(Some(id));
             }
@@ -219,7 +219,7 @@ impl Listeners {
         if let Some(file) = socket.file {
             return (self.by_file.get(&(file, kind)).copied().flatten(), None);
         }
-        if socket.name.as_abstract().is_none() {
+        if socket.name.as_abstract_name().is_none() {
             return nothing;
         }
         let Some(&Some(id)) = self.by_name.get(&(socket.name.clone(), kind, socket.namespace)) else {

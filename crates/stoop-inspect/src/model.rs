@@ -417,7 +417,7 @@ impl Snapshot {
     /// let _server = stoop::Bind::new(&path).listen()?;
     /// let snapshot = Inspector::new(Options::default()).snapshot();
     /// let mut sockets = snapshot.iter();
-    /// let (id, socket) = sockets.find(|(_, one)| one.name.as_path() == Some(&path)).unwrap();
+    /// let (id, socket) = sockets.find(|(_, one)| one.name.as_pathname() == Some(&path)).unwrap();
     /// assert_eq!(socket.state, State::Listening);
     /// // The id is an index: it refers to the same socket, in this snapshot only.
     /// assert_eq!(snapshot[id].ino, socket.ino);

@@ -144,7 +144,10 @@ impl Call {
         if address.is_unnamed() {
             return Err("the address is unnamed".into());
         }
-        if address.as_path().is_some_and(|path| path.as_os_str().len() > stoop::DIRECT_PATH_MAX_BYTES) {
+        if address
+            .as_pathname()
+            .is_some_and(|path| path.as_os_str().len() > stoop::internal::DIRECT_PATH_MAX_BYTES)
+        {
             return Err("an address cannot hold that path".into());
         }
         let delivers = matches!(operation, Operation::Send { .. });
@@ -181,7 +184,7 @@ impl Call {
 
     /// Creates a nonblocking socket, and the address to use it with.
     fn prepare(&self) -> Result<(OwnedFd, SocketAddrUnix), Errno> {
-        let to = match (self.address.as_path(), self.address.as_abstract()) {
+        let to = match (self.address.as_pathname(), self.address.as_abstract_name()) {
             (Some(path), _) => SocketAddrUnix::new(path),
             (_, Some(name)) => SocketAddrUnix::new_abstract_name(name),
             _ => Ok(SocketAddrUnix::new_unnamed()),
@@ -201,7 +204,7 @@ impl Call {
         let Ok(mut table) = Table::open() else {
             return not_made("without the socket table, the created file could not be identified");
         };
-        if self.address.as_path().is_some_and(only_adds) {
+        if self.address.as_pathname().is_some_and(only_adds) {
             return not_made("the directory is append-only: the created file could not be removed");
         }
         let bound = self.prepare().and_then(|(socket, to)| rustix::net::bind(&socket, &to).map(|()| socket));
@@ -209,7 +212,7 @@ impl Call {
             Ok(socket) => socket,
             Err(errno) => return Probe::Failed(errno),
         };
-        match self.address.as_path() {
+        match self.address.as_pathname() {
             Some(path) if remove(&mut table, &socket, path).is_none() => {
                 not_made("the bind succeeded, but the created file could not be removed")
             }
@@ -283,7 +286,7 @@ impl ThreadContext {
         Ok(ThreadContext {
             ids: ids(),
             root: when(subject.view.other_files, "root")?,
-            cwd: when(facts.question.address.as_path().is_some_and(Path::is_relative), "cwd")?,
+            cwd: when(facts.question.address.as_pathname().is_some_and(Path::is_relative), "cwd")?,
             network: when(subject.view.other_network, "ns/net")?,
         })
     }

@@ -194,7 +194,7 @@ fn a_proc_that_hides_processes_is_told() {
     let snapshot = snapshot(OwnersWanted::Auto);
     let missing = snapshot.missing.iter().find(|missing| missing.what == What::Processes);
     assert!(missing.unwrap().to_string().contains("hidepid"));
-    assert!(the(&snapshot, ino).name.as_abstract().is_some());
+    assert!(the(&snapshot, ino).name.as_abstract_name().is_some());
     let _ = own;
 }
 
@@ -220,12 +220,12 @@ fn names_of_every_byte() {
     let snapshot = snapshot(OwnersWanted::Proc);
     for (name, socket) in names.iter().zip(&abstracts) {
         let socket = the(&snapshot, inode(socket));
-        assert_eq!([b"\0", socket.name.as_abstract().unwrap()].concat(), name.bytes());
+        assert_eq!([b"\0", socket.name.as_abstract_name().unwrap()].concat(), name.bytes());
         assert!(!socket.name.to_string().chars().any(char::is_control));
     }
     for (byte, socket) in &files {
         let socket = the(&snapshot, inode(socket));
-        assert_eq!(socket.name.as_path(), Some(&*path(*byte)));
+        assert_eq!(socket.name.as_pathname(), Some(&*path(*byte)));
         assert!(!socket.name.to_string().chars().any(char::is_control));
     }
 }

@@ -166,10 +166,10 @@ fn names_are_kept_byte_by_byte() {
     let abstracts = names.each_ref().map(|name| bound(DATAGRAM, &Name::abstract_name(name)));
     for snapshot in both_ways() {
         for (path, socket) in paths.iter().zip(&files) {
-            assert_eq!(the(&snapshot, socket).name.as_path().unwrap(), path);
+            assert_eq!(the(&snapshot, socket).name.as_pathname().unwrap(), path);
         }
         for (name, socket) in names.iter().zip(&abstracts) {
-            assert_eq!(the(&snapshot, socket).name.as_abstract(), Some(&name[..]));
+            assert_eq!(the(&snapshot, socket).name.as_abstract_name(), Some(&name[..]));
         }
     }
 }
@@ -273,7 +273,7 @@ fn an_ordinary_user_sees_its_own_and_hears_what_is_missing() {
         assert!(snapshot.missing.iter().any(|missing| hidden(&missing.what) && missing.errno.is_some()));
         let name = Name::from_text(&std::env::var("ROOTS").unwrap());
         let server = snapshot.sockets.iter().find(|socket| {
-            socket.name.as_abstract().is_some_and(|bytes| [b"\0", bytes].concat() == name.bytes())
+            socket.name.as_abstract_name().is_some_and(|bytes| [b"\0", bytes].concat() == name.bytes())
         });
         let server = server.expect("names need no privilege");
         assert_eq!((server.owners.len(), server.uid), (0, Some(0)));
@@ -295,7 +295,7 @@ fn without_sock_diag_there_is_the_text_of_proc() {
     for snapshot in both_ways() {
         let server = the(&snapshot, &listener);
         assert_eq!((server.state, server.kind), (State::Listening, Some(Kind::Stream)));
-        assert_eq!([b"\0", server.name.as_abstract().unwrap()].concat(), name.bytes());
+        assert_eq!([b"\0", server.name.as_abstract_name().unwrap()].concat(), name.bytes());
         assert_eq!((server.owners.len(), server.queue), (1, None));
         assert_eq!(the(&snapshot, &free.0).state, State::Connected);
         assert!(snapshot.missing.iter().any(|missing| matches!(missing.what, What::Table(_))));

@@ -24,7 +24,7 @@ fn call(operation: Operation, kind: Kind, address: &Address) -> Outcome {
         Kind::SeqPacket => SocketType::SEQPACKET,
     };
     let socket = rustix::net::socket_with(AddressFamily::UNIX, raw, SocketFlags::NONBLOCK, None).unwrap();
-    let to = match (address.as_path(), address.as_abstract()) {
+    let to = match (address.as_pathname(), address.as_abstract_name()) {
         (Some(path), _) => SocketAddrUnix::new(path).unwrap(),
         (_, Some(name)) => SocketAddrUnix::new_abstract_name(name).unwrap(),
         _ => unreachable!("no address without a name is tried"),

@@ -150,9 +150,9 @@ fn subject() {
 }
 
 fn call(operation: &str, address: &Address) -> i32 {
-    let to = match address.as_abstract() {
+    let to = match address.as_abstract_name() {
         Some(name) => SocketAddrUnix::new_abstract_name(name).unwrap(),
-        None => SocketAddrUnix::new(address.as_path().unwrap()).unwrap(),
+        None => SocketAddrUnix::new(address.as_pathname().unwrap()).unwrap(),
     };
     let flags = SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use crate::control::Credentials;
 use crate::datagram::send::destination;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::frame::PageBuffer;
+use crate::frame::buffer::PageBuffer;
 use crate::packet;
 use crate::refusals::Refusals;
 use crate::retry::retry;
@@ -188,7 +188,7 @@ impl SeqPacket {
     ///
     /// ```
     /// use std::io::IoSlice;
-    /// use stoop::{ErrorKind, SeqPacket};
+    /// use stoop::{ErrorKind, SeqPacket, SocketExt};
     ///
     /// let (one, other) = SeqPacket::pair()?;
     /// let messages = [IoSlice::new(b"first"), IoSlice::new(b"")];

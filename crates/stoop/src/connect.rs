@@ -25,7 +25,7 @@ use attempt::Attempts;
 /// ```
 #[doc(alias("connect", "ECONNREFUSED", "EAGAIN"))]
 #[derive(Clone, Debug)]
-#[must_use = "nothing is connected until `stream`, `seqpacket`, `datagram` or `any`"]
+#[must_use = "nothing is connected until `stream`, `seqpacket` or `datagram`"]
 pub struct Connect {
     pub(crate) attempts: Attempts,
 }
@@ -56,7 +56,7 @@ impl Connect {
     /// let listener = Bind::new(&path).listen()?;
     /// let client = Connect::new(&path).bind(&own).stream()?;
     /// let (_stream, from) = listener.accept()?;
-    /// assert_eq!(from.as_path(), Some(&*own));
+    /// assert_eq!(from.as_pathname(), Some(&*own));
     ///
     /// let error = Connect::new(&path).bind(&own).stream().unwrap_err();
     /// assert!(error.is_in_use());
@@ -224,7 +224,8 @@ impl Connect {
     /// is not found at all ([K-NAME-15]).
     ///
     /// ```
-    /// use stoop::{Bind, Connect, Connection, Kind};
+    /// use stoop::internal::Connection;
+    /// use stoop::{Bind, Connect, Kind};
     ///
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
@@ -243,14 +244,16 @@ impl Connect {
     /// or the backlog stayed full. See [`Connect::stream`] for the kinds.
     ///
     /// [K-NAME-15]: crate::kernel_facts#K-NAME-15
+    #[doc(hidden)]
     pub fn any(&self) -> Result<Connection> {
         let address = self.attempts.resolve(Kind::Stream)?;
         self.attempts.repeat(|| self.any_once(&address))
     }
 
     fn any_once(&self, address: &Address) -> Result<Connection> {
-        let another_kind =
-            |error: &Error| error.is_wrong_kind() || (error.is_refused() && address.as_abstract().is_some());
+        let another_kind = |error: &Error| {
+            error.is_wrong_kind() || (error.is_refused() && address.as_abstract_name().is_some())
+        };
         match self.attempts.connect_once(Kind::Stream, address) {
             Err(error) if another_kind(&error) => {}
             result => return Ok(Connection::Stream(Stream::client(result?))),

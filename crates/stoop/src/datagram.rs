@@ -171,7 +171,7 @@ impl Datagram {
     /// Returns an error if it is a Unix socket of another kind
     /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), or a socket of another address
     /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
-    pub fn from_descriptor(fd: OwnedFd) -> Result<Datagram> {
+    pub(crate) fn from_descriptor(fd: OwnedFd) -> Result<Datagram> {
         Ok(Datagram::from_socket(Socket::from_descriptor(fd)?.expect_kind(Kind::Datagram)?))
     }
 
@@ -281,7 +281,7 @@ impl Datagram {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
-        crate::socket::apply_policy(&self.socket, &policy)?;
+        crate::socket_ext::apply_policy(&self.socket, &policy)?;
         self.socket.guard(policy);
         Ok(())
     }
@@ -363,7 +363,7 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("client.sock");
     /// let client = Datagram::bind(&path)?;
-    /// assert_eq!(client.local_addr()?.as_path(), Some(&*path));
+    /// assert_eq!(client.local_addr()?.as_pathname(), Some(&*path));
     /// assert!(Datagram::bind(&path).unwrap_err().is_in_use());
     /// drop(client);
     /// assert!(!path.exists());
@@ -428,7 +428,7 @@ mod tests {
     use std::io::{IoSlice, IoSliceMut};
 
     use super::*;
-    use crate::{Allow, Bind, Outgoing};
+    use crate::{Allow, Bind, Outgoing, SocketExt};
 
     #[test]
     fn descriptors_that_the_policy_refuses_are_closed_on_older_kernels() {

@@ -247,6 +247,7 @@ impl Error {
     /// assert!(error.to_string().starts_with("cannot send to '/run/app.sock': "));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub fn on(mut self, subject: &Address) -> Error {
         self.0.subject = Some(subject.clone());
         self
@@ -288,12 +289,14 @@ impl Error {
     /// Returns the operation that failed.
     ///
     /// ```
-    /// use stoop::{Bind, Operation};
+    /// use stoop::Bind;
+    /// use stoop::internal::Operation;
     ///
     /// let error = Bind::new("/nowhere/app.sock").listen().unwrap_err();
     /// assert_eq!(error.operation(), Operation::Bind);
     /// assert_eq!(error.operation().to_string(), "bind");
     /// ```
+    #[doc(hidden)]
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
@@ -323,7 +326,7 @@ impl Error {
     /// use stoop::Stream;
     ///
     /// let error = Stream::connect("/nowhere/app.sock").unwrap_err();
-    /// let path = error.subject().and_then(|address| address.as_path());
+    /// let path = error.subject().and_then(|address| address.as_pathname());
     /// assert_eq!(path, Some(Path::new("/nowhere/app.sock")));
     /// ```
     pub fn subject(&self) -> Option<&Address> {
@@ -331,6 +334,7 @@ impl Error {
     }
 
     /// Returns the kind of the socket that was used, if it matters.
+    #[doc(hidden)]
     pub fn socket_kind(&self) -> Option<Kind> {
         self.0.socket_kind
     }
@@ -359,11 +363,13 @@ impl Error {
     /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
     /// assert_eq!(error.errno_symbol(), Some("ENOENT"));
     /// ```
+    #[doc(hidden)]
     pub fn errno_symbol(&self) -> Option<&'static str> {
         self.errno().and_then(symbol)
     }
 
     /// Returns what is known beyond the class, as text.
+    #[doc(hidden)]
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
@@ -594,7 +600,7 @@ impl Error {
     /// use stoop::Stream;
     ///
     /// let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
-    /// assert!(Stream::from_descriptor(tcp.into()).unwrap_err().is_unsupported());
+    /// assert!(Stream::try_from(std::os::fd::OwnedFd::from(tcp)).unwrap_err().is_unsupported());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_unsupported(&self) -> bool {

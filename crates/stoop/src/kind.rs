@@ -21,6 +21,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which a client that does not know the kind should try them.
+    #[doc(hidden)]
     pub const ALL: [Kind; 3] = [Kind::Stream, Kind::Datagram, Kind::SeqPacket];
 
     /// Returns the word used in addresses and on the command line: `stream`, `dgram` or
@@ -33,6 +34,7 @@ impl Kind {
     /// assert_eq!("dgram".parse(), Ok(Kind::Datagram));
     /// assert_eq!(Kind::Datagram.to_string(), "datagram"); // in prose
     /// ```
+    #[doc(hidden)]
     pub const fn word(self) -> &'static str {
         match self {
             Kind::Stream => "stream",

@@ -38,6 +38,7 @@
 //! | Send messages over a byte stream | [`frame`](mod@frame) |
 //! | Identify the peer; decide who may connect or send | [`Peer`], [`Policy`] |
 //! | Send and receive file descriptors and credentials | [`Outgoing`], [`Received`] |
+//! | Set the options of a socket, query its queues | [`SocketExt`] |
 //! | Distinguish failures; find out why | [`Error`], [`ErrorKind`]; `stoop_inspect::diagnose` |
 //! | Use sockets passed by a service manager, and report to it | [`activation`], [`notify`] |
 //! | Pass a listener to the next version of a server | [`handover`] |
@@ -122,6 +123,8 @@ pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
+pub mod internal;
 #[doc = include_str!("../KERNEL.md")]
 pub mod kernel_facts {}
 mod kind;
@@ -143,23 +146,21 @@ pub mod serve;
 mod server_options;
 mod socket;
 mod socket_addr;
+mod socket_ext;
 mod socket_file;
 mod socket_methods;
 mod spin;
 mod stream;
 mod sys;
 
-pub use address::{
-    ABSTRACT_NAME_MAX_BYTES, Address, AddressError, AddressErrorKind, DIRECT_PATH_MAX_BYTES, Place, Target,
-    ToAddress, escaped,
-};
+pub use address::{Address, AddressError, ToAddress, escaped};
 pub use batch::{Batch, BatchMessage};
 pub use bind::{Bind, activation, handover, notify};
-pub use connect::{Connect, Connection};
+pub use connect::Connect;
 pub use control::{Credentials, DESCRIPTORS_MAX};
 pub use datagram::Datagram;
-pub use error::{Error, ErrorKind, Operation, Result};
-pub use kind::{Kind, UnknownKind};
+pub use error::{Error, ErrorKind, Result};
+pub use kind::Kind;
 pub use listener::{Arrival, Connected, Counts, Incoming, Listener};
 pub use message::{Allow, Outgoing, Received};
 pub use origin::Origin;
@@ -169,9 +170,8 @@ pub use policy::Policy;
 pub use reply::ReplyTo;
 pub use send_quota::SendQuota;
 pub use seqpacket::{Packet, SeqPacket};
-pub use socket::Socket;
+pub use socket_ext::SocketExt;
 pub use socket_file::SocketFile;
-pub use spin::SPIN_MAX;
 pub use stream::Stream;
 
 /// Compiles the examples of both READMEs as tests, and runs those that need no server.

@@ -11,6 +11,7 @@ use crate::error::{Error, Operation, Result};
 use crate::refusals::Refusals;
 use crate::server_options::ServerOptions;
 use crate::socket::Socket;
+use crate::socket_ext::SocketExt;
 use crate::socket_file::SocketFile;
 use crate::socket_methods::{base_methods, blocking_methods, fd_traits};
 use crate::sys::{self, Blocking, RawAddress};
@@ -147,16 +148,16 @@ impl<C: Connected> Listener<C> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let passed = OwnedFd::from(Bind::new(&path).listen()?);
-    /// let listener: Listener = Listener::from_descriptor(passed)?;
+    /// let listener: Listener = Listener::try_from(passed)?;
     /// drop(listener);
     /// assert!(path.exists()); // not created by this listener
     ///
     /// let (one, _other) = Stream::pair()?;
-    /// let error = Listener::<Stream>::from_descriptor(one.into()).unwrap_err();
+    /// let error = Listener::<Stream>::try_from(OwnedFd::from(one)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotConnected); // does not listen
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn from_descriptor(fd: OwnedFd) -> Result<Listener<C>> {
+    pub(crate) fn from_descriptor(fd: OwnedFd) -> Result<Listener<C>> {
         let socket = Socket::from_descriptor(fd)?.expect_kind(C::KIND)?;
         if !sys::is_listening(socket.as_fd()).map_err(accepting)? {
             let detail = "the socket is not listening";
@@ -188,7 +189,7 @@ impl<C: Connected> Listener<C> {
     /// - the listener itself is unusable (all other kinds).
     ///
     /// ```
-    /// use stoop::{Bind, Stream};
+    /// use stoop::{Bind, SocketExt, Stream};
     ///
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
@@ -389,7 +390,7 @@ impl<C: Connected> Listener<C> {
     /// let second = listener.try_clone()?;
     /// drop(listener); // unlinks the file
     /// assert!(Stream::connect(&path).unwrap_err().is_not_found());
-    /// assert_eq!(second.local_addr()?.as_path(), Some(&*path)); // still listening
+    /// assert_eq!(second.local_addr()?.as_pathname(), Some(&*path)); // still listening
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn try_clone(&self) -> Result<Listener<C>> {
@@ -481,7 +482,7 @@ impl<C: Connected> Listener<C> {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
-        crate::socket::apply_policy(&self.socket, &policy)?;
+        crate::socket_ext::apply_policy(&self.socket, &policy)?;
         self.policy = policy;
         Ok(())
     }

@@ -79,7 +79,7 @@ impl<'a> Outgoing<'a> {
     /// ```
     /// use std::io::IoSlice;
     /// use stoop::Credentials;
-    /// use stoop::{Allow, Datagram, ErrorKind, Outgoing};
+    /// use stoop::{Allow, Datagram, ErrorKind, Outgoing, SocketExt};
     ///
     /// let (one, other) = Datagram::pair()?;
     /// other.set_pass_credentials(true)?;
@@ -191,16 +191,16 @@ pub struct Received {
     /// The received file descriptors, in the order they were sent. They are close-on-exec.
     pub descriptors: Vec<OwnedFd>,
     /// The sender's credentials, if
-    /// [`Socket::set_pass_credentials`](crate::Socket::set_pass_credentials) is on and the kernel
-    /// knows them.
+    /// [`set_pass_credentials`](crate::SocketExt::set_pass_credentials) is on and the kernel knows
+    /// them.
     ///
     /// A user or group without an id in our user namespace is 4294967295 here, which is not a valid
     /// id: see [`Credentials::known_uid`].
     pub credentials: Option<Credentials>,
-    /// A pidfd of the sender, if [`Socket::set_pass_pidfd`](crate::Socket::set_pass_pidfd) is on.
+    /// A pidfd of the sender, if [`set_pass_pidfd`](crate::SocketExt::set_pass_pidfd) is on.
     pub pidfd: Option<OwnedFd>,
-    /// The sender's security label, if [`Socket::set_pass_label`](crate::Socket::set_pass_label) is
-    /// on and there is one.
+    /// The sender's security label, if [`set_pass_label`](crate::SocketExt::set_pass_label) is on
+    /// and there is one.
     pub label: Option<Vec<u8>>,
     /// Control messages of types that this version does not know, as (level, type).
     pub unknown: Vec<(i32, i32)>,
@@ -314,12 +314,12 @@ impl Received {
     /// Returns whether this is the end of the connection rather than a message.
     ///
     /// On a seqpacket socket an empty message looks the same as the end, unless
-    /// [`Socket::set_pass_credentials`](crate::Socket::set_pass_credentials) is on. A message then
+    /// [`set_pass_credentials`](crate::SocketExt::set_pass_credentials) is on. A message then
     /// carries credentials, and the end carries none ([K-DGRAM-14]).
     ///
     /// ```
     /// use std::io::{IoSlice, IoSliceMut};
-    /// use stoop::{Allow, Outgoing, SeqPacket};
+    /// use stoop::{Allow, Outgoing, SeqPacket, SocketExt};
     ///
     /// let (one, other) = SeqPacket::pair()?;
     /// other.set_pass_credentials(true)?;

@@ -54,9 +54,9 @@ impl Holder {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn find(address: &Address, kind: Option<Kind>) -> Option<Holder> {
-        match address.as_path() {
+        match address.as_pathname() {
             Some(path) => of_path(path),
-            None => of_abstract_name(address.as_abstract()?, kind),
+            None => of_abstract_name(address.as_abstract_name()?, kind),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::message::{Allow, Received, truncation};
 use crate::retry::retry;
 use crate::socket::Socket;
+use crate::socket_ext::SocketExt;
 use crate::sys::{self, RawAddress};
 
 pub(crate) fn sending(socket: &Socket, cause: std::io::Error) -> Error {

@@ -69,7 +69,7 @@ impl Policy {
     /// Returns the default policy of a server at this address. On a path the permissions of the
     /// file decide.
     pub(crate) fn default_at(address: &Address) -> Policy {
-        if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() }
+        if address.as_pathname().is_some() { Policy::everyone() } else { Policy::same_user() }
     }
 
     /// Allows this user, too.

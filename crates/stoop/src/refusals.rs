@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
+use crate::socket_ext::SocketExt;
 
 /// How many clients or messages a nonblocking call refuses before it returns.
 ///

@@ -45,7 +45,7 @@ pub enum ReplyTo {
 ///
 /// `network` returns the network namespace of the replying socket, if it is known.
 pub(crate) fn target(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> Result<ConnectTarget> {
-    let found = match to.address.as_path() {
+    let found = match to.address.as_pathname() {
         Some(path) => by_path(path, to),
         None => by_name(to, network),
     };

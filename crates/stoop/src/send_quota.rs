@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use crate::diag::{Show, Table};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::Socket;
+use crate::socket_ext::SocketExt;
 use crate::{Address, Datagram};
 
 /// While no more than this part (1/16) of the buffer is in use, every message is allowed without
@@ -243,7 +244,7 @@ impl State {
             // An abstract name that is missing belongs to a closed socket: the table is that of our
             // network namespace, and so is the name. A path may lead to a socket of another
             // namespace.
-            None => name.as_path().is_some(),
+            None => name.as_pathname().is_some(),
         });
         true
     }

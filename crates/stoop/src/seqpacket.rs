@@ -98,7 +98,7 @@ impl SeqPacket {
     /// Returns an error if it is a Unix socket of another kind
     /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), or a socket of another address
     /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
-    pub fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
+    pub(crate) fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
         Ok(SeqPacket::from_socket(Socket::from_descriptor(fd)?.expect_kind(Kind::SeqPacket)?))
     }
 

@@ -4,7 +4,8 @@
 use std::os::fd::AsFd;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::socket::{Socket, apply_policy};
+use crate::socket::Socket;
+use crate::socket_ext::{SocketExt, apply_policy};
 use crate::socket_file::{self, FileOptions, SocketFile, binding};
 use crate::sys;
 use crate::{Address, AddressError, Kind, Policy, ToAddress};
@@ -52,7 +53,7 @@ impl ServerOptions {
 
     /// Rejects options that would have no effect: a server that sets a mode relies on it.
     fn check_options(&self, address: &Address) -> Result<()> {
-        if address.as_path().is_some() || !self.file.sets_attributes() {
+        if address.as_pathname().is_some() || !self.file.sets_attributes() {
             return Ok(());
         }
         let detail = "an abstract name has no file, so it has no mode, owner, group or parent directories";

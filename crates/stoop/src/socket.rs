@@ -15,25 +15,7 @@ use crate::spin::Spin;
 use crate::sys::{self, RawAddress};
 use crate::{Kind, Policy};
 
-/// A Unix domain socket of any kind, for code that is generic over them.
-///
-/// [`Stream`](crate::Stream), [`SeqPacket`](crate::SeqPacket), [`Datagram`](crate::Datagram) and
-/// [`Listener`](crate::Listener) implement `AsRef<Socket>`. Each has those of these methods that
-/// apply to it.
-///
-/// ```
-/// use stoop::{Datagram, SeqPacket, Socket};
-///
-/// fn queued(sockets: &[&Socket]) -> stoop::Result<usize> {
-///     sockets.iter().map(|socket| socket.unread_bytes()).sum()
-/// }
-///
-/// let ((one, other), (sender, receiver)) = (SeqPacket::pair()?, Datagram::pair()?);
-/// one.send(b"hello")?;
-/// sender.send(b"world")?;
-/// assert_eq!(queued(&[other.as_ref(), receiver.as_ref()])?, 10);
-/// # Ok::<(), stoop::Error>(())
-/// ```
+/// A Unix domain socket of any kind, inside each public type.
 pub struct Socket {
     fd: OwnedFd,
     kind: Kind,
@@ -253,26 +235,5 @@ impl AsRawFd for Socket {
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Socket").field("fd", &self.fd).field("kind", &self.kind).finish()
-    }
-}
-
-/// Makes the kernel attach the sender's credentials to each datagram (`SO_PASSCRED`).
-///
-/// Policies and [`Datagram::reply`](crate::Datagram::reply) need them. Other options of an
-/// inherited socket are left alone: its creator may have disabled file descriptor passing on it.
-pub(crate) fn enable_sender_credentials(socket: &Socket) -> Result<()> {
-    match socket.kind() {
-        Kind::Datagram => socket.set_pass_credentials(true),
-        Kind::Stream | Kind::SeqPacket => Ok(()),
-    }
-}
-
-/// Sets the socket options that the policy needs.
-pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
-    enable_sender_credentials(socket)?;
-    match socket.set_pass_descriptors(policy.descriptors_allowed()) {
-        // The kernel predates the option: unwanted file descriptors are closed on arrival instead.
-        Err(error) if error.is_unsupported() => Ok(()),
-        result => result,
     }
 }

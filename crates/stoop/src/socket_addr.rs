@@ -38,7 +38,7 @@ impl TryFrom<&Address> for SocketAddr {
     /// Returns an error if a path does not fit into a `SocketAddr`, which holds 107 bytes. stoop
     /// itself reaches longer paths.
     fn try_from(address: &Address) -> std::io::Result<SocketAddr> {
-        match (address.as_path(), address.as_abstract()) {
+        match (address.as_pathname(), address.as_abstract_name()) {
             (Some(path), _) => SocketAddr::from_pathname(path),
             (_, Some(name)) => SocketAddr::from_abstract_name(name),
             _ => SocketAddr::from_pathname(""),
@@ -62,19 +62,6 @@ impl TryFrom<Address> for SocketAddr {
 impl ToAddress for SocketAddr {
     fn to_address(&self) -> Result<Address, AddressError> {
         Ok(Address::from(self))
-    }
-}
-
-impl Address {
-    /// Returns the path like [`Address::as_path`], under the name of [`SocketAddr::as_pathname`].
-    pub fn as_pathname(&self) -> Option<&Path> {
-        self.as_path()
-    }
-
-    /// Returns the abstract name like [`Address::as_abstract`], under the name of
-    /// [`SocketAddrExt::as_abstract_name`].
-    pub fn as_abstract_name(&self) -> Option<&[u8]> {
-        self.as_abstract()
     }
 }
 

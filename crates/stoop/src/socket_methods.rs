@@ -1,7 +1,8 @@
 //! The inherent methods that the public sockets share, defined once.
 //!
 //! Each macro expands inside an `impl` of a type that implements `AsRef<Socket>`: of
-//! [`Socket`](crate::Socket) itself, and of the types around it.
+//! [`Socket`](crate::socket::Socket) itself, and of the types around it. What std and tokio do not
+//! have, and only some programs need, is in [`SocketExt`](crate::SocketExt).
 
 /// Defines the methods of every socket, blocking or driven by a reactor.
 macro_rules! base_methods {
@@ -18,7 +19,7 @@ macro_rules! base_methods {
         /// use stoop::Datagram;
         ///
         /// let socket = Datagram::autobind()?;
-        /// assert!(socket.local_addr()?.as_abstract().is_some()); // assigned by the kernel
+        /// assert!(socket.local_addr()?.as_abstract_name().is_some()); // assigned by the kernel
         /// let (one, _other) = Datagram::pair()?;
         /// assert!(one.local_addr()?.is_unnamed());
         /// # Ok::<(), stoop::Error>(())
@@ -27,7 +28,7 @@ macro_rules! base_methods {
         /// [K-NAME-1]: crate::kernel_facts#K-NAME-1
         #[doc(alias = "getsockname")]
         pub fn local_addr(&self) -> $crate::Result<$crate::Address> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             Ok($crate::sys::local_address(::std::os::fd::AsFd::as_fd(socket))
                 .map_err($crate::socket::configure)?
                 .to_address())
@@ -51,152 +52,8 @@ macro_rules! base_methods {
         /// ```
         #[doc(alias = "SO_ERROR")]
         pub fn take_error(&self) -> $crate::Result<Option<::std::io::Error>> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             $crate::sys::take_error(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
-        }
-
-        /// Sets whether each received message carries its sender's
-        /// [`Credentials`](crate::Credentials) (`SO_PASSCRED`).
-        ///
-        /// Off by default. Messages that were sent before this was turned on arrive without
-        /// credentials ([K-CRED-8]). Sockets accepted from a listener inherit the setting. An
-        /// unbound socket gets an abstract name when it first sends ([K-DGRAM-2]).
-        ///
-        /// # Errors
-        /// Returns an error only if the file descriptor is invalid.
-        ///
-        /// ```
-        /// use stoop::{Allow, Datagram};
-        ///
-        /// let (one, other) = Datagram::pair()?;
-        /// one.send(b"early")?;
-        /// other.set_pass_credentials(true)?;
-        /// one.send(b"late")?;
-        ///
-        /// let (_, early) = other.recv_vec_with(Allow::NOTHING)?;
-        /// assert_eq!(early.credentials, None); // sent before
-        /// let (_, late) = other.recv_vec_with(Allow::NOTHING)?;
-        /// assert_eq!(late.credentials.map(|sender| sender.pid), Some(std::process::id()));
-        /// # Ok::<(), stoop::Error>(())
-        /// ```
-        ///
-        /// [K-CRED-8]: crate::kernel_facts#K-CRED-8
-        /// [K-DGRAM-2]: crate::kernel_facts#K-DGRAM-2
-        #[doc(alias = "SO_PASSCRED")]
-        pub fn set_pass_credentials(&self, on: bool) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::set_pass_credentials(::std::os::fd::AsFd::as_fd(socket), on)
-                .map_err($crate::socket::configure)
-        }
-
-        /// Sets whether each received message carries a pidfd of its sender (`SO_PASSPIDFD`).
-        ///
-        /// Off by default. Requires Linux 6.5.
-        ///
-        /// # Errors
-        /// Returns an error if the kernel is older
-        /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
-        ///
-        /// ```
-        /// use stoop::{Allow, Datagram};
-        ///
-        /// let (one, other) = Datagram::pair()?;
-        /// match other.set_pass_pidfd(true) {
-        ///     Err(error) if error.is_unsupported() => return Ok(()), // before Linux 6.5
-        ///     set => set?,
-        /// }
-        /// one.send(b"hello")?;
-        /// let (_, received) = other.recv_vec_with(Allow::NOTHING)?; // which a pidfd does not need
-        /// assert!(received.pidfd.is_some());
-        /// # Ok::<(), stoop::Error>(())
-        /// ```
-        #[doc(alias = "SO_PASSPIDFD")]
-        pub fn set_pass_pidfd(&self, on: bool) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::set_pass_pidfd(::std::os::fd::AsFd::as_fd(socket), on)
-                .map_err($crate::socket::configure)
-        }
-
-        /// Sets whether each received message carries its sender's security label (`SO_PASSSEC`).
-        ///
-        /// Off by default. A label is present only if a security module provides one.
-        ///
-        /// # Errors
-        /// Returns an error only if the file descriptor is invalid.
-        #[doc(alias = "SO_PASSSEC")]
-        pub fn set_pass_label(&self, on: bool) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::set_pass_label(::std::os::fd::AsFd::as_fd(socket), on)
-                .map_err($crate::socket::configure)
-        }
-
-        /// Sets whether the kernel accepts file descriptors for this socket at all
-        /// (`SO_PASSRIGHTS`).
-        ///
-        /// On by default. When off, a peer that sends file descriptors gets `EPERM`; plain bytes
-        /// still pass ([K-FD-15]). Accepted sockets inherit the setting. Requires Linux 6.16. On
-        /// older kernels, file descriptors that the receiver did not ask for are closed on arrival.
-        ///
-        /// # Errors
-        /// Returns an error if the kernel is older
-        /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
-        ///
-        /// ```
-        /// use std::io::IoSlice;
-        /// use std::os::fd::AsFd;
-        /// use stoop::{ErrorKind, Outgoing, Stream};
-        ///
-        /// let (one, other) = Stream::pair()?;
-        /// match other.set_pass_descriptors(false) {
-        ///     Err(error) if error.is_unsupported() => return Ok(()), // before Linux 6.16
-        ///     set => set?,
-        /// }
-        /// let fds = [one.as_fd()];
-        /// let sent = one.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&fds));
-        /// assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotPermitted);
-        /// # Ok::<(), stoop::Error>(())
-        /// ```
-        ///
-        /// [K-FD-15]: crate::kernel_facts#K-FD-15
-        #[doc(alias = "SO_PASSRIGHTS")]
-        pub fn set_pass_descriptors(&self, on: bool) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::set_pass_descriptors(::std::os::fd::AsFd::as_fd(socket), on)
-                .map_err($crate::socket::configure)
-        }
-
-        /// Sets how long a blocking receive, or on a listener an accept, polls before it sleeps.
-        ///
-        /// Zero (the default) turns polling off. A budget above [`SPIN_MAX`](crate::SPIN_MAX) is
-        /// lowered to it.
-        ///
-        /// Between two processors an answer often arrives sooner than a sleeping process can be
-        /// woken. A budget of 20 µs has been measured to make a small round trip ten times as fast,
-        /// for less processor time. The socket measures whether polling succeeds, and almost stops
-        /// polling while it does not. An idle socket costs nothing: it polls once, then sleeps. On
-        /// a nonblocking socket the budget only wastes time.
-        ///
-        /// ```
-        /// use std::io::{Read, Write};
-        /// use std::time::Duration;
-        ///
-        /// let (mut one, mut other) = stoop::Stream::pair()?;
-        /// one.set_spin(Duration::from_micros(20));
-        /// let server = std::thread::spawn(move || {
-        ///     let mut request = [0; 4];
-        ///     other.read_exact(&mut request)?;
-        ///     other.write_all(b"pong")
-        /// });
-        /// one.write_all(b"ping")?;
-        /// let mut reply = [0; 4];
-        /// one.read_exact(&mut reply)?; // polls for up to 20 µs, then sleeps
-        /// assert_eq!(&reply, b"pong");
-        /// # server.join().unwrap()?;
-        /// # Ok::<(), Box<dyn std::error::Error>>(())
-        /// ```
-        pub fn set_spin(&self, budget: ::std::time::Duration) {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            socket.spin().set_budget(budget);
         }
     };
 }
@@ -214,7 +71,7 @@ macro_rules! blocking_methods {
         /// Returns an error only if the file descriptor is invalid.
         ///
         /// ```
-        /// use stoop::SeqPacket;
+        /// use stoop::{SeqPacket, SocketExt};
         ///
         /// let (one, _other) = SeqPacket::pair()?;
         /// let twin = one.try_clone()?;
@@ -225,21 +82,8 @@ macro_rules! blocking_methods {
         /// ```
         #[doc(alias("O_NONBLOCK", "FIONBIO"))]
         pub fn set_nonblocking(&self, on: bool) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             rustix::io::ioctl_fionbio(socket, on).map_err(|errno| $crate::socket::configure(errno.into()))
-        }
-
-        /// Returns whether the socket is in nonblocking mode.
-        ///
-        /// The mode may have been set through another file descriptor of the same socket.
-        ///
-        /// # Errors
-        /// Returns an error only if the file descriptor is invalid.
-        pub fn is_nonblocking(&self) -> $crate::Result<bool> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            let flags =
-                rustix::fs::fcntl_getfl(socket).map_err(|errno| $crate::socket::configure(errno.into()))?;
-            Ok(flags.contains(rustix::fs::OFlags::NONBLOCK))
         }
 
         /// Sets the read timeout (`SO_RCVTIMEO`).
@@ -264,7 +108,7 @@ macro_rules! blocking_methods {
         /// ```
         #[doc(alias = "SO_RCVTIMEO")]
         pub fn set_read_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             $crate::sys::set_receive_timeout(
                 ::std::os::fd::AsFd::as_fd(socket),
                 $crate::socket::nonzero(timeout)?,
@@ -279,7 +123,7 @@ macro_rules! blocking_methods {
         /// Returns an error only if the file descriptor is invalid.
         #[doc(alias = "SO_RCVTIMEO")]
         pub fn read_timeout(&self) -> $crate::Result<Option<::std::time::Duration>> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             $crate::sys::receive_timeout(::std::os::fd::AsFd::as_fd(socket))
                 .map_err($crate::socket::configure)
         }
@@ -304,7 +148,7 @@ macro_rules! peer_methods {
         /// # let path = directory.path().join("app.sock");
         /// let listener = Bind::new(&path).listen()?;
         /// let client = Stream::connect(&path)?;
-        /// assert_eq!(client.peer_addr()?.as_path(), Some(&*path));
+        /// assert_eq!(client.peer_addr()?.as_pathname(), Some(&*path));
         /// assert!(listener.accept()?.0.peer_addr()?.is_unnamed()); // the client never bound
         ///
         /// let error = Datagram::autobind()?.peer_addr().unwrap_err();
@@ -313,7 +157,7 @@ macro_rules! peer_methods {
         /// ```
         #[doc(alias = "getpeername")]
         pub fn peer_addr(&self) -> $crate::Result<$crate::Address> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             Ok($crate::sys::peer_address(::std::os::fd::AsFd::as_fd(socket))
                 .map_err($crate::socket::configure)?
                 .to_address())
@@ -335,91 +179,8 @@ macro_rules! peer_methods {
         /// ```
         #[doc(alias("SO_PEERCRED", "SO_PEERPIDFD"))]
         pub fn peer(&self) -> $crate::Peer {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             $crate::Peer::of(::std::os::fd::AsFd::as_fd(socket))
-        }
-
-        /// Returns the size of the send buffer (`SO_SNDBUF`) in bytes.
-        ///
-        /// The kernel counts payload and its own overhead against it. The size of the receive
-        /// buffer has no method, because `SO_RCVBUF` has no effect on Unix sockets ([K-DGRAM-8]).
-        ///
-        /// # Errors
-        /// Returns an error only if the file descriptor is invalid.
-        ///
-        /// [K-DGRAM-8]: crate::kernel_facts#K-DGRAM-8
-        #[doc(alias = "SO_SNDBUF")]
-        pub fn send_buffer_bytes(&self) -> $crate::Result<usize> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket))
-                .map_err($crate::socket::configure)
-        }
-
-        /// Sets the size of the send buffer (`SO_SNDBUF`) in bytes.
-        ///
-        /// The kernel doubles the number, and caps it at `net.core.wmem_max`. The default comes
-        /// from `net.core.wmem_default`.
-        ///
-        /// # Errors
-        /// Returns an error only if the file descriptor is invalid.
-        ///
-        /// ```
-        /// let (one, _other) = stoop::Datagram::pair()?;
-        /// one.set_send_buffer_bytes(16 * 1024)?;
-        /// assert_eq!(one.send_buffer_bytes()?, 32 * 1024); // doubled
-        /// let error = one.send(&[0; 64 * 1024]).unwrap_err();
-        /// assert_eq!(error.kind(), stoop::ErrorKind::MessageTooLarge);
-        /// # Ok::<(), stoop::Error>(())
-        /// ```
-        #[doc(alias = "SO_SNDBUF")]
-        pub fn set_send_buffer_bytes(&self, bytes: usize) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::set_send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket), bytes)
-                .map_err($crate::socket::configure)
-        }
-
-        /// Returns the number of bytes that have arrived and not been read (`FIONREAD`).
-        ///
-        /// On a datagram socket it is the length of the next message ([K-LIMIT-2]).
-        ///
-        /// # Errors
-        /// Returns an error if the kernel does, for instance on a listener.
-        ///
-        /// ```
-        /// let (one, other) = stoop::Datagram::pair()?;
-        /// one.send(b"hello")?;
-        /// one.send(b"again")?;
-        /// assert_eq!(other.unread_bytes()?, 5); // of the next message, not of both
-        /// # Ok::<(), stoop::Error>(())
-        /// ```
-        ///
-        /// [K-LIMIT-2]: crate::kernel_facts#K-LIMIT-2
-        #[doc(alias("SIOCINQ", "FIONREAD"))]
-        pub fn unread_bytes(&self) -> $crate::Result<usize> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::unread_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
-        }
-
-        /// Returns how much memory the data holds that was sent and not yet read by the peer
-        /// (`SIOCOUTQ`).
-        ///
-        /// The unit is bytes as the kernel accounts them, which is more than the payload.
-        ///
-        /// # Errors
-        /// Returns an error if the kernel does, for instance on a listener.
-        ///
-        /// ```
-        /// let (one, other) = stoop::Datagram::pair()?;
-        /// one.send(b"hello")?;
-        /// assert!(one.unsent_bytes()? > 5); // with the kernel's overhead
-        /// other.recv(&mut [0; 8])?;
-        /// assert_eq!(one.unsent_bytes()?, 0);
-        /// # Ok::<(), stoop::Error>(())
-        /// ```
-        #[doc(alias("SIOCOUTQ", "TIOCOUTQ"))]
-        pub fn unsent_bytes(&self) -> $crate::Result<usize> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            $crate::sys::unsent_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
         }
     };
 }
@@ -453,7 +214,7 @@ macro_rules! data_methods {
         /// [K-END-9]: crate::kernel_facts#K-END-9
         #[doc(alias = "SO_SNDTIMEO")]
         pub fn set_write_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             $crate::sys::set_send_timeout(
                 ::std::os::fd::AsFd::as_fd(socket),
                 $crate::socket::nonzero(timeout)?,
@@ -468,7 +229,7 @@ macro_rules! data_methods {
         /// Returns an error only if the file descriptor is invalid.
         #[doc(alias = "SO_SNDTIMEO")]
         pub fn write_timeout(&self) -> $crate::Result<Option<::std::time::Duration>> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             $crate::sys::send_timeout(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
         }
 
@@ -522,7 +283,7 @@ macro_rules! data_methods {
             buffers: &[::std::io::IoSlice<'_>],
             outgoing: &$crate::Outgoing<'_>,
         ) -> $crate::Result<usize> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
             socket.send_message(outgoing, buffers, None)
         }
 
@@ -579,8 +340,8 @@ macro_rules! data_methods {
             buffers: &mut [::std::io::IoSliceMut<'_>],
             allow: $crate::Allow,
         ) -> $crate::Result<$crate::Received> {
-            let socket = AsRef::<$crate::Socket>::as_ref(self);
-            let mut refusals = $crate::refusals::Refusals::of($crate::Operation::Receive);
+            let socket = AsRef::<$crate::socket::Socket>::as_ref(self);
+            let mut refusals = $crate::refusals::Refusals::of($crate::error::Operation::Receive);
             loop {
                 if let Some(received) = socket.receive_allowed(buffers, allow)? {
                     return Ok(received);
@@ -625,7 +386,7 @@ macro_rules! data_methods {
             buffers: &mut [::std::io::IoSliceMut<'_>],
             allow: $crate::Allow,
         ) -> $crate::Result<$crate::Received> {
-            AsRef::<$crate::Socket>::as_ref(self).peek(buffers, allow)
+            AsRef::<$crate::socket::Socket>::as_ref(self).peek(buffers, allow)
         }
 
         /// Sends bytes and file descriptors in one call: [`send_with`](Self::send_with) for the
@@ -698,7 +459,7 @@ macro_rules! fd_traits {
     ($type:ty $(, $parameter:ident: $bound:path)?) => {
         impl$(<$parameter: $bound>)? ::std::os::fd::AsFd for $type {
             fn as_fd(&self) -> ::std::os::fd::BorrowedFd<'_> {
-                ::std::os::fd::AsFd::as_fd(AsRef::<$crate::Socket>::as_ref(self))
+                ::std::os::fd::AsFd::as_fd(AsRef::<$crate::socket::Socket>::as_ref(self))
             }
         }
 
@@ -718,7 +479,15 @@ macro_rules! fd_traits {
         impl$(<$parameter: $bound>)? TryFrom<::std::os::fd::OwnedFd> for $type {
             type Error = $crate::Error;
 
-            /// Converts like `from_descriptor`, which checks that it is such a socket.
+            /// Wraps a file descriptor of unknown origin, after asking the kernel what it is. A
+            /// file it is bound to is not removed on drop.
+            ///
+            /// # Errors
+            /// Returns an error if it is a Unix socket of another kind
+            /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), a socket of another address
+            /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)), or taken for a
+            /// listener and does not listen
+            /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
             fn try_from(fd: ::std::os::fd::OwnedFd) -> $crate::Result<Self> {
                 Self::from_descriptor(fd)
             }

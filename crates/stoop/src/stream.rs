@@ -130,14 +130,14 @@ impl Stream {
     /// use stoop::{ErrorKind, SeqPacket, Stream};
     ///
     /// let (one, other) = Stream::pair()?;
-    /// let stream = Stream::from_descriptor(OwnedFd::from(one))?;
-    /// let error = SeqPacket::from_descriptor(OwnedFd::from(other)).unwrap_err();
+    /// let stream = Stream::try_from(OwnedFd::from(one))?;
+    /// let error = SeqPacket::try_from(OwnedFd::from(other)).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::WrongKind);
     /// let file = std::fs::File::open("/dev/null")?;
-    /// assert!(Stream::from_descriptor(OwnedFd::from(file)).is_err());
+    /// assert!(Stream::try_from(OwnedFd::from(file)).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
+    pub(crate) fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
         Ok(Stream::from_socket(Socket::from_descriptor(fd)?.expect_kind(Kind::Stream)?))
     }
 

@@ -7,8 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use stoop::activation::{self, Activation, Sockets, State};
-use stoop::{Address, Bind, Connect, Datagram, ErrorKind, Kind, Packet, SeqPacket, Stream};
+use stoop::activation::{self, Activation, Sockets};
+use stoop::internal::State;
+use stoop::{Address, Bind, Connect, Datagram, ErrorKind, Kind, Listener, Packet, SeqPacket, Stream};
 use stoop_testkit::{KillOnDrop, Role, role, skip, spawn, tempdir};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -104,22 +105,22 @@ fn serve_every_kind(test: &str) {
     let states: Vec<State> = sockets.iter().map(|passed| passed.state().unwrap()).collect();
     assert_eq!(states, [State::Listening, State::Idle, State::Listening, State::Connected]);
 
-    let mut connection = sockets.named("connection").unwrap().into_stream().unwrap();
+    let mut connection = Stream::try_from(sockets.named("connection").unwrap()).unwrap();
     let mut byte = [0];
     connection.read_exact(&mut byte).unwrap();
     connection.write_all(&byte).unwrap();
 
     let web = sockets.named("web").unwrap();
-    assert!(web.address().unwrap().as_path().unwrap().ends_with("web"));
-    let (mut client, _) = web.into_listener().unwrap().accept().unwrap();
+    assert!(web.address().unwrap().as_pathname().unwrap().ends_with("web"));
+    let (mut client, _) = Listener::<Stream>::try_from(web).unwrap().accept().unwrap();
     client.read_exact(&mut byte).unwrap();
     client.write_all(&byte).unwrap();
 
-    let log = sockets.named("log").unwrap().into_datagram().unwrap();
+    let log = Datagram::try_from(sockets.named("log").unwrap()).unwrap();
     let (len, from) = log.recv_from(&mut byte).unwrap();
     log.send_to(&byte[..len], &from).unwrap();
 
-    let control = sockets.only().unwrap().into_seqpacket_listener().unwrap();
+    let control = Listener::<SeqPacket>::try_from(sockets.only().unwrap()).unwrap();
     let (client, _) = control.accept().unwrap();
     assert_eq!(client.recv(&mut byte).unwrap(), Packet::Message(1));
     client.send(&byte).unwrap();
@@ -166,11 +167,11 @@ fn refuse_wrong_setups() {
     let mut sockets = sockets();
     let mut take = |name: &str| sockets.named(name);
     let errors = [
-        take("file").unwrap().into_listener().unwrap_err(),
-        take("tcp").unwrap().into_listener().unwrap_err(),
-        take("datagram").unwrap().into_listener().unwrap_err(),
-        take("connected").unwrap().into_listener().unwrap_err(),
-        take("listener").unwrap().into_stream().unwrap_err(),
+        Listener::<Stream>::try_from(take("file").unwrap()).unwrap_err(),
+        Listener::<Stream>::try_from(take("tcp").unwrap()).unwrap_err(),
+        Listener::<Stream>::try_from(take("datagram").unwrap()).unwrap_err(),
+        Listener::<Stream>::try_from(take("connected").unwrap()).unwrap_err(),
+        Stream::try_from(take("listener").unwrap()).unwrap_err(),
         take("listener").unwrap_err(),
     ];
     let kinds = errors.each_ref().map(|error| error.kind());
@@ -190,7 +191,7 @@ fn refuse_wrong_setups() {
     let idle = take("idle").unwrap();
     assert_eq!((idle.kind().unwrap(), idle.state().unwrap()), (Kind::Stream, State::Idle));
     assert_eq!(idle.address().unwrap(), Address::UNNAMED);
-    assert!(idle.into_listener().unwrap_err().to_string().contains("does not listen"));
+    assert!(Listener::<Stream>::try_from(idle).unwrap_err().to_string().contains("does not listen"));
     assert_eq!(sockets.only().unwrap().name(), "rest");
     println!("refused them all");
 }
@@ -208,7 +209,7 @@ fn an_abstract_listener_accepts_its_own_user_only() {
             return;
         }
         Some(_) => {
-            let listener = sockets().only().unwrap().into_listener().unwrap();
+            let listener = Listener::<Stream>::try_from(sockets().only().unwrap()).unwrap();
             println!("listens");
             listener.accept().unwrap();
             assert_eq!(listener.counts().refused, 1);
@@ -263,7 +264,7 @@ fn a_descriptor_is_copied_by_its_number() {
     if role().is_some() {
         let passed = activation::inherited(3).unwrap();
         assert_eq!(passed.to_string(), "'3' (file descriptor 3)");
-        passed.into_datagram().unwrap().send(b"taken").unwrap();
+        Datagram::try_from(passed).unwrap().send(b"taken").unwrap();
         assert_eq!(activation::inherited(999).unwrap_err().kind(), ErrorKind::Protocol);
         return;
     }
@@ -280,10 +281,12 @@ fn systemd_passes_a_listener_or_a_connection() {
     match role().as_deref() {
         None => {}
         Some("listener") => {
-            let listener = sockets().named("web").unwrap().into_listener().unwrap();
+            let listener = Listener::<Stream>::try_from(sockets().named("web").unwrap()).unwrap();
             return listener.accept().unwrap().0.write_all(b"listener").unwrap();
         }
-        Some(_) => return sockets().only().unwrap().into_stream().unwrap().write_all(b"connection").unwrap(),
+        Some(_) => {
+            return Stream::try_from(sockets().only().unwrap()).unwrap().write_all(b"connection").unwrap();
+        }
     }
     if !stoop_testkit::has_program("systemd-socket-activate") {
         skip!("lacks systemd-socket-activate");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_test::{Usage, abandon, async_test, runtime};
 use stoop::aio::split::ReuniteError;
-use stoop::{Address, Allow, Bind, Connect, ErrorKind, Outgoing, Packet, Stream, aio};
+use stoop::{Address, Allow, Bind, Connect, ErrorKind, Outgoing, Packet, SocketExt, Stream, aio};
 use stoop_kernel_facts::{die_of_sigpipe, leave_room_for};
 use stoop_testkit::{Role, open_descriptors, role, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -247,7 +247,7 @@ fn there_and_back_to_sockets_that_block() {
         let mut one = tokio::net::UnixStream::try_from(one).unwrap();
         one.write_all(b"via tokio").await.unwrap();
         let one = aio::Stream::try_from(one).unwrap();
-        let one = one.into_sync().unwrap();
+        let one = Stream::try_from(one).unwrap();
         assert!(!one.is_nonblocking().unwrap());
         let other = aio::Stream::try_from(other).unwrap();
         let mut buffer = [0; 64];
@@ -276,7 +276,7 @@ fn sockets_convert_to_those_of_tokio_and_to_file_descriptors() {
         assert_eq!(std::io::Read::read(&mut &server, &mut [0; 8]).unwrap(), 4);
 
         let address = tokio::net::UnixStream::connect(&path).await.unwrap().peer_addr().unwrap();
-        assert_eq!(Address::from(&address).as_path(), Some(&*path));
+        assert_eq!(Address::from(&address).as_pathname(), Some(&*path));
         assert!(aio::Stream::connect(address).await.is_ok());
         // The synchronous types are file descriptors for tokio, too.
         let (one, other) = Stream::pair().unwrap();

@@ -14,8 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
 
 use kinds::Contract;
+use stoop::internal::Socket;
 use stoop::{
-    Allow, Bind, Connect, Datagram, Kind, Outgoing, Packet, Received, Result, SeqPacket, Socket, Stream, aio,
+    Allow, Bind, Connect, Datagram, Kind, Outgoing, Packet, Received, Result, SeqPacket, Stream, aio,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
@@ -52,7 +53,9 @@ impl<S: AsFd> AsFd for Driven<S> {
 
 impl<S: AsFd + AsRef<Socket> + Into<OwnedFd>> From<Driven<S>> for OwnedFd {
     fn from(socket: Driven<S>) -> OwnedFd {
-        socket.0.into_sync().unwrap().into()
+        let fd = OwnedFd::from(socket.0);
+        rustix::io::ioctl_fionbio(&fd, false).unwrap();
+        fd
     }
 }
 
@@ -81,7 +84,7 @@ impl Contract for Driven<Stream> {
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Self> {
-        let stream = Stream::from_descriptor(fd)?;
+        let stream = Stream::try_from(fd)?;
         wait(async { stream.try_into().map(Driven) })
     }
 
@@ -138,7 +141,7 @@ impl Contract for Driven<SeqPacket> {
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Self> {
-        let socket = SeqPacket::from_descriptor(fd)?;
+        let socket = SeqPacket::try_from(fd)?;
         wait(async { socket.try_into().map(Driven) })
     }
 
@@ -192,7 +195,7 @@ impl Contract for Driven<Datagram> {
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Self> {
-        let socket = Datagram::from_descriptor(fd)?;
+        let socket = Datagram::try_from(fd)?;
         wait(async { socket.try_into().map(Driven) })
     }
 

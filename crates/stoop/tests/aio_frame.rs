@@ -8,8 +8,9 @@ use std::os::fd::AsFd;
 
 use async_test::async_test;
 use stoop::aio::{FrameReader, FrameWriter, Stream};
-use stoop::frame::{Codec, FrameError, LengthDelimited, Lines, Native, Varint};
-use stoop::{Allow, Bind, ErrorKind, Policy};
+use stoop::frame::{Codec, LengthDelimited, Lines, Native, Varint};
+use stoop::internal::FrameError;
+use stoop::{Allow, Bind, ErrorKind, Policy, SocketExt};
 use stoop_testkit::tempdir;
 
 const LENGTHS: [usize; 12] = [0, 1, 100, 2047, 2048, 4095, 4096, 40_000, 65_536, 300_000, 5, 1 << 20];

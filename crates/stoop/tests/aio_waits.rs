@@ -6,7 +6,7 @@ mod async_test;
 use std::time::{Duration, Instant};
 
 use async_test::{Usage, async_test, runtime};
-use stoop::{Address, Bind, Connect, ErrorKind, aio};
+use stoop::{Address, Bind, Connect, ErrorKind, SocketExt, aio};
 use stoop_testkit::{Role, role, tempdir};
 
 fn threads() -> usize {

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::AsFd;
 
-use stoop::{Batch, Bind, Datagram, ErrorKind, Outgoing, Policy, SeqPacket};
+use stoop::{Batch, Bind, Datagram, ErrorKind, Outgoing, Policy, SeqPacket, SocketExt};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{Role, deadline, open_descriptors, role, tempdir};
 

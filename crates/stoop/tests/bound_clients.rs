@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use stoop::{Address, Bind, Connect, Connection, ErrorKind, Kind, Operation};
+use stoop::internal::{Connection, Operation};
+use stoop::{Address, Bind, Connect, ErrorKind, Kind};
 use stoop_testkit::{deadline, tempdir};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -18,13 +19,13 @@ fn the_server_sees_the_address_of_its_client() {
     let listener = Bind::new(&server).listen().unwrap();
     let client = to.stream().unwrap();
     let (end, from) = listener.accept().unwrap();
-    assert_eq!((from.as_path(), end.peer_addr().unwrap().as_path()), (Some(&*own), Some(&*own)));
-    assert_eq!(client.local_addr().unwrap().as_path(), Some(&*own));
+    assert_eq!((from.as_pathname(), end.peer_addr().unwrap().as_pathname()), (Some(&*own), Some(&*own)));
+    assert_eq!(client.local_addr().unwrap().as_pathname(), Some(&*own));
     drop((client, listener));
 
     let listener = Bind::new(&server).listen_seqpacket().unwrap();
     let _client = to.seqpacket().unwrap();
-    assert_eq!(listener.accept().unwrap().1.as_path(), Some(&*own));
+    assert_eq!(listener.accept().unwrap().1.as_pathname(), Some(&*own));
     drop((_client, listener));
 
     let receiver = Bind::new(&server).datagram().unwrap();
@@ -32,7 +33,7 @@ fn the_server_sees_the_address_of_its_client() {
     client.send(b"ping").unwrap();
     let (request, from) = receiver.recv_request().unwrap();
     receiver.reply(&request, &from).unwrap();
-    assert_eq!(from.address.as_path(), Some(&*own));
+    assert_eq!(from.address.as_pathname(), Some(&*own));
     assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
 }
 
@@ -49,7 +50,7 @@ fn abstract_names_of_clients() {
 
     let assigned = Connect::new(&server).bind(Address::UNNAMED).stream().unwrap();
     let from = listener.accept().unwrap().1;
-    assert!(from.as_abstract().is_some());
+    assert!(from.as_abstract_name().is_some());
     assert_eq!(assigned.local_addr().unwrap(), from);
 }
 
@@ -76,7 +77,7 @@ fn the_file_of_a_client_is_that_of_a_server() {
     let fd = OwnedFd::from(to.stream().unwrap());
     assert!(own.exists(), "left to the owner of the file descriptor");
     drop(fd);
-    assert_eq!(to.stream().unwrap().local_addr().unwrap().as_path(), Some(&*own), "stale by now");
+    assert_eq!(to.stream().unwrap().local_addr().unwrap().as_pathname(), Some(&*own), "stale by now");
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn any_kind_and_servers_that_come_later() {
             Connection::SeqPacket(client) => client.local_addr(),
             Connection::Datagram(client) => client.local_addr(),
         };
-        assert_eq!(local.unwrap().as_path(), Some(&*own));
+        assert_eq!(local.unwrap().as_pathname(), Some(&*own));
         drop(connection);
         assert!(!own.exists());
     }
@@ -137,7 +138,7 @@ fn asynchronous_clients() {
 
         let listener = Bind::new(&server).listen_async().await.unwrap();
         let client = to.stream_async().await.unwrap();
-        assert_eq!(listener.accept().await.unwrap().1.as_path(), Some(&*own));
+        assert_eq!(listener.accept().await.unwrap().1.as_pathname(), Some(&*own));
         assert!(to.stream_async().await.unwrap_err().is_in_use());
         drop((client, listener));
         assert!(!own.exists());
@@ -152,7 +153,7 @@ fn asynchronous_clients() {
 
         let listener = Bind::new(&server).listen_seqpacket_async().await.unwrap();
         let _client = to.seqpacket_async().await.unwrap();
-        assert_eq!(listener.accept().await.unwrap().1.as_path(), Some(&*own));
+        assert_eq!(listener.accept().await.unwrap().1.as_pathname(), Some(&*own));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(SOON, test).await.expect("a test that hangs") });

@@ -14,7 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use background::while_repeating;
-use stoop::{Address, Bind, Connect, Connection, ErrorKind, Kind, Listener, Result, Stream};
+use stoop::internal::Connection;
+use stoop::{Address, Bind, Connect, ErrorKind, Kind, Listener, Result, Stream};
 use stoop_kernel_facts::libc::{SHUT_RD, SYS_connect};
 use stoop_kernel_facts::{
     Blocked, DATAGRAM, Name, SEQPACKET, SOON, STREAM, blocked, bound, listen, listener, on_interrupt,
@@ -57,7 +58,7 @@ fn a_full_backlog_is_waited_for() {
         let client = sleeping(connect(Connect::new(&full.path)));
         full.listener.accept().unwrap();
         let client = client.join().unwrap();
-        assert_eq!(client.peer_addr().unwrap().as_path(), Some(&*full.path));
+        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*full.path));
         assert_eq!(client.write_timeout().unwrap(), None, "the connect's limit is not the stream's");
         talks(client, full.listener.accept().unwrap().0);
     }
@@ -175,7 +176,7 @@ fn servers_that_come_later_are_waited_for() {
                 _ => to.datagram().map(drop),
             });
             thread::sleep(Duration::from_millis(30));
-            if let Some(path) = address.as_path() {
+            if let Some(path) = address.as_pathname() {
                 // On the way to a server there may be a dead file; it is made elsewhere, where nobody meets
                 // it alive.
                 let elsewhere = dir.path().join("elsewhere");
@@ -299,7 +300,7 @@ fn what_is_wrong_is_said() {
         let start = format!("cannot connect to '{}': ", at(way).display());
         assert!(text.starts_with(&start) && text.ends_with(&format!(" ({symbol})")), "{text}");
         assert_eq!(
-            (error.subject().unwrap().as_path(), error.socket_kind()),
+            (error.subject().unwrap().as_pathname(), error.socket_kind()),
             (Some(&*at(way)), Some(Kind::Stream))
         );
     }

@@ -39,13 +39,13 @@ fn replies_reach_bound_abstract_and_autobound_clients() {
         let at_a_name_too = Bind::new(&at_a_name).datagram().unwrap();
         for (server, at) in [(&on_a_path, Address::path(path).unwrap()), (&at_a_name_too, at_a_name)] {
             let from = ask(&Datagram::autobind().unwrap(), server, &at);
-            assert_eq!(from.as_abstract().unwrap().len(), 5, "chosen by the kernel");
+            assert_eq!(from.as_abstract_name().unwrap().len(), 5, "chosen by the kernel");
             assert_eq!(ask(&Datagram::bind(&own).unwrap(), server, &at), own);
             assert_eq!(ask(&Datagram::bind(&name).unwrap(), server, &at), name);
             let connected = Connect::new(&at).datagram().unwrap();
-            assert!(ask(&connected, server, &at).as_abstract().is_some());
+            assert!(ask(&connected, server, &at).as_abstract_name().is_some());
         }
-        assert!(!own.as_path().unwrap().exists(), "a client's file goes with it");
+        assert!(!own.as_pathname().unwrap().exists(), "a client's file goes with it");
     });
 }
 

@@ -9,8 +9,10 @@ use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use stoop::DESCRIPTORS_MAX;
+use stoop::internal::Socket;
 use stoop::{
-    Allow, Bind, Connect, Datagram, ErrorKind, Outgoing, Policy, Received, Result, SeqPacket, Socket, Stream,
+    Allow, Bind, Connect, Datagram, ErrorKind, Outgoing, Policy, Received, Result, SeqPacket, SocketExt,
+    Stream,
 };
 use stoop_kernel_facts::{Control, Credentials, leave_room_for, send_message};
 use stoop_testkit::{NOBODY, Role, eventually, is_root, open_descriptors, role, skip, tempdir};

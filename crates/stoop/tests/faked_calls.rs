@@ -6,7 +6,8 @@ use std::io::IoSliceMut;
 use std::thread;
 
 use stoop::{
-    Address, Allow, Arrival, Bind, Datagram, ErrorKind, Fact, Policy, Refusal, SeqPacket, Stream, diag,
+    Address, Allow, Arrival, Bind, Datagram, ErrorKind, Fact, Policy, Refusal, SeqPacket, SocketExt, Stream,
+    diag,
 };
 use stoop_kernel_facts::{fake_call, libc};
 use stoop_testkit::{deadline, tempdir};

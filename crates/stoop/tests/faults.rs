@@ -4,12 +4,15 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use stoop::{Allow, Bind, Datagram, Error, ErrorKind, Listener, Outgoing, Packet, Result, SeqPacket, Stream};
+use stoop::{
+    Allow, Bind, Datagram, Error, ErrorKind, Listener, Outgoing, Packet, Result, SeqPacket, SocketExt, Stream,
+};
 use stoop_kernel_facts::libc::{SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_sendmsg, SYS_sendto};
 use stoop_kernel_facts::{SOON, blocked, die_of_sigpipe, leave_room_for, on_interrupt};
 use stoop_testkit::{Role, close, deadline, eventually, role, tempdir};
@@ -414,16 +417,16 @@ fn an_accept_that_nobody_answers_times_out() {
 #[test]
 fn descriptors_that_do_not_listen_are_no_listeners() {
     let (one, other) = Stream::pair().unwrap();
-    let error = Listener::<Stream>::from_descriptor(one.into()).unwrap_err();
+    let error = Listener::<Stream>::try_from(OwnedFd::from(one)).unwrap_err();
     assert!(error.to_string().contains("is not listening"), "{error}");
     assert_eq!(
-        Listener::<SeqPacket>::from_descriptor(other.into()).unwrap_err().kind(),
+        Listener::<SeqPacket>::try_from(OwnedFd::from(other)).unwrap_err().kind(),
         ErrorKind::WrongKind
     );
     let dir = tempdir();
     let path = dir.path().join("socket");
     let listener = Bind::new(&path).listen().unwrap();
-    let listener = Listener::<Stream>::from_descriptor(listener.into()).unwrap();
+    let listener = Listener::<Stream>::try_from(OwnedFd::from(listener)).unwrap();
     Stream::connect(&path).unwrap();
     listener.accept().unwrap();
     drop(listener);

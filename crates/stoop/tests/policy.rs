@@ -6,7 +6,7 @@ use std::thread;
 
 use stoop::{
     Address, Allow, Arrival, Bind, Connect, Credentials, Datagram, Fact, Listener, Outgoing, Packet, Policy,
-    Refusal, SeqPacket, Stream,
+    Refusal, SeqPacket, SocketExt, Stream,
 };
 use stoop_kernel_facts::{DATAGRAM, Name, SOON, become_user, kernel_at_least, send_to, socket};
 use stoop_testkit::{KillOnDrop, NOBODY, Role, deadline, is_root, public_tempdir, role, skip, tempdir};
@@ -31,7 +31,7 @@ fn policies() -> Vec<(&'static str, Option<Policy>, bool, bool)> {
 
 fn bind_at(address: &Address, policy: &Option<Policy>) -> Bind {
     let bind = Bind::new(address);
-    let bind = if address.as_path().is_some() { bind.mode(0o666) } else { bind };
+    let bind = if address.as_pathname().is_some() { bind.mode(0o666) } else { bind };
     policy.iter().fold(bind, |bind, policy| bind.policy(policy.clone()))
 }
 
@@ -286,7 +286,7 @@ fn a_client_sees_the_process_that_called_listen() {
     const TEST: &str = "a_client_sees_the_process_that_called_listen";
     if role().is_some() {
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        let listener = Listener::<Stream>::from_descriptor(stdin).unwrap();
+        let listener = Listener::<Stream>::try_from(stdin).unwrap();
         return listener.accept().unwrap().0.write_all(b"!").unwrap();
     }
     let dir = tempdir();

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use stoop::{Bind, Datagram, ErrorKind, Operation, Stream};
+use stoop::internal::Operation;
+use stoop::{Bind, Datagram, ErrorKind, Stream};
 use stoop_kernel_facts::{SOON, become_user};
 use stoop_testkit::{NOBODY, Role, deadline, is_root, public_tempdir, role, skip, tempdir};
 
@@ -161,7 +162,7 @@ fn privileges_may_be_dropped() {
                 (Operation::Release, ErrorKind::PermissionDenied),
                 "{error}"
             );
-            assert_eq!(error.subject().unwrap().as_path(), Some(&*path));
+            assert_eq!(error.subject().unwrap().as_pathname(), Some(&*path));
             assert!(path.exists());
         }
         return;

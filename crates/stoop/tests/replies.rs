@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, mount};
-use stoop::{Address, Bind, Connect, Credentials, Datagram, ErrorKind, Origin, Outgoing, Policy};
+use stoop::{Address, Bind, Connect, Credentials, Datagram, ErrorKind, Origin, Outgoing, Policy, SocketExt};
 use stoop_kernel_facts::libc::MSG_DONTWAIT;
 use stoop_kernel_facts::{DATAGRAM, Name, SOON, bind, bound, recv_with, send_to, socket};
 use stoop_testkit::{
@@ -26,7 +26,7 @@ fn server(dir: &TempDir) -> Datagram {
 fn bystander(at: impl stoop::ToAddress) -> Datagram {
     let at = at.to_address().unwrap();
     let bind = Bind::new(&at).policy(Policy::everyone());
-    let bind = if at.as_path().is_some() { bind.mode(0o600) } else { bind };
+    let bind = if at.as_pathname().is_some() { bind.mode(0o600) } else { bind };
     let bystander = bind.datagram().unwrap();
     bystander.set_nonblocking(true).unwrap();
     bystander
@@ -171,7 +171,7 @@ fn an_unknown_sender_gets_no_reply_at_a_path() {
         let passed = bound(DATAGRAM, &name);
         let client = bound(DATAGRAM, &Name::path(dir.path().join("client")));
         send_to(&client, b"early", &name).unwrap();
-        let server = Datagram::from_descriptor(passed).unwrap();
+        let server = Datagram::try_from(passed).unwrap();
         server.set_pass_credentials(true).unwrap();
         let (_, origin) = server.recv_request().unwrap();
         assert_eq!(origin.credentials, None);
@@ -247,7 +247,7 @@ struct Asking {
 impl Asking {
     fn new(test: &str, kind: &str, server: &Datagram, at: Name) -> Asking {
         let address = server.local_addr().unwrap();
-        let server = address.as_path().unwrap().to_str().unwrap();
+        let server = address.as_pathname().unwrap().to_str().unwrap();
         let role = Role::new(test, kind).env("SERVER", server).env("AT", &at.to_text());
         Asking { role, at }
     }

@@ -104,7 +104,7 @@ async fn serve(name: &'static str, work: Work) -> Result<(), Box<dyn Error>> {
 /// Listens on a Unix domain socket, taking over from its present server, or on TCP as tonic does.
 async fn listen(endpoint: Endpoint) -> Result<Incoming, Box<dyn Error>> {
     let path = match &endpoint {
-        Endpoint::Local(address) => address.as_path(),
+        Endpoint::Local(address) => address.as_pathname(),
         _ => None,
     };
     let Some(path) = path else { return Ok(endpoint.listen(|bind| bind).await?) };

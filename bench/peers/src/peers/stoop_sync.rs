@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use stoop::frame::{FrameReader, FrameWriter, Native};
-use stoop::{Bind, Listener, Stream};
+use stoop::{SocketExt, Bind, Listener, Stream};
 
 use super::std_stream::Plain;
 use super::{IDLE, SPIN};
@@ -65,10 +65,10 @@ pub struct Frames<const SPINS: bool> {
 impl<const SPINS: bool> Frames<SPINS> {
     fn new(stream: Stream, role: &Role) -> Result<Self> {
         let stream = adapted(stream, SPINS);
-        let mut writer = FrameWriter::new(stream.try_clone()?, Native);
         if role.workload == Workload::OneWay && role.message_bytes >= LONG_BYTES {
-            writer = writer.send_buffer_bytes(SEND_BUFFER_BYTES)?;
+            stream.set_send_buffer_bytes(SEND_BUFFER_BYTES)?;
         }
+        let writer = FrameWriter::new(stream.try_clone()?, Native);
         Ok(Self { writer, reader: FrameReader::new(stream, Native) })
     }
 }

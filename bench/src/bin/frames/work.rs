@@ -7,8 +7,9 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use stoop::Stream;
-use stoop::frame::{Codec, FrameReader, FrameWriter, PageBuffer};
+use stoop::frame::{Codec, FrameReader, FrameWriter};
+use stoop::internal::PageBuffer;
+use stoop::{SocketExt, Stream};
 
 /// The measured sizes, in bytes.
 pub const SIZES: [usize; 4] = [64, 1024, 64 << 10, 1 << 20];
@@ -113,10 +114,10 @@ pub fn connect(
     send_buffer: Option<usize>,
     plan: &Plan,
 ) -> io::Result<Timing> {
-    let mut writer = FrameWriter::new(stream, codec);
     if let Some(bytes) = send_buffer {
-        writer = writer.send_buffer_bytes(bytes)?;
+        stream.set_send_buffer_bytes(bytes)?;
     }
+    let mut writer = FrameWriter::new(stream, codec);
     let mut message = PageBuffer::new(plan.message_bytes);
     message.fill(FILL);
     both(plan, |from, to| {

@@ -204,7 +204,7 @@ fn join(start: &str, rest: impl AsRef<[u8]>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stoop::Target;
+    use stoop::internal::Target;
 
     fn translated(text: &str) -> Result<String, Reason> {
         translate(text.into()).map(|text| text.into_string().unwrap())

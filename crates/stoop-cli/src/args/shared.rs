@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use stoop::{Address, AddressError, Kind, Target};
+use stoop::internal::Target;
+use stoop::{Address, AddressError, Kind};
 
 use super::notation;
 use crate::endpoint::Endpoint;
@@ -104,7 +105,7 @@ pub(crate) fn pid(text: &str) -> Result<u32, &'static str> {
     number.ok_or("not a process id, as in 812")
 }
 
-fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
+fn kind(text: &str) -> Result<Kind, stoop::internal::UnknownKind> {
     text.parse()
 }
 

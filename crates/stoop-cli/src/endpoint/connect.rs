@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use stoop::{Address, Connect, Connection, Kind, Place, Stream, Target};
+use stoop::internal::{Connection, Place, Target};
+use stoop::{Address, Connect, Kind, Stream};
 use stoop_inspect::endpoints::{self, Candidate, Name, Source};
 
 use super::Endpoint;

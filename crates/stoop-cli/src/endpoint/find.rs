@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use stoop::{Place, Target, escaped};
+use stoop::escaped;
+use stoop::internal::{Place, Target};
 use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Source};
 
 use super::Endpoint;
@@ -21,7 +22,8 @@ impl Endpoint {
             Endpoint::Named(name) => *name,
         };
         let candidates = candidates(name)?;
-        let is_there = |candidate: &&Candidate| candidate.address.as_path().is_some_and(|path| path.exists());
+        let is_there =
+            |candidate: &&Candidate| candidate.address.as_pathname().is_some_and(|path| path.exists());
         let Some(candidate) = candidates.iter().find(is_there).or(candidates.first()) else {
             return Err(not_found(name, &[]));
         };

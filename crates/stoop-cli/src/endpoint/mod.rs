@@ -13,7 +13,7 @@ mod find;
 
 use std::fmt;
 
-use stoop::Target;
+use stoop::internal::Target;
 use stoop_inspect::endpoints::Name;
 
 /// A server as given on the command line: an address, or a name.

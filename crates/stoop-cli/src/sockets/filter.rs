@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stoop::{Address, Kind, Place, escaped};
+use stoop::internal::Place;
+use stoop::{Address, Kind, escaped};
 use stoop_inspect::diag::FileId;
 use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
@@ -74,7 +75,7 @@ impl<'a> Filter<'a> {
             };
             kinds.extend(kind_of(&target, flags.kind.kind)?);
             let address = absolute(address);
-            let file = address.as_path().and_then(|path| fs::metadata(path).ok());
+            let file = address.as_pathname().and_then(|path| fs::metadata(path).ok());
             let (typed, file) = (which.to_string(), file.as_ref().map(FileId::from));
             addresses.push(AddressFilter { typed, address, file, is_exact: false });
         }
@@ -84,13 +85,16 @@ impl<'a> Filter<'a> {
     /// Returns the paths that do not exist, and each as it was typed. Sockets are found
     /// there only by the name they were bound to.
     pub(crate) fn without_file(&self) -> impl Iterator<Item = (&str, &Address)> {
-        let lost = |place: &&AddressFilter| place.file.is_none() && place.address.as_path().is_some();
+        let lost = |place: &&AddressFilter| place.file.is_none() && place.address.as_pathname().is_some();
         self.addresses.iter().filter(lost).map(|place| (&*place.typed, &place.address))
     }
 
     /// Returns the paths at which there is a file.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.addresses.iter().filter(|place| place.file.is_some()).filter_map(|place| place.address.as_path())
+        self.addresses
+            .iter()
+            .filter(|place| place.file.is_some())
+            .filter_map(|place| place.address.as_pathname())
     }
 
     /// Prepares for the lines of this snapshot.
@@ -135,7 +139,7 @@ impl<'a> Filter<'a> {
             let file = place.file?;
             let is_it = |socket: &&Socket| socket.may_be_from().is_none() && place.is_bound(socket);
             let name = &snapshot.sockets.iter().find(is_it)?.name;
-            let leads_there = fs::metadata(name.as_path()?).is_ok_and(|now| FileId::from(&now) == file);
+            let leads_there = fs::metadata(name.as_pathname()?).is_ok_and(|now| FileId::from(&now) == file);
             (!leads_there).then_some((&place.address, name))
         })
     }
@@ -197,7 +201,7 @@ fn any_or_none<T>(wanted: &[T], fits: impl FnMut(&T) -> bool) -> bool {
 
 fn has_name(snapshot: &Snapshot, id: SocketId, glob: &Glob) -> bool {
     let name = &snapshot[id].name;
-    match (name.as_path(), name.as_abstract()) {
+    match (name.as_pathname(), name.as_abstract_name()) {
         (Some(path), _) => glob.matches(path.as_os_str().as_bytes()),
         (_, Some(bytes)) => glob.matches([b"@", bytes].concat()),
         _ => false,
@@ -237,7 +241,7 @@ fn is_in_unit(process: &Process, glob: &Glob) -> bool {
 
 /// Resolves a relative path against the working directory of this process.
 fn absolute(address: &Address) -> Address {
-    let path = address.as_path().and_then(|path| std::path::absolute(path).ok());
+    let path = address.as_pathname().and_then(|path| std::path::absolute(path).ok());
     path.and_then(|path| Address::path(path).ok()).unwrap_or_else(|| address.clone())
 }
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use stoop::{Address, Place};
+use stoop::Address;
+use stoop::internal::Place;
 use stoop_inspect::diag::FileId;
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
@@ -38,7 +39,7 @@ impl ResolvedSelector {
         let Place::Address(address) = &target.place else {
             return Err(Failure::usage(format!("'{target}' is not an address that a socket can have")));
         };
-        let Some(path) = address.as_path() else { return Ok(ResolvedSelector::Name(address.clone())) };
+        let Some(path) = address.as_pathname() else { return Ok(ResolvedSelector::Name(address.clone())) };
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let file = fs::metadata(&path).map(|file| FileId::from(&file));
         Ok(ResolvedSelector::Path(path, file))

@@ -22,7 +22,7 @@ pub(crate) fn other_spellings(typed: &str, snapshot: &Snapshot) -> Vec<String> {
             meant.push(format!("inode:{number}"));
         }
     }
-    if snapshot.sockets.iter().any(|socket| socket.name.as_abstract() == Some(typed.as_bytes())) {
+    if snapshot.sockets.iter().any(|socket| socket.name.as_abstract_name() == Some(typed.as_bytes())) {
         meant.push(quoted(format!("@{typed}")));
     }
     meant

@@ -125,7 +125,7 @@ const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, C
 /// assert!(recognise(&Address::path("/srv/docker.sock").unwrap()).is_none());
 /// ```
 pub fn recognise(address: &Address) -> Option<&'static Service> {
-    let path = without_var(address.as_path()?);
+    let path = without_var(address.as_pathname()?);
     let is_here = |default: &DefaultPath| match default {
         DefaultPath::Machine(usual) => path == without_var(Path::new(usual)),
         DefaultPath::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),

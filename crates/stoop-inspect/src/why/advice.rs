@@ -375,13 +375,13 @@ impl fmt::Display for Advice {
 /// Returns the address in question, as this process reaches it.
 pub(super) fn site(facts: &Facts) -> Site {
     let question = &facts.question;
-    let address = match question.address.as_path() {
+    let address = match question.address.as_pathname() {
         Some(path) => Address::path(reached(facts, path)).unwrap_or_else(|_| question.address.clone()),
         None => question.address.clone(),
     };
     let away = facts.subject.as_ref().is_some_and(|subject| subject.view.other_network);
     let netns_of = match &question.subject {
-        Who::Process(pid) if away && address.as_abstract().is_some() => Some(*pid),
+        Who::Process(pid) if away && address.as_abstract_name().is_some() => Some(*pid),
         _ => None,
     };
     Site { address, netns_of, as_root: netns_of.is_some() && needs_root(facts, None) }
@@ -433,7 +433,7 @@ pub(super) fn start_server(facts: &Facts) -> Advice {
 /// Advises to create all missing directories of the path, of which `first` is the first. If the
 /// bind is made by a user other than the one of this process, that user must own the last one.
 pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Advice {
-    let whole = facts.question.address.as_path().and_then(Path::parent);
+    let whole = facts.question.address.as_pathname().and_then(Path::parent);
     let path = reached(facts, whole.filter(|_| !step.last).unwrap_or(first));
     let owner = if step.directory.mode & 0o002 != 0 { facts.asker_uid } else { step.directory.uid };
     let as_root = needs_root(facts, Some(owner));
@@ -486,7 +486,7 @@ pub(super) fn join_group(facts: &Facts, uid: u32, group: String, is_root: bool) 
 
 /// Advises how to see what the subject sees, or how to name the file in a way that works for both.
 pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<Advice> {
-    let path = facts.question.address.as_path()?;
+    let path = facts.question.address.as_pathname()?;
     if !is_elsewhere {
         return Some(Advice::UseAbsolutePath(path.to_owned()));
     }

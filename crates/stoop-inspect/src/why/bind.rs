@@ -19,7 +19,7 @@ const WITHOUT_SOCKETS: &[&str] =
 
 /// Predicts a bind.
 pub(super) fn judge(facts: &Facts) -> Verdict {
-    match facts.question.address.as_abstract() {
+    match facts.question.address.as_abstract_name() {
         Some(_) => name(facts),
         None => path(facts),
     }
@@ -50,7 +50,7 @@ fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
         .seen_all(Messages(facts).owners(socket))
         .seen_all(is_silent.then(|| "it does not listen yet".to_owned()))
         .advise(client);
-    match facts.question.address.as_path() {
+    match facts.question.address.as_pathname() {
         Some(_) => verdict.advise(Advice::TakeOver(advice::site(facts))),
         None => verdict,
     }
@@ -90,8 +90,10 @@ fn path(facts: &Facts) -> Verdict {
 
 fn no_last_name(facts: &Facts) -> Verdict {
     let why = "the path does not end in a name that can be created: it is a directory, '.' or '..'";
-    Verdict::fails(Errno::ADDRINUSE, Cause::NoLastName, why.to_owned())
-        .seen(format!("the path is {}", quoted(facts.question.address.as_path().unwrap_or(Path::new("")))))
+    Verdict::fails(Errno::ADDRINUSE, Cause::NoLastName, why.to_owned()).seen(format!(
+        "the path is {}",
+        quoted(facts.question.address.as_pathname().unwrap_or(Path::new("")))
+    ))
 }
 
 /// Whatever file has the name, `bind` fails the same way: even a dangling symbolic link

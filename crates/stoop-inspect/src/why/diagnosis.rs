@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use stoop::{Error, ErrorKind, Operation as Failed};
+use stoop::internal::Operation as Failed;
+use stoop::{Error, ErrorKind};
 
 use super::facts::{Endpoint, EndpointState, Facts, File, Found};
 use super::messages::{Messages, clients_wait, quoted, with_article};

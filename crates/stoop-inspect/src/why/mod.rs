@@ -173,7 +173,7 @@ pub enum Stop {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn why(facts: &Facts) -> Verdict {
-    predict(facts, stoop::DIRECT_PATH_MAX_BYTES)
+    predict(facts, stoop::internal::DIRECT_PATH_MAX_BYTES)
 }
 
 /// Predicts the result of a call that reaches paths of this many bytes.
@@ -232,7 +232,7 @@ fn no_such_subject(facts: &Facts) -> Verdict {
 /// Checks what the kernel checks before it looks up the address, in the kernel's order.
 fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
     let Question { operation, kind, address, .. } = &facts.question;
-    let path_len = address.as_path().map_or(0, |path| path.as_os_str().len());
+    let path_len = address.as_pathname().map_or(0, |path| path.as_os_str().len());
     match (operation, kind) {
         _ if path_len > path_max_bytes => return Some(path_too_long(address, path_len)),
         (Operation::Send { .. }, Some(kind @ (Kind::Stream | Kind::SeqPacket))) => {
@@ -262,7 +262,7 @@ const MESSAGE_OVERHEAD_BYTES: usize = 32;
 fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {
     let why = format!(
         "the path has {len_bytes} bytes, and a socket address holds {}",
-        stoop::DIRECT_PATH_MAX_BYTES
+        stoop::internal::DIRECT_PATH_MAX_BYTES
     );
     Verdict::fails(Errno::NAMETOOLONG, Cause::PathTooLong, why)
         .seen("libraries reject it before the call, which would fail with EINVAL")

@@ -11,7 +11,7 @@ use super::{Advice, Cause, Errno, Operation, Site, Verdict, advice};
 
 /// Predicts a connect or a send.
 pub(super) fn judge(facts: &Facts) -> Verdict {
-    match facts.question.address.as_abstract() {
+    match facts.question.address.as_abstract_name() {
         Some(_) => by_name(facts),
         None => match whole(facts) {
             Lookup::Stopped(verdict) => verdict,

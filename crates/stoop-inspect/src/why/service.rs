@@ -26,7 +26,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
 
 fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Advice> {
     let address = &facts.question.address;
-    let of_user = address.as_path().is_some_and(|path| path.starts_with("/run/user"));
+    let of_user = address.as_pathname().is_some_and(|path| path.starts_with("/run/user"));
     let use_it = || Advice::UseService { service, address: address.clone() };
     match cause {
         Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => {

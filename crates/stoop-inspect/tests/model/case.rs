@@ -225,13 +225,13 @@ impl Case {
     }
 
     pub fn path(&self) -> Option<&[u8]> {
-        self.address.as_path().map(|path| path.as_os_str().as_bytes())
+        self.address.as_pathname().map(|path| path.as_os_str().as_bytes())
     }
 
     /// Returns the expected result and the component that decides it. Must run on the caller's
     /// thread.
     pub fn expected(&self) -> Expected {
-        if let Some(name) = self.address.as_abstract() {
+        if let Some(name) = self.address.as_abstract_name() {
             return self.expected_of_name(name);
         }
         let path = self.path().expect("a path, or a name");
@@ -260,7 +260,9 @@ impl Case {
         let fails = |errno, cause| Some(Expected::nowhere(Some(errno), &[cause]));
         let kind = kind_asked(self.operation, self.kind, None);
         match self.operation {
-            _ if path_len > stoop::DIRECT_PATH_MAX_BYTES => fails(Errno::NAMETOOLONG, Cause::PathTooLong),
+            _ if path_len > stoop::internal::DIRECT_PATH_MAX_BYTES => {
+                fails(Errno::NAMETOOLONG, Cause::PathTooLong)
+            }
             Operation::Send { .. } if kind == Kind::Stream => fails(Errno::OPNOTSUPP, Cause::NeedsConnection),
             Operation::Send { .. } if kind == Kind::SeqPacket => {
                 fails(Errno::NOTCONN, Cause::NeedsConnection)
@@ -385,12 +387,12 @@ impl Case {
 impl Call {
     /// Makes the call on the calling thread, with raw system calls.
     pub fn make(&self) -> Result<(), Errno> {
-        let name = match (self.address.as_path(), self.address.as_abstract()) {
+        let name = match (self.address.as_pathname(), self.address.as_abstract_name()) {
             (Some(path), _) => kernel::Name::path(path),
             (_, Some(name)) => kernel::Name::abstract_name(name),
             _ => unreachable!("cases have addresses"),
         };
-        if name.bytes().len() > stoop::DIRECT_PATH_MAX_BYTES {
+        if name.bytes().len() > stoop::internal::DIRECT_PATH_MAX_BYTES {
             return Err(Errno::NAMETOOLONG);
         }
         let socket = server::socket(self.kind);
@@ -399,7 +401,7 @@ impl Call {
             Operation::Send { len_bytes } => kernel::send_to(&socket, &vec![0; len_bytes], &name).map(drop),
             Operation::Bind => {
                 kernel::bind(&socket, &name)?;
-                if let Some(path) = self.address.as_path() {
+                if let Some(path) = self.address.as_pathname() {
                     // In an append-only directory it stays until the case is dropped.
                     let _ = std::fs::remove_file(path);
                 }

@@ -75,7 +75,7 @@ impl Guest {
 
     /// Requests the three results for this call.
     pub fn ask(&mut self, call: &Call, kind: Option<Kind>) -> Answer {
-        let path = call.address.as_path().expect("guests are asked about paths").as_os_str().as_bytes();
+        let path = call.address.as_pathname().expect("guests are asked about paths").as_os_str().as_bytes();
         let path: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
         let (operation, size) = match call.operation {
             Operation::Connect => ("connect", 0),

@@ -36,7 +36,7 @@ fn repair_elsewhere(case: &mut Case, sandbox: &Sandbox, cause: Cause) -> bool {
         // All other causes concern an abstract name: replace its sockets by the requested server.
         _ => {
             case.servers.clear();
-            let name = case.address.as_abstract().expect("a name").to_vec();
+            let name = case.address.as_abstract_name().expect("a name").to_vec();
             let address = SocketAddrUnix::new_abstract_name(&name).expect("a short name");
             let kind = kind_asked(case.operation, case.kind, None);
             let other_network = case.caller.other_network;

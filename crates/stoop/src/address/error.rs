@@ -10,10 +10,7 @@ use super::limits::{ABSTRACT_NAME_MAX_BYTES, DIRECT_PATH_MAX_BYTES};
 /// It converts into [`stoop::Error`](crate::Error) and into [`std::io::Error`].
 ///
 /// ```
-/// use stoop::{Address, AddressErrorKind};
-///
-/// let error = "/run/100%.sock".parse::<Address>().unwrap_err();
-/// assert_eq!(error.kind(), AddressErrorKind::BadEscape { at: 8 });
+/// let error = "/run/100%.sock".parse::<stoop::Address>().unwrap_err();
 /// assert_eq!(error.input(), b"/run/100%.sock");
 /// assert_eq!(
 ///     error.to_string(),
@@ -34,11 +31,13 @@ impl AddressError {
     }
 
     /// Returns the reason.
+    #[doc(hidden)]
     pub fn kind(&self) -> AddressErrorKind {
         self.kind
     }
 
     /// Returns what was given as an address.
+    #[doc(hidden)]
     pub fn input(&self) -> &[u8] {
         &self.input
     }
@@ -58,9 +57,8 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-/// The reason why a text or a string of bytes is not an address. See [`AddressError::kind`].
+/// The reason why a text or a string of bytes is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum AddressErrorKind {
     /// The path is empty.
     EmptyPath,

@@ -29,7 +29,7 @@ const PATH_LIKE_UNNAMED: &str = "%28unnamed)";
 /// ```
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.as_path() {
+        match self.as_pathname() {
             Some(path) if path.as_os_str() == UNNAMED => serializer.serialize_str(PATH_LIKE_UNNAMED),
             _ => serializer.collect_str(self),
         }

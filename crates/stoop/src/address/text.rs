@@ -21,23 +21,22 @@ impl Address {
     /// error: see [`Target::parse`].
     ///
     /// ```
-    /// use stoop::{Address, AddressErrorKind};
+    /// use stoop::Address;
     ///
     /// assert_eq!(Address::parse("unix:///run/app.sock")?, Address::path("/run/app.sock")?);
     /// assert_eq!(Address::parse("/run/a%20b")?, Address::path("/run/a b")?);
     /// assert_eq!(Address::parse("@app")?, Address::abstract_name("app")?);
     /// assert_eq!(Address::parse("./@app")?, Address::path("./@app")?);
     ///
-    /// let error = Address::parse("/run/100%").unwrap_err();
-    /// assert_eq!(error.kind(), AddressErrorKind::BadEscape { at: 8 });
-    /// let error = Address::parse("dgram:/run/log").unwrap_err();
-    /// assert_eq!(error.kind(), AddressErrorKind::NotAPlainAddress);
+    /// assert!(Address::parse("/run/100%").is_err()); // an incomplete escape
+    /// assert!(Address::parse("dgram:/run/log").is_err()); // a kind prefix
     /// # Ok::<(), stoop::AddressError>(())
     /// ```
     ///
     /// # Errors
     /// Returns an error if the text is not an address. [`AddressError`] says what is wrong and at
     /// which byte.
+    #[doc(hidden)]
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Address, AddressError> {
         let text = text.as_ref();
         let target = Target::parse(text)?;
@@ -76,15 +75,15 @@ impl Target {
     /// write `./stream:x`.
     ///
     /// ```
-    /// use stoop::{Address, AddressErrorKind, Kind, Place, Target};
+    /// use stoop::internal::{Place, Target};
+    /// use stoop::{Address, Kind};
     ///
     /// let target = Target::parse("dgram:/run/log")?;
     /// assert_eq!(target.kind, Some(Kind::Datagram));
     /// assert_eq!(target.place, Place::Address(Address::path("/run/log")?));
     ///
     /// assert_eq!(Target::parse("fd:3")?.place, Place::Descriptor(3));
-    /// let error = Target::parse("fd:three").unwrap_err();
-    /// assert_eq!(error.kind(), AddressErrorKind::BadDescriptor);
+    /// assert!(Target::parse("fd:three").is_err());
     /// # Ok::<(), stoop::AddressError>(())
     /// ```
     ///

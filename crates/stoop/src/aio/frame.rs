@@ -12,7 +12,8 @@ use tokio::io::ReadBuf;
 use super::Stream;
 use crate::Allow;
 use crate::error::Result;
-use crate::frame::{Codec, FrameError, Inbound, Native, Outbound, read_failed};
+use crate::frame::error::FrameError;
+use crate::frame::{Codec, Inbound, Native, Outbound, read_failed};
 
 /// Reads messages from a stream: many with one system call, each lent out of the receive buffer.
 ///
@@ -20,7 +21,7 @@ use crate::frame::{Codec, FrameError, Inbound, Native, Outbound, read_failed};
 /// reader reads ahead, and buffered bytes exist nowhere else. Use only one reader per stream.
 ///
 /// For limits, buffers and errors see the blocking [`FrameReader`](crate::frame::FrameReader). A
-/// [`FrameError`] is permanent: every later call returns the same error.
+/// failure to decode is permanent: every later call returns the same error.
 ///
 /// ```
 /// use stoop::aio::{FrameReader, FrameWriter, Stream};
@@ -97,7 +98,7 @@ impl<R: Borrow<Stream>, C: Codec> FrameReader<R, C> {
     /// flush.
     ///
     /// # Errors
-    /// Returns an error if the buffered bytes cannot be decoded (a [`FrameError`]).
+    /// Returns an error if the buffered bytes cannot be decoded.
     pub fn next_buffered(&mut self) -> Result<Option<&[u8]>> {
         let span = self.inbound.next_span()?;
         Ok(span.map(|span| self.inbound.message(&span)))
@@ -113,6 +114,7 @@ impl<R: Borrow<Stream>, C: Codec> FrameReader<R, C> {
     }
 
     /// Returns the error that made the stream undecodable, if any.
+    #[doc(hidden)]
     pub fn failure(&self) -> Option<FrameError> {
         self.inbound.decoder().failure()
     }
@@ -288,6 +290,7 @@ impl<W: Borrow<Stream>, C: Codec> FrameWriter<W, C> {
     }
 
     /// Returns when the oldest pending message was sent.
+    #[doc(hidden)]
     pub fn waiting_since(&self) -> Option<Instant> {
         self.outbound.waiting_since()
     }

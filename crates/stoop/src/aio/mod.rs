@@ -8,7 +8,7 @@
 //!
 //! - Create one with [`Stream::connect`], [`Connect::stream_async`](crate::Connect::stream_async)
 //!   or [`Bind::listen_async`](crate::Bind::listen_async) and their siblings, or convert a
-//!   synchronous socket with `TryFrom`. [`Async::into_sync`] converts back.
+//!   synchronous socket with `TryFrom`, which also converts back.
 //! - A stream implements [`AsyncRead`](tokio::io::AsyncRead) and
 //!   [`AsyncWrite`](tokio::io::AsyncWrite), and never raises `SIGPIPE`. It splits into halves that
 //!   can still pass file descriptors ([`split`]).

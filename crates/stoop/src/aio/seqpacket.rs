@@ -260,7 +260,7 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Examples
     /// ```
-    /// use stoop::{Allow, aio};
+    /// use stoop::{Allow, SocketExt, aio};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let (one, other) = aio::SeqPacket::pair()?;
@@ -381,7 +381,7 @@ impl Async<crate::SeqPacket> {
     /// # Errors
     /// Returns an error if the message does not fit the buffer
     /// ([`MessageTruncated`](crate::ErrorKind::MessageTruncated); the rest of it is lost), or if
-    /// the peer has reset the connection ([`PeerGone`](crate::ErrorKind::PeerGone)).
+    /// the peer has reset the connection ([`PeerClosed`](crate::ErrorKind::PeerClosed)).
     ///
     /// # Examples
     /// ```

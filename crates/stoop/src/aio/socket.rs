@@ -199,14 +199,14 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
     /// let (mut one, other) = stoop::aio::Stream::pair()?;
     /// one.write_all(b"hello").await?;
     ///
-    /// let mut blocking = other.into_sync()?;
+    /// let mut blocking = stoop::Stream::try_from(other)?;
     /// let mut buffer = [0; 8];
     /// assert_eq!(blocking.read(&mut buffer)?, 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn into_sync(self) -> Result<S> {
+    pub(crate) fn into_sync(self) -> Result<S> {
         let socket = self.main.into_inner().into_inner();
         socket.as_ref().set_nonblocking(false)?;
         Ok(socket)

@@ -93,11 +93,6 @@ impl Drop for Closing {
 }
 
 impl<P: Deref<Target = Stream>> ReadHalf<P> {
-    /// Returns the stream, for its peer, its addresses and its options.
-    pub fn stream(&self) -> &Stream {
-        &self.0
-    }
-
     /// Waits for any of the requested kinds of readiness.
     ///
     /// See [`Stream::ready`](super::Async::ready).
@@ -158,12 +153,12 @@ impl<P: Deref<Target = Stream>> ReadHalf<P> {
     /// # Examples
     /// ```
     /// use std::io::IoSliceMut;
-    /// use stoop::{Allow, aio};
+    /// use stoop::{Allow, SocketExt, aio};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let (one, other) = aio::Stream::pair()?;
     /// let (mut reader, _writer) = one.into_split();
-    /// reader.stream().set_pass_credentials(true)?;
+    /// reader.as_ref().set_pass_credentials(true)?;
     /// other.try_write(b"hello")?;
     /// let mut buffer = [0; 64];
     /// let received = reader.recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING).await?;
@@ -178,11 +173,6 @@ impl<P: Deref<Target = Stream>> ReadHalf<P> {
 }
 
 impl<P: Deref<Target = Stream>> WriteHalf<P> {
-    /// Returns the stream, for its peer, its addresses and its options.
-    pub fn stream(&self) -> &Stream {
-        &self.0
-    }
-
     /// Waits for any of the requested kinds of readiness.
     ///
     /// See [`Stream::ready`](super::Async::ready).

@@ -53,7 +53,7 @@ pub enum Activation {
 /// # let path = directory.path().join("app.sock");
 ///
 /// let listener: Listener = match activation::take()? {
-///     Activation::Sockets(mut sockets) => sockets.named("app")?.into_listener()?,
+///     Activation::Sockets(mut sockets) => sockets.named("app")?.try_into()?,
 ///     _ => Bind::new(&path).listen()?,
 /// };
 /// # Ok::<(), stoop::Error>(())
@@ -85,10 +85,10 @@ pub fn take() -> Result<Activation> {
 ///
 /// ```
 /// use std::os::fd::{AsFd, AsRawFd};
-/// use stoop::{Stream, activation};
+/// use stoop::{SocketExt, Stream, activation};
 ///
 /// let (one, mut other) = Stream::pair()?;
-/// let copy = activation::inherited(one.as_fd().as_raw_fd())?.into_stream()?;
+/// let copy = Stream::try_from(activation::inherited(one.as_fd().as_raw_fd())?)?;
 /// drop(one); // the copy keeps the connection open
 /// std::io::Write::write_all(&mut other, b"hello")?;
 /// assert_eq!(copy.unread_bytes()?, 5);
@@ -190,7 +190,10 @@ pub enum State {
 /// A file descriptor that was passed to this process.
 ///
 /// Its type is checked only when it is used. A file descriptor that is not a Unix domain socket (a
-/// TCP listener, a FIFO) therefore causes no error, and [`Passed::into_descriptor`] returns it.
+/// TCP listener, a FIFO) therefore causes no error, and converts into an [`OwnedFd`].
+///
+/// `TryFrom` converts it into a [`Listener`], [`Stream`], [`SeqPacket`] or [`Datagram`], and
+/// returns an error if it is something else.
 #[derive(Debug)]
 pub struct Passed {
     name: String,
@@ -214,6 +217,7 @@ impl Passed {
     }
 
     /// Returns the number under which it was passed.
+    #[doc(hidden)]
     pub fn number(&self) -> RawFd {
         self.number
     }
@@ -245,8 +249,8 @@ impl Passed {
     ///
     /// ```
     /// use std::os::fd::{AsFd, AsRawFd};
-    /// use stoop::activation::{self, State};
-    /// use stoop::{Address, Bind, Datagram, Stream};
+    /// use stoop::internal::State;
+    /// use stoop::{Address, Bind, Datagram, Stream, activation};
     ///
     /// let listener = Bind::new(Address::UNNAMED).listen()?;
     /// let datagram = Datagram::autobind()?;
@@ -265,6 +269,7 @@ impl Passed {
     /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
     /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
     #[doc(alias = "SO_ACCEPTCONN")]
+    #[doc(hidden)]
     pub fn state(&self) -> Result<State> {
         self.inspect().map(|found| found.state)
     }
@@ -279,7 +284,7 @@ impl Passed {
     /// # let path = directory.path().join("app.sock");
     /// let listener = Bind::new(&path).listen()?;
     /// let passed = activation::inherited(listener.as_fd().as_raw_fd())?;
-    /// assert_eq!(passed.address()?.as_path(), Some(path.as_path()));
+    /// assert_eq!(passed.address()?.as_pathname(), Some(path.as_path()));
     /// # Ok::<(), stoop::Error>(())
     /// ```
     ///
@@ -289,133 +294,6 @@ impl Passed {
     pub fn address(&self) -> Result<Address> {
         self.inspect()?;
         Ok(sys::local_address(self.as_fd()).map_err(|cause| self.query_failed(cause))?.to_address())
-    }
-
-    /// Converts it into a listener for streams.
-    ///
-    /// The policy is the default of [`Bind`](crate::Bind): every user on a path, the process's own
-    /// user and root on an abstract name. [`Listener::set_policy`] changes it. Whether file
-    /// descriptors are accepted stays as the service manager has set it.
-    ///
-    /// ```
-    /// use std::os::fd::{AsFd, AsRawFd};
-    /// use stoop::{Bind, ErrorKind, Stream, activation};
-    ///
-    /// # let directory = stoop_testkit::tempdir();
-    /// # let path = directory.path().join("app.sock");
-    /// let original = Bind::new(&path).listen()?;
-    /// let passed = || activation::inherited(original.as_fd().as_raw_fd());
-    /// let listener = passed()?.into_listener()?;
-    /// let _client = Stream::connect(&path)?;
-    /// listener.accept()?;
-    /// drop(listener);
-    /// assert!(path.exists()); // the file belongs to the service manager
-    ///
-    /// let error = passed()?.into_seqpacket_listener().unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::WrongKind);
-    /// # Ok::<(), stoop::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Returns an error if
-    ///
-    /// - the file descriptor is not a Unix domain socket (see [`Passed::kind`]);
-    /// - the socket is of another type ([`ErrorKind::WrongKind`]);
-    /// - the socket is a connection, because the unit has `Accept=yes` ([`ErrorKind::Protocol`]);
-    /// - the socket neither listens nor is connected ([`ErrorKind::NotConnected`]).
-    pub fn into_listener(self) -> Result<Listener<Stream>> {
-        self.listener()
-    }
-
-    /// Converts it into a listener for seqpacket connections, with the policy of
-    /// [`Passed::into_listener`].
-    ///
-    /// # Errors
-    /// Returns an error if it is not a listening seqpacket socket; [`Passed::into_listener`] lists
-    /// the kinds.
-    pub fn into_seqpacket_listener(self) -> Result<Listener<SeqPacket>> {
-        self.listener()
-    }
-
-    /// Converts it into a datagram socket, with the default policy of [`Bind`](crate::Bind).
-    ///
-    /// From here on the kernel attaches the sender's credentials to each message (`SO_PASSCRED`).
-    /// Messages sent before this call have none, so [`Datagram::reply`] refuses to answer their
-    /// senders at a path. To avoid that, set the option in the service manager (systemd:
-    /// `PassCredentials=yes`).
-    ///
-    /// ```
-    /// use std::os::fd::AsRawFd;
-    /// use stoop::{Datagram, activation};
-    ///
-    /// # let directory = stoop_testkit::tempdir();
-    /// # let path = directory.path().join("app.sock");
-    /// let original = std::os::unix::net::UnixDatagram::bind(&path)?;
-    /// let server = activation::inherited(original.as_raw_fd())?.into_datagram()?;
-    /// let client = Datagram::client(&path)?;
-    /// client.send(b"ping")?;
-    /// let (request, from) = server.recv_request()?;
-    /// server.reply(&request, &from)?; // the credentials it needs are switched on
-    /// assert_eq!(client.recv(&mut [0; 8])?, 4);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
-    /// or is of another type ([`ErrorKind::WrongKind`]).
-    pub fn into_datagram(self) -> Result<Datagram> {
-        self.expect_kind(Kind::Datagram)?;
-        let (socket, policy) = self.into_server()?;
-        Ok(Datagram::server(socket, None, policy))
-    }
-
-    /// Converts it into a connected stream, as passed with `Accept=yes`.
-    ///
-    /// ```
-    /// use std::os::fd::{AsFd, AsRawFd};
-    /// use stoop::{Address, Bind, ErrorKind, Stream, activation};
-    ///
-    /// let (stream, _peer) = Stream::pair()?;
-    /// assert!(activation::inherited(stream.as_fd().as_raw_fd())?.into_stream().is_ok());
-    ///
-    /// let listener = Bind::new(Address::UNNAMED).listen()?;
-    /// let passed = activation::inherited(listener.as_fd().as_raw_fd())?;
-    /// assert_eq!(passed.into_stream().unwrap_err().kind(), ErrorKind::NotConnected);
-    /// # Ok::<(), stoop::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
-    /// if it is of another type ([`ErrorKind::WrongKind`]), or if it is not connected
-    /// ([`ErrorKind::NotConnected`]). A listener, which is passed with `Accept=no`, is such a
-    /// socket.
-    pub fn into_stream(self) -> Result<Stream> {
-        self.into_connected(Kind::Stream).map(Stream::from_socket)
-    }
-
-    /// Converts it into a connected seqpacket socket, as passed with `Accept=yes`.
-    ///
-    /// # Errors
-    /// Returns an error if it is not a connected seqpacket socket; [`Passed::into_stream`] lists
-    /// the kinds.
-    pub fn into_seqpacket(self) -> Result<SeqPacket> {
-        self.into_connected(Kind::SeqPacket).map(SeqPacket::from_socket)
-    }
-
-    /// Returns the file descriptor, unchecked. Use it for anything that is not a Unix domain
-    /// socket.
-    ///
-    /// ```
-    /// use std::os::fd::AsRawFd;
-    /// use stoop::activation;
-    ///
-    /// let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
-    /// let fd = activation::inherited(tcp.as_raw_fd())?.into_descriptor();
-    /// assert_eq!(std::net::TcpListener::from(fd).local_addr()?, tcp.local_addr()?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn into_descriptor(self) -> OwnedFd {
-        self.fd
     }
 
     fn listener<C: Connected>(self) -> Result<Listener<C>> {
@@ -449,7 +327,7 @@ impl Passed {
         let (kind, address) = (self.kind()?, self.address()?);
         let policy = Policy::default_at(&address);
         let socket = Socket::from_known(self.fd, kind);
-        crate::socket::enable_sender_credentials(&socket)?;
+        crate::socket_ext::enable_sender_credentials(&socket)?;
         Ok((socket, policy))
     }
 
@@ -509,6 +387,141 @@ impl fmt::Display for Passed {
 impl AsFd for Passed {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl<C: Connected> TryFrom<Passed> for Listener<C> {
+    type Error = Error;
+
+    /// Converts it into a listener.
+    ///
+    /// The policy is the default of [`Bind`](crate::Bind): every user on a path, the process's own
+    /// user and root on an abstract name. [`Listener::set_policy`] changes it. Whether file
+    /// descriptors are accepted stays as the service manager has set it.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::{Bind, ErrorKind, Listener, SeqPacket, Stream, activation};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let original = Bind::new(&path).listen()?;
+    /// let passed = || activation::inherited(original.as_fd().as_raw_fd());
+    /// let listener: Listener = passed()?.try_into()?;
+    /// let _client = Stream::connect(&path)?;
+    /// listener.accept()?;
+    /// drop(listener);
+    /// assert!(path.exists()); // the file belongs to the service manager
+    ///
+    /// let error = Listener::<SeqPacket>::try_from(passed()?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WrongKind);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if
+    ///
+    /// - the file descriptor is not a Unix domain socket (see [`Passed::kind`]);
+    /// - the socket is of another type ([`ErrorKind::WrongKind`]);
+    /// - the socket is a connection, because the unit has `Accept=yes` ([`ErrorKind::Protocol`]);
+    /// - the socket neither listens nor is connected ([`ErrorKind::NotConnected`]).
+    fn try_from(passed: Passed) -> Result<Listener<C>> {
+        passed.listener()
+    }
+}
+
+impl TryFrom<Passed> for Datagram {
+    type Error = Error;
+
+    /// Converts it into a datagram socket, with the default policy of [`Bind`](crate::Bind).
+    ///
+    /// From here on the kernel attaches the sender's credentials to each message (`SO_PASSCRED`).
+    /// Messages sent before this call have none, so [`Datagram::reply`] refuses to answer their
+    /// senders at a path. To avoid that, set the option in the service manager (systemd:
+    /// `PassCredentials=yes`).
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// use stoop::{Datagram, activation};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let original = std::os::unix::net::UnixDatagram::bind(&path)?;
+    /// let server = Datagram::try_from(activation::inherited(original.as_raw_fd())?)?;
+    /// let client = Datagram::client(&path)?;
+    /// client.send(b"ping")?;
+    /// let (request, from) = server.recv_request()?;
+    /// server.reply(&request, &from)?; // the credentials it needs are switched on
+    /// assert_eq!(client.recv(&mut [0; 8])?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
+    /// or is of another type ([`ErrorKind::WrongKind`]).
+    fn try_from(passed: Passed) -> Result<Datagram> {
+        passed.expect_kind(Kind::Datagram)?;
+        let (socket, policy) = passed.into_server()?;
+        Ok(Datagram::server(socket, None, policy))
+    }
+}
+
+impl TryFrom<Passed> for Stream {
+    type Error = Error;
+
+    /// Converts it into a connected stream, as passed with `Accept=yes`.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::{Address, Bind, ErrorKind, Stream, activation};
+    ///
+    /// let (stream, _peer) = Stream::pair()?;
+    /// assert!(Stream::try_from(activation::inherited(stream.as_fd().as_raw_fd())?).is_ok());
+    ///
+    /// let listener = Bind::new(Address::UNNAMED).listen()?;
+    /// let passed = activation::inherited(listener.as_fd().as_raw_fd())?;
+    /// assert_eq!(Stream::try_from(passed).unwrap_err().kind(), ErrorKind::NotConnected);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
+    /// if it is of another type ([`ErrorKind::WrongKind`]), or if it is not connected
+    /// ([`ErrorKind::NotConnected`]). A listener, which is passed with `Accept=no`, is such a
+    /// socket.
+    fn try_from(passed: Passed) -> Result<Stream> {
+        passed.into_connected(Kind::Stream).map(Stream::from_socket)
+    }
+}
+
+impl TryFrom<Passed> for SeqPacket {
+    type Error = Error;
+
+    /// Converts it into a connected seqpacket socket, as passed with `Accept=yes`.
+    ///
+    /// # Errors
+    /// Returns an error if it is not a connected seqpacket socket. The kinds are those of the
+    /// conversion into a [`Stream`].
+    fn try_from(passed: Passed) -> Result<SeqPacket> {
+        passed.into_connected(Kind::SeqPacket).map(SeqPacket::from_socket)
+    }
+}
+
+impl From<Passed> for OwnedFd {
+    /// Returns the file descriptor, unchecked. Use it for anything that is not a Unix domain
+    /// socket.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// use stoop::activation;
+    ///
+    /// let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let fd = std::os::fd::OwnedFd::from(activation::inherited(tcp.as_raw_fd())?);
+    /// assert_eq!(std::net::TcpListener::from(fd).local_addr()?, tcp.local_addr()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn from(passed: Passed) -> OwnedFd {
+        passed.fd
     }
 }
 
@@ -610,6 +623,7 @@ pub(crate) fn fuzz(fds: Option<&[u8]>, pid: Option<&[u8]>, names: Option<&[u8]>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SocketExt;
     use proptest::prelude::*;
     use std::os::unix::ffi::OsStringExt;
 
@@ -635,7 +649,7 @@ mod tests {
             Err(error) if error.is_unsupported() => stoop_testkit::skip!("lacks SO_PASSRIGHTS"),
             result => result.unwrap(),
         }
-        let _listener = inherited(made.as_fd().as_raw_fd()).unwrap().into_listener().unwrap();
+        let _listener = Listener::<Stream>::try_from(inherited(made.as_fd().as_raw_fd()).unwrap()).unwrap();
         let client = Stream::connect(&path).unwrap();
         let outgoing = crate::Outgoing::new();
         let refused = client.send_with(&[IoSlice::new(b"x")], &outgoing.descriptors(&[client.as_fd()]));

@@ -60,15 +60,15 @@ impl Bind {
     /// [`Address::UNNAMED`] the kernel chooses an abstract name.
     ///
     /// A relative path is made absolute, so that peers and tools see the full path. If that is too
-    /// long for the kernel ([`DIRECT_PATH_MAX_BYTES`](crate::DIRECT_PATH_MAX_BYTES)), the socket is
-    /// bound to the relative path, as std does: peers in the same working directory can send to it.
+    /// long for the kernel (108 bytes), the socket is bound to the relative path, as std does:
+    /// peers in the same working directory can send to it.
     ///
     /// ```
     /// use stoop::{Address, Bind, Listener};
     ///
     /// // The kernel chooses an abstract name.
     /// let listener: Listener = Bind::new(Address::UNNAMED).listen()?;
-    /// assert!(listener.local_addr()?.as_abstract().is_some());
+    /// assert!(listener.local_addr()?.as_abstract_name().is_some());
     ///
     /// let error = Bind::new("").listen().unwrap_err(); // reported by the call that binds
     /// assert_eq!(error.kind(), stoop::ErrorKind::InvalidAddress);

@@ -103,7 +103,7 @@ impl Attempts {
     /// Returns whether the client is bound to a path.
     #[cfg(feature = "tokio")]
     pub(crate) fn binds_to_file(&self) -> bool {
-        matches!(&self.local, Some(Ok(local)) if local.as_path().is_some())
+        matches!(&self.local, Some(Ok(local)) if local.as_pathname().is_some())
     }
 
     /// Repeats `attempt` until it succeeds, fails for good, or the wait for a server is over.
@@ -168,10 +168,12 @@ pub(crate) struct ConnectTarget {
 
 impl ConnectTarget {
     pub(crate) fn new(address: &Address) -> io::Result<ConnectTarget> {
-        if let Some(name) = address.as_abstract() {
+        if let Some(name) = address.as_abstract_name() {
             return Ok(ConnectTarget { raw: RawAddress::abstract_name(name), _file: None });
         }
-        let Some(path) = address.as_path() else { return Err(io::Error::from_raw_os_error(libc::EINVAL)) };
+        let Some(path) = address.as_pathname() else {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        };
         if path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
             return Ok(ConnectTarget { raw: RawAddress::path(path)?, _file: None });
         }

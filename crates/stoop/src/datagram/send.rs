@@ -115,8 +115,9 @@ impl Datagram {
     /// the receiver, with our credentials. For a path, this method therefore requires that
     ///
     /// - the message carried the sender's credentials. They are present if [`Bind`](crate::Bind)
-    ///   made the socket, and otherwise after [`Datagram::set_pass_credentials`]. A user without an
-    ///   id in our user namespace (the overflow user) counts as unknown;
+    ///   made the socket, and otherwise after
+    ///   [`set_pass_credentials`](crate::SocketExt::set_pass_credentials). A user without an id in
+    ///   our user namespace (the overflow user) counts as unknown;
     /// - the path is absolute, and leads to a socket, not to a symbolic link;
     /// - the file belongs to the user who sent the message, or root sent it ([K-CRED-15]);
     /// - the socket there was bound to exactly this name, or is connected and accepts messages only

@@ -122,7 +122,7 @@ fn local(socket: &impl AsFd) -> io::Result<BorrowedFd<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bind, SeqPacket, Stream};
+    use crate::{Bind, SeqPacket, SocketExt, Stream};
     use std::io::{Read, Write};
 
     #[test]

@@ -330,7 +330,7 @@ pub(crate) fn bound_to(file: FileId) -> Vec<Entry> {
 /// Returns every socket with this abstract name.
 pub(crate) fn named(abstract_name: &[u8]) -> Vec<Entry> {
     let mut named = all();
-    named.retain(|socket| socket.name.as_abstract() == Some(abstract_name));
+    named.retain(|socket| socket.name.as_abstract_name() == Some(abstract_name));
     named
 }
 

@@ -15,7 +15,7 @@ pub const PAGE_BYTES: usize = 4096;
 /// the system only when it is first written to.
 ///
 /// ```
-/// use stoop::frame::{PAGE_BYTES, PageBuffer};
+/// use stoop::internal::{PAGE_BYTES, PageBuffer};
 /// let buffer = PageBuffer::new(100_000);
 /// assert_eq!(buffer.len(), 100_000);
 /// assert!(buffer.as_ptr().addr().is_multiple_of(PAGE_BYTES));

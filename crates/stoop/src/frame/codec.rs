@@ -2,54 +2,47 @@
 //!
 //! Pure: bytes and numbers only.
 
-use super::FrameError;
+use super::error::FrameError;
+
+pub(super) mod sealed {
+    pub trait Sealed {}
+}
 
 /// The maximum length of any codec's header, in bytes.
 pub const HEADER_ROOM_BYTES: usize = 32;
 
-/// Defines how messages are delimited on a byte stream.
+/// A format that delimits messages on a byte stream: [`Native`](super::Native),
+/// [`LengthDelimited`](super::LengthDelimited), [`Varint`](super::Varint) or
+/// [`Lines`](super::Lines).
 ///
-/// An implementation describes the bytes and nothing else. [`Decoder`](super::Decoder) and
-/// [`Encoder`](super::Encoder) own the buffers and compare lengths with the limit. An
-/// implementation must not panic, whatever the bytes, and a frame must have at least one byte.
+/// The trait is sealed: only the formats of this module implement it.
 ///
 /// ```
-/// use stoop::frame::{Codec, Decoder, FrameError, HEADER_ROOM_BYTES, Head, Step};
+/// use stoop::Stream;
+/// use stoop::frame::{Codec, FrameReader, FrameWriter, Lines, Varint};
 ///
-/// /// One byte of length, then the message.
-/// struct Short;
-///
-/// impl Codec for Short {
-///     const HEADER_MAX_BYTES: usize = 1;
-///
-///     fn decode(&self, bytes: &[u8], _looked_bytes: usize) -> Result<Step, FrameError> {
-///         let Some(&len) = bytes.first() else { return Ok(Step::More) };
-///         let head = Head { len_bytes: len.into(), descriptors: 0 };
-///         Ok(Step::Frame { header_bytes: 1, head })
-///     }
-///
-///     fn encode(
-///         &self,
-///         head: Head,
-///         room: &mut [u8; HEADER_ROOM_BYTES],
-///     ) -> Result<usize, FrameError> {
-///         let too_long = FrameError::TooLong { len_bytes: head.len_bytes, max_bytes: 255 };
-///         room[0] = u8::try_from(head.len_bytes).map_err(|_| too_long)?;
-///         Ok(1)
-///     }
+/// fn round_trip(codec: impl Codec + Copy) -> stoop::Result<Vec<u8>> {
+///     let (one, other) = Stream::pair()?;
+///     let mut writer = FrameWriter::new(one, codec);
+///     writer.send(b"hello")?;
+///     writer.flush()?;
+///     Ok(FrameReader::new(other, codec).next()?.unwrap_or_default().to_vec())
 /// }
 ///
-/// let mut decoder = Decoder::new(Short);
-/// decoder.room()[..3].copy_from_slice(b"\x02ok");
-/// decoder.filled(3);
-/// assert_eq!(decoder.next()?, Some(&b"ok"[..]));
-/// # Ok::<(), FrameError>(())
+/// assert_eq!(round_trip(Lines)?, b"hello");
+/// assert_eq!(round_trip(Varint)?, b"hello");
+/// # Ok::<(), stoop::Error>(())
 /// ```
-pub trait Codec {
+// An implementation describes the bytes and nothing else. `Decoder` and `Encoder` own the buffers
+// and compare lengths with the limit. An implementation must not panic, whatever the bytes, and a
+// frame must have at least one byte.
+pub trait Codec: sealed::Sealed {
     /// The maximum length of a header in bytes; at most [`HEADER_ROOM_BYTES`].
+    #[doc(hidden)]
     const HEADER_MAX_BYTES: usize;
 
     /// The bytes that follow each message.
+    #[doc(hidden)]
     const TRAILER: &'static [u8] = &[];
 
     /// Decodes the header at the start of `bytes`, the unread part of the stream.
@@ -58,12 +51,14 @@ pub trait Codec {
     ///
     /// # Errors
     /// Returns an error if no message can begin like this.
+    #[doc(hidden)]
     fn decode(&self, bytes: &[u8], searched_bytes: usize) -> Result<Step, FrameError>;
 
     /// Writes the header of a message into `room` and returns its length in bytes.
     ///
     /// # Errors
     /// Returns an error if this framing cannot express such a message.
+    #[doc(hidden)]
     fn encode(&self, head: Head, room: &mut [u8; HEADER_ROOM_BYTES]) -> Result<usize, FrameError>;
 
     /// Checks whether this framing can carry these bytes as a message. The default implementation
@@ -71,6 +66,7 @@ pub trait Codec {
     ///
     /// # Errors
     /// Returns an error if it cannot.
+    #[doc(hidden)]
     fn check(&self, _message: &[u8]) -> Result<(), FrameError> {
         Ok(())
     }

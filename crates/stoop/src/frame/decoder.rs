@@ -32,7 +32,8 @@ const KEEP_BYTES: usize = 2 << 20;
 /// with any transport.
 ///
 /// ```
-/// use stoop::frame::{Decoder, LengthDelimited};
+/// use stoop::frame::LengthDelimited;
+/// use stoop::internal::Decoder;
 ///
 /// let mut decoder = Decoder::new(LengthDelimited::BIG_ENDIAN);
 /// for piece in [&[0, 0, 0][..], &[5, b'h', b'e'], &[b'l', b'l', b'o', 0]] {
@@ -42,7 +43,7 @@ const KEEP_BYTES: usize = 2 << 20;
 /// assert_eq!(decoder.next()?, Some(&b"hello"[..]));
 /// assert_eq!(decoder.next()?, None);
 /// assert!(decoder.finish().is_err()); // a byte of the next header is left
-/// # Ok::<(), stoop::frame::FrameError>(())
+/// # Ok::<(), stoop::internal::FrameError>(())
 /// ```
 pub struct Decoder<C = Native> {
     codec: C,
@@ -84,7 +85,7 @@ pub(crate) struct NextFrame {
 impl<C: Codec> Decoder<C> {
     /// Creates an empty decoder. Memory is allocated when [`Decoder::room`] is first called.
     pub fn new(codec: C) -> Decoder<C> {
-        const { assert!(C::HEADER_MAX_BYTES <= super::HEADER_ROOM_BYTES) };
+        const { assert!(C::HEADER_MAX_BYTES <= super::codec::HEADER_ROOM_BYTES) };
         Decoder {
             codec,
             max_bytes: super::DEFAULT_MAX_BYTES,
@@ -103,7 +104,8 @@ impl<C: Codec> Decoder<C> {
     /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     ///
     /// ```
-    /// use stoop::frame::{Decoder, FrameError, Lines};
+    /// use stoop::frame::Lines;
+    /// use stoop::internal::{Decoder, FrameError};
     ///
     /// let mut decoder = Decoder::new(Lines).max_bytes(4);
     /// decoder.room()[..6].copy_from_slice(b"abcdef");

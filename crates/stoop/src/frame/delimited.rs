@@ -1,5 +1,6 @@
 //! Length-delimited framings, as many protocols use them. Pure.
 
+use super::codec::sealed::Sealed;
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
@@ -8,12 +9,13 @@ use super::error::FrameError;
 /// [`LengthDelimited::BIG_ENDIAN`] is the default format of tokio-util's `LengthDelimitedCodec`.
 ///
 /// ```
-/// use stoop::frame::{Encoder, LengthDelimited};
+/// use stoop::frame::LengthDelimited;
+/// use stoop::internal::Encoder;
 ///
 /// let mut encoder = Encoder::new(LengthDelimited::BIG_ENDIAN);
 /// encoder.push(b"hi")?;
 /// assert_eq!(encoder.pending(), b"\0\0\0\x02hi");
-/// # Ok::<(), stoop::frame::FrameError>(())
+/// # Ok::<(), stoop::internal::FrameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthDelimited {
@@ -27,6 +29,8 @@ impl LengthDelimited {
     /// Least significant byte first.
     pub const LITTLE_ENDIAN: LengthDelimited = LengthDelimited { big_endian: false };
 }
+
+impl Sealed for LengthDelimited {}
 
 impl Codec for LengthDelimited {
     const HEADER_MAX_BYTES: usize = 4;
@@ -54,15 +58,18 @@ impl Codec for LengthDelimited {
 /// last.
 ///
 /// ```
-/// use stoop::frame::{Encoder, Varint};
+/// use stoop::frame::Varint;
+/// use stoop::internal::Encoder;
 ///
 /// let mut encoder = Encoder::new(Varint);
 /// encoder.push(&[b'x'; 300])?;
 /// assert_eq!(encoder.pending()[..3], [0xac, 0x02, b'x']); // 0x2c + 2 × 128 = 300
-/// # Ok::<(), stoop::frame::FrameError>(())
+/// # Ok::<(), stoop::internal::FrameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Varint;
+
+impl Sealed for Varint {}
 
 impl Codec for Varint {
     const HEADER_MAX_BYTES: usize = 10;

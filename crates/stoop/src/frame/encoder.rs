@@ -18,7 +18,8 @@ const LEAST_BATCH_BYTES: usize = 4 << 10;
 /// Encodes messages one after another into a buffer.
 ///
 /// ```
-/// use stoop::frame::{Encoder, Lines};
+/// use stoop::frame::Lines;
+/// use stoop::internal::Encoder;
 ///
 /// let mut encoder = Encoder::new(Lines);
 /// assert!(encoder.push(b"one")?);
@@ -26,7 +27,7 @@ const LEAST_BATCH_BYTES: usize = 4 << 10;
 /// assert_eq!(encoder.pending(), b"one\ntwo\n");
 /// encoder.consume(4); // so much has been sent
 /// assert_eq!(encoder.pending(), b"two\n");
-/// # Ok::<(), stoop::frame::FrameError>(())
+/// # Ok::<(), stoop::internal::FrameError>(())
 /// ```
 pub struct Encoder<C = Native> {
     codec: C,
@@ -83,7 +84,8 @@ impl<C: Codec> Encoder<C> {
     ///
     /// # Examples
     /// ```
-    /// use stoop::frame::{Encoder, FrameError, Native};
+    /// use stoop::frame::Native;
+    /// use stoop::internal::{Encoder, FrameError};
     ///
     /// let mut encoder = Encoder::new(Native).batch_bytes(4096).max_bytes(3000);
     /// assert!(encoder.push(&[1; 3000])?);

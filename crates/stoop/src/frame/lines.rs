@@ -2,16 +2,19 @@
 
 use std::io::BufRead;
 
+use super::codec::sealed::Sealed;
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
 /// Messages that end with a line feed, which is not part of the message and cannot occur in it.
 ///
 /// A carriage return before the line feed stays part of the message. A last line without a line
-/// feed is an error ([`FrameError::UnexpectedEnd`]), because it may be incomplete.
+/// feed is an error ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed)), because it may be
+/// incomplete.
 ///
 /// ```
-/// use stoop::frame::{Encoder, FrameError, Lines};
+/// use stoop::frame::Lines;
+/// use stoop::internal::{Encoder, FrameError};
 ///
 /// let mut encoder = Encoder::new(Lines);
 /// encoder.push(b"a line\r")?;
@@ -21,6 +24,8 @@ use super::error::FrameError;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines;
+
+impl Sealed for Lines {}
 
 impl Codec for Lines {
     const HEADER_MAX_BYTES: usize = 0;

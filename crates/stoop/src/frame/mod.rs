@@ -6,14 +6,12 @@
 //! - A [`Codec`] defines where a message begins and ends. [`Native`] is stoop's own format and the
 //!   fastest. [`LengthDelimited`], [`Varint`] and [`Lines`] are formats that other programs speak
 //!   too.
-//! - [`Decoder`] and [`Encoder`] are the same without I/O: bytes in, messages out, no clock, no
-//!   file descriptors. Any transport can use them.
 //!
 //! With the feature `tokio`, `aio::FrameReader` and `aio::FrameWriter` do the same for tasks.
 //!
 //! A length is compared with the limit before memory is allocated for it. A stream that cannot be
-//! decoded any further gives a [`FrameError`], and every later call returns the same error: a
-//! stream that has lost synchronization never regains it.
+//! decoded any further gives an error, and every later call returns the same error: a stream that
+//! has lost synchronization never regains it.
 //!
 //! This module has no threads and no timers. It never delivers part of a message, or file
 //! descriptors without their message.
@@ -36,14 +34,14 @@
 //! # Ok::<(), stoop::Error>(())
 //! ```
 
-mod buffer;
+pub(crate) mod buffer;
 mod codec;
-mod decoder;
+pub(crate) mod decoder;
 mod delimited;
 mod descriptor_source;
 mod direct_write;
-mod encoder;
-mod error;
+pub(crate) mod encoder;
+pub(crate) mod error;
 mod fd_queue;
 mod inbound;
 mod lines;
@@ -52,13 +50,8 @@ mod outbound;
 mod reader;
 mod writer;
 
-pub use buffer::{PAGE_BYTES, PageBuffer};
-pub use codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
-pub use decoder::Decoder;
+pub use codec::Codec;
 pub use delimited::{LengthDelimited, Varint};
-pub use descriptor_source::DescriptorSource;
-pub use encoder::Encoder;
-pub use error::FrameError;
 pub use lines::Lines;
 pub use native::Native;
 pub use reader::FrameReader;

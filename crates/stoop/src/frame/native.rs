@@ -1,5 +1,6 @@
 //! stoop's own framing. Pure.
 
+use super::codec::sealed::Sealed;
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
@@ -38,12 +39,13 @@ use super::error::FrameError;
 /// File descriptors are attached to the first byte of their frame's header.
 ///
 /// ```
-/// use stoop::frame::{Encoder, Native};
+/// use stoop::frame::Native;
+/// use stoop::internal::Encoder;
 ///
 /// let mut encoder = Encoder::new(Native);
 /// encoder.push(b"hi")?;
 /// assert_eq!(encoder.pending(), b"\x10\0\x02\0hi");
-/// # Ok::<(), stoop::frame::FrameError>(())
+/// # Ok::<(), stoop::internal::FrameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Native;
@@ -58,6 +60,8 @@ const LONG_HEADER_BYTES: usize = 32;
 const VERSION: u8 = 0x10;
 const DESCRIPTORS: u8 = 1;
 const LONG: u8 = 2;
+
+impl Sealed for Native {}
 
 impl Codec for Native {
     const HEADER_MAX_BYTES: usize = LONG_HEADER_BYTES;

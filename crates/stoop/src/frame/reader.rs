@@ -28,7 +28,7 @@ use crate::retry::retry;
 /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock). The bytes received so far are kept, and
 /// the next call continues from there. `EINTR` is retried.
 ///
-/// A [`FrameError`] is permanent: every later call returns the same error.
+/// An error of the framing is permanent: every later call returns the same error.
 ///
 /// ```
 /// use std::io::Write;
@@ -62,14 +62,13 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     ///
     /// ```
-    /// use stoop::frame::{FrameError, FrameReader, FrameWriter, Native};
+    /// use stoop::frame::{FrameReader, FrameWriter, Native};
     /// use stoop::{ErrorKind, Stream};
     ///
     /// let (one, other) = Stream::pair()?;
     /// FrameWriter::new(one, Native).send(&[0; 101])?;
     /// let mut reader = FrameReader::new(other, Native).max_bytes(100);
     /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::MessageTooLarge);
-    /// assert_eq!(reader.failure(), Some(FrameError::TooLong { len_bytes: 101, max_bytes: 100 }));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameReader<R, C> {
@@ -103,7 +102,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
     /// - reading fails.
     ///
-    /// The first four carry a [`FrameError`] and are permanent.
+    /// The first four are permanent.
     ///
     /// # Examples
     /// ```
@@ -139,7 +138,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// flush.
     ///
     /// # Errors
-    /// Returns an error if the buffered bytes cannot be decoded (a [`FrameError`]; see
+    /// Returns an error if the buffered bytes cannot be decoded (see
     /// [`FrameReader::next`]).
     ///
     /// # Examples
@@ -175,13 +174,13 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// # Examples
     /// ```
     /// use stoop::Stream;
-    /// use stoop::frame::{FrameReader, FrameWriter, Native, PageBuffer};
+    /// use stoop::frame::{FrameReader, FrameWriter, Native};
     ///
     /// let (one, other) = Stream::pair()?;
     /// FrameWriter::new(one, Native).send(&[7; 5000])?;
     /// let mut reader = FrameReader::new(other, Native);
     /// let len = reader.next_len()?.expect("a message");
-    /// let mut buffer = PageBuffer::new(len);
+    /// let mut buffer = vec![0; len];
     /// assert_eq!(reader.read_into(&mut buffer)?, Some(5000));
     /// assert_eq!(reader.next_len()?, None); // the end
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -192,8 +191,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
 
     /// Reads the next message into `buffer` and returns its length, or `None` at the end.
     ///
-    /// Bytes that are not buffered yet are read directly into `buffer`. This is fastest if it is a
-    /// [`PageBuffer`](super::PageBuffer). After an error the contents of `buffer` are unspecified.
+    /// Bytes that are not buffered yet are read directly into `buffer`. This is fastest if it
+    /// begins at a page boundary. After an error the contents of `buffer` are unspecified.
     ///
     /// # Errors
     /// Returns an error if the stream cannot be read or decoded; [`FrameReader::next`] lists the
@@ -354,6 +353,7 @@ impl<R: DescriptorSource> FrameReader<R, Native> {
 
 impl<R, C: Codec> FrameReader<R, C> {
     /// Returns the error that made the stream undecodable, if any.
+    #[doc(hidden)]
     pub fn failure(&self) -> Option<FrameError> {
         self.inbound.decoder().failure()
     }
@@ -377,6 +377,7 @@ impl<R, C: Codec> FrameReader<R, C> {
     }
 
     /// Returns the current size of the buffer, in bytes.
+    #[doc(hidden)]
     pub fn buffer_bytes(&self) -> usize {
         self.inbound.decoder().buffer_bytes()
     }

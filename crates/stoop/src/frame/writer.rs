@@ -13,8 +13,6 @@ use crate::control::DESCRIPTORS_MAX;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::socket::configure;
-use crate::sys;
 
 /// Sends messages on a stream: small ones batched into few system calls, large ones without
 /// copying.
@@ -151,6 +149,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
 
     /// Returns when the oldest pending message was sent. From this, an event loop computes how long
     /// it may sleep.
+    #[doc(hidden)]
     pub fn waiting_since(&self) -> Option<Instant> {
         self.outbound.waiting_since()
     }
@@ -167,7 +166,6 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// assert_eq!(writer.pending_bytes(), 9); // with the header
     /// writer.flush()?;
     /// assert_eq!(writer.pending_bytes(), 0);
-    /// assert_eq!(writer.waiting_since(), None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pending_bytes(&self) -> usize {
@@ -177,21 +175,6 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// Returns a reference to the stream. Writing to it inserts bytes between the messages.
     pub fn get_ref(&self) -> &W {
         &self.io
-    }
-}
-
-impl<W: Write + AsFd, C: Codec> FrameWriter<W, C> {
-    /// Sets the size of the send buffer (`SO_SNDBUF`), which the kernel caps at
-    /// `net.core.wmem_max`.
-    ///
-    /// With a larger buffer, large messages take fewer turns, often at twice the speed. A slow
-    /// receiver can make this process hold that much memory.
-    ///
-    /// # Errors
-    /// Returns an error only if the file descriptor is invalid or is not a socket.
-    pub fn send_buffer_bytes(self, bytes: usize) -> Result<FrameWriter<W, C>> {
-        sys::set_send_buffer_bytes(self.io.as_fd(), bytes).map_err(configure)?;
-        Ok(self)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::aio::{Datagram, Receiver, in_background};
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QUEUE_MAX;
 use crate::refusals::REFUSALS_PER_CALL;
+use crate::socket_ext::SocketExt;
 use crate::{Address, Allow, Received, ReplyTo, SocketFile};
 
 /// The default limit on messages handled at once.

@@ -86,7 +86,7 @@ impl ControlSocket {
 
 /// Waits until the socket is really readable. The readiness that the reactor remembers may be
 /// stale, and a step of the hand-over would block on it.
-async fn readable<S: AsFd + AsRef<crate::Socket>>(socket: &Async<S>) {
+async fn readable<S: AsFd + AsRef<crate::socket::Socket>>(socket: &Async<S>) {
     let check = |socket: &S| match sys::is_readable(socket.as_fd()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::new(Operation::HandOver, ErrorKind::WouldBlock, "no message yet")),

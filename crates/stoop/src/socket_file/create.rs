@@ -45,12 +45,12 @@ pub(crate) fn bind(
     make: &dyn Fn() -> Result<Socket>,
     start: &dyn Fn(&Socket) -> Result<()>,
 ) -> Result<(Socket, Option<SocketFile>)> {
-    if let Some(path) = address.as_path() {
+    if let Some(path) = address.as_pathname() {
         let (socket, file) = Creation { options, start }.bind(path, make)?;
         return Ok((socket, Some(file)));
     }
     let socket = make()?;
-    let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
+    let raw = address.as_abstract_name().map_or(RawAddress::autobind(), RawAddress::abstract_name);
     sys::bind(socket.as_fd(), &raw).map_err(binding)?;
     start(&socket)?;
     Ok((socket, None))

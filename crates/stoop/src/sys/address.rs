@@ -122,11 +122,11 @@ mod tests {
     fn paths_and_names_round_trip() {
         for len in [1, 107, 108] {
             let path = Address::path("p".repeat(len)).unwrap();
-            assert_eq!(RawAddress::path(path.as_path().unwrap()).unwrap().to_address(), path);
+            assert_eq!(RawAddress::path(path.as_pathname().unwrap()).unwrap().to_address(), path);
         }
         for len in [0, 1, 107] {
             let name = Address::abstract_name(vec![0; len]).unwrap();
-            assert_eq!(RawAddress::abstract_name(name.as_abstract().unwrap()).to_address(), name);
+            assert_eq!(RawAddress::abstract_name(name.as_abstract_name().unwrap()).to_address(), name);
         }
         assert_eq!(RawAddress::autobind().to_address(), Address::UNNAMED);
         let error = RawAddress::path(Path::new(&"p".repeat(109))).err().unwrap();

@@ -4,9 +4,9 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use stoop::internal::Socket;
 use stoop::{
-    Allow, Bind, Connect, Datagram, Kind, Listener, Outgoing, Packet, Received, Result, SeqPacket, Socket,
-    Stream,
+    Allow, Bind, Connect, Datagram, Kind, Listener, Outgoing, Packet, Received, Result, SeqPacket, Stream,
 };
 
 pub trait Contract: AsRef<Socket> + AsFd + Into<OwnedFd> + Sized + Send + 'static {
@@ -53,7 +53,7 @@ impl Contract for Stream {
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
-        Stream::from_descriptor(fd)
+        Stream::try_from(fd)
     }
 
     fn put(&self, message: &[u8]) -> io::Result<()> {
@@ -88,7 +88,7 @@ impl Contract for SeqPacket {
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
-        SeqPacket::from_descriptor(fd)
+        SeqPacket::try_from(fd)
     }
 
     fn put(&self, message: &[u8]) -> io::Result<()> {
@@ -131,7 +131,7 @@ impl Contract for Datagram {
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Datagram> {
-        Datagram::from_descriptor(fd)
+        Datagram::try_from(fd)
     }
 
     fn put(&self, message: &[u8]) -> io::Result<()> {

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use stoop::{Address, Allow, Bind, Connect, ErrorKind, Fact, Holder, Kind, Outgoing, SeqPacket, Socket};
+use stoop::internal::Socket;
+use stoop::{Address, Allow, Bind, Connect, ErrorKind, Fact, Holder, Kind, Outgoing, SeqPacket, SocketExt};
 use stoop_testkit::{Role, TempDir, role, tempdir};
 
 use crate::kinds::Contract;
@@ -92,7 +93,7 @@ pub fn everywhere_a_name_can_be<C: Contract>() {
     let deep = (0..3).fold(dir.path().to_owned(), |path, _| path.join("d".repeat(90)));
     std::fs::create_dir_all(&deep).unwrap();
     let mut unique = format!("contract-{}-{}\0", std::process::id(), C::KIND).into_bytes();
-    unique.resize(stoop::ABSTRACT_NAME_MAX_BYTES, b'z');
+    unique.resize(stoop::internal::ABSTRACT_NAME_MAX_BYTES, b'z');
     let paths = [
         path_of(&dir, 107),
         path_of(&dir, 108),
@@ -110,14 +111,17 @@ pub fn everywhere_a_name_can_be<C: Contract>() {
         assert_eq!(end.get(5).unwrap(), b"there", "{address}");
         end.put(b"back").unwrap();
         assert_eq!(client.get(4).unwrap(), b"back", "{address}");
-        let known = address.as_path().is_none_or(|path| path.as_os_str().len() <= 108);
+        let known = address.as_pathname().is_none_or(|path| path.as_os_str().len() <= 108);
         if known {
             assert_eq!(server.as_ref().local_addr().unwrap(), address);
             assert_eq!(client.as_ref().peer_addr().unwrap(), address);
         }
         drop((server, client, end));
         let gone = C::reach(&Connect::new(&address)).err().unwrap();
-        assert!(if address.as_path().is_some() { gone.is_not_found() } else { gone.is_refused() }, "{gone}");
+        assert!(
+            if address.as_pathname().is_some() { gone.is_not_found() } else { gone.is_refused() },
+            "{gone}"
+        );
     }
     assert_eq!(std::fs::read_dir(&deep).unwrap().count(), 0, "everything was removed again");
 }
@@ -307,7 +311,7 @@ pub fn missing_servers<C: Contract>() {
     assert!(C::reach(&Connect::new(path_in(&dir, "none"))).err().unwrap().is_not_found());
     assert!(C::reach(&Connect::new(path_in(&dir, "none/below"))).err().unwrap().is_not_found());
     let stale = path_in(&dir, "stale");
-    drop(UnixListener::bind(stale.as_path().unwrap()).unwrap());
+    drop(UnixListener::bind(stale.as_pathname().unwrap()).unwrap());
     assert!(C::reach(&Connect::new(&stale)).err().unwrap().is_refused());
     for other in Kind::ALL.into_iter().filter(|&kind| kind != C::KIND) {
         let address = path_in(&dir, other.word());
@@ -333,7 +337,7 @@ pub fn nothing_is_left<C: Contract>() {
         let server = C::serve(&Bind::new(&address)).unwrap();
         let next = replace.then(|| C::serve(&Bind::new(&address).replace(true)).unwrap());
         drop(server);
-        assert_eq!(address.as_path().unwrap().exists(), replace);
+        assert_eq!(address.as_pathname().unwrap().exists(), replace);
         drop(next);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }

@@ -1,7 +1,8 @@
 //! The framings themselves, without I/O.
 
 use proptest::prelude::*;
-use stoop::frame::{Codec, Decoder, Encoder, FrameError, LengthDelimited, Lines, Native, PAGE_BYTES, Varint};
+use stoop::frame::{Codec, LengthDelimited, Lines, Native, Varint};
+use stoop::internal::{Decoder, Encoder, FrameError, PAGE_BYTES};
 
 use super::{length, messages};
 

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use stoop::frame::{FrameError, FrameReader, FrameWriter, Native};
-use stoop::{Allow, Bind, ErrorKind, Outgoing, Policy, Stream};
+use stoop::frame::{FrameReader, FrameWriter, Native};
+use stoop::internal::FrameError;
+use stoop::{Allow, Bind, ErrorKind, Outgoing, Policy, SocketExt, Stream};
 use stoop_kernel_facts::{SOON, leave_room_for};
 use stoop_testkit::{Role, deadline, open_descriptors, role, tempdir};
 

@@ -7,10 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use stoop::frame::{
-    Codec, FrameError, FrameReader, FrameWriter, LengthDelimited, Lines, Native, PageBuffer, Varint,
-};
-use stoop::{Bind, ErrorKind, Stream};
+use stoop::frame::{Codec, FrameReader, FrameWriter, LengthDelimited, Lines, Native, Varint};
+use stoop::internal::{FrameError, PageBuffer};
+use stoop::{Bind, ErrorKind, SocketExt, Stream};
 use stoop_kernel_facts::{SOON, die_of_sigpipe};
 use stoop_testkit::{Role, deadline, eventually, role, tempdir};
 
@@ -126,7 +125,8 @@ fn two_processes_exchange_messages_of_every_length() {
     if role().is_some() {
         let path = std::env::var("ADDRESS").unwrap();
         let stream = Stream::connect(path.as_str()).unwrap();
-        let mut writer = FrameWriter::new(&stream, Native).send_buffer_bytes(1 << 20).unwrap();
+        stream.set_send_buffer_bytes(1 << 20).unwrap();
+        let mut writer = FrameWriter::new(&stream, Native);
         for (number, &len) in lengths.iter().enumerate() {
             writer.send(&message(number, len)).unwrap();
         }

@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use stoop::frame::PageBuffer;
+use stoop::internal::PageBuffer;
 
 use super::error::{Error, Result};
 

@@ -19,7 +19,7 @@ use crate::failure::{Failure, Outcome};
 pub(super) fn run() -> Outcome {
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
     let socket = socket.map_err(|error| Failure::io("duplicate standard input", &error))?;
-    let control = SeqPacket::from_descriptor(socket)?;
+    let control = SeqPacket::try_from(socket)?;
     // Otherwise the ends of a transport might outlive a parent that was killed, and block this
     // process.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));

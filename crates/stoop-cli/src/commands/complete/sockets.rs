@@ -60,8 +60,11 @@ fn addresses(typed: &str, sink: Sink<'_>) {
 fn places(typed: &str, before: &str, sink: Sink<'_>) {
     if typed.is_empty() || typed.starts_with('@') {
         for (_, socket) in table().iter() {
-            let is_typed =
-                if typed.is_empty() { is_at_a_path(socket) } else { socket.name.as_abstract().is_some() };
+            let is_typed = if typed.is_empty() {
+                is_at_a_path(socket)
+            } else {
+                socket.name.as_abstract_name().is_some()
+            };
             if is_typed && is_server(socket) {
                 let kind = socket.kind.map(|kind| kind.word()).unwrap_or_default();
                 sink(Candidate::new(format!("{before}{}", socket.name), kind));
@@ -79,14 +82,14 @@ fn places(typed: &str, before: &str, sink: Sink<'_>) {
 }
 
 fn is_at_a_path(socket: &Socket) -> bool {
-    socket.name.as_path().is_some_and(|path| path.is_absolute())
+    socket.name.as_pathname().is_some_and(|path| path.is_absolute())
 }
 
 /// Returns whether others may send to it. A name that the kernel chose is a client's.
 fn is_server(socket: &Socket) -> bool {
     let is_chosen = socket
         .name
-        .as_abstract()
+        .as_abstract_name()
         .is_some_and(|name| name.len() == 5 && name.iter().all(u8::is_ascii_hexdigit));
     let has_a_name = socket.state == stoop_inspect::State::Listening || socket.kind == Some(Kind::Datagram);
     has_a_name && !is_chosen

@@ -1,6 +1,7 @@
 //! Formats what the server sends as JSON lines, with `--json`.
 
-use stoop::{Connection, Kind};
+use stoop::Kind;
+use stoop::internal::Connection;
 
 use crate::failure::Failure;
 use crate::output::{Data, Event, Message, Output, PeerInfo, whole_len};

@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop::{Connection, Datagram, Kind};
+use stoop::internal::Connection;
+use stoop::{Datagram, Kind, SocketExt};
 
 use super::datagram::Conversation;
 use super::render::JsonLines;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use stoop::Connection;
+use stoop::internal::Connection;
 
 use crate::exit::Exit;
 use crate::failure::Failure;

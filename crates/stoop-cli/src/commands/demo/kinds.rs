@@ -82,7 +82,7 @@ pub(super) fn datagrams(sandbox: &Sandbox, transcript: &mut Transcript) -> Resul
     )?;
     let own = client.local_addr()?;
     transcript.check(
-        own.as_abstract().is_some(),
+        own.as_abstract_name().is_some(),
         &format!("replies reach the client at an address that the kernel chose: {own}"),
     )?;
     transcript.suggest("stoop recv dgram:./bell.sock    # and: stoop send ./bell.sock ding")

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use stoop::{Place, Stream, aio};
+use stoop::internal::Place;
+use stoop::{Stream, aio};
 use stoop_dynamic::ttrpc;
 use stoop_dynamic::{Client, Code, Greeting, channel};
 
@@ -61,7 +62,7 @@ impl Session<'_> {
     fn is_named_so(&self) -> bool {
         let Endpoint::At(target) = &self.flags.endpoint else { return false };
         let Place::Address(address) = &target.place else { return false };
-        address.as_path().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(TTRPC_NAME))
+        address.as_pathname().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(TTRPC_NAME))
     }
 
     /// Tries ttrpc on a separate connection. A ttrpc server answers any request, even one for an

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use http::response::Parts;
-use stoop::{Connection, Stream};
+use stoop::Stream;
+use stoop::internal::Connection;
 use stoop_http::Body;
 
 use super::raw_mode::{Passthrough, RawMode};
@@ -37,7 +38,7 @@ impl Upgraded {
             (answer.status(), answer.version(), answer.headers().clone());
         let upgraded = stoop_http::upgraded(answer);
         let (stream, first) = session.within(upgraded, "the connection was not upgraded").await?;
-        Ok(Upgraded { stream: stream.into_sync()?, head, first })
+        Ok(Upgraded { stream: stream.try_into()?, head, first })
     }
 }
 

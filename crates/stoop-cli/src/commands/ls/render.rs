@@ -154,8 +154,8 @@ fn sorted<'a>(sort: Sort, snapshot: &Snapshot, rows: &'a [Row]) -> Vec<&'a Row> 
 fn by_address<'a>(snapshot: &'a Snapshot, row: &Row) -> impl Ord + use<'a> {
     let name = &snapshot[row.named(snapshot)].name;
     (
-        (name.as_path().is_none(), name.is_unnamed()),
-        name.as_path().map(|path| path.as_os_str().as_bytes()).or(name.as_abstract()),
+        (name.as_pathname().is_none(), name.is_unnamed()),
+        name.as_pathname().map(|path| path.as_os_str().as_bytes()).or(name.as_abstract_name()),
         (row.shape, row.state(snapshot), process(snapshot, row.serving()), process(snapshot, row.client)),
     )
 }

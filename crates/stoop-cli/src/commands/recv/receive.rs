@@ -3,7 +3,8 @@
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use stoop::{Allow, Datagram, Kind, Received, SeqPacket, Socket, Stream};
+use stoop::internal::Socket;
+use stoop::{Allow, Datagram, Kind, Received, SeqPacket, SocketExt, Stream};
 
 use super::render;
 use crate::output::{Data, Message, PeerInfo, Text};

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop::{Allow, Arrival, Connected, Kind, Listener, Place};
+use stoop::internal::Place;
+use stoop::{Allow, Arrival, Connected, Kind, Listener, SocketExt};
 
 use super::receive::{self, ClientConnection, ReceiveResult};
 use crate::args::Recv;

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stoop::{Allow, Connection, ErrorKind, Kind, Outgoing, Socket, Stream, escaped};
+use stoop::internal::{Connection, Socket};
+use stoop::{Allow, ErrorKind, Kind, Outgoing, SocketExt, Stream, escaped};
 
 use crate::advice::Client;
 use crate::args::Send;

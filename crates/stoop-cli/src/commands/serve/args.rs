@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use stoop::Target;
+use stoop::internal::Target;
 
 use crate::args::footer;
 use crate::args::shared::{BindFlags, QuietFlag, bind_target};

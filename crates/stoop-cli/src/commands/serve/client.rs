@@ -5,7 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use stoop::{Connection, Peer};
+use stoop::Peer;
+use stoop::internal::Connection;
 
 use super::exec::{self, FdReserve};
 use super::service::{Content, Service};

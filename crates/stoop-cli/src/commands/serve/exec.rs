@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{DupFlags, Errno, dup3};
-use stoop::{Connection, Peer};
+use stoop::Peer;
+use stoop::internal::Connection;
 
 use super::shared::Shared;
 use crate::failure::Failure;

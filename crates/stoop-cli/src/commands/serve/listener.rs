@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stoop::{Arrival, Bind, Connected, Connection, Kind, Listener, Place};
+use stoop::internal::{Connection, Place};
+use stoop::{Arrival, Bind, Connected, Kind, Listener, SocketExt};
 
 use super::client;
 use super::datagram::DatagramServer;
@@ -100,7 +101,7 @@ impl ServerSocket {
         matches!(self.server, Inner::Datagrams(_))
     }
 
-    fn server(&self) -> (&stoop::Socket, Option<&stoop::SocketFile>) {
+    fn server(&self) -> (&stoop::internal::Socket, Option<&stoop::SocketFile>) {
         match &self.server {
             Inner::Connections(server) => (server.socket(), server.file()),
             Inner::Datagrams(datagrams) => (datagrams.socket().as_ref(), datagrams.file()),

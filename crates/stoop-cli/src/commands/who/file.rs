@@ -67,7 +67,7 @@ pub(super) fn facts(
     looked_at: Option<&ResolvedSelector>,
 ) -> Option<FileFacts> {
     // An accepted socket has the name and the file of its listener.
-    let name = socket.name.as_path().filter(|_| socket.listener.is_none())?;
+    let name = socket.name.as_pathname().filter(|_| socket.listener.is_none())?;
     let root = foreign_root(snapshot, socket);
     // The file itself, whatever its current path. Requires CAP_NET_ADMIN.
     let very = copy.and_then(|copy| diag::bound_file_of(copy).ok()).map(File::from);

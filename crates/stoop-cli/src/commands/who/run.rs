@@ -109,7 +109,7 @@ mod tests {
             made: Some(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             others_may_enter: Some(true),
         };
-        let file = socket.name.as_path().map(|path| FileFacts {
+        let file = socket.name.as_pathname().map(|path| FileFacts {
             path: path.to_owned(),
             bound: socket.file,
             fate: FileState::There,

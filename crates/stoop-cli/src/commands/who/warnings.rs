@@ -170,7 +170,7 @@ fn permissions(detail: &Detail<'_>) -> Vec<Warning> {
     if !detail.is_server() {
         return Vec::new();
     }
-    if socket.name.as_abstract().is_some() {
+    if socket.name.as_abstract_name().is_some() {
         let text = "an abstract name has no permissions: any process in its network namespace can connect. Whether the \
                     server checks credentials cannot be determined from outside";
         return vec![Warning::new("abstract_open", text)];

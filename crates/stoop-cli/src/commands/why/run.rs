@@ -1,6 +1,6 @@
 //! Creates the question from the flags, and answers it.
 
-use stoop::Place;
+use stoop::internal::Place;
 use stoop_inspect::why::{Operation, Question, Who, gather, why};
 use stoop_inspect::{Delivery, probe};
 

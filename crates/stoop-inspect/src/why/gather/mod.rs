@@ -63,7 +63,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     let users = users::Users::read();
     let Some(found) = subject::find(&question.subject, &users)? else { return Ok(facts) };
     let mut reached = None;
-    if let Some(path) = question.address.as_path() {
+    if let Some(path) = question.address.as_pathname() {
         let (walk, file) = walk::walk(path, &found, question.operation == Operation::Bind);
         (facts.walk, reached) = (walk, file);
     }

@@ -39,7 +39,7 @@ pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Opti
     if !is_enough(facts, context, &snapshot) {
         snapshot = self::snapshot(context, true);
     }
-    match facts.question.address.as_abstract() {
+    match facts.question.address.as_abstract_name() {
         Some(name) => {
             let name = name.to_vec();
             by_name(facts, context, &snapshot, &name);
@@ -271,7 +271,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
 /// Records servers whose socket file was unlinked or replaced, and the one that has the path in the
 /// view of this process but not in the subject's.
 fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, reached: Option<FileId>) {
-    let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
+    let Some(path) = facts.question.address.as_pathname().map(PathBuf::from) else { return };
     let absolute = context.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
     let ours = rustix::fs::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
     let is_at = |socket: &Socket, file: Option<FileId>| {
@@ -295,7 +295,7 @@ fn by_name(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, nam
     let here =
         context.network.filter(|ino| snapshot.namespace(*ino).is_some_and(|namespace| namespace.is_read));
     let Some(here) = here else { return };
-    let named = snapshot.iter().filter(|(_, socket)| socket.name.as_abstract() == Some(name));
+    let named = snapshot.iter().filter(|(_, socket)| socket.name.as_abstract_name() == Some(name));
     let (ours, theirs): (Vec<_>, Vec<_>) = named.partition(|(_, socket)| socket.namespace == here);
     let mut sockets: Vec<Endpoint> = ours.into_iter().map(|(id, _)| endpoint(snapshot, id, None)).collect();
     let receivers = sockets.iter_mut().filter(|socket| socket.kind == Some(Kind::Datagram));
@@ -310,7 +310,8 @@ fn by_name(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, nam
     };
     facts.near = theirs.into_iter().map(|(id, _)| near(Nearness::OtherNamespace, id)).collect();
     let local = snapshot.iter().filter(|(_, socket)| socket.namespace == here);
-    let others = local.filter_map(|(id, socket)| Some((id, likeness(name, socket.name.as_abstract()?)?)));
+    let others =
+        local.filter_map(|(id, socket)| Some((id, likeness(name, socket.name.as_abstract_name()?)?)));
     facts.near.extend(others.map(|(id, how)| near(how, id)));
     facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
     let mut alike = 0;

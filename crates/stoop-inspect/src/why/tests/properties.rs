@@ -25,7 +25,7 @@ proptest! {
             return Ok(());
         }
         let subject = facts.subject.as_mut().expect("somebody who succeeds");
-        let is_path = facts.question.address.as_path().is_some();
+        let is_path = facts.question.address.as_pathname().is_some();
         for step in facts.walk.iter().filter(|_| is_path).flat_map(|walk| &walk.steps) {
             prop_assert_eq!(access(&step.directory, subject, SEARCH), Access::Granted);
             let free = facts.question.operation == Operation::Bind && step.last;

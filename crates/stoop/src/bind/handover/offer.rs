@@ -128,7 +128,8 @@ impl<'a> Item<'a> {
 ///
 /// - the successor runs as another user; nothing has been sent to it then
 ///   ([`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted));
-/// - the successor has exited or withdrawn ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
+/// - the successor has exited or withdrawn
+///   ([`ErrorKind::PeerClosed`](crate::ErrorKind::PeerClosed));
 /// - the successor is not ready within `timeout`
 ///   ([`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut));
 /// - the successor violates the protocol ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol));

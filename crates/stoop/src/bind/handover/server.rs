@@ -152,7 +152,7 @@ impl<C: Connected> Server<C> {
 
     fn bind(bind: &Bind, control: &Address, timeout: Duration) -> Result<Server<C>> {
         let listener = bind.listener()?;
-        let has_file = control.as_path().is_some();
+        let has_file = control.as_pathname().is_some();
         let control = Bind::new(control).policy(Policy::same_user());
         let control = if has_file { control.mode(0o600) } else { control }.listen_seqpacket()?;
         Ok(Server::of(listener, control, timeout, false))
@@ -334,7 +334,7 @@ impl Ready {
 /// Rejects a successor that would serve at another path: clients of the old path would have no
 /// server.
 fn check_path(wanted: &Address, there: Option<&Path>) -> Result<()> {
-    let (Some(wanted), Some(there)) = (wanted.as_path(), there) else { return Ok(()) };
+    let (Some(wanted), Some(there)) = (wanted.as_pathname(), there) else { return Ok(()) };
     if std::path::absolute(wanted).is_ok_and(|wanted| wanted == there) {
         return Ok(());
     }

@@ -12,7 +12,8 @@ use crate::bind::wait::deadline_after;
 use crate::control::DESCRIPTORS_MAX;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listener::Connected;
-use crate::socket::{Socket, enable_sender_credentials};
+use crate::socket::Socket;
+use crate::socket_ext::enable_sender_credentials;
 use crate::socket_file::SocketFile;
 use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
 

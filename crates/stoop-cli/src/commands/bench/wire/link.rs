@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::mqueue::mq_unlink;
-use stoop::Socket;
+use stoop::internal::Socket;
 use stoop_memory::Queue;
 
 use crate::commands::bench::error::{Error, Result};

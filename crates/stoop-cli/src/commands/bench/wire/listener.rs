@@ -25,8 +25,8 @@ impl Acceptor {
         let [descriptor] = ends.exactly()?;
         Ok(match transport {
             Transport::Tcp => Acceptor::Tcp(descriptor.into()),
-            Transport::SeqPacket => Acceptor::SeqPacket(Listener::from_descriptor(descriptor)?),
-            _ => Acceptor::Stream(transport, Listener::from_descriptor(descriptor)?),
+            Transport::SeqPacket => Acceptor::SeqPacket(Listener::try_from(descriptor)?),
+            _ => Acceptor::Stream(transport, Listener::try_from(descriptor)?),
         })
     }
 

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use stoop::frame::{FrameReader, FrameWriter, Native};
-use stoop::{Address, Bind, Connect, Datagram, Packet, SeqPacket, Socket, Stream};
+use stoop::internal::Socket;
+use stoop::{Address, Bind, Connect, Datagram, Packet, SeqPacket, SocketExt, Stream};
 
 use super::link::{Ends, Link, PEER_TIMEOUT, UniqueNames, Wire};
 use crate::commands::bench::error::{Error, Result};
@@ -59,17 +60,17 @@ pub(super) fn open(transport: Transport, ends: Ends, size: usize) -> Result<Box<
     let [descriptor] = ends.exactly()?;
     Ok(match transport {
         Transport::SeqPacket => {
-            let socket = SeqPacket::from_descriptor(descriptor)?;
+            let socket = SeqPacket::try_from(descriptor)?;
             roomy(socket.as_ref(), size)?;
             Box::new(socket)
         }
         Transport::Datagram => {
-            let socket = Datagram::from_descriptor(descriptor)?;
+            let socket = Datagram::try_from(descriptor)?;
             roomy(socket.as_ref(), size)?;
             Box::new(socket)
         }
-        Transport::Framed => Box::new(Framed::new(Stream::from_descriptor(descriptor)?)?),
-        _ => stream(transport, Stream::from_descriptor(descriptor)?)?,
+        Transport::Framed => Box::new(Framed::new(Stream::try_from(descriptor)?)?),
+        _ => stream(transport, Stream::try_from(descriptor)?)?,
     })
 }
 

@@ -6,7 +6,8 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use stoop::{Allow, Outgoing, Socket};
+use stoop::internal::Socket;
+use stoop::{Allow, Outgoing, SocketExt};
 
 use crate::commands::bench::control::{Ancillary, Order, Peer};
 use crate::commands::bench::error::{Error, Result};
