@@ -1,18 +1,22 @@
 //! The public API of each published crate, one item a line: `api/CRATE.txt`.
 //!
 //! Of the printed counts, the second leaves out `impl` lines and the members of trait
-//! implementations: what a reader of the documentation has to learn.
+//! implementations: what a reader of the documentation has to learn. For `stoop`, a second line
+//! counts those that std or tokio has under the same name, and those without optional features.
 //!
 //! rustdoc describes a crate as JSON, and the `public-api` crate lists it: with all features but
 //! `fuzzing`, without hidden items, and without derived, blanket and auto trait implementations.
 //! The JSON is unstable, so the stable rustdoc has to be told to write it, and its format has to be
 //! the one that `public-api` reads. With another toolchain the check is reported as not run.
 
+mod peers;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use peers::Library;
 use public_api::{Builder, PublicItem};
 use serde_json::Value;
 
@@ -26,6 +30,9 @@ const FORMAT: u64 = 57;
 
 /// Of the repository alone: functions for the fuzz targets.
 const UNLISTED_FEATURE: &str = "fuzzing";
+
+/// The crate with the types of std and tokio.
+const COMPARED: &str = "stoop";
 
 /// Set for the `rustdoc` of [`items`], which is this program; see [`rustdoc`].
 const AS_RUSTDOC: &str = "XTASK_AS_RUSTDOC";
@@ -43,8 +50,16 @@ pub fn run(args: &[String]) -> Outcome {
     let mut findings = Vec::new();
     let mut listings = Vec::new();
     for (package, features) in builds::shipped(&metadata) {
-        let Some(items) = items(&package, &features, &target)? else { return Ok(()) };
-        println!("{package}: {} items, {} without implementations", items.len(), own(&items));
+        if package == COMPARED {
+            let Some(default) = items(&package, None, &target)? else { return Ok(()) };
+            println!("{package} with default features: {}", compared(&own(&default)));
+        }
+        let Some(items) = items(&package, Some(&features), &target)? else { return Ok(()) };
+        let own = own(&items);
+        println!("{package}: {} items, {} without implementations", items.len(), own.len());
+        if package == COMPARED {
+            println!("{package} with all features: {}", compared(&own));
+        }
         let path = format!("{DIRECTORY}/{package}.txt");
         let listing: String = items.iter().map(|item| format!("{item}\n")).collect();
         if write {
@@ -63,12 +78,19 @@ pub fn run(args: &[String]) -> Outcome {
     settle("api", findings)
 }
 
-/// Returns the public items of a crate, or `None`, after saying why, if this toolchain's rustdoc
-/// writes another format.
-fn items(package: &str, features: &[String], target: &Path) -> Result<Option<Vec<PublicItem>>, String> {
-    let mut command = cargo(&["rustdoc", "-q", "--lib", "-p", package, "--no-default-features"]);
-    for feature in features.iter().filter(|feature| *feature != UNLISTED_FEATURE) {
-        command.args(["--features", feature]);
+/// Returns the public items of a crate with these features, or with the default ones; or `None`,
+/// after saying why, if this toolchain's rustdoc writes another format.
+fn items(
+    package: &str,
+    features: Option<&[String]>,
+    target: &Path,
+) -> Result<Option<Vec<PublicItem>>, String> {
+    let mut command = cargo(&["rustdoc", "-q", "--lib", "-p", package]);
+    if let Some(features) = features {
+        command.arg("--no-default-features");
+        for feature in features.iter().filter(|feature| *feature != UNLISTED_FEATURE) {
+            command.args(["--features", feature]);
+        }
     }
     let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     command.args(["--", "-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"]);
@@ -92,15 +114,24 @@ fn items(package: &str, features: &[String], target: &Path) -> Result<Option<Vec
     Ok(Some(listing.into_items().collect()))
 }
 
-/// Counts the items that are neither an `impl` line nor a member of a trait implementation.
-fn own(items: &[PublicItem]) -> usize {
+/// Returns the items that are neither an `impl` line nor a member of a trait implementation.
+fn own(items: &[PublicItem]) -> Vec<String> {
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
     let of_traits: HashSet<_> = (items.iter().zip(&texts))
         .filter(|(_, text)| is_implementation(text) && text.contains(" for "))
         .map(|(item, _)| item.id())
         .collect();
     let is_own = |item: &PublicItem| item.parent_id().is_none_or(|parent| !of_traits.contains(&parent));
-    items.iter().zip(&texts).filter(|(item, text)| !is_implementation(text) && is_own(item)).count()
+    let kept = items.iter().zip(&texts).filter(|(item, text)| !is_implementation(text) && is_own(item));
+    kept.map(|(_, text)| text.clone()).collect()
+}
+
+/// Says how many of these items std and tokio have too.
+fn compared(items: &[String]) -> String {
+    let of = |library| items.iter().filter(|item| peers::library(item) == Some(library)).count();
+    let (std, tokio) = (of(Library::Std), of(Library::Tokio));
+    let others = items.len() - std - tokio;
+    format!("{} without implementations: {std} of std, {tokio} of tokio, {others} of its own", items.len())
 }
 
 fn is_implementation(item: &str) -> bool {
