@@ -47,6 +47,7 @@ pub struct Batch {
 
 impl Batch {
     /// The maximum number of messages in a batch.
+    #[doc(hidden)]
     pub const MESSAGES_MAX: usize = BATCH_MAX;
 
     /// Creates a buffer for `messages` (clamped to 1 to [`Batch::MESSAGES_MAX`]) of up to

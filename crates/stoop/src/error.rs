@@ -499,6 +499,7 @@ impl Error {
     /// assert!(error.is_would_block() && !error.is_refusal_limit()); // the queue is empty
     /// # Ok::<(), stoop::Error>(())
     /// ```
+    #[doc(hidden)]
     pub fn is_refusal_limit(&self) -> bool {
         self.0.is_refusal_limit
     }

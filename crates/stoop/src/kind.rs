@@ -44,6 +44,7 @@ impl Kind {
     }
 
     /// Returns whether a server of this kind listens and accepts, rather than receiving directly.
+    #[doc(hidden)]
     pub const fn is_connected(self) -> bool {
         !matches!(self, Kind::Datagram)
     }

@@ -39,8 +39,9 @@ pub trait Connected:
 
 mod sealed {
     use crate::socket::Socket;
+    use crate::sys::OwnsFd;
 
-    pub trait Sealed {
+    pub trait Sealed: OwnsFd {
         fn from_accepted(socket: Socket) -> Self;
     }
 }

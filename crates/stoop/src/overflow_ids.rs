@@ -104,6 +104,7 @@ impl Credentials {
     /// ```
     ///
     /// [K-CRED-8]: crate::kernel_facts#K-CRED-8
+    #[doc(hidden)]
     pub fn is_known(self) -> bool {
         let is_overflow = |id: u32, overflow: fn() -> u32| id == NO_ID || id == overflow();
         self.pid != 0 || !(is_overflow(self.uid, overflow_uid) && is_overflow(self.gid, overflow_gid))

@@ -457,6 +457,8 @@ macro_rules! data_methods {
 /// an `OwnedFd`, and has a constructor `from_descriptor`.
 macro_rules! fd_traits {
     ($type:ty $(, $parameter:ident: $bound:path)?) => {
+        impl$(<$parameter: $bound>)? $crate::sys::OwnsFd for $type {}
+
         impl$(<$parameter: $bound>)? ::std::os::fd::AsFd for $type {
             fn as_fd(&self) -> ::std::os::fd::BorrowedFd<'_> {
                 ::std::os::fd::AsFd::as_fd(AsRef::<$crate::socket::Socket>::as_ref(self))

@@ -55,8 +55,7 @@ impl<R: Borrow<Stream>, C: Codec> FrameReader<R, C> {
         FrameReader { stream, inbound: Inbound::new(codec) }
     }
 
-    /// Sets the maximum length of a message, in bytes. The default is
-    /// [`DEFAULT_MAX_BYTES`](crate::frame::DEFAULT_MAX_BYTES).
+    /// Sets the maximum length of a message, in bytes. The default is 16 MiB.
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameReader<R, C> {
         self.inbound.set_max_bytes(max_bytes);
         self
@@ -230,8 +229,7 @@ impl<W: Borrow<Stream>, C: Codec> FrameWriter<W, C> {
         FrameWriter { stream, outbound: Outbound::new(codec) }
     }
 
-    /// Sets the maximum length of a message, in bytes. The default is
-    /// [`DEFAULT_MAX_BYTES`](crate::frame::DEFAULT_MAX_BYTES).
+    /// Sets the maximum length of a message, in bytes. The default is 16 MiB.
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameWriter<W, C> {
         self.outbound.set_max_bytes(max_bytes);
         self

@@ -28,7 +28,7 @@ use super::retry_timer::RetryTimer;
 use crate::error::{Error, Operation, Result};
 use crate::socket::{Socket, configure};
 use crate::socket_methods::base_methods;
-use crate::sys::{Registered, register};
+use crate::sys::{OwnsFd, Registered, register};
 
 /// How long to wait before another attempt if no file descriptor is free to wait with.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(5);
@@ -118,7 +118,9 @@ fn unless_blocked<T, E: ReadinessError>(
 
 impl<S: AsFd + AsRef<Socket>> Async<S> {
     base_methods!();
+}
 
+impl<S: OwnsFd + AsRef<Socket>> Async<S> {
     /// Registers the socket for readable and writable events.
     #[track_caller]
     pub(super) fn registered_duplex(socket: S) -> Result<Async<S>> {
@@ -166,7 +168,7 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
 
     /// Registers a connection that this listener has accepted, which is in nonblocking mode
     /// already.
-    pub(super) fn register_accepted<C: AsFd + AsRef<Socket>>(&self, client: C) -> Result<Async<C>> {
+    pub(super) fn register_accepted<C: OwnsFd + AsRef<Socket>>(&self, client: C) -> Result<Async<C>> {
         let few = self
             .connection_count
             .as_ref()
@@ -178,7 +180,9 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
             ..Async::registered(client, few)?
         })
     }
+}
 
+impl<S: AsFd + AsRef<Socket>> Async<S> {
     /// Returns whether to attempt a read before any readiness event; true once.
     pub(super) fn is_fresh(&self) -> bool {
         self.is_fresh.load(Ordering::Relaxed) && self.is_fresh.swap(false, Ordering::Relaxed)

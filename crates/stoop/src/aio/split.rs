@@ -58,6 +58,7 @@ pub type OwnedReadHalf = ReadHalf<Arc<Stream>>;
 pub type OwnedWriteHalf = WriteHalf<Closing>;
 
 /// A shared stream whose write direction is shut down on drop.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Closing {
     stream: Arc<Stream>,

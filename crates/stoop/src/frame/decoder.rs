@@ -100,8 +100,7 @@ impl<C: Codec> Decoder<C> {
         }
     }
 
-    /// Sets the maximum length of a message, in bytes. The default is
-    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
+    /// Sets the maximum length of a message, in bytes. The default is 16 MiB.
     ///
     /// ```
     /// use stoop::frame::Lines;

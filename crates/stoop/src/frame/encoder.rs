@@ -53,8 +53,7 @@ impl<C: Codec> Encoder<C> {
         }
     }
 
-    /// Sets the maximum length of a message, in bytes. The default is
-    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
+    /// Sets the maximum length of a message, in bytes. The default is 16 MiB.
     pub fn max_bytes(mut self, max_bytes: usize) -> Encoder<C> {
         self.set_max_bytes(max_bytes);
         self

@@ -63,4 +63,4 @@ pub(crate) use inbound::{Inbound, failed as read_failed};
 pub(crate) use outbound::Outbound;
 
 /// The default limit on a message's length, for readers and writers: 16 MiB.
-pub const DEFAULT_MAX_BYTES: usize = 16 << 20;
+const DEFAULT_MAX_BYTES: usize = 16 << 20;

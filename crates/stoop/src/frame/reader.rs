@@ -58,8 +58,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         FrameReader { io, inbound: Inbound::new(codec), gathers: false }
     }
 
-    /// Sets the maximum length of a message, in bytes. The default is
-    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
+    /// Sets the maximum length of a message, in bytes. The default is 16 MiB.
     ///
     /// ```
     /// use stoop::frame::{FrameReader, FrameWriter, Native};

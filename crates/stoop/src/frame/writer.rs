@@ -60,8 +60,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         FrameWriter { io, outbound: Outbound::new(codec) }
     }
 
-    /// Sets the maximum length of a message, in bytes. The default is
-    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
+    /// Sets the maximum length of a message, in bytes. The default is 16 MiB.
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameWriter<W, C> {
         self.outbound.set_max_bytes(max_bytes);
         self

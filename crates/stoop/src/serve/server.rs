@@ -227,6 +227,7 @@ impl<C: Connected> Server<C> {
     /// Takes and disables [`Server::idle_timeout`], for a handler that enforces it itself.
     ///
     /// A handler may want to notify the client first, or know that a silent connection is in use.
+    #[doc(hidden)]
     pub fn take_idle_timeout(&mut self) -> Option<Duration> {
         self.limits.idle.take()
     }
@@ -430,6 +431,7 @@ impl<C: Connected> Server<C> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(hidden)]
     pub async fn run_without_peer<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Async<C>) -> F,

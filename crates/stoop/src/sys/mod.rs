@@ -28,7 +28,16 @@ pub(crate) use thread::compare_descriptor_tables;
 pub(crate) use tokio::{ReadResult, Registered, append, receive_into, register};
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+/// A type that owns its file descriptor: `as_fd` returns the same one, open, as long as the value
+/// exists, whatever is called on it.
+///
+/// The registration with a reactor relies on it. The trait cannot be named outside of this crate,
+/// so each type that implements it is one of this crate's, or an `OwnedFd`.
+pub trait OwnsFd: AsFd {}
+
+impl OwnsFd for OwnedFd {}
 
 /// Returns whether a receive or an accept would return immediately.
 pub(crate) fn is_readable(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<bool> {

@@ -7,7 +7,7 @@ use ::tokio::io::unix::AsyncFd;
 use ::tokio::io::{Interest, ReadBuf};
 use bytes::BufMut;
 
-use super::check_len;
+use super::{OwnsFd, check_len};
 
 /// Adapter that implements `AsRawFd` for `AsyncFd`.
 pub(crate) struct Registered<S>(S);
@@ -32,8 +32,7 @@ impl<S: AsFd> AsRawFd for Registered<S> {
     }
 }
 
-/// Registers a socket with the current runtime's reactor. `S` is one of this crate's sockets, or an
-/// `OwnedFd`.
+/// Registers a socket with the current runtime's reactor.
 ///
 /// Readiness is edge-triggered: after an event, call until `WouldBlock` and only then clear the
 /// readiness.
@@ -41,10 +40,10 @@ impl<S: AsFd> AsRawFd for Registered<S> {
 /// # Panics
 /// Panics outside of a tokio runtime with I/O enabled.
 #[track_caller]
-pub(crate) fn register<S: AsFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<Registered<S>>> {
-    // SAFETY: every `S` here owns its descriptor and never swaps it for another, so it is open, and
-    // the same, until the `AsyncFd` returns or drops it. `Registered::get_mut` is only used for
-    // state other than the descriptor.
+pub(crate) fn register<S: OwnsFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<Registered<S>>> {
+    // SAFETY: `S` owns its file descriptor (`OwnsFd`, which only this crate implements) and never
+    // swaps it for another, so it is open, and the same, until the `AsyncFd` returns or drops it.
+    // `Registered::get_mut` is only used for state other than the file descriptor.
     let registered = unsafe { AsyncFd::register_with_interest(Registered(socket), interest) };
     registered.map_err(|error| error.into_parts().1)
 }
