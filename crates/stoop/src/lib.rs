@@ -69,6 +69,7 @@
 //! | binding fails if the file exists | an unused socket file is replaced: [`Bind`] |
 //! | a bound file stays | it is unlinked when its owner is dropped |
 //! | an abstract server accepts every user | its own user and root: [`Policy`] |
+//! | a path of 108 bytes or more is an error | it is bound and connected to: [`Address`] |
 //! | a long datagram is silently truncated | [`ErrorKind::MessageTruncated`] |
 //! | `From<OwnedFd>`, `FromRawFd` | `TryFrom<OwnedFd>`, which checks the kind of the socket |
 //!

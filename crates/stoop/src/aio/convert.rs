@@ -124,8 +124,7 @@ impl Stream {
     /// [`peer`](Async::peer) says more: groups, a pidfd, and which of it is known.
     ///
     /// # Errors
-    /// Returns an error if the kernel does not know the peer
-    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    /// Returns an error if the kernel does not know the peer ([`ErrorKind::NotConnected`]).
     ///
     /// # Examples
     /// ```
