@@ -47,11 +47,8 @@ pub fn serve(listener: &Listener, mut clients: usize) -> io::Result<()> {
 }
 
 fn accept(listener: &Listener) -> io::Result<Option<Stream>> {
-    match listener.accept() {
-        Ok((stream, _address)) => {
-            stream.set_nonblocking(true)?;
-            Ok(Some(stream))
-        }
+    match listener.accept_nonblocking() {
+        Ok((stream, _address)) => Ok(Some(stream)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error.into()),
     }
