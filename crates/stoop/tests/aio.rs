@@ -3,8 +3,10 @@
 
 mod async_test;
 
+use std::future::poll_fn;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_test::{Usage, abandon, async_test, runtime};
@@ -12,7 +14,7 @@ use stoop::aio::split::ReuniteError;
 use stoop::{Address, Allow, Bind, Connect, ErrorKind, Outgoing, Packet, SocketExt, Stream, aio};
 use stoop_kernel_facts::{die_of_sigpipe, leave_room_for};
 use stoop_testkit::{Role, open_descriptors, role, tempdir};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf};
 
 /// A connected stream and its accepted end. The end is registered in one way where it is alone, in
 /// another in a crowd.
@@ -502,4 +504,47 @@ fn a_panic_outside_a_runtime_is_reported_at_the_caller() {
         assert!(result.is_err(), "call {number} does not panic");
         assert_eq!(reports.try_recv().unwrap().as_deref(), Some(file!()), "call {number}");
     }
+}
+
+#[test]
+fn a_polled_seqpacket_socket_waits_for_room_and_for_messages() {
+    async_test(|| async {
+        let (one, other) = aio::SeqPacket::pair().unwrap();
+        let mut bytes = [0; 16];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        assert!(poll_fn(|cx| Poll::Ready(other.poll_recv(cx, &mut buffer))).await.is_pending());
+        assert!(buffer.filled().is_empty());
+
+        // Without the scheduler's budget, only a full queue makes a send wait.
+        let message = [7; 16];
+        let fill = poll_fn(|cx| {
+            let mut sent = 0;
+            while let Poll::Ready(result) = one.poll_send(cx, &message) {
+                result.unwrap();
+                sent += 1;
+            }
+            Poll::Ready(sent)
+        });
+        let sent = tokio::task::unconstrained(fill).await;
+        assert!(one.try_send(&message).unwrap_err().is_would_block());
+
+        let last = poll_fn(|cx| one.poll_send(cx, b"last"));
+        let drain = async {
+            for _ in 0..sent {
+                buffer.clear();
+                let packet = poll_fn(|cx| other.poll_recv(cx, &mut buffer)).await.unwrap();
+                assert_eq!((packet, buffer.filled()), (Packet::Message(16), &message[..]));
+            }
+            buffer.set_filled(14);
+            poll_fn(|cx| other.poll_recv(cx, &mut buffer)).await.unwrap_err()
+        };
+        let (last, error) = tokio::join!(last, drain);
+        last.unwrap();
+        assert!(error.is_truncated(), "four bytes do not fit into two: {error}");
+
+        drop(one);
+        buffer.clear();
+        assert_eq!(poll_fn(|cx| other.poll_recv(cx, &mut buffer)).await.unwrap(), Packet::End);
+        assert!(buffer.filled().is_empty());
+    });
 }
