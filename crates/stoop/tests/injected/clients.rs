@@ -42,6 +42,18 @@ fn stream(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A client with a socket file of its own, which may be left behind where its removal fails.
+fn bound_stream(path: &Path) -> std::io::Result<()> {
+    let own = path.with_extension("own");
+    let mut stream = Connect::new(path).bind(&own).timeout(LIMIT).stream()?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(WORD)?;
+    let mut heard = [0; WORD.len()];
+    stream.read_exact(&mut heard)?;
+    assert_eq!(heard, WORD, "a wrong word");
+    Ok(())
+}
+
 fn packets(path: &Path) -> std::io::Result<()> {
     let client = Connect::new(path).timeout(LIMIT).seqpacket()?;
     client.set_read_timeout(Some(LIMIT))?;
@@ -220,6 +232,7 @@ macro_rules! campaigns {
 
 campaigns! {
     a_stream: echo_streams, stream;
+    a_bound_stream: echo_streams, bound_stream;
     a_seqpacket: echo_packets, packets;
     a_datagram: echo_datagrams, datagrams;
     a_notifier: echo_datagrams, notify;
