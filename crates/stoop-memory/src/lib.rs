@@ -60,7 +60,7 @@
 //! | `sys/` | system calls and raw memory: the only unsafe code |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Elsewhere this is the one error: without the rest of the crate, nothing else is reported.
+// Elsewhere the build fails here. Without the rest of the crate, no other errors hide this one.
 #![cfg_attr(
     not(all(target_os = "linux", target_pointer_width = "64")),
     doc = compile_error!("stoop-memory supports Linux on 64-bit machines only"),
