@@ -41,7 +41,7 @@ Summary: Serve, connect to and inspect Unix domain sockets
 License: MIT OR Apache-2.0
 URL: {home}
 %define debug_package %{{nil}}
-%define __strip /bin/true
+%define __os_install_post %{{nil}}
 %define _build_id_links none
 
 %description
