@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -307,12 +308,20 @@ fn concurrently_started_programs_inherit_no_descriptors() {
     alone("concurrently_started_programs_inherit_no_descriptors", || {
         let (one, other) = Stream::pair().unwrap();
         let file = null();
-        let sender = thread::spawn(move || while send(&one, b"x", &[file.as_fd(); 50]).is_ok() {});
+        // Few at a time: all that a user has in flight counts against one limit (K-FD-13).
+        let (started, received) = mpsc::sync_channel(2);
+        let sender =
+            thread::spawn(
+                move || {
+                    while started.send(()).is_ok() && send(&one, b"x", &[file.as_fd(); 50]).is_ok() {}
+                },
+            );
         let listing = || Command::new("ls").arg("/proc/self/fd").output().unwrap().stdout;
         let quiet = listing();
         let receiver = thread::spawn(move || {
             for _ in 0..3000 {
                 assert_eq!(receive(&other, Allow::descriptors(50)).unwrap().descriptors.len(), 50);
+                received.recv().unwrap();
             }
         });
         while !receiver.is_finished() {

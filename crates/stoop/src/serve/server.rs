@@ -286,7 +286,7 @@ impl<C: Connected> Server<C> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let listener = Bind::new(&path).listen_async().await?;
-    /// let server = Server::new(listener).drain_deadline(Duration::from_millis(5));
+    /// let server = Server::new(listener).drain_deadline(Duration::from_secs(1));
     /// let counters = server.counters();
     /// let _client = aio::Stream::connect(&path).await?;
     ///
