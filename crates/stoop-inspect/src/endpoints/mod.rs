@@ -21,101 +21,18 @@ mod services;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use stoop::{Address, escaped};
 
-use services::{CONTAINERD, CRI_DOCKERD, CRIO, DOCKER, DefaultPath, PODMAN};
-pub use services::{Protocol, Service, recognise};
-
-/// The name of a service, independent of where its socket is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Name {
-    /// `docker`: the address that the Docker client would use, or else podman, which has the same
-    /// API.
-    Docker,
-    /// `podman`: the address that podman's own client would use.
-    Podman,
-    /// `containerd`: the containerd daemon.
-    Containerd,
-    /// `cri`: the container runtime of a Kubernetes node, found as crictl finds it.
-    Cri,
-}
-
-impl Name {
-    /// Every name.
-    pub const ALL: [Name; 4] = [Name::Docker, Name::Podman, Name::Containerd, Name::Cri];
-
-    /// Returns the name as it is written.
-    pub fn word(self) -> &'static str {
-        match self {
-            Name::Docker => "docker",
-            Name::Podman => "podman",
-            Name::Containerd => "containerd",
-            Name::Cri => "cri",
-        }
-    }
-
-    /// Returns the services with this name, in the order in which they are tried.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use stoop_inspect::endpoints::Name;
-    ///
-    /// let what: Vec<_> = Name::Docker.services().iter().map(|service| service.what).collect();
-    /// assert_eq!(what, ["the Docker daemon", "podman's service"]);
-    /// assert_eq!("docker".parse(), Ok(Name::Docker));
-    /// ```
-    pub fn services(self) -> &'static [&'static Service] {
-        match self {
-            Name::Docker => &[DOCKER, PODMAN],
-            Name::Podman => &[PODMAN],
-            Name::Containerd => &[CONTAINERD],
-            Name::Cri => &[CONTAINERD, CRIO, CRI_DOCKERD],
-        }
-    }
-
-    /// Returns the environment variable that takes precedence in the service's own client.
-    fn variable(self) -> &'static str {
-        match self {
-            Name::Docker => "DOCKER_HOST",
-            Name::Podman => "CONTAINER_HOST",
-            Name::Containerd => "CONTAINERD_ADDRESS",
-            Name::Cri => "CONTAINER_RUNTIME_ENDPOINT",
-        }
-    }
-}
-
-impl FromStr for Name {
-    type Err = UnknownName;
-
-    fn from_str(word: &str) -> Result<Name, UnknownName> {
-        Name::ALL.into_iter().find(|name| name.word() == word).ok_or(UnknownName)
-    }
-}
-
-/// The error returned when parsing a word that is not a [`Name`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownName;
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no well-known endpoint")
-    }
-}
-
-impl std::error::Error for UnknownName {}
-
-/// Looks up an environment variable.
-pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+use services::DefaultPath;
+pub use services::{Name, Protocol, Service, UnknownName, recognise};
 
 /// The configuration that the addresses depend on. The default has none.
 #[derive(Clone, Copy, Default)]
 pub struct Environment<'a> {
     /// The environment: returns the value of a variable, if it is set.
-    pub variable: Option<Variable<'a>>,
+    #[expect(clippy::type_complexity, reason = "a name would hide the signature")]
+    pub variable: Option<&'a dyn Fn(&str) -> Option<String>>,
     /// The current context of the Docker client, unless that is `default`: its name, and the host
     /// it names.
     pub docker_context: Option<(&'a str, &'a str)>,
@@ -385,7 +302,7 @@ mod tests {
             let variable = |_: &str| Some(host.clone());
             let docker_context = Some((text.as_str(), host.as_str()));
             let crictl_config = Some(("x", text.as_str()));
-            for variable in [None, Some(&variable as Variable<'_>)] {
+            for variable in [None, Some(&variable as &dyn Fn(&str) -> Option<String>)] {
                 let around = Environment { variable, docker_context, crictl_config };
                 let _ = find(Name::ALL[name], &around);
             }

@@ -1,10 +1,90 @@
 //! The known services, by name and by address, as their distributors package them. Pure.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use stoop::Address;
 
-use super::Name;
+/// The name of a service, independent of where its socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Name {
+    /// `docker`: the address that the Docker client would use, or else podman, which has the same
+    /// API.
+    Docker,
+    /// `podman`: the address that podman's own client would use.
+    Podman,
+    /// `containerd`: the containerd daemon.
+    Containerd,
+    /// `cri`: the container runtime of a Kubernetes node, found as crictl finds it.
+    Cri,
+}
+
+impl Name {
+    /// Every name.
+    pub const ALL: [Name; 4] = [Name::Docker, Name::Podman, Name::Containerd, Name::Cri];
+
+    /// Returns the name as it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Name::Docker => "docker",
+            Name::Podman => "podman",
+            Name::Containerd => "containerd",
+            Name::Cri => "cri",
+        }
+    }
+
+    /// Returns the services with this name, in the order in which they are tried.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::endpoints::Name;
+    ///
+    /// let what: Vec<_> = Name::Docker.services().iter().map(|service| service.what).collect();
+    /// assert_eq!(what, ["the Docker daemon", "podman's service"]);
+    /// assert_eq!("docker".parse(), Ok(Name::Docker));
+    /// ```
+    pub fn services(self) -> &'static [&'static Service] {
+        match self {
+            Name::Docker => &[DOCKER, PODMAN],
+            Name::Podman => &[PODMAN],
+            Name::Containerd => &[CONTAINERD],
+            Name::Cri => &[CONTAINERD, CRIO, CRI_DOCKERD],
+        }
+    }
+
+    /// Returns the environment variable that takes precedence in the service's own client.
+    pub(super) fn variable(self) -> &'static str {
+        match self {
+            Name::Docker => "DOCKER_HOST",
+            Name::Podman => "CONTAINER_HOST",
+            Name::Containerd => "CONTAINERD_ADDRESS",
+            Name::Cri => "CONTAINER_RUNTIME_ENDPOINT",
+        }
+    }
+}
+
+impl FromStr for Name {
+    type Err = UnknownName;
+
+    fn from_str(word: &str) -> Result<Name, UnknownName> {
+        Name::ALL.into_iter().find(|name| name.word() == word).ok_or(UnknownName)
+    }
+}
+
+/// The error returned when parsing a word that is not a [`Name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownName;
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no well-known endpoint")
+    }
+}
+
+impl std::error::Error for UnknownName {}
 
 /// The protocol spoken at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +124,7 @@ pub(super) enum DefaultPath {
     User(&'static str),
 }
 
-pub(super) const DOCKER: &Service = &Service {
+const DOCKER: &Service = &Service {
     what: "the Docker daemon",
     name: Some(Name::Docker),
     protocol: Protocol::Http,
@@ -53,7 +133,7 @@ pub(super) const DOCKER: &Service = &Service {
     default_paths: &[DefaultPath::Machine("/var/run/docker.sock"), DefaultPath::User("docker.sock")],
 };
 
-pub(super) const PODMAN: &Service = &Service {
+const PODMAN: &Service = &Service {
     what: "podman's service",
     name: Some(Name::Podman),
     protocol: Protocol::Http,
@@ -65,7 +145,7 @@ pub(super) const PODMAN: &Service = &Service {
     ],
 };
 
-pub(super) const CONTAINERD: &Service = &Service {
+const CONTAINERD: &Service = &Service {
     what: "containerd",
     name: Some(Name::Containerd),
     protocol: Protocol::Grpc,
@@ -90,7 +170,7 @@ const CONTAINERD_TTRPC: &Service = &Service {
     ],
 };
 
-pub(super) const CRIO: &Service = &Service {
+const CRIO: &Service = &Service {
     what: "CRI-O",
     name: Some(Name::Cri),
     protocol: Protocol::Grpc,
@@ -99,7 +179,7 @@ pub(super) const CRIO: &Service = &Service {
     default_paths: &[DefaultPath::Machine("/run/crio/crio.sock")],
 };
 
-pub(super) const CRI_DOCKERD: &Service = &Service {
+const CRI_DOCKERD: &Service = &Service {
     what: "cri-dockerd, which offers Docker to Kubernetes",
     name: Some(Name::Cri),
     protocol: Protocol::Grpc,
