@@ -4,7 +4,8 @@ use std::path::Path;
 
 use stoop::{Kind, escaped};
 use stoop_inspect::endpoints::{Name, Protocol, Service};
-use stoop_inspect::why::{Advice, ModeClass, Operation, Permission, Site, Who};
+use stoop_inspect::internal::{Action, ModeClass, Permission, Site};
+use stoop_inspect::why::{Operation, Who};
 
 use crate::shell;
 
@@ -42,17 +43,17 @@ impl Client {
 const WAIT: &str = " --wait 10s";
 
 /// Words each advice as a command.
-pub(crate) fn commands(advice: &[Advice]) -> Vec<String> {
+pub(crate) fn commands(advice: &[Action]) -> Vec<String> {
     advice.iter().map(command).collect()
 }
 
 /// Words an advice as a command. A client becomes `stoop connect`.
-pub(crate) fn command(advice: &Advice) -> String {
+pub(crate) fn command(advice: &Action) -> String {
     command_with(advice, &Client::connect)
 }
 
 /// Words an advice as a command. A client in this network namespace is worded by `client`.
-pub(crate) fn command_with(advice: &Advice, client: &dyn Fn(&Client) -> String) -> String {
+pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) -> String {
     let connect = |at: &Site, kind, waits, comment| {
         let it = Client { address: shell::address(&at.address), kind, waits, comment };
         match at.netns_of {
@@ -61,34 +62,34 @@ pub(crate) fn command_with(advice: &Advice, client: &dyn Fn(&Client) -> String) 
         }
     };
     match advice {
-        Advice::StartServer { at, in_view_of } => {
+        Action::StartServer { at, in_view_of } => {
             let view = in_view_of.map_or(String::new(), |pid| format!(" in the view of process {pid}"));
             serve(at, "", &format!("start one{view}"))
         }
-        Advice::StartReceiver(at) => {
+        Action::StartReceiver(at) => {
             in_place(at, &format!("stoop recv {}    # start a receiver", shell::address(&at.address)))
         }
-        Advice::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
-        Advice::TakeOver(at) => serve(at, " --replace", "take the name over, refusing no client"),
-        Advice::AllowGroup(at) => {
+        Action::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
+        Action::TakeOver(at) => serve(at, " --replace", "take the name over, refusing no client"),
+        Action::AllowGroup(at) => {
             serve(at, " --mode 660 --group GROUP", "the server decides: this allows a group of users")
         }
-        Advice::OmitSlash(at) => serve(at, "", "without the slash"),
-        Advice::UsePrivateDirectory => {
+        Action::OmitSlash(at) => serve(at, "", "without the slash"),
+        Action::UsePrivateDirectory => {
             "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory that is private to us".into()
         }
-        Advice::Connect { at, kind } => connect(at, *kind, false, None),
-        Advice::ConnectByLongPath(at) => connect(at, None, false, Some("reaches it nevertheless")),
-        Advice::WaitForServer { at, is_bound: false } => {
+        Action::Connect { at, kind } => connect(at, *kind, false, None),
+        Action::ConnectByLongPath(at) => connect(at, None, false, Some("reaches it nevertheless")),
+        Action::WaitForServer { at, is_bound: false } => {
             connect(at, None, true, Some("or wait until one starts"))
         }
-        Advice::WaitForServer { at, is_bound: true } => connect(at, None, true, Some("until it listens")),
-        Advice::TryAgain { operation: Operation::Bind, at } => serve(at, "", "try again"),
-        Advice::TryAgain { at, .. } => connect(at, None, false, Some("try again")),
-        Advice::PredictConnect { address, kind } => {
+        Action::WaitForServer { at, is_bound: true } => connect(at, None, true, Some("until it listens")),
+        Action::TryAgain { operation: Operation::Bind, at } => serve(at, "", "try again"),
+        Action::TryAgain { at, .. } => connect(at, None, false, Some("try again")),
+        Action::PredictConnect { address, kind } => {
             format!("stoop why {} --op connect --kind {}", shell::address(address), kind.word())
         }
-        Advice::PredictAsRoot { address, subject } => {
+        Action::PredictAsRoot { address, subject } => {
             let subject = match subject {
                 Who::CurrentProcess => String::new(),
                 Who::User(name) => format!(" --as {}", shell::word(name)),
@@ -96,7 +97,7 @@ pub(crate) fn command_with(advice: &Advice, client: &dyn Fn(&Client) -> String) 
             };
             format!("sudo stoop why {}{subject}    # root sees more", shell::address(address))
         }
-        Advice::ShowPath { address, operation } => {
+        Action::ShowPath { address, operation } => {
             let operation = match operation {
                 Operation::Connect => "",
                 Operation::Bind => " --op bind",
@@ -104,8 +105,8 @@ pub(crate) fn command_with(advice: &Advice, client: &dyn Fn(&Client) -> String) 
             };
             format!("stoop why {}{operation}    # the path, component by component", shell::address(address))
         }
-        Advice::CorrectAddress => "stoop --help    # how addresses are written".into(),
-        Advice::UseService { service, address } => {
+        Action::CorrectAddress => "stoop --help    # how addresses are written".into(),
+        Action::UseService { service, address } => {
             let client = match (service.name, service.protocol) {
                 (Some(name), Protocol::Http) => format!("stoop http {} /version", name.word()),
                 (Some(Name::Cri), _) => "stoop grpc cri Version".into(),
@@ -119,18 +120,18 @@ pub(crate) fn command_with(advice: &Advice, client: &dyn Fn(&Client) -> String) 
 }
 
 /// Words an advice that is about processes, units and limits.
-fn system_command(advice: &Advice) -> String {
+fn system_command(advice: &Action) -> String {
     match advice {
-        Advice::RestartServer { pid, as_root } => {
+        Action::RestartServer { pid, as_root } => {
             format!("{}kill {pid}    # and start it again: it creates a new socket file", sudo(*as_root))
         }
-        Advice::Resume { pid, as_root } => {
+        Action::Resume { pid, as_root } => {
             format!("{}kill -CONT {pid}    # it was stopped by a signal", sudo(*as_root))
         }
-        Advice::ShowWaitChannel { pid, as_root } => {
+        Action::ShowWaitChannel { pid, as_root } => {
             format!("{}cat /proc/{pid}/wchan    # what it waits for in the kernel", sudo(*as_root))
         }
-        Advice::JoinGroup { user, group, is_root, as_root } => {
+        Action::JoinGroup { user, group, is_root, as_root } => {
             let effect = match is_root {
                 true => format!("gives {} the power of root on this machine", escaped(user)),
                 false => "the group has the permission".into(),
@@ -138,61 +139,61 @@ fn system_command(advice: &Advice) -> String {
             let (group, user) = (shell::word(group), shell::word(user));
             format!("{}usermod -aG {group} {user}    # from the next login on; {effect}", sudo(*as_root))
         }
-        Advice::ListUsers => "getent passwd    # the users of this machine".into(),
-        Advice::ListProcesses => "ps -e    # the processes visible from here".into(),
-        Advice::CheckProc => "mount | grep proc".into(),
-        Advice::ShowSendBufferLimit => "cat /proc/sys/net/core/wmem_max    # the largest send buffer that a \
+        Action::ListUsers => "getent passwd    # the users of this machine".into(),
+        Action::ListProcesses => "ps -e    # the processes visible from here".into(),
+        Action::CheckProc => "mount | grep proc".into(),
+        Action::ShowSendBufferLimit => "cat /proc/sys/net/core/wmem_max    # the largest send buffer that a \
                                         program may set; or use a stream socket"
             .into(),
-        Advice::ShowQueueLimit => {
+        Action::ShowQueueLimit => {
             "cat /proc/sys/net/unix/max_dgram_qlen    # a queue holds one message more than this".into()
         }
-        Advice::RaiseDescriptorLimit => {
+        Action::RaiseDescriptorLimit => {
             "ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536".into()
         }
-        Advice::StartUnit { service, of_user } => {
+        Action::StartUnit { service, of_user } => {
             format!("{} start {}    # {} creates it", systemctl(*of_user), service.unit, service.what)
         }
-        Advice::RestartUnit { service, of_user } => {
+        Action::RestartUnit { service, of_user } => {
             format!("{} restart {}", systemctl(*of_user), service.unit)
         }
-        Advice::ShowJournal(Service { unit, .. }) => format!("journalctl -u {unit} -e"),
+        Action::ShowJournal(Service { unit, .. }) => format!("journalctl -u {unit} -e"),
         other => file_command(other),
     }
 }
 
 /// Words an advice that is about files.
-fn file_command(advice: &Advice) -> String {
+fn file_command(advice: &Action) -> String {
     let path = |path: &Path| shell::path(path);
     match advice {
-        Advice::ShowFile(file) => format!("ls -ld {}", path(file)),
-        Advice::ShowFileInView { path: file, as_root } => format!(
+        Action::ShowFile(file) => format!("ls -ld {}", path(file)),
+        Action::ShowFileInView { path: file, as_root } => format!(
             "{}ls -ld {}    # the directory in its view; mount the socket's directory into it",
             sudo(*as_root),
             path(file)
         ),
-        Advice::ShowStagingDirectory(directory) => format!(
+        Action::ShowStagingDirectory(directory) => format!(
             "ls -ldn {}    # its owner; it can be moved away while no process of that user starts or stops a server here",
             path(directory)
         ),
-        Advice::ShowLink(link) => format!("readlink {}", path(link)),
-        Advice::ShowDangling(link) => format!("readlink -f {}", path(link)),
-        Advice::AvoidLink(link) => format!("readlink -f {}    # the real path; use that instead", path(link)),
-        Advice::UseAbsolutePath(file) => {
+        Action::ShowLink(link) => format!("readlink {}", path(link)),
+        Action::ShowDangling(link) => format!("readlink -f {}", path(link)),
+        Action::AvoidLink(link) => format!("readlink -f {}    # the real path; use that instead", path(link)),
+        Action::UseAbsolutePath(file) => {
             format!("readlink -f {}    # an absolute path leads both to the same file", path(file))
         }
-        Advice::RemoveFile(file) => format!("rm {}    # or remove it", path(file)),
-        Advice::CreateDirectory { path: directory, owner: None, as_root } => {
+        Action::RemoveFile(file) => format!("rm {}    # or remove it", path(file)),
+        Action::CreateDirectory { path: directory, owner: None, as_root } => {
             format!("{}mkdir -p {}", sudo(*as_root), path(directory))
         }
-        Advice::CreateDirectory { path: directory, owner: Some(owner), as_root } => format!(
+        Action::CreateDirectory { path: directory, owner: Some(owner), as_root } => format!(
             "{}install -d -o {} -m 0755 {}    # owned by the user who binds",
             sudo(*as_root),
             shell::word(owner),
             path(directory)
         ),
-        Advice::ChangeDirectory => "cd /    # a directory that exists".into(),
-        Advice::ChangeMode { path: file, class, permission, group, as_root } => {
+        Action::ChangeDirectory => "cd /    # a directory that exists".into(),
+        Action::ChangeMode { path: file, class, permission, group, as_root } => {
             let letter = if *permission == Permission::Search { 'x' } else { 'w' };
             let (class, effect) = match class {
                 ModeClass::Owner => ('u', String::new()),
@@ -201,7 +202,7 @@ fn file_command(advice: &Advice) -> String {
             };
             format!("{}chmod {class}+{letter} {}{effect}", sudo(*as_root), path(file))
         }
-        Advice::AddAclEntry { path: file, user, permissions, as_root } => {
+        Action::AddAclEntry { path: file, user, permissions, as_root } => {
             let user = shell::word(user);
             format!(
                 "{}setfacl -m u:{user}:{permissions} {}    # for that user only",
@@ -209,16 +210,16 @@ fn file_command(advice: &Advice) -> String {
                 path(file)
             )
         }
-        Advice::WidenAclMask { path: file, as_root } => format!(
+        Action::WidenAclMask { path: file, as_root } => format!(
             "{}setfacl -m m::rwx {}    # there is an entry, but the mask excludes it",
             sudo(*as_root),
             path(file)
         ),
-        Advice::ShowFlags(file) => format!("lsattr -d {}", path(file)),
-        Advice::ClearImmutable { path: directory, as_root } => {
+        Action::ShowFlags(file) => format!("lsattr -d {}", path(file)),
+        Action::ClearImmutable { path: directory, as_root } => {
             format!("{}chattr -i {}", sudo(*as_root), path(directory))
         }
-        Advice::ShowMount(directory) => {
+        Action::ShowMount(directory) => {
             format!("findmnt -T {}    # the mount and its options", path(directory))
         }
         other => format!("# {other}"),

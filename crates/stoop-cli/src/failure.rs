@@ -9,7 +9,8 @@ use std::time::Duration;
 use stoop::escaped;
 use stoop::internal::Place;
 use stoop_inspect::diagnose;
-use stoop_inspect::why::{Advice, Diagnosis, Reason};
+use stoop_inspect::internal::Action;
+use stoop_inspect::why::Diagnosis;
 
 use crate::advice::{Client, command_with};
 use crate::endpoint::Endpoint;
@@ -93,7 +94,7 @@ impl Failure {
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
             let waited = time::show(waited);
             diagnosis.seen.push(format!("no server was listening within the {waited} of --wait"));
-            diagnosis.advice.retain(|advice| !matches!(advice, Advice::WaitForServer { .. }));
+            diagnosis.advice.retain(|advice| !matches!(advice.action(), Action::WaitForServer { .. }));
         }
         Report::diagnosed(&error, diagnosis, &client).into()
     }
@@ -175,9 +176,9 @@ impl Report {
     fn diagnosed(error: &stoop::Error, diagnosis: Diagnosis, client: &dyn Fn(&Client) -> String) -> Report {
         Report {
             // A reason that only repeats the error explains nothing.
-            why: Some(diagnosis.why).filter(|_| diagnosis.reason != Reason::Stated),
+            why: Some(diagnosis.why).filter(|_| diagnosis.cause != "stated"),
             seen: diagnosis.seen,
-            next: diagnosis.advice.iter().map(|advice| command_with(advice, client)).collect(),
+            next: diagnosis.advice.iter().map(|advice| command_with(advice.action(), client)).collect(),
             ..Failure::new(Exit::of(error.kind()), error.to_string())
         }
     }

@@ -17,7 +17,7 @@ pub fn proc_text(data: &[u8]) {
     }
     assert!(process::arguments(data).len() <= data.len() + 1);
     let _ = (procfs::referent(data), procfs::scm_fds(data), procfs::namespace_link(data));
-    why::read_anything(data);
+    why::gather::read_anything(data);
 }
 
 /// Joins socket tables from the kernel, or from something that imitates it. Sockets must be joined

@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::SystemTime;
 
-use crate::diag::{Dump, Entry, Table};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use stoop::Kind;
+use stoop::diag::{Dump, Entry, Table};
 use stoop_bpf::TaskFiles;
 
 use crate::assembly::Assembly;

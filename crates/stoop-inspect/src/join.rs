@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::diag::FileId;
+use stoop::diag::FileId;
 use stoop::{Address, Kind};
 use stoop_bpf::NameKey;
 

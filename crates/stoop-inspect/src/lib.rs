@@ -32,12 +32,10 @@
 //! |---|---|
 //! | list sockets, connections and owners | [`Inspector`], [`Options`], [`Snapshot`] |
 //! | find the other end of a socket of this process | [`Snapshot::socket_of`], [`Socket::peer`] |
-//! | query another process's socket, or act on it | [`Socket::dup_fd`], [`diag::Settings`] |
-//! | read the kernel's table without owners | [`diag::Table`] |
+//! | query another process's socket, or act on it | [`Socket::dup_fd`] |
 //! | name the container, unit or session of a process | [`Workload`] |
 //! | find out why an operation of `stoop` failed | [`diagnose()`], [`why::Diagnosis`] |
-//! | predict whether a call fails, and why | [`why::gather`](why::gather()), [`why::why`] |
-//! | compare a prediction with the kernel | [`probe()`] |
+//! | predict whether a call fails, and why | [`why::predict`](why::predict()) |
 //! | find Docker, podman, containerd or CRI-O | [`endpoints::find`] |
 //! | test code that reads snapshots | [`Snapshot::of`], [`Socket::new`], [`Process::new`] |
 //!
@@ -60,14 +58,13 @@
 //! * Changes are not reported: take another snapshot to see what has changed.
 //! * Queued data is counted, but never read.
 //! * Security modules, seccomp and Landlock are named as caveats, but not evaluated.
-//! * Nothing is printed or changed. Only [`probe()`] makes a call that a server notices.
+//! * Nothing is printed or changed, and no server notices anything.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod assembly;
 mod bound_path;
 mod builder;
-pub mod diag;
 mod diagnose;
 mod dup_fd;
 pub mod endpoints;
@@ -75,6 +72,8 @@ pub mod endpoints;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspector;
+#[doc(hidden)]
+pub mod internal;
 mod join;
 mod model;
 mod namespaces;
@@ -96,7 +95,8 @@ pub use model::{
     ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
 };
 pub use options::{Options, OwnersWanted};
-pub use probe::{Delivery, Probe, probe};
+#[doc(inline)]
+pub use stoop::diag::{FileId, Memory};
 pub use workload::Workload;
 
 /// Runs the example of the README as a test.

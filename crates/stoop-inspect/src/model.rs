@@ -7,7 +7,7 @@ use std::ops::Index;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::diag::{FileId, Memory};
+use stoop::diag::{FileId, Memory};
 use stoop::{Address, Kind};
 
 use crate::Workload;
@@ -283,8 +283,6 @@ pub struct Connection {
     pub server: Option<SocketId>,
     /// The listener that the server's end was accepted from, or in whose backlog the client waits.
     pub listener: Option<SocketId>,
-    /// The [`Socket::namesake`] of the server's end.
-    pub namesake: Option<SocketId>,
 }
 
 /// Something that could not be read, and why.
@@ -378,14 +376,6 @@ impl Socket {
     /// accepted.listener = Some(SocketId::new(1));
     /// assert_eq!(accepted.may_be_from(), Some(SocketId::new(1)));
     /// ```
-    pub fn may_be_from(&self) -> Option<SocketId> {
-        self.listener.or(self.namesake)
-    }
-}
-
-impl Connection {
-    /// Returns the listener that it was or may have been accepted from: [`Connection::listener`],
-    /// or else [`Connection::namesake`].
     pub fn may_be_from(&self) -> Option<SocketId> {
         self.listener.or(self.namesake)
     }
@@ -501,12 +491,12 @@ impl Snapshot {
         self.iter().filter_map(|(id, socket)| {
             if let Some(listener) = socket.waits_for {
                 let listener = Some(listener);
-                return Some(Connection { client: id, server: None, listener, namesake: None });
+                return Some(Connection { client: id, server: None, listener });
             }
             let peer = socket.peer?;
             let is_client = self[peer].peer != Some(id) || self.is_client(id, peer);
-            let Socket { listener, namesake, .. } = self[peer];
-            is_client.then_some(Connection { client: id, server: Some(peer), listener, namesake })
+            let listener = self[peer].listener;
+            is_client.then_some(Connection { client: id, server: Some(peer), listener })
         })
     }
 

@@ -14,10 +14,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::diag::Table;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use stoop::diag::Table;
 
 use crate::model::{Namespace, NamespaceIno, Owner, Pid};
 use crate::procfs::{self, Hidden};

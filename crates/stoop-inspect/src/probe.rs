@@ -18,7 +18,6 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::diag::{Show, Table};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_send_buffer_size;
@@ -28,10 +27,12 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags, move_into_link_name_space,
     set_capabilities, set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
+use stoop::diag::{Show, Table};
 use stoop::{Address, Kind};
 
-use crate::why::facts::{EndpointState, Subject};
-use crate::why::{Facts, Operation, Who};
+use crate::why::facts::{EndpointState, Facts, Subject};
+use crate::why::gather::subject;
+use crate::why::{Operation, Who};
 
 /// How long a call may take. It waits for no other process, but a file system that hangs would
 /// block it.
@@ -79,8 +80,8 @@ pub enum Delivery {
 ///
 /// ```
 /// use stoop::Address;
-/// use stoop_inspect::why::{Errno, Operation, Question, Who, gather};
-/// use stoop_inspect::{Delivery, Probe, probe};
+/// use stoop_inspect::internal::{Delivery, Probe, gather, probe};
+/// use stoop_inspect::why::{Errno, Operation, Question, Who};
 ///
 /// # let path = std::env::temp_dir().join(format!("stoop-doc-probe-{}", std::process::id()));
 /// let question = Question {
@@ -244,7 +245,7 @@ fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let directory = rustix::fs::open(directory(path), flags, Mode::empty()).ok()?;
     let name = path.file_name()?;
     let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    let is_ours = ours.may_be(crate::diag::FileId { dev: there.st_dev, ino: there.st_ino });
+    let is_ours = ours.may_be(stoop::diag::FileId { dev: there.st_dev, ino: there.st_ino });
     is_ours.then(|| rustix::fs::unlinkat(&directory, name, AtFlags::empty()).ok())?
 }
 
@@ -321,7 +322,7 @@ fn the_same(pid: u32, began: Option<u64>) -> Result<OwnedFd, String> {
     let stat = rustix::fs::openat(&process, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let mut text = Vec::new();
     let _ = std::fs::File::from(stat.map_err(gone)?).read_to_end(&mut text);
-    match crate::why::began(&text).filter(|now| Some(*now) == began) {
+    match subject::began(&text).filter(|now| Some(*now) == began) {
         Some(_) => Ok(process),
         None => Err(format!("process {pid} has exited since it was inspected, and its pid was reused")),
     }

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use crate::diag::{Dump, Entry, Show, Table};
 use stoop::Address;
+use stoop::diag::{Dump, Entry, Show, Table};
 
 use crate::join::{Link, Links};
 use crate::model::{NamespaceIno, Queue, Socket, SocketIno, State};

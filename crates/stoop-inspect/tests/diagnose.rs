@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use stoop::{Address, Bind, Connect, Credentials, Datagram, Error, Kind, Origin, SeqPacket, Stream};
 use stoop_inspect::diagnose;
-use stoop_inspect::why::{Advice, Cause, Reason};
+use stoop_inspect::internal::{Action, Cause};
+use stoop_inspect::why::{Advice, Diagnosis};
 use stoop_testkit::{NOBODY, Role, is_root, public_tempdir, role, skip, tempdir};
 
 fn why(error: Error) -> String {
@@ -16,10 +17,12 @@ fn why(error: Error) -> String {
 
 fn cause(error: &Error) -> Option<Cause> {
     let diagnosis = diagnose(error);
-    match diagnosis.reason {
-        Reason::Cause(cause) if diagnosis.is_current => Some(cause),
-        _ => None,
-    }
+    let same = |cause: &&Cause| diagnosis.is_current && cause.name() == diagnosis.cause;
+    Cause::ALL.iter().find(same).copied()
+}
+
+fn actions(diagnosis: &Diagnosis) -> Vec<&Action> {
+    diagnosis.advice.iter().map(Advice::action).collect()
 }
 
 #[test]
@@ -52,10 +55,13 @@ fn connect_by_cause() {
     }
     let wrong = diagnose(&connect("dgram"));
     assert!(wrong.why.contains("is a datagram socket, and this was tried with a stream socket"), "{wrong:?}");
-    assert!(matches!(wrong.advice[0], Advice::Connect { kind: Some(Kind::Datagram), .. }), "{wrong:?}");
+    assert!(matches!(actions(&wrong)[0], Action::Connect { kind: Some(Kind::Datagram), .. }), "{wrong:?}");
     // The causes in the path are shown by the listing of the path.
-    let parent = diagnose(&connect("no/where")).advice;
-    assert!(matches!(parent[..], [Advice::CreateDirectory { .. }, Advice::ShowPath { .. }]), "{parent:?}");
+    let parent = diagnose(&connect("no/where"));
+    assert!(
+        matches!(actions(&parent)[..], [Action::CreateDirectory { .. }, Action::ShowPath { .. }]),
+        "{parent:?}"
+    );
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn a_full_backlog_is_counted() {
     let error = Connect::new(&path).timeout(Duration::from_millis(20)).stream().unwrap_err();
     assert!(error.is_timed_out());
     let diagnosis = diagnose(&error);
-    assert_eq!((diagnosis.reason, diagnosis.is_current), (Reason::Cause(Cause::BacklogFull), true));
+    assert_eq!((diagnosis.cause, diagnosis.is_current), (Cause::BacklogFull.name(), true));
     assert!(
         diagnosis.seen.iter().any(|line| line.starts_with("1 client waits; the limit is 0")),
         "{diagnosis:?}"
@@ -94,12 +100,12 @@ fn a_backlog_that_has_space_again_is_named_as_what_was_full() {
     let error = Connect::new(&path).timeout(Duration::from_millis(20)).stream().unwrap_err();
     let (_accepted, _) = listener.accept().unwrap();
     let diagnosis = diagnose(&error);
-    assert_eq!((diagnosis.reason, diagnosis.is_current), (Reason::Cause(Cause::BacklogFull), false));
+    assert_eq!((diagnosis.cause, diagnosis.is_current), (Cause::BacklogFull.name(), false));
     assert!(diagnosis.why.starts_with("the server's backlog is full"), "{diagnosis:?}");
     drop(listener);
     let diagnosis = diagnose(&error);
     assert!(diagnosis.why.starts_with("the cause no longer exists"), "{diagnosis:?}");
-    assert!(matches!(diagnosis.advice[..], [Advice::TryAgain { .. }]), "{diagnosis:?}");
+    assert!(matches!(actions(&diagnosis)[..], [Action::TryAgain { .. }]), "{diagnosis:?}");
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn abstract_names_by_cause() {
     let other_kind = connect(&name);
     assert!(other_kind.why.starts_with("that name belongs to a datagram socket"), "{other_kind:?}");
     let padded = connect(&format!("{name}\0"));
-    assert_eq!(padded.reason, Reason::Cause(Cause::NamePadded), "{padded:?}");
+    assert_eq!(padded.cause, Cause::NamePadded.name(), "{padded:?}");
     assert!(padded.seen[0].contains("differs only in trailing NUL bytes"), "{padded:?}");
     let missing = connect(&format!("{name}x"));
     assert!(missing.why.starts_with("no socket in this network namespace"), "{missing:?}");
@@ -124,7 +130,7 @@ fn bind_by_cause() {
     let taken = diagnose(&Bind::new(&path).listen().unwrap_err());
     assert_eq!(taken.why, "a live server has that address");
     assert!(taken.seen[0].contains(&format!("process {} (", std::process::id())), "{taken:?}");
-    assert!(taken.advice.iter().any(|advice| matches!(advice, Advice::TakeOver(_))), "{taken:?}");
+    assert!(actions(&taken).iter().any(|action| matches!(action, Action::TakeOver(_))), "{taken:?}");
     let missing = Bind::new(directory.path().join("no/app.sock")).listen().unwrap_err();
     assert!(why(missing).contains("/no' does not exist"));
     fs::write(directory.path().join("file"), "").unwrap();
@@ -142,7 +148,7 @@ fn a_server_that_does_not_listen_yet_is_named_as_such() {
     let socket = socket.unwrap();
     rustix::net::bind(&socket, &rustix::net::SocketAddrUnix::new(&path).unwrap()).unwrap();
     let taken = diagnose(&Bind::new(&path).listen().unwrap_err());
-    assert_eq!(taken.reason, Reason::Cause(Cause::TakenLive));
+    assert_eq!(taken.cause, Cause::TakenLive.name());
     assert!(taken.seen.iter().any(|line| line == "it does not listen yet"), "{taken:?}");
     let refused = Stream::connect(&path).unwrap_err();
     assert_eq!(cause(&refused), Some(Cause::NotListening));
@@ -175,8 +181,8 @@ fn a_full_queue_is_named_even_if_it_was_read_meanwhile() {
     assert_eq!(cause(&error), Some(Cause::QueueFull));
     receiver.recv(&mut [0; 1]).unwrap();
     let diagnosis = diagnose(&error);
-    assert_eq!((diagnosis.reason, diagnosis.is_current), (Reason::Cause(Cause::QueueFull), false));
-    assert_eq!(diagnosis.advice, [Advice::ShowQueueLimit]);
+    assert_eq!((diagnosis.cause, diagnosis.is_current), (Cause::QueueFull.name(), false));
+    assert_eq!(actions(&diagnosis), [&Action::ShowQueueLimit]);
 }
 
 /// A path that is too long for an address is reached by `stoop` all the same, so it is never the
@@ -204,11 +210,11 @@ fn a_file_in_place_of_the_private_directory_is_named() {
     fs::write(&staging, "precious").unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
     let error = server.close().unwrap_err();
-    assert_eq!(diagnose(&error).reason, Reason::StagingDirectory, "{error}");
+    assert_eq!(diagnose(&error).cause, "staging-directory", "{error}");
     let error = Bind::new(&path).listen().unwrap_err();
     let diagnosis = diagnose(&error);
-    assert_eq!(diagnosis.reason, Reason::StagingDirectory, "{error}");
-    assert_eq!(diagnosis.advice, [Advice::ShowStagingDirectory(staging)]);
+    assert_eq!(diagnosis.cause, "staging-directory", "{error}");
+    assert_eq!(actions(&diagnosis), [&Action::ShowStagingDirectory(staging)]);
 }
 
 /// What only the file of another user, or a directory closed to us, can cause.
@@ -244,16 +250,16 @@ fn as_ordinary_user(dir: &std::path::Path) {
     assert_eq!(cause(&bind("closed/new")), Some(Cause::NoSearch));
 
     let parent = diagnose(&bind("readable/no/such/app"));
-    assert_eq!(parent.reason, Reason::CannotCreateDirectory, "{parent:?}");
+    assert_eq!(parent.cause, "no-new-directory", "{parent:?}");
     assert!(parent.why.starts_with("creating a directory requires write permission"), "{parent:?}");
-    assert_eq!(parent.advice[0], Advice::UsePrivateDirectory);
+    assert_eq!(actions(&parent)[0], &Action::UsePrivateDirectory);
 
     // Whether or not the user can see that it is stale.
     for name in ["shared/stale", "shared/hidden"] {
         let stale = diagnose(&bind(name));
-        assert_eq!(stale.reason, Reason::NotReplaced, "{stale:?}");
+        assert_eq!(stale.cause, "not-replaced", "{stale:?}");
         assert!(stale.seen.iter().any(|line| line.contains("owner root")), "{stale:?}");
-        assert!(matches!(&stale.advice[..], [Advice::ShowFile(_)]), "{stale:?}");
+        assert!(matches!(actions(&stale)[..], [Action::ShowFile(_)]), "{stale:?}");
     }
 }
 
@@ -268,7 +274,7 @@ fn a_reply_to_another_socket_is_diagnosed_by_its_detail() {
     let error = server.reply(b"answer", &origin).unwrap_err();
     let diagnosis = diagnose(&error);
     assert_eq!(Some(diagnosis.why.as_str()), error.detail(), "{error}");
-    assert_eq!(diagnosis.reason, Reason::Stated);
+    assert_eq!(diagnosis.cause, "stated");
 }
 
 #[test]
@@ -277,8 +283,8 @@ fn errors_without_an_address_are_diagnosed_by_their_class() {
     drop(other);
     let error = one.send(b"x").unwrap_err();
     let diagnosis = diagnose(&error);
-    assert_eq!((diagnosis.reason, diagnosis.is_current), (Reason::Class, false));
+    assert_eq!((diagnosis.cause, diagnosis.is_current), ("error-class", false));
     assert_eq!(diagnosis.why, "the peer closed the connection, exited, or was shut down for reading");
     let invalid = Stream::connect("").unwrap_err();
-    assert_eq!(diagnose(&invalid).advice, [Advice::CorrectAddress]);
+    assert_eq!(actions(&diagnose(&invalid)), [&Action::CorrectAddress]);
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use stoop::{Address, Bind, Kind};
-use stoop_inspect::why::{Facts, Operation, Outcome, Question, Who, gather, why};
-use stoop_inspect::{Delivery, Probe, probe};
+use stoop_inspect::internal::facts::Facts;
+use stoop_inspect::internal::{Delivery, Probe, probe};
+use stoop_inspect::internal::{gather, why};
+use stoop_inspect::why::{Operation, Outcome, Question, Who};
 use stoop_testkit::{NOBODY, Role, deadline, eventually, is_root, public_tempdir, role, skip};
 
 const LIMIT: Duration = Duration::from_secs(10);

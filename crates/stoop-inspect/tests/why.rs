@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use stoop::{Address, Bind, Datagram, Kind};
-use stoop_inspect::why::{Advice, Cause, Errno, Operation, Outcome, Question, Verdict, Who, gather, why};
+use stoop_inspect::internal::{Action, Cause, Verdict, gather, why};
+use stoop_inspect::why::{Errno, Operation, Outcome, Question, Who};
 
 const SEND: Operation = Operation::Send { len_bytes: 1 };
 
@@ -134,7 +135,7 @@ fn streams() {
     let verdict = connect(Kind::Datagram, "app", Cause::WrongKind);
     let kind = Some(Kind::Stream);
     assert!(
-        matches!(&verdict.advice[..], [Advice::Connect { kind: found, .. }] if *found == kind),
+        matches!(&verdict.advice[..], [Action::Connect { kind: found, .. }] if *found == kind),
         "{verdict:?}"
     );
     connect(Kind::SeqPacket, "app", Cause::WrongKind);

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use stoop::{Address, Bind, Kind};
-use stoop_inspect::why::{Cause, Errno, Facts, Operation, Outcome, Question, Verdict, Who, gather, why};
+use stoop_inspect::internal::facts::Facts;
+use stoop_inspect::internal::{Cause, Verdict, gather, why};
+use stoop_inspect::why::{Errno, Operation, Outcome, Question, Who};
 use stoop_testkit::{KillOnDrop, Role, has_program, is_root, public_tempdir, role, skip};
 
 /// A user other than root that the child's user namespace does not map.

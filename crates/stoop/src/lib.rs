@@ -115,7 +115,7 @@ mod bind;
 mod connect;
 mod control;
 mod datagram;
-// The kernel's table of sockets. Published by `stoop_inspect::diag`, and used here as well.
+// The kernel's table of sockets. Used here, by `stoop-inspect` and by the command.
 #[doc(hidden)]
 pub mod diag;
 mod error;

@@ -11,7 +11,7 @@ fn at(address: &str) -> Site {
 
 #[test]
 fn commands_run_where_the_address_is() {
-    let server = |at, in_view_of| command(&Advice::StartServer { at, in_view_of });
+    let server = |at, in_view_of| command(&Action::StartServer { at, in_view_of });
     assert_eq!(
         server(at("/proc/9/root/run/app.sock"), Some(9)),
         "stoop serve /proc/9/root/run/app.sock    # start one in the view of process 9"
@@ -20,11 +20,11 @@ fn commands_run_where_the_address_is() {
     assert_eq!(server(inside.clone(), None), "nsenter --target 9 --net stoop serve @app    # start one");
     let as_root = Site { as_root: true, ..inside };
     assert_eq!(
-        command(&Advice::Connect { at: as_root, kind: None }),
+        command(&Action::Connect { at: as_root, kind: None }),
         "sudo nsenter --target 9 --net stoop connect @app"
     );
     assert_eq!(
-        command(&Advice::ReplaceStale(Site { as_root: true, ..at("/a b") })),
+        command(&Action::ReplaceStale(Site { as_root: true, ..at("/a b") })),
         "sudo stoop serve '/a b'    # replaces a stale socket safely"
     );
 }
@@ -33,7 +33,7 @@ fn commands_run_where_the_address_is() {
 fn root_is_used_only_if_required() {
     for (as_root, sudo) in [(false, ""), (true, "sudo ")] {
         let create = |owner: Option<&str>| {
-            command(&Advice::CreateDirectory { path: "/run/a".into(), owner: owner.map(Into::into), as_root })
+            command(&Action::CreateDirectory { path: "/run/a".into(), owner: owner.map(Into::into), as_root })
         };
         assert_eq!(create(None), format!("{sudo}mkdir -p /run/a"));
         assert_eq!(
@@ -41,11 +41,11 @@ fn root_is_used_only_if_required() {
             format!("{sudo}install -d -o alice -m 0755 /run/a    # owned by the user who binds")
         );
         assert_eq!(
-            command(&Advice::RestartServer { pid: 12, as_root }),
+            command(&Action::RestartServer { pid: 12, as_root }),
             format!("{sudo}kill 12    # and start it again: it creates a new socket file")
         );
         assert_eq!(
-            command(&Advice::Resume { pid: 12, as_root }),
+            command(&Action::Resume { pid: 12, as_root }),
             format!("{sudo}kill -CONT 12    # it was stopped by a signal")
         );
     }
@@ -55,18 +55,18 @@ fn root_is_used_only_if_required() {
 fn permissions_are_granted_to_whom_they_are_for() {
     let mode = |class, permission| {
         let (path, group) = ("/run/x".into(), "app".into());
-        command(&Advice::ChangeMode { path, class, permission, group, as_root: false })
+        command(&Action::ChangeMode { path, class, permission, group, as_root: false })
     };
     assert_eq!(mode(ModeClass::Owner, Permission::Write), "chmod u+w /run/x");
     assert_eq!(mode(ModeClass::Group, Permission::Search), "chmod g+x /run/x    # for all members of app");
     assert_eq!(mode(ModeClass::Other, Permission::Search), "chmod o+x /run/x    # lets all users search it");
     let (user, group) = ("alice".to_owned(), "web team".to_owned());
-    let join = Advice::JoinGroup { user: user.clone(), group, is_root: false, as_root: false };
+    let join = Action::JoinGroup { user: user.clone(), group, is_root: false, as_root: false };
     assert_eq!(
         command(&join),
         "usermod -aG 'web team' alice    # from the next login on; the group has the permission"
     );
-    let entry = Advice::AddAclEntry { path: "/s".into(), user, permissions: "rw", as_root: true };
+    let entry = Action::AddAclEntry { path: "/s".into(), user, permissions: "rw", as_root: true };
     assert_eq!(command(&entry), "sudo setfacl -m u:alice:rw /s    # for that user only");
 }
 
@@ -75,14 +75,14 @@ fn a_client_is_worded_by_the_command_that_runs() {
     let send = |client: &Client| {
         format!("stoop send {}{} hello{}", client.address, client.flags(), client.comment())
     };
-    let wait = Advice::WaitForServer { at: at("/s"), is_bound: false };
+    let wait = Action::WaitForServer { at: at("/s"), is_bound: false };
     assert_eq!(command(&wait), "stoop connect /s --wait 10s    # or wait until one starts");
     assert_eq!(command_with(&wait, &send), "stoop send /s --wait 10s hello    # or wait until one starts");
-    let kind = Advice::Connect { at: at("/s"), kind: Some(Kind::Datagram) };
+    let kind = Action::Connect { at: at("/s"), kind: Some(Kind::Datagram) };
     assert_eq!(command_with(&kind, &send), "stoop send /s --kind dgram hello");
-    let start = Advice::StartServer { at: at("/s"), in_view_of: None };
+    let start = Action::StartServer { at: at("/s"), in_view_of: None };
     assert_eq!(command_with(&start, &send), command(&start));
-    let away = Advice::Connect { at: Site { netns_of: Some(9), ..at("@s") }, kind: None };
+    let away = Action::Connect { at: Site { netns_of: Some(9), ..at("@s") }, kind: None };
     assert_eq!(command_with(&away, &send), "nsenter --target 9 --net stoop connect @s");
 }
 
@@ -91,7 +91,7 @@ fn services_have_clients_of_their_own() {
     let client = |path: &str| {
         let address = Address::path(path).unwrap();
         let service = endpoints::recognise(&address).unwrap();
-        command(&Advice::UseService { service, address })
+        command(&Action::UseService { service, address })
     };
     for (path, expected) in [
         ("/run/docker.sock", "stoop http docker /version"),
@@ -107,7 +107,7 @@ fn services_have_clients_of_their_own() {
 
 #[test]
 fn the_subject_of_a_prediction_is_kept() {
-    let ask = |subject| command(&Advice::PredictAsRoot { address: at("/s").address, subject });
+    let ask = |subject| command(&Action::PredictAsRoot { address: at("/s").address, subject });
     assert_eq!(ask(Who::User("a b".into())), "sudo stoop why /s --as 'a b'    # root sees more");
     assert_eq!(ask(Who::Process(7)), "sudo stoop why /s --pid 7    # root sees more");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use stoop::internal::Place;
 use stoop::{Address, Kind, escaped};
-use stoop_inspect::diag::FileId;
+use stoop_inspect::FileId;
 use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
 use super::format::plural;

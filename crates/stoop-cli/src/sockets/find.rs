@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use stoop::Address;
 use stoop::internal::Place;
-use stoop_inspect::diag::FileId;
+use stoop_inspect::FileId;
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
 use super::format;

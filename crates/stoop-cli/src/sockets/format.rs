@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use stoop::{Address, escaped};
-use stoop_inspect::diag::FileId;
+use stoop_inspect::FileId;
 use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What};
 
 use super::row::{Row, Shape};

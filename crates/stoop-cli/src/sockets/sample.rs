@@ -2,7 +2,7 @@
 //! containers, a log, and names that try to imitate other output.
 
 use stoop::{Address, Kind};
-use stoop_inspect::diag::FileId;
+use stoop_inspect::FileId;
 use stoop_inspect::{
     Missing, Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, SocketIno, State, What, Workload,
 };

@@ -5,13 +5,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::io::Errno;
 use stoop::{Address, Kind};
 
+use super::action::Action;
+use super::advise;
+use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
 use super::lookup::{entered, hidden, steps};
 use super::messages::{Messages, kind_of, quoted, quoted_bytes};
 use super::permission::{Access, SEARCH, WRITE, access};
-use super::{Advice, Cause, Errno, Outcome, Stop, Verdict, advice};
+use super::verdict::{Outcome, Stop, Verdict};
 
 /// File systems that do not support sockets.
 const WITHOUT_SOCKETS: &[&str] =
@@ -41,17 +45,17 @@ const LIVE: &str = "a live server has that address";
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let is_silent = socket.state == EndpointState::Bound && socket.kind.is_some_and(Kind::is_connected);
-    let at = advice::site(facts);
+    let at = advise::site(facts);
     let client = match is_silent {
-        true => Advice::WaitForServer { at, is_bound: true },
-        false => Advice::Connect { at, kind: None },
+        true => Action::WaitForServer { at, is_bound: true },
+        false => Action::Connect { at, kind: None },
     };
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(is_silent.then(|| "it does not listen yet".to_owned()))
         .advise(client);
     match facts.question.address.as_pathname() {
-        Some(_) => verdict.advise(Advice::TakeOver(advice::site(facts))),
+        Some(_) => verdict.advise(Action::TakeOver(advise::site(facts))),
         None => verdict,
     }
 }
@@ -105,7 +109,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     if file.kind != FileKind::Socket {
         return fails(Cause::TakenByFile, format!("the name is taken by {}", kind_of(file.kind)))
             .seen(Messages(facts).permissions(file))
-            .advise(Advice::ShowFile(advice::reached(facts, &file.path)));
+            .advise(Action::ShowFile(advise::reached(facts, &file.path)));
     }
     let sockets = facts.sockets.iter().flatten();
     if let Some(socket) = sockets.into_iter().find(|socket| socket.state != EndpointState::Accepted) {
@@ -115,8 +119,8 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
         (Some(false), _) | (None, Some(_)) => {
             fails(Cause::TakenStale, "a stale socket file has that name: no socket is bound to it".to_owned())
                 .seen(Messages(facts).permissions(file))
-                .advise(Advice::ReplaceStale(advice::site(facts)))
-                .advise(Advice::RemoveFile(advice::reached(facts, &file.path)))
+                .advise(Action::ReplaceStale(advise::site(facts)))
+                .advise(Action::RemoveFile(advise::reached(facts, &file.path)))
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
             .seen("a socket of another network namespace, whose table cannot be read, is bound to it")
@@ -131,9 +135,9 @@ fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
     let name = quoted_bytes(&last.name);
     let why = format!("the path ends in a slash, and the directory {name} does not exist");
     let path = last.directory.path.join(OsStr::from_bytes(&last.name));
-    let address = Address::path(advice::reached(facts, &path));
+    let address = Address::path(advise::reached(facts, &path));
     Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why)
-        .advise_all(address.ok().map(|address| Advice::OmitSlash(advice::other_site(&address))))
+        .advise_all(address.ok().map(|address| Action::OmitSlash(advise::other_site(&address))))
 }
 
 /// The name is free. The directory must permit its creation. A read-only mount is checked before
@@ -145,7 +149,7 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
     let shown = quoted(&directory.path);
     if directory.mount.file_system == "proc" {
         let why = format!("{shown} is on proc, where no file can be created");
-        return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).advise(Advice::UsePrivateDirectory);
+        return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).advise(Action::UsePrivateDirectory);
     }
     if directory.mount.read_only || directory.mount.file_system_read_only {
         let why = format!(
@@ -153,14 +157,14 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
             if directory.mount.read_only { "mount" } else { "file system" }
         );
         return Verdict::fails(Errno::ROFS, Cause::ReadOnly, why)
-            .advise(Advice::ShowMount(advice::reached(facts, &directory.path)))
-            .advise(Advice::UsePrivateDirectory);
+            .advise(Action::ShowMount(advise::reached(facts, &directory.path)))
+            .advise(Action::UsePrivateDirectory);
     }
     if directory.immutable {
         let why = format!("the directory {shown} has the immutable flag: no file can be created in it");
-        let path = advice::reached(facts, &directory.path);
+        let path = advise::reached(facts, &directory.path);
         return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why)
-            .advise(Advice::ClearImmutable { path, as_root: advice::needs_root(facts, None) });
+            .advise(Action::ClearImmutable { path, as_root: advise::needs_root(facts, None) });
     }
     may_make(facts, directory).unwrap_or_else(|| {
         Verdict::succeeds("nothing prevents it: the file would be created".to_owned())
@@ -183,13 +187,13 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
                     .seen(messages.permissions(directory))
                     .seen(messages.identity())
                     .seen(messages.applies(by, directory, "write (w)"))
-                    .advise(Advice::UsePrivateDirectory)
-                    .advise_all(advice::grant(facts, directory, by, WRITE)),
+                    .advise(Action::UsePrivateDirectory)
+                    .advise_all(advise::grant(facts, directory, by, WRITE)),
             );
         }
     }
     WITHOUT_SOCKETS.contains(&directory.mount.file_system.as_str()).then(|| {
         let why = format!("{shown} is on {}, which does not support sockets", directory.mount.file_system);
-        Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).advise(Advice::UsePrivateDirectory)
+        Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).advise(Action::UsePrivateDirectory)
     })
 }

@@ -3,23 +3,12 @@
 use std::fmt;
 
 macro_rules! causes {
-    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident => $name:literal,)*) => {
         /// The check that decides the result of a call.
-        ///
-        /// # Examples
-        ///
-        /// ```
-        /// use stoop_inspect::why::Cause;
-        ///
-        /// // The names are stable, and are those of `stoop why --json`.
-        /// assert_eq!(Cause::BacklogFull.name(), "backlog-full");
-        /// let parsed = Cause::ALL.iter().find(|cause| cause.name() == "no-search");
-        /// assert_eq!(parsed, Some(&Cause::NoSearch));
-        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Cause {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
         }
 
         impl Cause {
@@ -33,6 +22,12 @@ macro_rules! causes {
                 }
             }
         }
+
+        /// Returns a row of a table for each cause.
+        macro_rules! cause_rows {
+            () => { concat!($("| `", $name, "` |", $($doc,)* " |\n",)*) };
+        }
+        pub(super) use cause_rows;
     };
 }
 

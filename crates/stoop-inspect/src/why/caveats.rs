@@ -5,7 +5,8 @@ use stoop::escaped;
 
 use super::facts::{Facts, Security};
 use super::messages::quoted;
-use super::{Verdict, Who};
+use super::question::Who;
+use super::verdict::Verdict;
 
 /// Security modules that never deny one of these calls.
 const SILENT: &[&str] =

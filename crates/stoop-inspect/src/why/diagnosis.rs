@@ -2,23 +2,46 @@
 
 use std::fmt;
 
+use rustix::io::Errno;
 use stoop::internal::Operation as Failed;
 use stoop::{Error, ErrorKind};
 
+use super::action::Action;
+use super::advice::Advice;
+use super::cause::{Cause, cause_rows};
 use super::facts::{Endpoint, EndpointState, Facts, File, Found};
 use super::messages::{Messages, clients_wait, quoted, with_article};
 use super::permission::{Access, SEARCH, WRITE, access};
-use super::{Advice, Cause, Errno, Outcome, Verdict, advice, predict};
+use super::verdict::{Outcome, Verdict};
+use super::{advise, judge};
 
-/// Why an operation failed, and what may remedy it: the result of [`diagnose`](crate::diagnose()).
+/// Why an operation failed, and what may remedy it.
+///
+/// [`diagnose`](crate::diagnose()) returns it for an error, [`predict`](crate::why::predict()) for
+/// a call that is not made.
+///
+/// # Causes
+///
+/// Their names are stable.
+///
+/// | name | cause |
+/// |---|---|
+#[doc = cause_rows!()]
+/// | `not-replaced` | A server replaces only a stale socket file that its user owns. |
+/// | `no-new-directory` | A directory that the bind was to create cannot be created. |
+/// | `file-not-changeable` | The file may not be changed, though its directory may. |
+/// | `staging-directory` | The private directory for changes of the name is not private. |
+/// | `not-permitted` | File descriptors are not accepted, or it is forbidden in another way. |
+/// | `error-class` | The class of the error, [`stoop::Error::kind`]. |
+/// | `stated` | The error states its cause itself, and nothing more is known. |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// The reason.
-    pub reason: Reason,
-    /// Whether the reason was found to exist still. If not, it follows from the error alone.
+    /// The name of the cause, for programs: one of the table above.
+    pub cause: &'static str,
+    /// Whether the cause was found to exist still. If not, it follows from the error alone.
     pub is_current: bool,
-    /// The reason, in one sentence without a full stop.
+    /// The cause, in one sentence without a full stop.
     pub why: String,
     /// The observations that support it, and caveats, one line each.
     pub seen: Vec<String>,
@@ -26,32 +49,44 @@ pub struct Diagnosis {
     pub advice: Vec<Advice>,
 }
 
-/// The reason of a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
+/// The cause of a failure.
+#[derive(Clone, Copy)]
+enum Reason {
     /// A check of the kernel.
     Cause(Cause),
-    /// A server replaces only a stale socket file that its user owns.
     NotReplaced,
-    /// A directory that the bind was to create cannot be created.
     CannotCreateDirectory,
-    /// The file that has the name may not be changed, though its directory may.
     FileNotChangeable,
-    /// The private directory through which a name in use is changed is not private.
     StagingDirectory,
-    /// The receiver accepts no file descriptors, the credentials are not permitted, or a security
-    /// module forbids the call.
     NotPermitted,
-    /// The class of the error, [`stoop::Error::kind`].
     Class,
-    /// The error states the reason itself, and nothing more is known.
     Stated,
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Reason::Cause(cause) => cause.name(),
+            Reason::NotReplaced => "not-replaced",
+            Reason::CannotCreateDirectory => "no-new-directory",
+            Reason::FileNotChangeable => "file-not-changeable",
+            Reason::StagingDirectory => "staging-directory",
+            Reason::NotPermitted => "not-permitted",
+            Reason::Class => "error-class",
+            Reason::Stated => "stated",
+        }
+    }
 }
 
 impl Diagnosis {
     fn new(reason: Reason, why: impl Into<String>) -> Diagnosis {
-        Diagnosis { reason, is_current: true, why: why.into(), seen: Vec::new(), advice: Vec::new() }
+        Diagnosis {
+            cause: reason.name(),
+            is_current: true,
+            why: why.into(),
+            seen: Vec::new(),
+            advice: Vec::new(),
+        }
     }
 
     fn past(reason: Reason, why: impl Into<String>) -> Diagnosis {
@@ -63,13 +98,13 @@ impl Diagnosis {
         self
     }
 
-    fn advise(mut self, advice: impl IntoIterator<Item = Advice>) -> Diagnosis {
-        self.advice.extend(advice);
+    fn advise(mut self, actions: impl IntoIterator<Item = Action>) -> Diagnosis {
+        self.advice.extend(actions.into_iter().map(Advice));
         self
     }
 
     /// Takes over a verdict, and its caveats as observations.
-    fn of(verdict: Verdict) -> Diagnosis {
+    pub(super) fn of(verdict: Verdict) -> Diagnosis {
         Diagnosis::new(Reason::Cause(verdict.cause), verdict.why)
             .seen(verdict.seen.into_iter().chain(verdict.caveats))
             .advise(verdict.advice)
@@ -93,7 +128,7 @@ pub(crate) fn judge(error: &Error, facts: Option<&Facts>, staging: Option<&Facts
     }
     let Some(facts) = facts else { return by_class(error) };
     // `stoop` reaches paths of any length.
-    let verdict = predict(facts, usize::MAX);
+    let verdict = judge::judge(facts, usize::MAX);
     let may_be_stale = matches!(verdict.cause, Cause::TakenStale | Cause::TakenBySocket);
     if error.operation() == Failed::Bind && may_be_stale && error.is_in_use() {
         return not_replaced(facts, verdict);
@@ -148,7 +183,7 @@ fn by_class(error: &Error) -> Diagnosis {
     let because = |why: &str| Diagnosis::past(Reason::Class, why);
     match error.kind() {
         ErrorKind::MessageTooLarge => because("one message must fit into the sender's send buffer")
-            .advise([Advice::ShowSendBufferLimit]),
+            .advise([Action::ShowSendBufferLimit]),
         ErrorKind::MessageTruncated => because("the receiver's buffer was smaller than the message"),
         ErrorKind::NotConnected => {
             because("the socket has no peer: it was never connected, or its peer has closed")
@@ -161,16 +196,16 @@ fn by_class(error: &Error) -> Diagnosis {
         }
         ErrorKind::OutOfDescriptors => {
             because("no file descriptor is free in this process or on this machine")
-                .advise([Advice::RaiseDescriptorLimit])
+                .advise([Action::RaiseDescriptorLimit])
         }
         ErrorKind::TooManyInFlight => because(
             "this user has too many file descriptors in flight, in messages that were not received yet",
         ),
         ErrorKind::InvalidAddress => {
-            stated(error, "this is not the address of a Unix socket").advise([Advice::CorrectAddress])
+            stated(error, "this is not the address of a Unix socket").advise([Action::CorrectAddress])
         }
         ErrorKind::NotPermitted => stated(error, "the kernel does not permit it"),
-        _ => Diagnosis { reason: Reason::Stated, ..stated(error, &error.to_string()) },
+        _ => Diagnosis { cause: Reason::Stated.name(), ..stated(error, &error.to_string()) },
     }
 }
 
@@ -184,7 +219,7 @@ fn stated(error: &Error, otherwise: &str) -> Diagnosis {
 
 /// The name belongs to a socket file that may be stale, and `stoop` did not replace it.
 fn not_replaced(facts: &Facts, verdict: Verdict) -> Diagnosis {
-    let file = file_at_end(facts).map(|file| Advice::ShowFile(advice::reached(facts, &file.path)));
+    let file = file_at_end(facts).map(|file| Action::ShowFile(advise::reached(facts, &file.path)));
     let why = "only a stale socket file that we own is replaced by a server";
     Diagnosis::new(Reason::NotReplaced, why)
         .seen(verdict.seen)
@@ -201,7 +236,7 @@ fn staging_directory(facts: &Facts) -> Option<Diagnosis> {
     );
     let messages = Messages(facts);
     let seen = [messages.permissions(directory), messages.identity()];
-    let advice = Advice::ShowStagingDirectory(directory.path.clone());
+    let advice = Action::ShowStagingDirectory(directory.path.clone());
     Some(Diagnosis::new(Reason::StagingDirectory, why).seen(seen).advise([advice]))
 }
 
@@ -217,12 +252,12 @@ fn may_not_bind(facts: &Facts, verdict: &Verdict) -> Diagnosis {
         let why = format!("creating a directory requires write permission on the directory {shown}");
         return Diagnosis::new(Reason::CannotCreateDirectory, why)
             .seen([messages.permissions(directory), messages.identity()])
-            .advise([Advice::UsePrivateDirectory, show_path(facts)]);
+            .advise([Action::UsePrivateDirectory, show_path(facts)]);
     }
     match file_at_end(facts) {
         Some(file) => {
             let why = "the directory is writable, but we may not change the file that has the name";
-            let advice = Advice::ShowFile(advice::reached(facts, &file.path));
+            let advice = Action::ShowFile(advise::reached(facts, &file.path));
             Diagnosis::new(Reason::FileNotChangeable, why)
                 .seen([messages.permissions(file), messages.identity()])
                 .advise([advice])
@@ -249,7 +284,7 @@ fn backlog_was_full(facts: &Facts) -> Diagnosis {
 fn queue_was_full(facts: &Facts) -> Diagnosis {
     let why = "the receiver's queue is full: it does not read its messages fast enough";
     let owners = server(facts).map(|socket| Messages(facts).owners(socket)).unwrap_or_default();
-    Diagnosis::past(Reason::Cause(Cause::QueueFull), why).seen(owners).advise([Advice::ShowQueueLimit])
+    Diagnosis::past(Reason::Cause(Cause::QueueFull), why).seen(owners).advise([Action::ShowQueueLimit])
 }
 
 fn not_permitted(facts: &Facts) -> Diagnosis {
@@ -262,14 +297,14 @@ fn was_of_other_kind(error: &Error, facts: &Facts) -> Diagnosis {
     let asked = error.socket_kind().map_or("this".to_owned(), with_article);
     let why = format!("the socket there is of another kind than {asked} socket");
     Diagnosis::past(Reason::Cause(Cause::WrongKind), why)
-        .advise([Advice::Connect { at: advice::site(facts), kind: None }])
+        .advise([Action::Connect { at: advise::site(facts), kind: None }])
 }
 
 /// Says that the cause no longer exists.
 fn no_longer(facts: &Facts) -> Diagnosis {
-    let (operation, at) = (facts.question.operation, advice::site(facts));
+    let (operation, at) = (facts.question.operation, advise::site(facts));
     Diagnosis::past(Reason::Class, "the cause no longer exists, or is not visible from here")
-        .advise([Advice::TryAgain { operation, at }])
+        .advise([Action::TryAgain { operation, at }])
 }
 
 /// Returns the socket that a call would reach.
@@ -305,6 +340,6 @@ fn shows_more(cause: Cause) -> bool {
     )
 }
 
-fn show_path(facts: &Facts) -> Advice {
-    Advice::ShowPath { address: facts.question.address.clone(), operation: facts.question.operation }
+fn show_path(facts: &Facts) -> Action {
+    Action::ShowPath { address: facts.question.address.clone(), operation: facts.question.operation }
 }

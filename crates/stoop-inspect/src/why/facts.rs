@@ -4,47 +4,37 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use stoop::{Address, Kind};
 
-use super::{Errno, Question};
+use super::question::Question;
 
-/// Everything that a verdict is based on, as [`gather`](super::gather()) observed it.
+/// Everything that a verdict is based on, as [`gather`](super::gather::gather()) observed it.
 ///
-/// The contents are for the command `stoop`, which shows them, and for tests, which construct them.
-/// They are hidden, and may change.
+/// The command shows the contents, and tests construct them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The question.
-    #[doc(hidden)]
     pub question: Question,
     /// The subject that would make the call, or `None` if the user or process does not exist.
-    #[doc(hidden)]
     pub subject: Option<Subject>,
     /// The effective user id of this process, which would run the suggested commands.
-    #[doc(hidden)]
     pub asker_uid: u32,
     /// How the path is looked up, without regard to permissions. `None` for other addresses.
-    #[doc(hidden)]
     pub walk: Option<Walk>,
     /// The sockets that are bound to the file reached, or that have the abstract name in the
     /// subject's network namespace.
-    #[doc(hidden)]
     pub sockets: Option<Vec<Endpoint>>,
     /// Whether any socket is bound to the file reached, determined from the kernel's table of bound
     /// files, which all namespaces share.
-    #[doc(hidden)]
     pub alive: Option<bool>,
     /// Other sockets that may have been meant.
-    #[doc(hidden)]
     pub near: Vec<Near>,
     /// The kernel's limits for the subject.
-    #[doc(hidden)]
     pub limits: Limits,
     /// Security mechanisms that may affect the call.
-    #[doc(hidden)]
     pub security: Security,
     /// Names of users and groups, for texts.
-    #[doc(hidden)]
     pub names: Names,
 }
 

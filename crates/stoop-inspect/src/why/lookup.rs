@@ -3,10 +3,16 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
+use super::action::Action;
+use super::advise;
+use super::cause::Cause;
 use super::facts::{Facts, File, FileKind, Found, Near, Nearness, Step};
 use super::messages::{Messages, quoted, quoted_bytes, symbol};
 use super::permission::{Access, By, SEARCH, access};
-use super::{Advice, Cause, Errno, Operation, Stop, Verdict, advice};
+use super::question::Operation;
+use super::verdict::{Stop, Verdict};
 
 /// The number of symbolic links that one lookup follows.
 const LINKS_MAX: usize = 40;
@@ -58,7 +64,7 @@ pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
     if directory.deleted && !is_dots {
         let why = format!("the directory {} was removed while it was in use", quoted(&directory.path));
         return Some(
-            Verdict::fails(Errno::NOENT, Cause::DirectoryDeleted, why).advise(Advice::ChangeDirectory),
+            Verdict::fails(Errno::NOENT, Cause::DirectoryDeleted, why).advise(Action::ChangeDirectory),
         );
     }
     (step.name.len() > NAME_MAX_BYTES).then(|| {
@@ -79,7 +85,7 @@ fn no_search(facts: &Facts, directory: &File, by: By) -> Verdict {
         .seen(messages.permissions(directory))
         .seen(messages.identity())
         .seen(messages.applies(by, directory, "search (x)"));
-    verdict.advise_all(advice::grant(facts, directory, by, SEARCH))
+    verdict.advise_all(advise::grant(facts, directory, by, SEARCH))
 }
 
 /// Checks that the lookup can continue with what the name led to.
@@ -103,7 +109,7 @@ fn not_a_directory(facts: &Facts, step: &Step, file: &File) -> Option<Verdict> {
     (step.wants_directory && file.kind != FileKind::Directory).then(|| {
         let why = format!("{} is not a directory", quoted(&file.path));
         Verdict::fails(Errno::NOTDIR, Cause::NotADirectory, why)
-            .advise(Advice::ShowFile(advice::reached(facts, &file.path)))
+            .advise(Action::ShowFile(advise::reached(facts, &file.path)))
     })
 }
 
@@ -121,7 +127,7 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
         };
         let verdict = Verdict::fails(Errno::LOOP, Cause::LinkLoop, why);
         let verdict = if is_circle { verdict } else { verdict.seen(format!("the last one is {shown}")) };
-        return Some(verdict.advise(Advice::ShowLink(advice::reached(facts, &link.path))));
+        return Some(verdict.advise(Action::ShowLink(advise::reached(facts, &link.path))));
     }
     if step.last && step.is_protected(link, facts)? {
         let messages = Messages(facts);
@@ -132,12 +138,12 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
             .seen(format!("the link's owner is {}; fs.protected_symlinks is on", messages.user(link.uid)))
             .seen(messages.permissions(&step.directory))
             .seen(messages.identity());
-        return Some(verdict.advise(Advice::AvoidLink(advice::reached(facts, &link.path))));
+        return Some(verdict.advise(Action::AvoidLink(advise::reached(facts, &link.path))));
     }
     link.mount.no_links.then(|| {
         let why = format!("{shown} is a symbolic link on a mount that does not follow them (nosymfollow)");
         Verdict::fails(Errno::LOOP, Cause::LinksNotFollowed, why)
-            .advise(Advice::AvoidLink(advice::reached(facts, &link.path)))
+            .advise(Action::AvoidLink(advise::reached(facts, &link.path)))
     })
 }
 
@@ -167,7 +173,7 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
         let why = format!("{} is a symbolic link whose target does not exist", quoted(link));
         return fails(Cause::Dangling, why)
             .seen(format!("{} does not exist", quoted(path)))
-            .advise(Advice::ShowDangling(advice::reached(facts, link)));
+            .advise(Action::ShowDangling(advise::reached(facts, link)));
     }
     if let Some(near) = facts.near.iter().find(|near| near.how == Nearness::OurView) {
         return other_view(facts, near, path);
@@ -175,23 +181,23 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
         return fails(cause, format!("the directory {} does not exist", quoted(path)))
-            .advise(advice::create_directory(facts, step, path));
+            .advise(advise::create_directory(facts, step, path));
     }
     let unlinked = facts.near.iter().find(|near| near.how == Nearness::Unlinked);
     if let Some(near) = unlinked {
         let why = "its server is running, but the socket file was removed: no client can reach it";
         return fails(Cause::Unlinked, why.to_owned())
             .seen_all(Messages(facts).owners(&near.socket))
-            .advise_all(advice::restart(facts, &near.socket));
+            .advise_all(advise::restart(facts, &near.socket));
     }
     let why = "no server has created this file: none was started, or it has exited and removed it";
     let verdict = fails(Cause::Missing, why.to_owned())
         .seen(format!("the directory exists and has no entry {}", quoted_bytes(&step.name)));
     match facts.question.operation {
-        Operation::Send { .. } => verdict.advise(Advice::StartReceiver(advice::site(facts))),
+        Operation::Send { .. } => verdict.advise(Action::StartReceiver(advise::site(facts))),
         _ => verdict
-            .advise(advice::start_server(facts))
-            .advise(Advice::WaitForServer { at: advice::site(facts), is_bound: false }),
+            .advise(advise::start_server(facts))
+            .advise(Action::WaitForServer { at: advise::site(facts), is_bound: false }),
     }
 }
 
@@ -213,13 +219,13 @@ fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
     Verdict::fails(Errno::NOENT, Cause::OtherView, why)
         .seen(seen)
         .seen_all(messages.owners(&near.socket))
-        .advise_all(advice::other_view(facts, is_elsewhere))
+        .advise_all(advise::other_view(facts, is_elsewhere))
 }
 
 /// Returns a verdict that names what is not known.
 pub(super) fn hidden(facts: &Facts, what: &str) -> Verdict {
     Verdict::unknown(format!("it cannot be determined from here: {what} is not visible"))
-        .advise_all(advice::with_more_privileges(facts))
+        .advise_all(advise::with_more_privileges(facts))
 }
 
 fn as_os_str(bytes: &[u8]) -> &std::ffi::OsStr {

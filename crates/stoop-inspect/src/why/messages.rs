@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
 use stoop::escaped;
 
 use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Owner};
 use super::permission::By;
-use super::{Errno, Who};
+use super::question::Who;
 
 /// The facts that the phrases refer to.
 #[derive(Clone, Copy)]
@@ -223,7 +224,8 @@ pub(super) fn with_article(kind: stoop::Kind) -> String {
 /// # Examples
 ///
 /// ```
-/// use stoop_inspect::why::{Errno, symbol};
+/// use stoop_inspect::internal::symbol;
+/// use stoop_inspect::why::Errno;
 ///
 /// assert_eq!(symbol(Errno::CONNREFUSED), "ECONNREFUSED");
 /// assert_eq!(symbol(Errno::XDEV), "an error");

@@ -1,13 +1,18 @@
 //! Predicts whether the socket at the end of the lookup accepts a connection or a message
 //! (`net/unix/af_unix.c`). Pure.
 
+use rustix::io::Errno;
 use stoop::Kind;
 
+use super::action::{Action, Site};
+use super::advise;
+use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
 use super::lookup::{Lookup, hidden, whole};
 use super::messages::{Messages, clients_wait, kind_of, quoted, with_article};
 use super::permission::{Access, By, WRITE, access};
-use super::{Advice, Cause, Errno, Operation, Site, Verdict, advice};
+use super::question::Operation;
+use super::verdict::Verdict;
 
 /// Predicts a connect or a send.
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -31,7 +36,7 @@ fn by_file(facts: &Facts, file: &File) -> Verdict {
             format!("it is {}, not a socket", kind_of(file.kind)),
         )
         .seen(Messages(facts).permissions(file))
-        .advise(Advice::ShowFile(advice::reached(facts, &file.path)));
+        .advise(Action::ShowFile(advise::reached(facts, &file.path)));
     }
     if facts.alive == Some(false) {
         return stale(facts, file);
@@ -55,13 +60,13 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     if stored && file.mount.file_system_read_only {
         let why = format!("it is {}, not a socket, and on a read-only file system", kind_of(file.kind));
         let verdict = Verdict::fails(Errno::ROFS, Cause::NotASocketReadOnly, why);
-        return Some(verdict.advise(Advice::ShowFile(advice::reached(facts, &file.path))));
+        return Some(verdict.advise(Action::ShowFile(advise::reached(facts, &file.path))));
     }
     if file.immutable {
         let why = format!("{shown} has the immutable flag, so no process may write to it");
         return Some(
             Verdict::fails(Errno::PERM, Cause::Immutable, why)
-                .advise(Advice::ShowFlags(advice::reached(facts, &file.path))),
+                .advise(Action::ShowFlags(advise::reached(facts, &file.path))),
         );
     }
     let by = match access(file, subject, WRITE) {
@@ -93,21 +98,21 @@ fn accepted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
             .advise(replaces(facts, file)),
         (false, None) => verdict
             .seen("no server is visible from here: if the file is stale, permission would not help")
-            .advise_all(advice::with_more_privileges(facts)),
+            .advise_all(advise::with_more_privileges(facts)),
         (false, Some(_)) => verdict.advise_all(server_grants(facts, file, by)),
     }
 }
 
 /// Advises to start a server in place of a stale socket file.
-fn replaces(facts: &Facts, file: &File) -> Advice {
-    let as_root = advice::needs_root(facts, Some(file.uid));
-    Advice::ReplaceStale(Site { as_root, ..advice::site(facts) })
+fn replaces(facts: &Facts, file: &File) -> Action {
+    let as_root = advise::needs_root(facts, Some(file.uid));
+    Action::ReplaceStale(Site { as_root, ..advise::site(facts) })
 }
 
 /// Advises how to grant access. The server decides who may connect: a change to the file lasts only
 /// until the server creates it again.
-fn server_grants(facts: &Facts, file: &File, by: By) -> impl Iterator<Item = Advice> {
-    advice::grant(facts, file, by, WRITE).into_iter().chain([Advice::AllowGroup(advice::site(facts))])
+fn server_grants(facts: &Facts, file: &File, by: By) -> impl Iterator<Item = Action> {
+    advise::grant(facts, file, by, WRITE).into_iter().chain([Action::AllowGroup(advise::site(facts))])
 }
 
 fn stale(facts: &Facts, file: &File) -> Verdict {
@@ -120,7 +125,7 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
         Some(near) => verdict
             .seen("another file has the same path in our view, and its server is running".to_owned())
             .seen_all(Messages(facts).owners(&near.socket))
-            .advise_all(advice::other_view(facts, true)),
+            .advise_all(advise::other_view(facts, true)),
         None => verdict,
     };
     verdict.advise(replaces(facts, file))
@@ -160,7 +165,7 @@ fn wrong_kind(facts: &Facts, socket: &Endpoint, kind: Kind, asked: Kind) -> Verd
     );
     Verdict::fails(Errno::PROTOTYPE, Cause::WrongKind, why)
         .seen_all(Messages(facts).owners(socket))
-        .advise(Advice::Connect { at: advice::site(facts), kind: Some(kind) })
+        .advise(Action::Connect { at: advise::site(facts), kind: Some(kind) })
 }
 
 fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
@@ -187,7 +192,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
                 Cause::ListenerShutDown,
                 "its server has shut down the listener and accepts no more clients",
             )
-            .advise_all(advice::restart(facts, socket));
+            .advise_all(advise::restart(facts, socket));
         }
         EndpointState::Listening => {}
     }
@@ -203,9 +208,9 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
     }
 }
 
-fn wait(facts: &Facts) -> Option<Advice> {
+fn wait(facts: &Facts) -> Option<Action> {
     (facts.question.operation == Operation::Connect)
-        .then(|| Advice::WaitForServer { at: advice::site(facts), is_bound: true })
+        .then(|| Action::WaitForServer { at: advise::site(facts), is_bound: true })
 }
 
 fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> Verdict {
@@ -235,7 +240,7 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
         let why = "the receiver was shut down for reading: it accepts no more messages";
         return Verdict::fails(Errno::PIPE, Cause::ReceiverShutDown, why.to_owned())
             .seen_all(messages.owners(socket))
-            .advise_all(advice::restart(facts, socket));
+            .advise_all(advise::restart(facts, socket));
     }
     if is_send && socket.inode == 0 {
         // A receiver that is shut down can only be detected by sending it a message.
@@ -323,7 +328,7 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
         );
         return refused(Cause::NameOfOtherKind, why)
             .seen_all(messages.owners(socket))
-            .advise(Advice::Connect { at: advice::site(facts), kind: Some(kind) });
+            .advise(Action::Connect { at: advise::site(facts), kind: Some(kind) });
     }
     let near = |how| facts.near.iter().find(|near| near.how == how);
     let here = match facts.subject.as_ref().is_some_and(|subject| subject.view.other_network) {
@@ -339,34 +344,34 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
     if let Some(near) = near(Nearness::Padded) {
         return refused(Cause::NamePadded, here)
             .seen(format!("'{}' differs only in trailing NUL bytes, which are significant", near.address))
-            .advise(Advice::Connect { at: advice::other_site(&near.address), kind: None });
+            .advise(Action::Connect { at: advise::other_site(&near.address), kind: None });
     }
     let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
     refused(Cause::NoSuchName, here)
         .seen_all(alike.map(|near| format!("there is '{}'", near.address)))
-        .advise(advice::start_server(facts))
+        .advise(advise::start_server(facts))
 }
 
 /// Advises to connect in the network namespace that has the name.
-fn enter(facts: &Facts, socket: &Endpoint) -> Option<Advice> {
+fn enter(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     let (netns_of, address) = (Some(first_owner(socket)?.pid), facts.question.address.clone());
-    let at = Site { address, netns_of, as_root: advice::needs_root(facts, None) };
-    Some(Advice::Connect { at, kind: None })
+    let at = Site { address, netns_of, as_root: advise::needs_root(facts, None) };
+    Some(Action::Connect { at, kind: None })
 }
 
 fn first_owner(socket: &Endpoint) -> Option<&super::facts::Owner> {
     socket.owners.as_deref()?.first()
 }
 
-fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<Advice> {
-    socket.owners.iter().flatten().filter_map(|owner| advice::resume(facts, owner)).collect()
+fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<Action> {
+    socket.owners.iter().flatten().filter_map(|owner| advise::resume(facts, owner)).collect()
 }
 
 /// Advises to check what a process that neither accepts nor reads is doing.
-fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<Advice> {
+fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     if socket.owners.is_none() {
-        return advice::with_more_privileges(facts);
+        return advise::with_more_privileges(facts);
     }
     let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
-    Some(Advice::ShowWaitChannel { pid: owner.pid, as_root: advice::needs_root(facts, owner.uid) })
+    Some(Action::ShowWaitChannel { pid: owner.pid, as_root: advise::needs_root(facts, owner.uid) })
 }

@@ -1,8 +1,12 @@
 //! Adds what is known about the default address of a well-known service: who creates that socket,
 //! and whom it allows. Pure.
 
+use super::action::Action;
+use super::advise;
+use super::cause::Cause;
 use super::facts::Facts;
-use super::{Advice, Cause, Operation, Verdict, advice};
+use super::question::Operation;
+use super::verdict::Verdict;
 use crate::endpoints::{self, Service};
 
 /// Returns the verdict, with advice that suits the service better than general advice about
@@ -24,16 +28,16 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     }
 }
 
-fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Advice> {
+fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Action> {
     let address = &facts.question.address;
     let of_user = address.as_pathname().is_some_and(|path| path.starts_with("/run/user"));
-    let use_it = || Advice::UseService { service, address: address.clone() };
+    let use_it = || Action::UseService { service, address: address.clone() };
     match cause {
         Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => {
-            vec![Advice::StartUnit { service, of_user }, use_it()]
+            vec![Action::StartUnit { service, of_user }, use_it()]
         }
         Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
-            vec![Advice::RestartUnit { service, of_user }, Advice::ShowJournal(service)]
+            vec![Action::RestartUnit { service, of_user }, Action::ShowJournal(service)]
         }
         Cause::NoWrite | Cause::NoSearch => join_group(facts, service).into_iter().collect(),
         Cause::Nothing => vec![use_it()],
@@ -43,16 +47,17 @@ fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Advi
 
 /// Advises to join the group whose members may connect. A user who controls a container runtime
 /// effectively has root.
-fn join_group(facts: &Facts, service: &Service) -> Option<Advice> {
+fn join_group(facts: &Facts, service: &Service) -> Option<Action> {
     let (group, subject) = (service.group?, facts.subject.as_ref()?);
-    Some(advice::join_group(facts, subject.uid, group.to_owned(), true))
+    Some(advise::join_group(facts, subject.uid, group.to_owned(), true))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::why::Outcome;
+    use crate::why::judge::why;
     use crate::why::tests::{connect, facts};
-    use crate::why::{Outcome, why};
     use stoop::Address;
 
     #[test]
@@ -63,7 +68,7 @@ mod tests {
             facts.walk.as_mut().unwrap().reached.as_mut().unwrap().mode = 0o660;
         });
         let (user, group) = ("alice".to_owned(), "docker".to_owned());
-        assert_eq!(closed.advice[0], Advice::JoinGroup { user, group, is_root: true, as_root: false });
+        assert_eq!(closed.advice[0], Action::JoinGroup { user, group, is_root: true, as_root: false });
         assert!(closed.advice.iter().all(|advice| !advice.is_about_own_server()), "{closed:?}");
         assert!(closed.seen.iter().any(|line| line == "this is the default address of the Docker daemon"));
         let mut open = facts(Operation::Connect);
@@ -71,6 +76,6 @@ mod tests {
         let open = why(&open);
         assert_eq!(open.outcome, Outcome::Succeeds);
         let service = endpoints::recognise(&docker).unwrap();
-        assert_eq!(open.advice, [Advice::UseService { service, address: docker }]);
+        assert_eq!(open.advice, [Action::UseService { service, address: docker }]);
     }
 }

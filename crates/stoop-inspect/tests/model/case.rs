@@ -11,8 +11,10 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use rustix::net::SocketAddrUnix;
 use stoop::{Address, Kind};
-use stoop_inspect::why::facts::EndpointState;
-use stoop_inspect::why::{Cause, Facts, Operation, Question, Who, gather};
+use stoop_inspect::internal::facts::EndpointState;
+use stoop_inspect::internal::facts::Facts;
+use stoop_inspect::internal::{Cause, gather};
+use stoop_inspect::why::{Operation, Question, Who};
 use stoop_kernel_facts as kernel;
 
 use super::caller::{Caller, every_capability, in_network};

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use stoop::{Address, Kind};
-use stoop_inspect::why::{Operation, Outcome, Question, Who, gather, why};
-use stoop_inspect::{Delivery, Probe, probe};
+use stoop_inspect::internal::{Delivery, Probe, probe};
+use stoop_inspect::internal::{gather, why};
+use stoop_inspect::why::{Operation, Outcome, Question, Who};
 use stoop_testkit::{KillOnDrop, spawn};
 
 use super::case::Call;

@@ -33,9 +33,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::mount::{MountFlags, mount};
-use stoop_inspect::why::facts::{File, Found, Step};
-use stoop_inspect::why::{Cause, Facts, Outcome, Question, Stop, Verdict, Who, gather, why};
-use stoop_inspect::{Delivery, Probe, probe};
+use stoop_inspect::internal::facts::Facts;
+use stoop_inspect::internal::facts::{File, Found, Step};
+use stoop_inspect::internal::{Cause, Stop, Verdict, gather, why};
+use stoop_inspect::internal::{Delivery, Probe, probe};
+use stoop_inspect::why::{Outcome, Question, Who};
 use stoop_testkit::{KillOnDrop, has_program, is_root, role, skip, spawn, tempdir};
 
 use caller::{Actor, in_network, new_network};

@@ -17,7 +17,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use stoop::Kind;
-use stoop_inspect::why::{Cause, Operation};
+use stoop_inspect::internal::Cause;
+use stoop_inspect::why::Operation;
 
 /// The expected result: the first error that the kernel detects.
 #[derive(Debug)]

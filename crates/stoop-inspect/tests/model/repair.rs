@@ -12,7 +12,8 @@ use rustix::fs::IFlags;
 use rustix::mount::MountFlags;
 use rustix::net::SocketAddrUnix;
 use stoop::Kind;
-use stoop_inspect::why::{Cause, Operation};
+use stoop_inspect::internal::Cause;
+use stoop_inspect::why::Operation;
 
 use super::caller::in_network;
 use super::case::{Case, Sandbox};

@@ -1,5 +1,5 @@
 //! The kernel's table of Unix domain sockets (`NETLINK_SOCK_DIAG`): types, states, names, files,
-//! peers and queues. Published as `stoop_inspect::diag`.
+//! peers and queues. Not part of the public API: `stoop-inspect` and the command use it.
 //!
 //! No privilege is required. A [`Table`] shows the network namespace in which it was opened,
 //! wherever it is used ([K-DIAG-3]). A socket that is missing here may exist in another namespace.

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
+use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
-use stoop_inspect::diag::{self, Settings};
-use stoop_inspect::why::{Operation, Question, Who, gather};
+use stoop_inspect::internal::gather;
+use stoop_inspect::why::{Operation, Question, Who};
 use stoop_inspect::{Owner, Process, Queue, Snapshot, Socket, SocketId, State};
 
 use super::file::{self, FileFacts};
@@ -122,7 +123,7 @@ pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<Socket
         let Some(server) = connection.server else { continue };
         // The socket that a receiver is connected to is its peer, and not a client.
         let receiver = Some(server).filter(|&id| snapshot[id].peer != Some(connection.client));
-        for id in connection.may_be_from().into_iter().chain(receiver) {
+        for id in snapshot[server].may_be_from().into_iter().chain(receiver) {
             if let Some(clients) = clients.get_mut(&id) {
                 let end = (server != id).then_some(server);
                 clients.push(Client { client: connection.client, server: end, peeked: None });

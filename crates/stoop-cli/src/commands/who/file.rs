@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use stoop_inspect::diag::{self, FileId};
+use stoop::diag::{self, FileId};
 use stoop_inspect::{NamespaceIno, Snapshot, Socket};
 
 use crate::sockets::ResolvedSelector;

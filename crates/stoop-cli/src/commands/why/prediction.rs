@@ -1,7 +1,8 @@
 //! The complete answer, and the exit code that follows from it. Pure.
 
-use stoop_inspect::Probe;
-use stoop_inspect::why::{Facts, Outcome, Verdict};
+use stoop_inspect::internal::facts::Facts;
+use stoop_inspect::internal::{Probe, Verdict};
+use stoop_inspect::why::Outcome;
 
 use crate::exit::Exit;
 

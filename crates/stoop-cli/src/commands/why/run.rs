@@ -1,8 +1,8 @@
 //! Creates the question from the flags, and answers it.
 
 use stoop::internal::Place;
-use stoop_inspect::why::{Operation, Question, Who, gather, why};
-use stoop_inspect::{Delivery, probe};
+use stoop_inspect::internal::{Delivery, gather, probe, why};
+use stoop_inspect::why::{Operation, Question, Who};
 
 use super::prediction::Prediction;
 use super::render::{json, text};

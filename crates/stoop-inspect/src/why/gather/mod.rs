@@ -14,7 +14,7 @@ mod walk;
 use std::io;
 
 use super::facts::{Facts, File, Found, Names, Walk};
-use super::{Operation, Question};
+use super::question::{Operation, Question};
 
 /// Gathers all facts that the verdict on this question is based on.
 ///
@@ -24,26 +24,6 @@ use super::{Operation, Question};
 /// # Errors
 /// Returns an error if not even `/proc` can be read. What is merely hidden is recorded in the facts
 /// as unknown.
-///
-/// # Examples
-///
-/// ```
-/// use stoop::Address;
-/// use stoop_inspect::why::{Cause, Operation, Question, Who, gather, why};
-///
-/// let question = Question {
-///     operation: Operation::Connect,
-///     kind: None,
-///     address: Address::path("/nonexistent/app.sock").unwrap(),
-///     subject: Who::CurrentProcess,
-/// };
-/// assert_eq!(why(&gather(&question)?).cause, Cause::ParentMissing);
-///
-/// // An unknown subject is not an error.
-/// let question = Question { subject: Who::Process(u32::MAX), ..question };
-/// assert_eq!(why(&gather(&question)?).cause, Cause::NoSuchSubject);
-/// # Ok::<(), std::io::Error>(())
-/// ```
 ///
 /// [K-PROBE-2]: stoop::kernel_facts#K-PROBE-2
 /// [K-PROBE-8]: stoop::kernel_facts#K-PROBE-8

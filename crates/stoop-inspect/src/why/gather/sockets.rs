@@ -12,12 +12,12 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::diag::FileId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::Kind;
+use stoop::diag::FileId;
 
 use super::subject::SubjectContext;
 use crate::model::{ProcessState, Queue, Snapshot, Socket, SocketId, State, What};

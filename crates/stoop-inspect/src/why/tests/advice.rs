@@ -6,9 +6,9 @@ fn at(address: &str) -> Site {
     Site { address: Address::parse(address).unwrap(), netns_of: None, as_root: false }
 }
 
-fn ask_as_root() -> Advice {
+fn ask_as_root() -> Action {
     let address = Address::path("/run/app/app.sock").unwrap();
-    Advice::PredictAsRoot { address, subject: Who::User("alice".into()) }
+    Action::PredictAsRoot { address, subject: Who::User("alice".into()) }
 }
 
 #[test]
@@ -22,12 +22,12 @@ fn commands_use_paths_in_the_view_of_the_process() {
         facts.ends(2, Found::Nothing);
     });
     let seen_from_here = at("/proc/9/root/run/app/app.sock");
-    assert_eq!(missing.advice[0], Advice::StartServer { at: seen_from_here, in_view_of: Some(9) });
+    assert_eq!(missing.advice[0], Action::StartServer { at: seen_from_here, in_view_of: Some(9) });
     let closed = connect(|facts| {
         inside(facts);
         facts.step(1).directory.mode = 0o700;
     });
-    let grant = Advice::ChangeMode {
+    let grant = Action::ChangeMode {
         path: "/proc/9/root/run".into(),
         class: ModeClass::Other,
         permission: Permission::Search,
@@ -40,13 +40,13 @@ fn commands_use_paths_in_the_view_of_the_process() {
         facts.subject.as_mut().unwrap().view.other_network = true;
     });
     let inside = Site { netns_of: Some(9), ..at("@app") };
-    assert_eq!(name.advice, [Advice::StartServer { at: inside, in_view_of: None }]);
+    assert_eq!(name.advice, [Action::StartServer { at: inside, in_view_of: None }]);
     let relative = connect(|facts| {
         facts.question.subject = Who::Process(9);
         facts.question.address = Address::path("app.sock").unwrap();
         facts.ends(2, Found::Nothing);
     });
-    assert_eq!(relative.advice[0], Advice::StartServer { at: at("/proc/9/cwd/app.sock"), in_view_of: None });
+    assert_eq!(relative.advice[0], Action::StartServer { at: at("/proc/9/cwd/app.sock"), in_view_of: None });
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn permission_is_not_advised_for_a_stale_socket() {
     });
     assert_eq!(stale.cause, Cause::NoWrite);
     let as_root = Site { as_root: true, ..at("/run/app/app.sock") };
-    assert_eq!(stale.advice, [Advice::ReplaceStale(as_root)], "{stale:?}");
+    assert_eq!(stale.advice, [Action::ReplaceStale(as_root)], "{stale:?}");
     let unsure = connect(|facts| {
         facts.reached().mode = 0o600;
         (facts.sockets, facts.alive, facts.asker_uid) = (None, None, 1000);
@@ -69,7 +69,7 @@ fn permission_is_not_advised_for_a_stale_socket() {
             (facts.reached().uid, facts.asker_uid) = (2000, asker);
         })
     };
-    let entry = |as_root| Advice::AddAclEntry {
+    let entry = |as_root| Action::AddAclEntry {
         path: "/run/app/app.sock".into(),
         user: "alice".into(),
         permissions: "rw",
@@ -92,7 +92,7 @@ fn a_server_that_lost_its_name_is_named() {
     assert_eq!(by_file.cause, Cause::NotASocket);
     assert!(by_file.seen.iter().any(|line| line.contains("refers to another file now")), "{by_file:?}");
     assert!(by_file.seen.iter().any(|line| line.contains("process 12 (app)")), "{by_file:?}");
-    assert!(by_file.advice.contains(&Advice::RestartServer { pid: 12, as_root: false }), "{by_file:?}");
+    assert!(by_file.advice.contains(&Action::RestartServer { pid: 12, as_root: false }), "{by_file:?}");
     let by_socket = connect(taken);
     assert_eq!(by_socket.outcome, Outcome::Succeeds);
     assert!(by_socket.caveats.iter().any(|line| line.contains("process 12 (app)")), "{by_socket:?}");
@@ -144,7 +144,7 @@ fn every_directory_on_the_way_is_made_for_who_binds() {
     };
     let create = |path: &str, owner: Option<&str>, as_root| {
         let (path, owner) = (path.into(), owner.map(str::to_owned));
-        [Advice::CreateDirectory { path, owner, as_root }]
+        [Action::CreateDirectory { path, owner, as_root }]
     };
     assert_eq!(from(Operation::Connect, 0).advice, create("/run/app/a/b", None, false));
     assert_eq!(from(Operation::Connect, 1000).advice, create("/run/app/a/b", None, true));
@@ -192,5 +192,5 @@ fn without_visible_owners_root_is_advised() {
 #[test]
 fn a_private_directory_is_advised_first() {
     let closed = bind(|facts| facts.step(2).directory.mode = 0o755);
-    assert_eq!(closed.advice[0], Advice::UsePrivateDirectory, "{closed:?}");
+    assert_eq!(closed.advice[0], Action::UsePrivateDirectory, "{closed:?}");
 }

@@ -252,7 +252,7 @@ fn whoever_may_not_look_is_told_so() {
     let subject = Who::User("alice".into());
     assert_eq!(
         hidden.advice,
-        [Advice::PredictAsRoot { address: Address::path("/run/app/app.sock").unwrap(), subject }]
+        [Action::PredictAsRoot { address: Address::path("/run/app/app.sock").unwrap(), subject }]
     );
     assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);
     assert_eq!(connect(|facts| facts.reached().acl = None).outcome, Outcome::Unknown);
@@ -273,13 +273,13 @@ fn the_next_step_fits_the_cause() {
         facts.names.groups.insert(60, "web team".into());
     });
     let (user, team) = ("alice".to_owned(), "web team".to_owned());
-    let join = Advice::JoinGroup { user, group: team, is_root: false, as_root: false };
+    let join = Action::JoinGroup { user, group: team, is_root: false, as_root: false };
     assert_eq!(group.advice, [join]);
     let member = connect(|facts| {
         facts.step(1).directory.mode = 0o705;
         facts.step(1).directory.gid = 50;
     });
-    let grant = Advice::ChangeMode {
+    let grant = Action::ChangeMode {
         path: "/run".into(),
         class: ModeClass::Group,
         permission: Permission::Search,
@@ -292,7 +292,7 @@ fn the_next_step_fits_the_cause() {
         facts.socket().backlog = Some((1, 0));
         facts.socket().owners.as_mut().unwrap()[0].state = Some('T');
     });
-    assert_eq!(stopped.advice, [Advice::Resume { pid: 12, as_root: false }]);
+    assert_eq!(stopped.advice, [Action::Resume { pid: 12, as_root: false }]);
     assert_eq!(stopped.seen[0], "process 12 (app) is stopped, stream socket");
 }
 

@@ -6,7 +6,11 @@ mod properties;
 
 use stoop::{Address, Kind};
 
+use super::action::*;
+use super::cause::Cause;
 use super::facts::*;
+use super::judge::why;
+use super::verdict::*;
 use super::*;
 
 /// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, which root owns, in
@@ -199,7 +203,7 @@ fn near(how: Nearness, address: &str) -> Near {
 
 fn lines(verdict: &Verdict) -> impl Iterator<Item = String> {
     let lists = [&verdict.seen, &verdict.caveats].into_iter().flatten().chain([&verdict.why]).cloned();
-    lists.chain(verdict.advice.iter().map(Advice::to_string))
+    lists.chain(verdict.advice.iter().map(Action::to_string))
 }
 
 fn is_safe(line: impl AsRef<str>) -> bool {

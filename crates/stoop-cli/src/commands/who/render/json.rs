@@ -156,7 +156,7 @@ fn file(file: &FileFacts) -> File {
     }
 }
 
-fn settings(settings: &stoop_inspect::diag::Settings) -> Settings {
+fn settings(settings: &stoop::diag::Settings) -> Settings {
     let peer = settings.peer;
     Settings {
         send_buffer_bytes: settings.send_buffer_bytes,

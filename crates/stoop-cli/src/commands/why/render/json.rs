@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use stoop::{Kind, escaped};
-use stoop_inspect::Probe;
-use stoop_inspect::why::facts::{FileKind, Found, Step};
-use stoop_inspect::why::{Operation, Outcome, Stop, symbol};
+use stoop_inspect::internal::Probe;
+use stoop_inspect::internal::facts::{FileKind, Found, Step};
+use stoop_inspect::internal::{Stop, symbol};
+use stoop_inspect::why::{Operation, Outcome};
 
 use super::super::prediction::Prediction;
 use crate::advice::commands;

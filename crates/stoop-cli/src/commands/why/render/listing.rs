@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use stoop::escaped;
-use stoop_inspect::why::facts::{Facts, File, FileKind, Found, Names, Step};
-use stoop_inspect::why::{Cause, Outcome, Stop};
-use stoop_inspect::why::{Verdict, symbol};
+use stoop_inspect::internal::facts::{Facts, File, FileKind, Found, Names, Step};
+use stoop_inspect::internal::{Cause, Stop, Verdict, symbol};
+use stoop_inspect::why::Outcome;
 
 /// One line, before its columns are aligned.
 struct Line {

@@ -1,8 +1,9 @@
 //! Formats the answer for people: the question, the walk, the cause.
 
 use stoop::escaped;
-use stoop_inspect::Probe;
-use stoop_inspect::why::{Operation, Outcome, Who, symbol};
+use stoop_inspect::internal::Probe;
+use stoop_inspect::internal::symbol;
+use stoop_inspect::why::{Operation, Outcome, Who};
 
 use super::super::prediction::Prediction;
 use super::listing::listing;

@@ -1,0 +1,15 @@
+//! Items that the command and the tests share with this crate: the parts of a prediction. They are
+//! not part of the public API, and change without notice.
+
+pub use crate::probe::{Delivery, Probe, probe};
+pub use crate::why::action::{Action, ModeClass, Permission, Site};
+pub use crate::why::cause::Cause;
+pub use crate::why::gather::gather;
+pub use crate::why::judge::why;
+pub use crate::why::messages::symbol;
+pub use crate::why::verdict::{Stop, Verdict};
+
+/// The facts about a call.
+pub mod facts {
+    pub use crate::why::facts::*;
+}

@@ -1,0 +1,126 @@
+//! Judges the facts about a call in the kernel's own order. Pure.
+
+use rustix::io::Errno;
+use stoop::{Address, Kind};
+
+use super::action::Action;
+use super::cause::Cause;
+use super::facts::{self, Facts};
+use super::question::{Operation, Question, Who};
+use super::verdict::{Outcome, Stop, Verdict};
+use super::{advise, bind, caveats, messages, server, service};
+
+/// Predicts the result of the call from these facts. Does no I/O.
+pub fn why(facts: &Facts) -> Verdict {
+    judge(facts, stoop::internal::DIRECT_PATH_MAX_BYTES)
+}
+
+/// Predicts the result of a call that reaches paths of this many bytes.
+pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
+    if facts.subject.is_none() {
+        return no_such_subject(facts);
+    }
+    let verdict = before_the_address(facts, path_max_bytes).unwrap_or_else(|| {
+        let verdict = match facts.question.operation {
+            Operation::Bind => bind::judge(facts),
+            Operation::Connect | Operation::Send { .. } => server::judge(facts),
+        };
+        service::add(facts, at_the_end(facts, unlinked_server(facts, verdict)))
+    });
+    match verdict.outcome {
+        // Other security mechanisms are consulted last, and not at all if the call fails before.
+        Outcome::Fails(_) => verdict,
+        _ => caveats::add(facts, verdict),
+    }
+}
+
+/// If no component of the path decided the result, sets the stop to the file at its end.
+fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
+    let last = facts.walk.as_ref().and_then(|walk| walk.steps.len().checked_sub(1));
+    match (verdict.stop, last) {
+        (None, Some(last)) if verdict.outcome != Outcome::Succeeds => verdict.stopped(Stop::At(last)),
+        _ => verdict,
+    }
+}
+
+/// Handles a server that is still running, but whose path now refers to another file.
+fn unlinked_server(facts: &Facts, verdict: Verdict) -> Verdict {
+    let lost = facts.near.iter().find(|near| near.how == facts::Nearness::Unlinked);
+    let Some(near) = lost.filter(|_| facts.walk.as_ref().is_some_and(|walk| walk.reached.is_some())) else {
+        return verdict;
+    };
+    let text = "a server bound to this path is still running, but the path refers to another file now: no client reaches it";
+    let owners = messages::Messages(facts).owners(&near.socket);
+    match verdict.outcome {
+        Outcome::Fails(_) => {
+            verdict.seen(text).seen_all(owners).advise_all(advise::restart(facts, &near.socket))
+        }
+        _ => owners.into_iter().fold(verdict.caveat(text), Verdict::caveat),
+    }
+}
+
+fn no_such_subject(facts: &Facts) -> Verdict {
+    let (who, advice) = match &facts.question.subject {
+        Who::User(name) => (format!("there is no user '{}'", stoop::escaped(name)), Action::ListUsers),
+        Who::Process(pid) => (format!("no process {pid} is visible from here"), Action::ListProcesses),
+        Who::CurrentProcess => ("this process is not visible in /proc".to_owned(), Action::CheckProc),
+    };
+    Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.advise(advice)
+}
+
+/// Checks what the kernel checks before it looks up the address, in the kernel's order.
+fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
+    let Question { operation, kind, address, .. } = &facts.question;
+    let path_len = address.as_pathname().map_or(0, |path| path.as_os_str().len());
+    match (operation, kind) {
+        _ if path_len > path_max_bytes => return Some(path_too_long(address, path_len)),
+        (Operation::Send { .. }, Some(kind @ (Kind::Stream | Kind::SeqPacket))) => {
+            return Some(needs_connection(address, *kind));
+        }
+        (Operation::Bind, _) if address.is_unnamed() => {
+            return Some(Verdict::succeeds("the kernel chooses an abstract name of five digits".to_owned()));
+        }
+        _ if address.is_unnamed() => {
+            let why = "an unnamed address refers to no socket".to_owned();
+            return Some(Verdict::fails(Errno::INVAL, Cause::NotAnAddress, why));
+        }
+        _ => {}
+    }
+    let (Operation::Send { len_bytes }, Some(buffer)) = (operation, facts.limits.wmem_default_bytes) else {
+        return None;
+    };
+    let most = buffer.saturating_sub(MESSAGE_OVERHEAD_BYTES);
+    (*len_bytes > most).then(|| message_too_large(*len_bytes, most))
+}
+
+/// What the kernel subtracts from the send buffer for each message ([K-DGRAM-6]).
+///
+/// [K-DGRAM-6]: stoop::kernel_facts#K-DGRAM-6
+const MESSAGE_OVERHEAD_BYTES: usize = 32;
+
+fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {
+    let why = format!(
+        "the path has {len_bytes} bytes, and a socket address holds {}",
+        stoop::internal::DIRECT_PATH_MAX_BYTES
+    );
+    Verdict::fails(Errno::NAMETOOLONG, Cause::PathTooLong, why)
+        .seen("libraries reject it before the call, which would fail with EINVAL")
+        .advise(Action::ConnectByLongPath(advise::other_site(address)))
+}
+
+fn needs_connection(address: &Address, kind: Kind) -> Verdict {
+    let errno = if kind == Kind::Stream { Errno::OPNOTSUPP } else { Errno::NOTCONN };
+    let why = format!("a {kind} socket sends over a connection, not to an address");
+    Verdict::fails(errno, Cause::NeedsConnection, why)
+        .advise(Action::PredictConnect { address: address.clone(), kind })
+}
+
+fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
+    Verdict::fails(
+        Errno::MSGSIZE,
+        Cause::MessageTooLarge,
+        "one message must fit into the sender's send buffer".to_owned(),
+    )
+    .seen(format!("the message has {len_bytes} bytes, and the default send buffer allows {most}"))
+    .advise(Action::ShowSendBufferLimit)
+}
