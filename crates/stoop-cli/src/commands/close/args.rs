@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::args::footer;
 use crate::args::selector::{SocketSelector, socket_selector};
-use crate::args::shared::pid;
+use crate::args::shared::{QuietFlag, pid};
 
 /// Close one connection between two other processes.
 ///
@@ -38,4 +38,7 @@ pub(crate) struct Close {
     /// Print the closed connection as a JSON line
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

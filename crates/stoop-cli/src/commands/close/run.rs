@@ -20,6 +20,10 @@ const LISTED: usize = 10;
 
 /// Closes the selected connection once it was confirmed.
 pub(crate) fn run(flags: &Close) -> Outcome {
+    // A question has to be seen, with the connection that it is about.
+    if flags.yes {
+        flags.quiet.apply();
+    }
     let wanted = ResolvedSelector::new(&flags.which)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
     let row = one_connection(flags, &wanted, &snapshot)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::footer;
-use crate::args::shared::{ConnectFlags, endpoint};
+use crate::args::shared::{ConnectFlags, QuietFlag, endpoint};
 use crate::endpoint::Endpoint;
 use crate::time;
 
@@ -58,4 +58,7 @@ pub(crate) struct Send {
     /// Print the answer as a JSON line
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
 }

@@ -25,6 +25,7 @@ const PIECE_BYTES: usize = 1 << 16;
 
 /// Sends the message, and prints the answer.
 pub(crate) fn run(flags: &Send) -> Outcome {
+    flags.quiet.apply();
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
     let inherited = flags.address.inherited(flags.connect.kind.kind)?;
