@@ -166,6 +166,19 @@ mod streams {
 mod packets {
     use super::*;
 
+    /// What did not happen in time, why, and where to look.
+    #[test]
+    fn timeouts_are_explained() {
+        let (_dir, place) = socket_path();
+        let server = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+        let output = stoop(["send", &place, "--reply", "--timeout", "100ms", "x"]).run().code(3);
+        output.explains(&["no reply was received within 100ms", "has not answered", "stoop who"]);
+        drop(server);
+        let (_dir, place) = socket_path();
+        let output = stoop(["recv", &place, "--timeout", "100ms"]).run().code(3);
+        output.explains(&["no message was received within 100ms", "none that is allowed", "stoop send"]);
+    }
+
     /// A line is a message, including its newline; the last may have none.
     #[test]
     fn lines_are_messages() {

@@ -1,10 +1,11 @@
 //! Binds, polls all sockets, and prints what arrives.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop::internal::Place;
+use stoop::internal::{Place, Target};
 use stoop::{Allow, Arrival, Connected, Kind, Listener, SocketExt};
 
 use super::receive::{self, ClientConnection, ReceiveResult};
@@ -13,6 +14,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
 use crate::output::{Event, Output, Text, Word};
+use crate::shell::quoted;
 use crate::signals::Signals;
 use crate::target::{self, BoundSocket};
 
@@ -59,6 +61,7 @@ fn open(flags: &Recv) -> Result<BoundSocket, Failure> {
 /// The server's socket, its clients, and how many messages are still wanted.
 struct Session<'a> {
     server: &'a BoundSocket,
+    address: &'a Target,
     clients: Vec<ClientConnection>,
     output: Output,
     allow: Allow,
@@ -68,9 +71,10 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(flags: &Recv, server: &'a BoundSocket) -> Result<Session<'a>, Failure> {
+    fn new(flags: &'a Recv, server: &'a BoundSocket) -> Result<Session<'a>, Failure> {
         let session = Session {
             server,
+            address: &flags.address,
             clients: Vec::new(),
             output: Output::new(flags.json, false),
             allow: Allow::descriptors(flags.descriptors),
@@ -132,7 +136,16 @@ impl<'a> Session<'a> {
 
     fn nothing_came(&self) -> Failure {
         let span = crate::time::show(self.timeout.unwrap_or_default());
-        Failure::new(Exit::Failed, format!("no message was received within {span}")).into()
+        let report = Failure::new(Exit::Failed, format!("no message was received within {span}"))
+            .why("no client has sent one to this address, or none that is allowed");
+        match &self.address.place {
+            Place::Address(_) => {
+                let address = quoted(OsStr::new(&self.address.to_string()));
+                report.next(format!("stoop send {address} hello    # sends one"))
+            }
+            _ => report,
+        }
+        .into()
     }
 
     /// Receives one message from each readable source.

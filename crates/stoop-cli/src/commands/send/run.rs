@@ -102,6 +102,13 @@ fn shown(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes()).to_string()
 }
 
+/// What did not happen within the time limit.
+#[derive(Clone, Copy, Debug)]
+enum Late {
+    Sending,
+    Answer,
+}
+
 /// The message to send, and the time limit for everything.
 struct OutgoingMessage<'a> {
     message: &'a [u8],
@@ -120,7 +127,7 @@ impl OutgoingMessage<'_> {
             [] => plain(self.message),
             _ => socket.send_with(&[IoSlice::new(self.message)], &outgoing).map(drop),
         });
-        sent.map_err(|error| self.failed(error, "the message was not accepted").unanswered())
+        sent.map_err(|error| self.failed(error, Late::Sending).unanswered())
     }
 
     /// Prints the one message that is the answer.
@@ -133,8 +140,7 @@ impl OutgoingMessage<'_> {
             return Ok(());
         }
         socket.set_read_timeout(self.limit.left())?;
-        let (answer, received) =
-            receive().map_err(|error| self.failed(error, "no reply was received").unanswered())?;
+        let (answer, received) = receive().map_err(|error| self.failed(error, Late::Answer).unanswered())?;
         if socket.kind().is_connected() && received.is_end() {
             return Err(Failure::no_answer(&self.flags.address, None));
         }
@@ -182,7 +188,7 @@ impl OutgoingMessage<'_> {
             stream.set_write_timeout(self.limit.left())?;
             let taken = stream
                 .send_with(&[IoSlice::new(rest)], &outgoing)
-                .map_err(|error| self.failed(error, "the message was not accepted"))?;
+                .map_err(|error| self.failed(error, Late::Sending))?;
             rest = &rest[taken..];
             // The file descriptors were sent with the first byte.
             (outgoing, carries) = (Outgoing::new(), false);
@@ -201,7 +207,7 @@ impl OutgoingMessage<'_> {
             stream.set_read_timeout(self.limit.left())?;
             let received = stream
                 .recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING)
-                .map_err(|error| self.failed(error, "no reply was received"))?;
+                .map_err(|error| self.failed(error, Late::Answer))?;
             *is_answered |= received.len > 0;
             match &buffer[..received.len] {
                 [] => break,
@@ -235,15 +241,25 @@ impl OutgoingMessage<'_> {
 
     /// Reports a failed call. A call that timed out, or whose file descriptors were refused, has
     /// its own text.
-    fn failed(&self, error: stoop::Error, late: &str) -> Failure {
+    fn failed(&self, error: stoop::Error, late: Late) -> Failure {
         let address = &self.flags.address;
         if let (true, Some(timeout)) = (error.is_would_block(), self.flags.timeout) {
             let timeout = crate::time::show(timeout);
-            return Failure::new(
-                Exit::Failed,
-                format!("cannot send to '{address}': {late} within {timeout}"),
-            )
-            .into();
+            let (what, why) = match late {
+                Late::Sending => {
+                    ("the message was not accepted", "the server's queue is full: it does not read")
+                }
+                Late::Answer => (
+                    "no reply was received",
+                    "the message was sent; the server has not answered, or has not accepted the connection yet",
+                ),
+            };
+            let what = format!("cannot send to '{address}': {what} within {timeout}");
+            let address = quoted(OsStr::new(&address.to_string()));
+            return Failure::new(Exit::Failed, what)
+                .why(why)
+                .next(format!("stoop who {address}    # what its server does, and how much is waiting"))
+                .into();
         }
         if error.kind() == ErrorKind::NotPermitted && !self.descriptors.is_empty() {
             let what =
