@@ -265,7 +265,7 @@ fn values_that_match_nothing_are_rejected() {
         (&["connect", "localhost:80"], &["a host and a port", "./ in front"]),
         (&["send", "127.0.0.1:80", "x"], &["a host and a port"]),
         (&["serve", ":8080"], &["a host and a port"]),
-        (&["why", "unix:/x:/uri"], &["path of the request is separate", "stoop http"]),
+        (&["why", "unix:/x:/uri"], &["path of the request is separate", "stoop http /x /uri"]),
         (&["serve", "UNIX-LISTEN:/x,fork"], &["follows the comma", "options are flags"]),
         (&["tree", "npipe:////./pipe/x"], &["does not know URLs of 'npipe:'"]),
         (&["serve", "docker"], &["well-known server", "./docker"]),

@@ -4,8 +4,11 @@
 //! What begins with `/`, `.`, `@` or `%` is never in such a notation. That covers every address
 //! that stoop prints, except relative paths.
 
-use std::ffi::OsString;
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::shell::quoted;
 
 /// Prefixes in the notation of others, in lower case, and what they are in stoop's.
 const PREFIXES: [(&str, &str); 27] = [
@@ -44,16 +47,14 @@ const PREFIXES: [(&str, &str); 27] = [
 ];
 
 /// Why an address is refused.
-type Reason = &'static str;
+type Reason = Cow<'static, str>;
 
-const REQUEST: Reason = "the path of the request is separate, as in stoop http /run/app.sock /path";
-const OPTIONS: Reason =
+const OPTIONS: &str =
     "what follows the comma is not part of the address: options are flags here, as in --mode 660";
-const QUERY: Reason = "what follows the question mark is not part of the address";
-const SEVERAL: Reason = "these are several addresses: give one of them";
-const NO_SOCKET: Reason = "in this D-Bus address, a server chooses the name of its socket: give that name";
-const NO_PATH: Reason =
-    "a URL of this kind contains the path of a socket, as in http+unix://%2Frun%2Fapp.sock";
+const QUERY: &str = "what follows the question mark is not part of the address";
+const SEVERAL: &str = "these are several addresses: give one of them";
+const NO_SOCKET: &str = "in this D-Bus address, a server chooses the name of its socket: give that name";
+const NO_PATH: &str = "a URL of this kind contains the path of a socket, as in http+unix://%2Frun%2Fapp.sock";
 
 /// Translates an address into stoop's notation. Other text is returned as it is.
 pub(super) fn translate(text: OsString) -> Result<OsString, Reason> {
@@ -91,16 +92,22 @@ fn address(text: &[u8]) -> Result<&[u8], Reason> {
         None => text,
     };
     if find(text, is_query).is_some() {
-        return Err(QUERY);
+        return Err(QUERY.into());
     }
     if find(text, is_options).is_some() {
-        return Err(OPTIONS);
+        return Err(OPTIONS.into());
     }
     match find(text, |rest| rest == b":" || rest.starts_with(b":/")) {
         Some((address, b":" | b":/")) => Ok(address),
-        Some(_) => Err(REQUEST),
+        Some((address, request)) => Err(separate(address, &request[1..])),
         None => Ok(text),
     }
+}
+
+/// Refuses an address with the path of a request, and says how the two are given.
+fn separate(address: &[u8], request: &[u8]) -> Reason {
+    let [address, request] = [address, request].map(|part| quoted(OsStr::from_bytes(part)));
+    format!("the path of the request is separate: stoop http {address} {request}").into()
 }
 
 /// Returns whether this is `?name=value`.
@@ -147,13 +154,13 @@ fn is_dbus(text: &[u8]) -> bool {
 fn from_dbus(text: &[u8]) -> Result<OsString, Reason> {
     let text = text.strip_suffix(b";").unwrap_or(text);
     if text.contains(&b';') {
-        return Err(SEVERAL);
+        return Err(SEVERAL.into());
     }
     let value = |key: &[u8]| text.split(|&byte| byte == b',').find_map(|pair| pair.strip_prefix(key));
     match (value(b"path="), value(b"abstract=")) {
         (Some(path), _) => Ok(join("", path)),
         (None, Some(name)) => Ok(join("@", name)),
-        (None, None) => Err(NO_SOCKET),
+        (None, None) => Err(NO_SOCKET.into()),
     }
 }
 
@@ -172,9 +179,9 @@ fn from_url(text: &[u8]) -> Result<Vec<u8>, Reason> {
     }
     let end = path.iter().position(|&byte| byte == b'/').unwrap_or(path.len());
     match &path[end..] {
-        _ if without(path, "%2f").is_none() => Err(NO_PATH),
+        _ if without(path, "%2f").is_none() => Err(NO_PATH.into()),
         b"" | b"/" => Ok(path[..end].to_vec()),
-        _ => Err(REQUEST),
+        request => Err(separate(&path[..end], request)),
     }
 }
 
@@ -257,10 +264,10 @@ mod tests {
     #[test]
     fn what_is_more_than_an_address_is_refused() {
         for (text, reason) in [
-            ("unix:/x:/uri", REQUEST),
-            ("http://unix:/run/app.sock:/v1", REQUEST),
-            ("ws+unix:///tmp/a.sock:/p", REQUEST),
-            ("http+unix://%2Frun%2Fx.sock/v1/info", REQUEST),
+            ("unix:/x:/uri", "stoop http /x /uri"),
+            ("http://unix:/run/app.sock:/v1", "stoop http /run/app.sock /v1"),
+            ("ws+unix:///tmp/a.sock:/p", "stoop http /tmp/a.sock /p"),
+            ("http+unix://%2Frun%2Fx.sock/v1/info", "stoop http %2Frun%2Fx.sock /v1/info"),
             ("http+unix://localhost/v1", NO_PATH),
             ("unix:path=/a;unix:path=/b", SEVERAL),
             ("unix:tmpdir=/tmp", NO_SOCKET),
@@ -269,7 +276,8 @@ mod tests {
             ("unix:/x.sock,server=on,wait=off", OPTIONS),
             ("unix:///x.sock?db=1", QUERY),
         ] {
-            assert_eq!(translated(text), Err(reason), "{text}");
+            let refused = translated(text).unwrap_err();
+            assert!(refused.contains(reason), "{text}: {refused}");
         }
     }
 
