@@ -475,6 +475,28 @@ fn a_reset_by_the_peer_is_the_end() {
     recv.terminate().ok();
 }
 
+/// An address pasted from the configuration of another program leads to the same server, with each
+/// verb.
+#[test]
+fn addresses_in_the_notation_of_others_are_connected_to() {
+    let (_dir, place) = socket_path();
+    let _server = serve("stream", &place);
+    let encoded = place.replace('/', "%2F");
+    for address in [
+        format!("unix:{place}:"),
+        format!("http://unix:{place}:/"),
+        format!("unix:path={place},guid=ab"),
+        format!("http+unix://{encoded}"),
+        format!("UNIX-CONNECT:{place}"),
+    ] {
+        stoop(["connect", &address]).input("hello").run().ok().stdout_is(b"hello");
+        stoop(["send", &address, "--reply", "hello"]).run().ok().stdout_is(b"hello");
+        stoop(["why", &address]).run().ok();
+        let who = stoop(["who", &address]).run();
+        assert!(who.text().contains(&place), "{}", who.text());
+    }
+}
+
 /// A name such as docker leads where its own clients look, with every verb that connects.
 #[test]
 fn names_of_well_known_servers_can_be_connected_to() {
