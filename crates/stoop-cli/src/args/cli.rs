@@ -9,7 +9,7 @@ use super::Grpc;
 #[cfg(feature = "http")]
 use super::Http;
 use super::{
-    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Send, Serve, Tree, Who, Why, footer,
+    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Send, Serve, Tree, Wait, Who, Why, footer,
 };
 use crate::features::is_built;
 
@@ -42,6 +42,7 @@ const EXAMPLES: &str = "
   stoop serve @app --exec 'date'            # an abstract name, and a command for each client
   stoop recv dgram:./log.sock               # print messages with their senders
   stoop send ./log.sock hello               # send one message
+  stoop wait ./app.sock                     # wait until a server listens
   stoop ls                                  # list all sockets, with both ends
   stoop who /run/docker.sock                # the details of one socket
   stoop tree --svg -o sockets.svg           # draw the connections between processes
@@ -69,6 +70,7 @@ pub(crate) enum Verb {
     Connect(Connect),
     Send(Send),
     Recv(Recv),
+    Wait(Wait),
     Ls(Ls),
     Who(Who),
     Tree(Tree),
@@ -148,10 +150,20 @@ mod tests {
         for command in commands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
-                // What is limited in time, counted, or written, and what is done with a process,
-                // differs between commands.
-                let differs =
-                    ["output", "timeout", "count", "pid", "json", "header", "include", "help", "version"];
+                // What is limited in time, counted, or written, and what is done with a process or a
+                // listener, differs between commands.
+                let differs = [
+                    "output",
+                    "timeout",
+                    "count",
+                    "pid",
+                    "listening",
+                    "json",
+                    "header",
+                    "include",
+                    "help",
+                    "version",
+                ];
                 if differs.contains(&long) {
                     continue;
                 }

@@ -19,6 +19,7 @@ pub(crate) mod recv;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tree;
+pub(crate) mod wait;
 pub(crate) mod who;
 pub(crate) mod why;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Connect(flags) => connect::run(&flags),
         Verb::Send(flags) => send::run(&flags),
         Verb::Recv(flags) => recv::run(&flags),
+        Verb::Wait(flags) => wait::run(&flags),
         Verb::Ls(flags) => ls::run(&flags),
         Verb::Who(flags) => who::run(&flags),
         Verb::Tree(flags) => tree::run(&flags),

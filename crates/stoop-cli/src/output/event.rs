@@ -80,6 +80,8 @@ pub(crate) enum Event {
     Check { section: &'static str, passed: bool, text: String },
     /// `demo` has finished.
     Summary { passed: u32, failed: u32, time_ms: u64 },
+    /// `wait` has found that its condition is met.
+    Ready { address: Text, condition: &'static str, time_ms: u64 },
     /// A well-known endpoint was found.
     Endpoint { name: &'static str, address: Text, source: String },
     /// `http` has received the head of a response.

@@ -44,7 +44,7 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
             format!("stopping: {clients} {grace} to finish; a second signal stops at once")
         }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
-        Event::Check { .. } | Event::Summary { .. } => return None,
+        Event::Check { .. } | Event::Summary { .. } | Event::Ready { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
         Event::Endpoint { name, address, source } => {
             format!("{name} is at {}, from {source}", address.0)

@@ -78,6 +78,7 @@ pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {
         ("TEXT|@FILE|@-" | "JSON|@FILE|-|NAME", _) => Class::TextOrFile,
         ("VERB", _) => Class::Verb,
         ("PATH", "request") => Class::Request,
+        ("PATH", _) => Class::Free,
         ("list|describe|METHOD", _) => Class::Action,
         ("NAMES", "transports") => Class::Transport,
         ("NAMES", _) => Class::Workload,

@@ -1,0 +1,188 @@
+//! Checks one condition once.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
+
+use stoop::{Address, Connect, Connection, Kind, Place, Socket};
+use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, SocketIno, State};
+
+use super::args::Wait;
+use super::health::HealthCheck;
+use crate::args::SocketSelector;
+use crate::deadline::Deadline;
+use crate::failure::{Failure, describe};
+use crate::sockets::ResolvedSelector;
+use crate::target::kind_of;
+
+/// The delay before a connection is looked at again, while the server has not accepted it.
+const ACCEPT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Observed {
+    /// The condition is met at this address.
+    Met(Address),
+    /// It is not met, for this reason.
+    NotYet(String),
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    Exists,
+    Listening,
+    Accepting,
+    Healthy,
+}
+
+impl Condition {
+    /// Returns the condition that the flags ask for.
+    pub(super) fn of(flags: &Wait) -> Condition {
+        let conditions = &flags.conditions;
+        match (conditions.exists, conditions.accepting, conditions.healthy) {
+            (true, ..) => Condition::Exists,
+            (_, true, _) => Condition::Accepting,
+            (_, _, true) => Condition::Healthy,
+            _ => Condition::Listening,
+        }
+    }
+
+    /// Returns the word for it in JSON, which is that of its flag.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Condition::Exists => "exists",
+            Condition::Listening => "listening",
+            Condition::Accepting => "accepting",
+            Condition::Healthy => "healthy",
+        }
+    }
+
+    /// Returns how a server is described that does not meet it.
+    pub(super) fn unmet(self) -> &'static str {
+        match self {
+            Condition::Exists => "does not exist",
+            Condition::Listening => "is not listening",
+            Condition::Accepting => "does not accept a connection",
+            Condition::Healthy => "is not healthy",
+        }
+    }
+}
+
+/// Checks the condition once.
+pub(super) fn check(flags: &Wait, condition: Condition, limit: &Deadline) -> Result<Observed, Failure> {
+    let (target, _) = flags.address.target()?;
+    let Place::Address(address) = target.place.clone() else {
+        return Err(Failure::usage(format!("'{target}' is not an address that a server can have")));
+    };
+    let kind = kind_of(&target, None)?;
+    let found = match condition {
+        Condition::Exists => exists(&address),
+        Condition::Listening => listening(flags, &address, kind)?,
+        Condition::Accepting => accepting(&address, kind, limit),
+        Condition::Healthy => {
+            let check = HealthCheck::of(&address, flags.protocol, flags.path.as_deref());
+            let check = check.ok_or_else(|| {
+                Failure::usage(format!("the protocol of '{address}' is not known: add --protocol"))
+            })?;
+            healthy(&address, &check, limit)
+        }
+    };
+    Ok(match found {
+        Ok(()) => Observed::Met(address),
+        Err(reason) => Observed::NotYet(reason),
+    })
+}
+
+fn exists(address: &Address) -> Result<(), String> {
+    match address.as_path() {
+        Some(path) => match std::fs::metadata(path) {
+            Ok(file) if file.file_type().is_socket() => Ok(()),
+            Ok(_) => Err("the file is not a socket".into()),
+            Err(error) => Err(describe(&error)),
+        },
+        None => match table(address).sockets.iter().any(|socket| socket.name == *address) {
+            true => Ok(()),
+            false => Err("no socket has this name".into()),
+        },
+    }
+}
+
+/// Looks for a listener in the kernel's table. Connects to nothing.
+fn listening(flags: &Wait, address: &Address, kind: Option<Kind>) -> Result<Result<(), String>, Failure> {
+    if let Err(reason) = exists(address) {
+        return Ok(Err(reason));
+    }
+    let snapshot = table(address);
+    let selector = ResolvedSelector::new(&SocketSelector::At(flags.address.clone()))?;
+    let bound: Vec<_> = selector.find(&snapshot).into_iter().map(|id| &snapshot[id]).collect();
+    let serves = |socket: &&&stoop_inspect::Socket| match socket.state {
+        State::Listening => !socket.shutdown.0,
+        _ => socket.kind == Some(Kind::Datagram),
+    };
+    let is_wanted = |socket: &&&stoop_inspect::Socket| kind.is_none() || socket.kind == kind;
+    Ok(match (bound.iter().filter(serves).any(|socket| is_wanted(&socket)), bound.is_empty()) {
+        (true, _) => Ok(()),
+        (false, true) => Err("the socket file is stale: no socket is bound to it".into()),
+        (false, false) => Err("a socket is bound to it, and no process listens".into()),
+    })
+}
+
+/// Connects, and waits until the server has accepted the connection.
+fn accepting(address: &Address, kind: Option<Kind>, limit: &Deadline) -> Result<(), String> {
+    let connection = connect(address, kind, limit)?;
+    let socket: &Socket = match &connection {
+        Connection::Stream(socket) => socket.as_ref(),
+        Connection::SeqPacket(socket) => socket.as_ref(),
+        Connection::Datagram(_) => return Ok(()),
+    };
+    let own = rustix::fs::fstat(socket.as_fd()).map_err(|error| io::Error::from(error).to_string())?.st_ino;
+    loop {
+        let snapshot = table(address);
+        // The table has 32 bits of an inode.
+        let own = snapshot.sockets.iter().find(|socket| socket.ino == SocketIno(own as u32));
+        match own.map(|socket| socket.state) {
+            Some(State::Waiting) => {}
+            // Reset: the listener was closed before it accepted.
+            _ if matches!(socket.take_error(), Ok(Some(_))) => {
+                return Err("it closed its listening socket".into());
+            }
+            _ => return Ok(()),
+        }
+        if limit.left().is_none_or(|left| left <= ACCEPT_INTERVAL) {
+            return Err("it listens, and does not accept: a connection waits in its backlog".into());
+        }
+        std::thread::sleep(ACCEPT_INTERVAL);
+    }
+}
+
+fn healthy(address: &Address, check: &HealthCheck, limit: &Deadline) -> Result<(), String> {
+    match connect(address, Some(Kind::Stream), limit)? {
+        Connection::Stream(stream) => check.make(stream, limit),
+        _ => Err("it is not a stream socket".into()),
+    }
+}
+
+fn connect(address: &Address, kind: Option<Kind>, limit: &Deadline) -> Result<Connection, String> {
+    let connect = Connect::new(address);
+    let connect = limit.left().map_or(connect.clone(), |left| connect.timeout(left));
+    let connected = match kind {
+        None => connect.any(),
+        Some(Kind::Stream) => connect.stream().map(Connection::Stream),
+        Some(Kind::SeqPacket) => connect.seqpacket().map(Connection::SeqPacket),
+        Some(Kind::Datagram) => connect.datagram().map(Connection::Datagram),
+    };
+    connected.map_err(|error| error.to_string())
+}
+
+/// Returns the sockets that may be at this address, without the processes that own them. An
+/// abstract name means a socket of our own network namespace. A file may belong to a socket of any.
+fn table(address: &Address) -> Snapshot {
+    let mut options = Options::default();
+    options.owners = OwnersWanted::No;
+    options.all_namespaces = address.as_path().is_some();
+    options.sure = false;
+    options.workloads = false;
+    Inspector::new(options).snapshot()
+}
