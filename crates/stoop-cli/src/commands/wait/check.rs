@@ -144,7 +144,7 @@ fn accepting(address: &Address, kind: Option<Kind>, limit: &Deadline) -> Result<
         let own = snapshot.sockets.iter().find(|socket| socket.ino == SocketIno(own as u32));
         match own.map(|socket| socket.state) {
             Some(State::Waiting) => {}
-            // Reset: the listener was closed before it accepted.
+            // Reset: the listener was closed before it accepted (K-ACCEPT-2).
             _ if matches!(socket.take_error(), Ok(Some(_))) => {
                 return Err("it closed its listening socket".into());
             }
