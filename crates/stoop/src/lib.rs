@@ -11,7 +11,7 @@
 //!
 //! # let directory = stoop_testkit::tempdir();
 //! # let path = directory.path().join("app.sock");
-//! let listener = Bind::new(&path).mode(0o660).policy(Policy::same_user()).listen()?;
+//! let listener = Bind::new(&path).mode(0o600).policy(Policy::same_user()).listen()?;
 //!
 //! let mut client = Stream::connect(&path)?;
 //! client.write_all(b"hello")?;

@@ -63,11 +63,17 @@ impl ServerOptions {
     /// Creates a socket and sets everything on it that must be set before a client can reach it.
     fn socket(&self, kind: Kind, policy: &Policy) -> Result<Socket> {
         let socket = Socket::new(kind).map_err(binding)?;
-        apply_policy(&socket, policy)?;
+        self.configure(&socket, policy)?;
+        Ok(socket)
+    }
+
+    /// Applies the policy and the options of the socket itself.
+    pub(crate) fn configure(&self, socket: &Socket, policy: &Policy) -> Result<()> {
+        apply_policy(socket, policy)?;
         if self.pass_credentials {
             socket.set_pass_credentials(true)?;
         }
-        Ok(socket)
+        Ok(())
     }
 
     /// Returns the policy, which depends on the address by default.

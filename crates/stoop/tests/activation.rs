@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use stoop::activation::{self, Activation, Sockets};
 use stoop::internal::State;
-use stoop::{Address, Bind, Connect, Datagram, ErrorKind, Kind, Listener, Packet, SeqPacket, Stream};
+use stoop::{
+    Address, Arrival, Bind, Connect, Datagram, ErrorKind, Kind, Listener, Packet, Policy, SeqPacket, Stream,
+};
 use stoop_testkit::{KillOnDrop, Role, role, skip, spawn, tempdir};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -230,6 +232,52 @@ fn an_abstract_listener_accepts_its_own_user_only() {
     let _friend = Stream::connect(&address).unwrap();
     child.line("accepted its own", SOON);
     assert!(child.finish(SOON).success());
+}
+
+#[test]
+fn a_builder_applies_its_policy_to_a_passed_listener() {
+    const TEST: &str = "a_builder_applies_its_policy_to_a_passed_listener";
+    let bind = || {
+        let path = std::env::var("SOCKET").unwrap();
+        Bind::new(path).mode(0o600).policy(Policy::nobody()).activated(true)
+    };
+    match role().as_deref() {
+        None => {}
+        Some("server") => {
+            let listener = bind().listen().unwrap();
+            assert!(listener.file().is_none(), "the file is the service manager's");
+            assert!(matches!(listener.accept_any().unwrap(), Arrival::Refused { .. }));
+            return println!("refused");
+        }
+        Some(_) => {
+            let error = bind().listen().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol);
+            return println!("error: {error}");
+        }
+    }
+    let dir = tempdir();
+    let path = |name: &str| dir.path().join(name);
+    let socket = |name: &str| path(name).display().to_string();
+    let private = Bind::new(path("app.sock")).mode(0o600).listen().unwrap();
+    let public = Bind::new(path("public.sock")).mode(0o666).listen().unwrap();
+
+    let mut server = activate(TEST, "server", &[private.as_fd()], &[("SOCKET", &socket("app.sock"))]);
+    let mut client = Stream::connect(path("app.sock")).unwrap();
+    assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)), "closed by the policy");
+    server.line("refused", SOON);
+    assert!(server.finish(SOON).success());
+    assert!(path("app.sock").exists());
+
+    for (passed, address, reason) in [
+        (&[private.as_fd()][..], "other.sock", "is bound to"),
+        (&[public.as_fd()], "public.sock", "has mode 0666: more users may connect than with 0600"),
+        (&[private.as_fd(), public.as_fd()], "app.sock", "expected one passed socket, found 2"),
+    ] {
+        let mut server = activate(TEST, "mistaken", passed, &[("SOCKET", &socket(address))]);
+        let error = server.line("error: ", SOON);
+        assert!(error.contains(reason), "{error}");
+        assert!(server.finish(SOON).success());
+    }
 }
 
 #[test]

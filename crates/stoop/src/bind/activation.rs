@@ -8,8 +8,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::file_id::FileId;
 use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Listener, Policy, SeqPacket, Stream, escaped, sys};
@@ -45,6 +48,9 @@ pub enum Activation {
 /// Call it early, before other code can close file descriptors that it does not know. Every file
 /// descriptor passed becomes close-on-exec. The call does not block, requires no privilege, and
 /// works on any kernel.
+///
+/// For a single socket, [`Bind::activated`](crate::Bind::activated) is simpler: it also applies the
+/// policy of the builder. A socket taken here has the default policy.
 ///
 /// ```
 /// use stoop::activation::{self, Activation};
@@ -297,18 +303,8 @@ impl Passed {
     }
 
     fn listener<C: Connected>(self) -> Result<Listener<C>> {
-        match self.expect_kind(C::KIND)? {
-            State::Listening => {
-                let (socket, policy) = self.into_server()?;
-                Ok(Listener::new(socket, None, policy))
-            }
-            State::Connected => {
-                let detail =
-                    format!("{self} is a connection, not a listener; was it passed with Accept=yes?");
-                Err(failed(ErrorKind::Protocol, detail))
-            }
-            State::Idle => Err(failed(ErrorKind::NotConnected, format!("{self} does not listen"))),
-        }
+        let (socket, policy) = self.with_default_policy(C::KIND)?;
+        Ok(Listener::new(socket, None, policy))
     }
 
     fn into_connected(self, kind: Kind) -> Result<Socket> {
@@ -323,12 +319,47 @@ impl Passed {
     }
 
     /// Returns the socket with the default policy of [`Bind`](crate::Bind).
-    fn into_server(self) -> Result<(Socket, Policy)> {
-        let (kind, address) = (self.kind()?, self.address()?);
-        let policy = Policy::default_at(&address);
-        let socket = Socket::from_known(self.fd, kind);
+    fn with_default_policy(self, kind: Kind) -> Result<(Socket, Policy)> {
+        let policy = Policy::default_at(&self.address()?);
+        let socket = self.into_server(kind)?;
         crate::socket_ext::enable_sender_credentials(&socket)?;
         Ok((socket, policy))
+    }
+
+    /// Returns the socket if it is of this type and, unless datagrams, listens.
+    pub(super) fn into_server(self, kind: Kind) -> Result<Socket> {
+        match self.expect_kind(kind)? {
+            State::Connected if kind.is_connected() => {
+                let detail =
+                    format!("{self} is a connection, not a listener; was it passed with Accept=yes?");
+                Err(failed(ErrorKind::Protocol, detail))
+            }
+            State::Idle if kind.is_connected() => {
+                Err(failed(ErrorKind::NotConnected, format!("{self} does not listen")))
+            }
+            _ => Ok(Socket::from_known(self.fd, kind)),
+        }
+    }
+
+    /// Returns an error unless the socket is bound to this address, and its file lets no user
+    /// connect whom this mode excludes. Connecting requires write permission ([K-CONNECT-11]).
+    ///
+    /// [K-CONNECT-11]: crate::kernel_facts#K-CONNECT-11
+    pub(super) fn expect_place(&self, wanted: &Address, mode: Option<u32>) -> Result<()> {
+        let found = self.address()?;
+        if *wanted != Address::UNNAMED && !is_same_place(wanted, &found) {
+            let detail = format!("{self} is bound to '{found}', not to '{wanted}'");
+            return Err(failed(ErrorKind::Protocol, detail));
+        }
+        let (Some(mode), Some(path)) = (mode, found.as_pathname()) else { return Ok(()) };
+        let cannot_query = |cause| Error::system(Operation::Activate, cause).on(&found);
+        let actual = std::fs::symlink_metadata(path).map_err(cannot_query)?.mode() & 0o777;
+        if actual & 0o222 & !mode == 0 {
+            return Ok(());
+        }
+        let detail =
+            format!("the file of {self} has mode {actual:04o}: more users may connect than with {mode:04o}");
+        Err(failed(ErrorKind::Protocol, detail))
     }
 
     fn expect_kind(&self, wanted: Kind) -> Result<State> {
@@ -460,8 +491,7 @@ impl TryFrom<Passed> for Datagram {
     /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
     /// or is of another type ([`ErrorKind::WrongKind`]).
     fn try_from(passed: Passed) -> Result<Datagram> {
-        passed.expect_kind(Kind::Datagram)?;
-        let (socket, policy) = passed.into_server()?;
+        let (socket, policy) = passed.with_default_policy(Kind::Datagram)?;
         Ok(Datagram::server(socket, None, policy))
     }
 }
@@ -523,6 +553,14 @@ impl From<Passed> for OwnedFd {
     fn from(passed: Passed) -> OwnedFd {
         passed.fd
     }
+}
+
+/// Returns whether both are the same address: service managers and their services may write one
+/// path differently.
+fn is_same_place(one: &Address, other: &Address) -> bool {
+    let (Some(one), Some(other)) = (one.as_pathname(), other.as_pathname()) else { return one == other };
+    let file = |path: &Path| path.metadata().ok().map(|metadata| FileId::from(&metadata));
+    one == other || file(one).is_some_and(|identity| file(other) == Some(identity))
 }
 
 fn failed(kind: ErrorKind, detail: impl Into<String>) -> Error {
@@ -596,7 +634,7 @@ impl Variables {
 
 /// Parses a plain decimal number: no sign, no white space, only ASCII digits.
 fn number(variable: &str, text: &OsStr) -> Result<u32> {
-    super::decimal(text).ok_or_else(|| {
+    decimal(text).ok_or_else(|| {
         let shown = escaped(text.as_encoded_bytes()).to_string();
         failed(ErrorKind::Protocol, format!("{variable} is '{shown}', which is not a number"))
     })
@@ -618,6 +656,12 @@ pub(crate) fn fuzz(fds: Option<&[u8]>, pid: Option<&[u8]>, names: Option<&[u8]>)
         Ok(Recipient::None) => {}
         Err(error) => assert!(!error.to_string().chars().any(char::is_control), "{error}"),
     }
+}
+
+/// Parses a plain decimal number from the environment: only ASCII digits, so no sign and no white
+/// space.
+pub(super) fn decimal<T: std::str::FromStr>(text: &OsStr) -> Option<T> {
+    text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -12,9 +12,12 @@ pub mod handover;
 pub mod notify;
 mod wait;
 
+use self::activation::Activation;
 use crate::error::Result;
 use crate::listener::Connected;
 use crate::server_options::ServerOptions;
+use crate::socket::Socket;
+use crate::socket_file::SocketFile;
 use crate::{Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
 
 /// Builder for binding a server socket.
@@ -51,6 +54,7 @@ use crate::{Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
 #[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
 pub struct Bind {
     options: ServerOptions,
+    activated: bool,
 }
 
 impl Bind {
@@ -81,7 +85,7 @@ impl Bind {
     ///
     /// [`Address::UNNAMED`]: crate::Address::UNNAMED
     pub fn new(address: impl ToAddress) -> Bind {
-        Bind { options: ServerOptions::new(address) }
+        Bind { options: ServerOptions::new(address), activated: false }
     }
 
     /// Sets the permission bits of the socket file, regardless of the umask.
@@ -280,6 +284,42 @@ impl Bind {
         self
     }
 
+    /// Sets whether the socket that a service manager passed to this process is used in place of a
+    /// new one (socket activation). The default is `false`.
+    ///
+    /// The policy and [`Bind::pass_credentials`] apply to it. Its file is the service manager's: it
+    /// is never removed, and its owner, group and backlog stay as they are. It must be bound to the
+    /// address of this builder, and its file must not let more users connect than [`Bind::mode`].
+    ///
+    /// If no socket was passed, or it was taken before, a new socket is bound. The call that binds
+    /// takes all passed sockets. If a unit has several, use [`activation::take`] and
+    /// [`Listener::set_policy`].
+    ///
+    /// ```
+    /// use stoop::{Bind, Policy};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let bind = Bind::new(&path).mode(0o600).policy(Policy::same_user()).activated(true);
+    /// let listener = bind.listen()?; // no service manager started this process
+    /// assert!(listener.file().is_some());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
+    /// The call that binds also fails if
+    ///
+    /// - the variables are malformed, or more than one socket was passed ([`ErrorKind::Protocol`]);
+    /// - the socket is bound to another address, is a connection, or has a file that more users can
+    ///   connect to ([`ErrorKind::Protocol`]);
+    /// - it cannot be used for another reason, with the kinds of
+    ///   [`Passed::into_listener`](activation::Passed::into_listener).
+    ///
+    /// [`ErrorKind::Protocol`]: crate::ErrorKind::Protocol
+    pub fn activated(mut self, on: bool) -> Bind {
+        self.activated = on;
+        self
+    }
+
     /// Binds a stream socket and listens on it.
     ///
     /// ```
@@ -380,18 +420,40 @@ impl Bind {
     ///
     /// [K-CRED-16]: crate::kernel_facts#K-CRED-16
     pub fn datagram(&self) -> Result<Datagram> {
-        let (socket, file, policy) = self.options.bind(Kind::Datagram)?;
+        let (socket, file, policy) = self.open(Kind::Datagram)?;
         Ok(Datagram::server(socket, file, policy))
     }
 
     fn listener<C: Connected>(&self) -> Result<Listener<C>> {
-        let (socket, file, policy) = self.options.bind(C::KIND)?;
+        let (socket, file, policy) = self.open(C::KIND)?;
         Ok(Listener::new(socket, file, policy))
     }
-}
 
-/// Parses a plain decimal number from the environment: only ASCII digits, so no sign and no white
-/// space.
-fn decimal<T: std::str::FromStr>(text: &std::ffi::OsStr) -> Option<T> {
-    text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    fn open(&self, kind: Kind) -> Result<(Socket, Option<SocketFile>, Policy)> {
+        match self.passed(kind)? {
+            Some((socket, policy)) => Ok((socket, None, policy)),
+            None => self.options.bind(kind),
+        }
+    }
+
+    /// Returns the socket that a service manager passed, if it is to be used, and its policy.
+    fn passed(&self, kind: Kind) -> Result<Option<(Socket, Policy)>> {
+        if !self.activated {
+            return Ok(None);
+        }
+        let Activation::Sockets(sockets) = activation::take()? else { return Ok(None) };
+        let (passed, address) = (sockets.only()?, self.options.address()?);
+        passed.expect_place(&address, self.options.file.permissions.mode)?;
+        let (socket, policy) = (passed.into_server(kind)?, self.options.policy_for(&address));
+        self.options.configure(&socket, &policy)?;
+        Ok(Some((socket, policy)))
+    }
+
+    /// Closes the passed sockets, if they would have been used: a service manager passes a
+    /// successor the very socket that its predecessor hands over, and children must not inherit it.
+    fn close_passed(&self) {
+        if self.activated {
+            drop(activation::take());
+        }
+    }
 }

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::activation::decimal;
 use super::wait::{deadline_after, poll_until};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::Socket;
@@ -409,7 +410,7 @@ pub fn watchdog_interval() -> Result<Option<Duration>> {
 
 fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) -> Result<Option<Duration>> {
     let number = |name: &str, text: &OsStr| {
-        super::decimal::<u64>(text).ok_or_else(|| {
+        decimal::<u64>(text).ok_or_else(|| {
             let detail = format!("{name} is '{}', which is not a number", escaped(text.as_bytes()));
             Error::new(Operation::Notify, ErrorKind::Protocol, detail)
         })

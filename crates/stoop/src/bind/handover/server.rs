@@ -168,6 +168,7 @@ impl<C: Connected> Server<C> {
         listener.set_policy(bind.options.policy_for(&address))?;
         let mut control: Listener<SeqPacket> = sockets.listener(CONTROL)?;
         control.set_policy(Policy::same_user())?;
+        bind.close_passed();
         Ok(Server::of(listener, control, timeout, true))
     }
 
