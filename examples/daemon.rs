@@ -9,13 +9,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use stoop::aio::{FrameReader, FrameWriter, Stream};
+use stoop::frame::Lines;
 use stoop::serve::{Draining, Server};
-use stoop::{Bind, Policy, aio};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use stoop::{Bind, Policy};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest accepted line: without a limit, a client could send one that never ends.
-const LINE_BYTES: u64 = 64 * 1024;
+const LINE_MAX_BYTES: usize = 64 * 1024;
 
 // One thread serves thousands of clients that mostly wait.
 #[tokio::main(flavor = "current_thread")]
@@ -36,7 +37,7 @@ async fn main() -> ExitCode {
 async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
     // Registered before the socket is bound, so that no signal comes too early.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen_async().await?;
+    let listener = Bind::new(address).mode(0o600).policy(Policy::same_user()).listen_async().await?;
     let server = Server::new(listener)
         .max_connections(100) // more wait in the queue
         .idle_timeout(Duration::from_secs(60)) // closes silent connections
@@ -71,22 +72,19 @@ async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn answer(stream: aio::Stream, mut draining: Draining) -> std::io::Result<()> {
-    let (reads, mut writes) = stream.into_split();
-    let mut lines = BufReader::new(reads);
-    let mut line = String::new();
+async fn answer(stream: Stream, mut draining: Draining) -> stoop::Result<()> {
+    // A longer line, and a last one without its line feed, are errors: half a request is not answered.
+    let mut requests = FrameReader::new(&stream, Lines).max_bytes(LINE_MAX_BYTES);
+    let mut answers = FrameWriter::new(&stream, Lines);
     loop {
-        line.clear();
-        let mut limited = (&mut lines).take(LINE_BYTES);
-        // Requests in progress are answered. A client without one does not delay the shutdown.
-        let read = tokio::select! {
+        // Requests that have arrived are answered. A client without one does not delay the shutdown.
+        let request = tokio::select! {
             biased;
-            read = limited.read_line(&mut line) => read?,
+            request = requests.next() => request?,
             () = draining.wait() => return Ok(()),
         };
-        if read == 0 {
-            return Ok(());
-        }
-        writes.write_all(line.to_uppercase().as_bytes()).await?;
+        let Some(request) = request else { return Ok(()) };
+        answers.send(&request.to_ascii_uppercase()).await?;
+        answers.flush().await?;
     }
 }

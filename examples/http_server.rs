@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
 async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
     // Registered before the socket is bound, so that no signal comes too early.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen_async().await?;
+    let listener = Bind::new(address).mode(0o600).policy(Policy::same_user()).listen_async().await?;
     let connections = serve::Server::new(listener)
         .max_connections(100) // more wait in the queue
         .idle_timeout(Duration::from_secs(60)) // closes silent connections

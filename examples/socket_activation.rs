@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! cargo build -p stoop --example socket_activation
-//! systemd-socket-activate --listen=$PWD/app.sock target/debug/examples/socket_activation
+//! systemd-socket-activate --listen=$PWD/app.sock \
+//!     target/debug/examples/socket_activation ./app.sock
 //! ```
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use stoop::activation::{self, Activation};
 use stoop::notify::Notifier;
-use stoop::{Bind, Listener};
+use stoop::{Bind, Policy};
 
 fn main() -> ExitCode {
-    match serve() {
+    let Some(address) = std::env::args().nth(1) else {
+        eprintln!("usage: socket_activation SOCKET");
+        return ExitCode::from(2);
+    };
+    match serve(&address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -22,23 +26,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns the inherited socket, or a new one.
-fn listener() -> stoop::Result<Listener> {
-    match activation::take()? {
-        // This checks that it is a Unix stream socket, and that it listens (with `Accept=yes` it would be
-        // a connection).
-        Activation::Sockets(sockets) => return sockets.only()?.try_into(),
-        // The variables were meant for another process, usually for a wrapper that started us without
-        // `exec`.
-        Activation::ForAnotherProcess { pid } => eprintln!("the sockets passed are for process {pid}"),
-        Activation::NotActivated | Activation::TakenBefore => {}
-    }
-    let path = std::env::args().nth(1).unwrap_or_else(|| "./app.sock".into());
-    Bind::new(path).mode(0o600).listen()
-}
-
-fn serve() -> stoop::Result<()> {
-    let listener = listener()?;
+fn serve(address: &str) -> stoop::Result<()> {
+    // A passed socket must listen, be a Unix stream socket (with `Accept=yes` it would be a connection),
+    // be bound to this address, and let no more users connect than this mode. The policy applies either
+    // way.
+    let listener = Bind::new(address).mode(0o600).policy(Policy::same_user()).activated(true).listen()?;
     println!("listening");
     // With `Type=notify` in the unit, systemd waits for this before it starts dependent units. Started
     // by hand, this does nothing.

@@ -5,9 +5,9 @@
 //! cargo run -p stoop --example stream_server -- ./app.sock
 //! ```
 
-use std::io::{BufRead, BufReader, Write};
 use std::process::ExitCode;
 
+use stoop::frame::{FrameReader, FrameWriter, Lines};
 use stoop::{Bind, Stream};
 
 fn main() -> ExitCode {
@@ -42,16 +42,16 @@ fn serve(address: &str) -> stoop::Result<()> {
     }
 }
 
-fn answer(client: &Stream) -> std::io::Result<()> {
+fn answer(client: &Stream) -> stoop::Result<()> {
     // A stream has no message boundaries: one read may return less or more than one write. Lines are
-    // our own framing. Their length is limited, since a client could send one that never ends.
-    let mut lines = BufReader::new(client);
-    loop {
-        let mut line = String::new();
-        if std::io::Read::take(&mut lines, 64 * 1024).read_line(&mut line)? == 0 {
-            return Ok(());
-        }
+    // our own framing. Their length is limited, since a client could send one that never ends. A last
+    // line without its line feed is an error, since it may be incomplete.
+    let mut lines = FrameReader::new(client, Lines).max_bytes(64 * 1024);
+    let mut answers = FrameWriter::new(client, Lines);
+    while let Some(line) = lines.next()? {
+        answers.send(&line.to_ascii_uppercase())?;
         // Never raises SIGPIPE: a closed connection is an error here.
-        (&mut &*client).write_all(line.to_uppercase().as_bytes())?;
+        answers.flush()?;
     }
+    Ok(())
 }

@@ -60,7 +60,7 @@ type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
-/// let listener = Bind::new(&path).mode(0o660).policy(Policy::same_user()).listen_async().await?;
+/// let listener = Bind::new(&path).mode(0o600).policy(Policy::same_user()).listen_async().await?;
 /// let greet = service_fn(async |request: Request<Incoming>| {
 ///     let caller = request.extensions().get::<Caller>().unwrap();
 ///     Ok::<_, std::convert::Infallible>(Response::new(format!("hello, user {}", caller.uid)))

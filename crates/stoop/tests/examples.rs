@@ -134,7 +134,7 @@ fn a_socket_is_passed_by_systemd() {
     }
     let path = at(&dir, "app.sock");
     let mut manager = Command::new("systemd-socket-activate");
-    manager.arg(format!("--listen={path}")).arg(example("socket_activation").get_program());
+    manager.arg(format!("--listen={path}")).arg(example("socket_activation").get_program()).arg(&path);
     let _manager = KillOnDrop(spawn(manager.stdout(Stdio::null()).stderr(Stdio::null())).unwrap());
     assert_eq!(says("stream_client", &[&path]), "hello from behind the door\n");
     // It lives on for the next client.

@@ -27,7 +27,7 @@ async fn whoami(ConnectInfo(caller): ConnectInfo<Caller>) -> String {
 
 /// Serves, makes one request, and returns the response.
 pub async fn run(path: &Path) -> Result<String, Box<dyn Error>> {
-    let listener = Bind::new(path).mode(0o660).policy(Policy::same_user()).listen_async().await?;
+    let listener = Bind::new(path).mode(0o600).policy(Policy::same_user()).listen_async().await?;
     let app = app().into_make_service_with_connect_info::<Caller>();
     tokio::spawn(axum::serve(AxumListener::from(listener), app).into_future());
 

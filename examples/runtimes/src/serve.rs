@@ -108,7 +108,7 @@ async fn listen(endpoint: Endpoint) -> Result<Incoming, Box<dyn Error>> {
         _ => None,
     };
     let Some(path) = path else { return Ok(endpoint.listen(|bind| bind).await?) };
-    let bind = Bind::new(path).mode(0o660).policy(Policy::same_user());
+    let bind = Bind::new(path).mode(0o600).policy(Policy::same_user());
     let control = control_of(path);
     let server =
         tokio::task::spawn_blocking(move || handover::Server::start(&bind, control, HAND_OVER)).await??;

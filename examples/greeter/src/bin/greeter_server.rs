@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (word, mut terminate) = (Word::default(), signal(SignalKind::terminate())?);
     // ANCHOR: serve
     let endpoint: Endpoint = address.parse()?;
-    let incoming = endpoint.listen(|bind| bind.mode(0o660).policy(Policy::same_user())).await?;
+    let incoming = endpoint.listen(|bind| bind.mode(0o600).policy(Policy::same_user())).await?;
 
     let root = only(Policy::nobody().allow_root());
     let routes =
