@@ -4,8 +4,8 @@
 //! failed steps.
 
 use crate::{
-    Outcome, api, builds, cargo, facts, fuzz, layers, models, msrv, output_of, package, sanitize, sizes,
-    succeed, words,
+    Outcome, api, builds, cargo, facts, fuzz, layers, models, msrv, output_of, package, sanitize, site,
+    sizes, succeed, words,
 };
 
 /// The name a step is reported under, and how it is run.
@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     ("facts", facts::run),
     ("sizes", sizes::run),
     ("words", || words::run(&[])),
+    ("guide", site::check),
     ("oldest toolchain", msrv::run),
     ("packages", package::check_crates),
     ("models", models::run),

@@ -17,6 +17,7 @@ mod nightly;
 mod package;
 mod pictures;
 mod sanitize;
+mod site;
 mod sizes;
 mod tree;
 mod vm;
@@ -68,6 +69,11 @@ const VERBS: &[Verb] = &[
         "package",
         "the files of a release into target/packages; --crates, --verify, --try, --target T, --profile P",
         package::run,
+    ),
+    (
+        "site",
+        "the guide as a web site in target/site; --write copies the programs into the pages that show them",
+        site::run,
     ),
     ("man", "write the man pages into target/man", |_| man::run()),
     ("pictures", "make the pictures of the README: terminal, tree, bench, or all", pictures::run),

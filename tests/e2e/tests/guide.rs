@@ -6,7 +6,9 @@
 //! a line for any text. A fenced block of any other language that opens with `# name.ext` is saved
 //! under that name when the session reaches it. A page with `<!-- needs: socat root -->` is
 //! skipped, by name, if one of these is missing. Background programs are killed when the page ends.
-//! The guide's own rules (links, includes, `SUMMARY.md`, kernel facts) are checked here too.
+//! The guide's own rules are checked here too: links, `SUMMARY.md`, links of kernel facts, a page
+//! that needs root says so, and it names the command that builds the examples it runs.
+//! `cargo xtask site` checks the programs that are shown.
 //! `STOOP_GUIDE=part/of/name` runs only the pages whose name contains it.
 //!
 //! This file never changes a page, and never runs a block of another language.
@@ -54,7 +56,7 @@ fn every_console_block_in_the_guide_is_true() {
 }
 
 #[test]
-fn links_includes_and_facts_resolve() {
+fn links_and_facts_resolve() {
     let source = guide_source();
     let summary = fs::read_to_string(source.join("SUMMARY.md")).expect("the guide has a table of contents");
     let kernel = fs::read_to_string(source.join("../../KERNEL.md")).expect("the project has a KERNEL.md");
@@ -65,6 +67,10 @@ fn links_includes_and_facts_resolve() {
         }
         let folder = page.file.parent().expect("a page is in a folder");
         let text = fs::read_to_string(&page.file).expect("readable page");
+        for id in unlinked_facts(&text) {
+            broken
+                .push(format!("{}: '{id}' is not a link: [{id}], and its definition at the end", page.name));
+        }
         for (number, line) in (1..).zip(text.lines()) {
             let missing = targets(line).into_iter().filter(|target| !folder.join(target).exists());
             let unknown = facts(line).into_iter().filter(|id| !holds_fact(&kernel, id));
@@ -74,6 +80,26 @@ fn links_includes_and_facts_resolve() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_page_says_what_its_sessions_need() {
+    let examples: Vec<String> = example_sources().iter().map(|(name, _)| name.clone()).collect();
+    let mut findings = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page.file).expect("readable page");
+        if page.needs.iter().any(|need| need == "root") && !text.contains("need root") {
+            findings.push(format!("{}: needs root, and does not say so", page.name));
+        }
+        let builds = |name: &str| {
+            let option = |words: &str| words.split(' ').any(|word| word == name);
+            text.lines().any(|line| line.strip_prefix("cargo build ").is_some_and(option))
+        };
+        for name in examples.iter().filter(|name| page.starts(name) && !builds(name)) {
+            findings.push(format!("{}: runs '{name}', and no line 'cargo build …' builds it", page.name));
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
 /// Tests of the matcher itself, so that a page cannot pass by accident.
@@ -104,6 +130,15 @@ enum Step {
 impl Page {
     fn runs_something(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Type { .. }))
+    }
+
+    /// Whether a command of the page begins with this word.
+    fn starts(&self, program: &str) -> bool {
+        let begins = |command: &str| command.trim_start().split(' ').next() == Some(program);
+        self.steps.iter().any(|step| match step {
+            Step::Type { command, .. } => command.split(['|', '&', ';', '\n']).any(begins),
+            Step::Save { .. } => false,
+        })
     }
 }
 
@@ -308,12 +343,10 @@ fn install_programs(folder: &Path) {
 fn built_examples() -> Vec<PathBuf> {
     let test = std::env::current_exe().expect("own path");
     let profile = test.ancestors().nth(2).expect("target/profile/deps/test");
-    let examples = guide_source().join("../../examples");
-    let mut built = programs(&examples, &profile.join("examples"));
-    // A directory is a package of its own.
-    for package in fs::read_dir(&examples).expect("the project has examples").flatten() {
-        built.extend(programs(&package.path().join("src/bin"), profile));
-    }
+    let directory = |in_package: bool| if in_package { profile.to_owned() } else { profile.join("examples") };
+    let sources = example_sources();
+    let built: Vec<PathBuf> =
+        sources.iter().map(|(name, in_package)| directory(*in_package).join(name)).collect();
     if !built.iter().all(|example| example.exists()) {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args([
@@ -335,24 +368,55 @@ fn built_examples() -> Vec<PathBuf> {
     built
 }
 
-/// The directory of the built programs whose sources are in this folder, if it is one.
-fn programs(sources: &Path, target: &Path) -> Vec<PathBuf> {
-    let sources = fs::read_dir(sources).into_iter().flatten().flatten().map(|source| source.path());
-    let names = sources.filter(|path| path.is_file()).filter_map(|path| Some(path.file_stem()?.to_owned()));
-    names.map(|name| target.join(name)).collect()
+/// The names of the examples, and whether they are binaries of a package.
+fn example_sources() -> Vec<(String, bool)> {
+    let examples = guide_source().join("../../examples");
+    let mut found: Vec<(String, bool)> = programs(&examples).map(|name| (name, false)).collect();
+    // A directory is a package of its own.
+    for package in fs::read_dir(&examples).expect("the project has examples").flatten() {
+        found.extend(programs(&package.path().join("src/bin")).map(|name| (name, true)));
+    }
+    found
 }
 
-/// Relative files a line links to or includes.
+/// The programs whose sources are in this folder, if it is one.
+fn programs(sources: &Path) -> impl Iterator<Item = String> + use<> {
+    let sources = fs::read_dir(sources).into_iter().flatten().flatten().map(|source| source.path());
+    let files = sources.filter(|path| path.is_file());
+    files.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+}
+
+/// Relative files a line links to.
 fn targets(line: &str) -> Vec<String> {
     let links = line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
-    let included =
-        line.split("{{#include ").skip(1).filter_map(|rest| rest.split_once("}}")).map(|(target, _)| target);
+    let defined = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
     let file = |target: &str| target.split(['#', ':']).next().unwrap_or_default().to_owned();
     links
         .filter(|target| !target.starts_with("http"))
-        .chain(included)
+        .chain(defined)
         .map(file)
         .filter(|target| !target.is_empty())
+        .collect()
+}
+
+/// Kernel facts that the text of a page cites without a link.
+fn unlinked_facts(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let is_prose = |line: &&str| {
+        fenced ^= line.starts_with("```");
+        !fenced && !line.starts_with("```")
+    };
+    let is_linked = |line: &str, id: &String| {
+        facts(line).iter().filter(|other| *other == id).count() == line.matches(&format!("[{id}]")).count()
+    };
+    let prose: Vec<&str> = text.lines().filter(is_prose).collect();
+    let cited = prose.iter().flat_map(|line| facts(line).into_iter().map(move |id| (line, id)));
+    cited
+        .filter(|(line, id)| {
+            !line.starts_with(&format!("[{id}]: "))
+                && !(is_linked(line, id) && prose.iter().any(|line| line.starts_with(&format!("[{id}]: "))))
+        })
+        .map(|(_, id)| id)
         .collect()
 }
 

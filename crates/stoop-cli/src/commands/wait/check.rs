@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
-use stoop::{Address, Connect, Connection, Kind, Place, Socket};
+use stoop::internal::{Connection, Place, Socket};
+use stoop::{Address, Connect, Kind};
 use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, SocketIno, State};
 
 use super::args::Wait;
@@ -96,7 +97,7 @@ pub(super) fn check(flags: &Wait, condition: Condition, limit: &Deadline) -> Res
 }
 
 fn exists(address: &Address) -> Result<(), String> {
-    match address.as_path() {
+    match address.as_pathname() {
         Some(path) => match std::fs::metadata(path) {
             Ok(file) if file.file_type().is_socket() => Ok(()),
             Ok(_) => Err("the file is not a socket".into()),
@@ -181,7 +182,7 @@ fn connect(address: &Address, kind: Option<Kind>, limit: &Deadline) -> Result<Co
 fn table(address: &Address) -> Snapshot {
     let mut options = Options::default();
     options.owners = OwnersWanted::No;
-    options.all_namespaces = address.as_path().is_some();
+    options.all_namespaces = address.as_pathname().is_some();
     options.sure = false;
     options.workloads = false;
     Inspector::new(options).snapshot()

@@ -59,7 +59,7 @@ impl HealthCheck {
 
 /// Returns the protocol of a server whose socket is named as its distributors name it.
 fn by_name(address: &Address) -> Option<Protocol> {
-    let name = address.as_path()?.file_name()?.to_str()?;
+    let name = address.as_pathname()?.file_name()?.to_str()?;
     let has = |words: [&str; 2]| words.iter().any(|word| name.contains(word));
     match name {
         _ if name.starts_with(".s.PGSQL.") => Some(Protocol::Postgres),
