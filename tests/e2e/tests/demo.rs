@@ -1,9 +1,15 @@
 //! `stoop demo`, `stoop man` and `stoop completions`, as a new user runs them.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Pid, Signal, kill_process};
 use stoop_e2e::{program, stoop, stoop_as, verbs};
-use stoop_testkit::{NOBODY, has_program, is_root, skip, tempdir};
+use stoop_testkit::{KillOnDrop, NOBODY, has_program, is_root, skip, spawn, tempdir};
 
 /// Every check passes, it leaves nothing behind, and it prints no colour to a file.
 #[track_caller]
@@ -22,6 +28,28 @@ fn plays(run: stoop_e2e::Run, directory: &std::path::Path) {
 fn every_check_of_the_demo_passes() {
     let dir = stoop_testkit::public_tempdir();
     plays(stoop(["demo"]), dir.path());
+}
+
+/// A person who has seen enough presses Ctrl-C.
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    for (signal, number) in [(Signal::INT, 2), (Signal::TERM, 15)] {
+        let dir = stoop_testkit::public_tempdir();
+        // The demo prints more than this pipe holds and so waits, in whatever step, for its reader.
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        fcntl_setpipe_size(&writer, 4096).unwrap();
+        let mut command = Command::new(stoop_e2e::binary());
+        command.arg("demo").env("TMPDIR", dir.path()).stdin(Stdio::null()).stdout(writer);
+        let mut demo = KillOnDrop(spawn(&mut command).unwrap());
+        drop(command); // or the pipe would not end
+        reader.read_exact(&mut [0; 100]).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "its directory");
+
+        kill_process(Pid::from_child(&demo.0), signal).unwrap();
+        let status = demo.finish(Duration::from_secs(60));
+        assert_eq!(status.signal(), Some(number), "{status}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "left behind in {}", dir.path().display());
+    }
 }
 
 #[test]

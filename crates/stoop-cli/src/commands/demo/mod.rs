@@ -11,11 +11,13 @@
 //! | `processes.rs` | peer credentials, passing a file descriptor, permissions |
 //! | `socket_file.rs` | a socket file's life: stale, live, taken over |
 //! | `failures.rs` | failures with explanations |
-//! | `sandbox.rs` | processes, and where they run |
+//! | `sandbox.rs` | processes, and their directory |
+//! | `interrupt.rs` | cleaning up if a signal ends the demo |
 //! | `render.rs` | output and checks |
 
 pub(crate) mod args;
 mod failures;
+mod interrupt;
 mod kinds;
 mod processes;
 mod render;

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::interrupt::{Running, clean_up_on_signals};
 use super::render::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,6 +20,7 @@ pub(super) const NOBODY: u32 = 65534;
 pub(super) struct Sandbox {
     directory: TempDir,
     command: PathBuf,
+    running: Running,
 }
 
 impl Sandbox {
@@ -33,7 +35,9 @@ impl Sandbox {
             .tempdir()
             .map_err(failed)?;
         let command = std::env::current_exe().map_err(|error| Failure::io("find this command", &error))?;
-        Ok(Sandbox { directory, command })
+        let running = Running::default();
+        clean_up_on_signals(directory.path().to_owned(), running.clone())?;
+        Ok(Sandbox { directory, command, running })
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -61,7 +65,8 @@ impl Sandbox {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(starting)?;
-        let mut server = ServerProcess { child, said: None };
+        self.running.add(child.id());
+        let mut server = ServerProcess { child, said: None, running: self.running.clone() };
         let mut said =
             BufReader::new(server.child.stderr.take().ok_or_else(|| unlike("standard error is missing"))?);
         let mut line = String::new();
@@ -176,6 +181,8 @@ pub(super) struct ServerProcess {
     child: Child,
     /// Kept open, so that the server can continue to write.
     said: Option<BufReader<ChildStderr>>,
+    /// The list that has this process until it is waited for.
+    running: Running,
 }
 
 impl ServerProcess {
@@ -185,6 +192,7 @@ impl ServerProcess {
 
     /// Kills it, without a chance to clean up.
     pub(super) fn kill(mut self) -> Result<(), Failure> {
+        self.running.remove(self.pid());
         self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(starting)
     }
 
@@ -194,12 +202,14 @@ impl ServerProcess {
         if let Some(pid) = pid {
             kill_process(pid, Signal::TERM).map_err(|errno| starting(errno.into()))?;
         }
+        self.running.remove(self.pid());
         Ok(self.child.wait().map_err(starting)?.success())
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
+        self.running.remove(self.pid());
         // Both fail for a process that has been waited for, which is as intended.
         let _ = self.child.kill();
         let _ = self.child.wait();
