@@ -7,7 +7,7 @@
 //! ```
 
 use std::error::Error;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use stoop::aio::{FrameReader, FrameWriter, Stream};
@@ -22,11 +22,13 @@ const LINE_MAX_BYTES: usize = 4096;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (address, control, group) = match &arguments[..] {
-        [address, control] => (address, control, Ok(None)),
-        [address, control, group] => (address, control, group.parse().map(Some)),
-        _ => return usage(),
+        [address, control] => (address, control, None),
+        [address, control, group] => (address, control, Some(group.as_str())),
+        _ => {
+            eprintln!("usage: service SOCKET CONTROL-SOCKET [GROUP]");
+            return ExitCode::from(2);
+        }
     };
-    let Ok(group) = group else { return usage() };
     match start(address, control, group) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,22 +38,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: service SOCKET CONTROL-SOCKET [GID]");
-    ExitCode::from(2)
-}
-
-fn start(address: &str, control: &str, group: Option<u32>) -> Result<(), Box<dyn Error>> {
+fn start(address: &str, control: &str, group: Option<&str>) -> Result<(), Box<dyn Error>> {
     // Mode and policy say the same, so that a mistake in one is caught by the other.
     let bind = match group {
         None => Bind::new(address).mode(0o600).policy(Policy::same_user()),
-        Some(gid) => Bind::new(address).group(gid).mode(0o660).policy(Policy::same_user().allow_gid(gid)),
+        Some(group) => {
+            let gid = group_id(group)?;
+            Bind::new(address).group(gid).mode(0o660).policy(Policy::same_user().allow_gid(gid))
+        }
     };
     // Either systemd has bound the socket, or the previous version hands it over, or it is bound here:
     // the policy applies in each case. This blocks, so it comes before the runtime.
     let started = handover::Server::start(&bind.activated(true), control, Duration::from_secs(10))?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(started))
 }
+
+// ANCHOR: group
+/// Returns the id of a group, given by name or by number.
+fn group_id(group: &str) -> Result<u32, Box<dyn Error>> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    // Groups may be in /etc/group, LDAP or systemd: getent knows every source of this machine, also for a
+    // statically linked program, which cannot load the C library's modules for them.
+    let found = Command::new("getent").args(["group", "--", group]).output()?;
+    let line = String::from_utf8(found.stdout)?;
+    let gid = line.split(':').nth(2).ok_or_else(|| format!("no group '{group}'"))?;
+    Ok(gid.parse()?)
+}
+// ANCHOR_END: group
 
 async fn serve(started: handover::Server) -> Result<(), Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
