@@ -11,10 +11,10 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use stoop::aio::{FrameReader, FrameWriter, Stream};
-use stoop::frame::{FrameError, Lines};
+use stoop::frame::Lines;
 use stoop::notify::Notifier;
 use stoop::serve::{Draining, End, Server};
-use stoop::{Bind, Policy, handover};
+use stoop::{Bind, ErrorKind, Policy, handover};
 use tokio::signal::unix::{SignalKind, signal};
 
 const LINE_MAX_BYTES: usize = 4096;
@@ -142,16 +142,17 @@ async fn converse(stream: Stream, mut draining: Draining) -> stoop::Result<()> {
             Ok(Some(other)) => format!("error: unknown request '{}'", stoop::escaped(other)),
             Ok(None) => return Ok(()),
             // Nothing after such an error can be a request: it is reported, and the connection closed.
-            Err(error) => match requests.failure() {
-                Some(FrameError::UnexpectedEnd { .. }) => "error: the last line has no line feed".to_owned(),
-                Some(_) => format!("error: a line may have {LINE_MAX_BYTES} bytes"),
-                None => return Err(error),
-            },
+            Err(error) => {
+                let reason = match error.kind() {
+                    ErrorKind::PeerClosed => "error: the last line has no line feed".to_owned(),
+                    ErrorKind::MessageTooLarge => format!("error: a line may have {LINE_MAX_BYTES} bytes"),
+                    _ => return Err(error),
+                };
+                answers.send(reason.as_bytes()).await?;
+                return answers.flush().await;
+            }
         };
         answers.send(answer.as_bytes()).await?;
         answers.flush().await?;
-        if requests.failure().is_some() {
-            return Ok(());
-        }
     }
 }

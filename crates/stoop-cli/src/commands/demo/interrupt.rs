@@ -32,7 +32,9 @@ impl Running {
         self.with(|pids| {
             let pids = pids.drain(..).filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
             // One that has exited is as it should be.
-            pids.for_each(|pid| drop(kill_process(pid, Signal::KILL)));
+            for pid in pids {
+                let _ = kill_process(pid, Signal::KILL);
+            }
         });
     }
 
