@@ -44,9 +44,9 @@
 //! | `UnixListener::bind` | [`bind`](Async::bind) replaces a stale file, and unlinks on drop |
 //! | `UnixStream::connect` | [`connect`](Async::connect) waits if the backlog is full |
 //! | `UnixStream::peer_cred` | [`Credentials`](crate::Credentials), whose ids are fields |
-//! | a path that begins with NUL is an abstract name | [`abstract_name`](crate::Address::abstract_name) |
+//! | `"\0name"` | [`Address::abstract_name`](crate::Address::abstract_name) |
 //! | `UnixSocket` | [`Bind`](crate::Bind), [`Connect::bind`](crate::Connect::bind) |
-//! | a new pair is writable, an accepted socket readable, before any event | after the first event |
+//! | a new pair is writable, an accepted socket readable, at once | after the first event |
 //! | `UnixDatagram::recv` | [`recv`](Async::recv) fails if the message does not fit the buffer |
 //! | `SocketAddr` | [`Address`](crate::Address) |
 //!
