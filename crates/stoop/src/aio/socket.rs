@@ -15,6 +15,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -630,6 +631,13 @@ impl<S: AsFd> AsFd for Async<S> {
         self.main.get_ref().get().as_fd()
     }
 }
+
+/// A panic between two calls leaves nothing half done: tokio keeps its state consistent, as it says
+/// of its own sockets.
+impl<S: AsFd + UnwindSafe> UnwindSafe for Async<S> {}
+
+/// See [`UnwindSafe`].
+impl<S: AsFd + RefUnwindSafe> RefUnwindSafe for Async<S> {}
 
 impl<S: AsFd + fmt::Debug> fmt::Debug for Async<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
