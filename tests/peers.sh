@@ -27,8 +27,14 @@ peers=(
     curl:curl
     openssl:openssl
     redis-server:redis-server
+    nginx:nginx-light
+    haproxy:haproxy
     dbus-daemon:dbus-daemon
     postgres:postgresql
+    zsh:zsh
+    fish:fish
+    mandoc:mandoc
+    man:man-db
 )
 
 python_libraries=('grpcio>=1.70,<2' grpcio-reflection grpcio-status)

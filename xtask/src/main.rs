@@ -19,6 +19,8 @@ mod pictures;
 mod sanitize;
 mod site;
 mod sizes;
+#[cfg(test)]
+mod test_script;
 mod tree;
 mod vm;
 mod words;
