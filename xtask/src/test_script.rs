@@ -64,7 +64,10 @@ fn arguments_select_packages_and_their_features() {
             "",
         )
     };
-    assert_eq!(read("-p stoop connect"), "stoop yes yes --features stoop/tracing,stoop/futures\n");
+    assert_eq!(
+        read("-p stoop connect"),
+        "stoop yes yes --features stoop/tracing,stoop/futures,stoop/serde\n"
+    );
     assert_eq!(read("--package=stoop-memory --test ring -- --nocapture"), "stoop-memory no no\n");
     assert!(read("").starts_with("yes yes --workspace --features stoop/tracing,"));
 }
