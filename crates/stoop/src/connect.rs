@@ -5,7 +5,7 @@ pub(crate) mod attempt;
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::{Address, Datagram, Kind, SeqPacket, Stream, ToAddress};
 use attempt::Attempts;
 
@@ -175,7 +175,8 @@ impl Connect {
     /// client.send(b"hello")?;
     /// assert_eq!(listener.accept()?.0.recv(&mut [0; 16])?, Packet::Message(5));
     ///
-    /// assert!(Connect::new(&path).stream().unwrap_err().is_wrong_kind());
+    /// let error = Connect::new(&path).stream().unwrap_err();
+    /// assert_eq!(error.kind(), stoop::ErrorKind::WrongKind);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     ///
@@ -252,7 +253,8 @@ impl Connect {
 
     fn any_once(&self, address: &Address) -> Result<Connection> {
         let another_kind = |error: &Error| {
-            error.is_wrong_kind() || (error.is_refused() && address.as_abstract_name().is_some())
+            error.kind() == ErrorKind::WrongKind
+                || (error.is_refused() && address.as_abstract_name().is_some())
         };
         match self.attempts.connect_once(Kind::Stream, address) {
             Err(error) if another_kind(&error) => {}

@@ -416,21 +416,6 @@ impl Error {
         self.kind() == ErrorKind::Refused
     }
 
-    /// Returns whether the socket there is of another kind (`EPROTOTYPE`).
-    ///
-    /// ```
-    /// use stoop::{Bind, Stream};
-    ///
-    /// # let directory = stoop_testkit::tempdir();
-    /// # let path = directory.path().join("app.sock");
-    /// let _server = Bind::new(&path).datagram()?;
-    /// assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
-    /// # Ok::<(), stoop::Error>(())
-    /// ```
-    pub fn is_wrong_kind(&self) -> bool {
-        self.kind() == ErrorKind::WrongKind
-    }
-
     /// Returns whether file permissions or a policy forbid the operation (`EACCES`, `EPERM`).
     ///
     /// ```

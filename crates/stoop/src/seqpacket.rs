@@ -70,7 +70,7 @@ impl SeqPacket {
     /// # let path = directory.path().join("app.sock");
     /// let listener: Listener<SeqPacket> = Bind::new(&path).listen_seqpacket()?;
     /// let client = SeqPacket::connect(&path)?;
-    /// assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
+    /// assert_eq!(Stream::connect(&path).unwrap_err().kind(), stoop::ErrorKind::WrongKind);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     ///

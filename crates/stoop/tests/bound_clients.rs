@@ -89,7 +89,7 @@ fn a_failed_connect_leaves_no_file() {
     assert!(error.is_not_found() && error.to_string().contains(server.to_str().unwrap()), "{error}");
     assert!(!own.exists());
     let _receiver = Bind::new(&server).datagram().unwrap();
-    assert!(to.seqpacket().unwrap_err().is_wrong_kind());
+    assert_eq!(to.seqpacket().unwrap_err().kind(), ErrorKind::WrongKind);
     assert!(!own.exists());
     let error = Connect::new(&server).bind("").stream().unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidAddress, Operation::Bind));

@@ -224,7 +224,7 @@ fn waiting_for_a_server_ends() {
     // An answer that no waiting changes comes at once.
     let _server = Bind::new(dir.path().join("datagram")).datagram().unwrap();
     let to = Connect::new(dir.path().join("datagram")).wait_for_server(Duration::from_secs(3600));
-    assert!(deadline(SOON, move || to.stream().unwrap_err()).is_wrong_kind());
+    assert_eq!(deadline(SOON, move || to.stream().unwrap_err()).kind(), ErrorKind::WrongKind);
 }
 
 #[test]

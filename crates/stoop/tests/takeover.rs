@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use stoop::{Bind, Datagram, Kind, Listener, Stream};
+use stoop::{Bind, Datagram, ErrorKind, Kind, Listener, Stream};
 use stoop_kernel_facts::{SOON, in_child};
 use stoop_testkit::{KillOnDrop, Role, deadline, role, tempdir};
 
@@ -255,7 +255,7 @@ fn another_kind_may_take_over() {
         let path = dir.path().join("socket");
         let _stream = Bind::new(&path).listen().unwrap();
         let datagram = Bind::new(&path).replace(true).datagram().unwrap();
-        assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
+        assert_eq!(Stream::connect(&path).unwrap_err().kind(), ErrorKind::WrongKind);
         Datagram::client(&path).unwrap().send(b"here").unwrap();
         assert_eq!(datagram.recv(&mut [0; 8]).unwrap(), 4);
     });

@@ -322,7 +322,7 @@ pub fn missing_servers<C: Contract>() {
             _ => Box::new(bind.datagram().unwrap()),
         };
         let error = C::reach(&Connect::new(&address)).err().unwrap();
-        assert!(error.is_wrong_kind(), "{error}");
+        assert_eq!(error.kind(), ErrorKind::WrongKind, "{error}");
         assert_eq!(error.socket_kind(), Some(C::KIND));
     }
     for connect in [Connect::new(Address::UNNAMED), Connect::new("a\0b"), Connect::new("")] {
