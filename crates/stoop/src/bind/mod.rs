@@ -311,8 +311,8 @@ impl Bind {
     /// - the variables are malformed, or more than one socket was passed ([`ErrorKind::Protocol`]);
     /// - the socket is bound to another address, is a connection, or has a file that more users can
     ///   connect to ([`ErrorKind::Protocol`]);
-    /// - it cannot be used for another reason, with the kinds of
-    ///   [`Passed::into_listener`](activation::Passed::into_listener).
+    /// - it cannot be used for another reason, with the kinds of the conversion of
+    ///   [`activation::Passed`] into a [`Listener`].
     ///
     /// [`ErrorKind::Protocol`]: crate::ErrorKind::Protocol
     pub fn activated(mut self, on: bool) -> Bind {
