@@ -26,19 +26,8 @@ pub fn run(verify: bool) -> Outcome {
     let metadata = output_of(&mut cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
     let metadata: Value = serde_json::from_slice(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
     let (published, private) = split(&metadata);
-    // Cargo packs private crates, too, but does not let one find another.
-    let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet"]);
-    command.args(private.iter().flat_map(|package| ["--exclude", name(package)]));
-    // Without this, each package would be built in a directory of its own, with all dependencies.
-    command.env("CARGO_TARGET_DIR", target_directory());
-    if !verify {
-        command.arg("--no-verify");
-    }
-    // It warns about each test that is left out of a package.
-    let packed = command.output().map_err(|e| format!("cannot run {command:?}: {e}"))?;
-    if !packed.status.success() {
-        return Err(String::from_utf8_lossy(&packed.stderr).into_owned());
-    }
+    // Without the network, unless what is needed was never downloaded.
+    pack(&private, verify, &["--offline"]).or_else(|_| pack(&private, verify, &[]))?;
 
     let mut findings: Vec<String> = published.iter().flat_map(|package| unstated(package)).collect();
     findings.extend(private.iter().filter(|p| is_shipped(p)).map(|p| format!("'{}' is private", name(p))));
@@ -57,6 +46,21 @@ pub fn run(verify: bool) -> Outcome {
     }
     findings.extend(differing("stoop", "KERNEL.md")?);
     settle("packages", findings)
+}
+
+/// Lets cargo pack all crates but the private ones: it would pack them, too, but does not let one
+/// find another.
+fn pack(private: &[&Value], verify: bool, options: &[&str]) -> Outcome {
+    let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet"]);
+    command.args(options).args(private.iter().flat_map(|package| ["--exclude", name(package)]));
+    // Without this, each package would be built in a directory of its own, with all dependencies.
+    command.env("CARGO_TARGET_DIR", target_directory());
+    if !verify {
+        command.arg("--no-verify");
+    }
+    // It warns about each test that is left out of a package: shown only if it fails.
+    let packed = command.output().map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if packed.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&packed.stderr).into_owned()) }
 }
 
 /// Returns the packages that may be published, and the others.

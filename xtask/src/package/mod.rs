@@ -157,11 +157,11 @@ fn guide(release: &Release) -> Outcome {
         return Ok(());
     };
     site(&[])?;
-    let book = tree::root().join("docs");
-    if !book.join("book").is_dir() {
-        return Err("the guide was not built into 'docs/book'".into());
+    let target = target_directory();
+    if !target.join("site/index.html").is_file() {
+        return Err("the guide was not built into 'target/site'".into());
     }
-    release.tar(&book, "book", &format!("stoop-{}-guide.tar.gz", release.version))
+    release.tar(&target, "site", &format!("stoop-{}-guide.tar.gz", release.version))
 }
 
 /// Returns the first value of this key in a manifest.

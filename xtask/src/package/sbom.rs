@@ -43,8 +43,8 @@ fn parse(listing: &str) -> Vec<Component> {
         let (package, license) = line.trim_end_matches(" (*)").split_once('|')?;
         let mut words = package.split_whitespace();
         let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-        // An older spelling of the alternative.
-        let license = license.replace('/', " OR ");
+        // An older spelling of the alternative, with spaces or without.
+        let license = license.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ");
         Some(Component { name: name.into(), version: version.into(), license })
     };
     listing.lines().filter_map(component).filter(|component| seen.insert(component.clone())).collect()
@@ -95,11 +95,12 @@ mod tests {
     #[test]
     fn a_crate_is_listed_once() {
         let listing = "stoop-cli v0.1.0 (/x/crates/stoop-cli)|MIT OR Apache-2.0\nserde v1.0.1|MIT/Apache-2.0\n\
-            derive v1.0.0 (proc-macro)|MIT\nserde v1.0.1|MIT/Apache-2.0 (*)\n\n";
+            derive v1.0.0 (proc-macro)|Apache-2.0 / MIT\nserde v1.0.1|MIT/Apache-2.0 (*)\n\n";
         let found = parse(listing);
         let names: Vec<&str> = found.iter().map(|component| &*component.name).collect();
         assert_eq!(names, ["stoop-cli", "serde", "derive"]);
         assert_eq!(found[1].license, "MIT OR Apache-2.0");
+        assert_eq!(found[2].license, "Apache-2.0 OR MIT");
     }
 
     #[test]
