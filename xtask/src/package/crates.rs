@@ -44,7 +44,11 @@ pub fn run(verify: bool) -> Outcome {
             findings.push(format!("'{}' is in no package: link it from crates/CRATE/examples", source.path));
         }
     }
-    findings.extend(differing("stoop", "KERNEL.md")?);
+    findings.extend(copied("stoop", "KERNEL.md"));
+    for package in &published {
+        findings
+            .extend(["LICENSE-MIT", "LICENSE-APACHE"].iter().filter_map(|file| copied(name(package), file)));
+    }
     settle("packages", findings)
 }
 
@@ -109,10 +113,13 @@ fn lacking(package: &str, files: &[String]) -> Vec<String> {
     missing.map(|file| format!("{package}: the package has no '{file}'")).collect()
 }
 
-/// Reports a file of a crate that is not the file of the root with this name: it should be a link.
-fn differing(package: &str, file: &str) -> Result<Option<String>, String> {
+/// Reports a file of a crate that is a copy of the file of the root with this name, not a link to
+/// it: a tool that edits in place replaces links, and the copy then misses the next change.
+fn copied(package: &str, file: &str) -> Option<String> {
     let path = format!("crates/{package}/{file}");
-    Ok((tree::read(&path)? != tree::read(file)?).then(|| format!("'{path}' differs from '{file}'")))
+    let metadata = tree::root().join(&path).symlink_metadata();
+    (!metadata.is_ok_and(|metadata| metadata.is_symlink()))
+        .then(|| format!("'{path}' is not a link to '{file}'"))
 }
 
 #[cfg(test)]
