@@ -36,6 +36,9 @@ pub fn run(verify: bool) -> Outcome {
     for package in &published {
         let files = contents(package)?;
         findings.extend(lacking(name(package), &files));
+        let shared =
+            files.iter().filter(|file| file.starts_with("examples/") && tree::root().join(file).exists());
+        findings.extend(shared.filter_map(|file| copied(name(package), file)));
         examples.extend(files.iter().filter_map(|file| file.strip_prefix("examples/").map(str::to_owned)));
     }
     for source in tree::sources("examples", &["rs"])? {
@@ -113,7 +116,7 @@ fn lacking(package: &str, files: &[String]) -> Vec<String> {
     missing.map(|file| format!("{package}: the package has no '{file}'")).collect()
 }
 
-/// Reports a file of a crate that is a copy of the file of the root with this name, not a link to
+/// Reports a file of a crate that is a copy of the file of the root with this path, not a link to
 /// it: a tool that edits in place replaces links, and the copy then misses the next change.
 fn copied(package: &str, file: &str) -> Option<String> {
     let path = format!("crates/{package}/{file}");
