@@ -7,6 +7,7 @@ use stoop_inspect::endpoints::{Name, Protocol, Service};
 use stoop_inspect::internal::{Action, ModeClass, Permission, Site};
 use stoop_inspect::why::{Operation, Who};
 
+use crate::features::is_built;
 use crate::shell;
 
 /// A suggested client, which each client command words as itself.
@@ -107,15 +108,27 @@ pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) 
         }
         Action::CorrectAddress => "stoop --help    # how addresses are written".into(),
         Action::UseService { service, address } => {
-            let client = match (service.name, service.protocol) {
-                (Some(name), Protocol::Http) => format!("stoop http {} /version", name.word()),
-                (Some(Name::Cri), _) => "stoop grpc cri Version".into(),
-                (Some(name), _) => format!("stoop grpc {} list", name.word()),
-                (None, _) => format!("stoop grpc {} list", shell::address(address)),
-            };
+            let place = service.name().map_or_else(|| shell::address(address), |name| name.word().into());
+            let client = client_of(service, &place);
             format!("{client}    # finds it as its own clients do")
         }
         other => system_command(other),
+    }
+}
+
+/// Returns a command that talks to a service at this place, as far as this build has it.
+pub(crate) fn client_of(service: &Service, place: &str) -> String {
+    match (service.name().map(Name::word), service.protocol) {
+        (Some("docker" | "podman"), _) if is_built("http") => format!("stoop http {place} /version"),
+        (Some("cri"), _) if is_built("grpc") => format!("stoop grpc {place} Version"),
+        (_, Protocol::Http) if is_built("http") => {
+            format!("stoop http {place} {}", service.health_path.unwrap_or("/"))
+        }
+        (_, Protocol::Grpc | Protocol::Ttrpc) if is_built("grpc") => format!("stoop grpc {place} list"),
+        (_, Protocol::Postgres | Protocol::Mysql | Protocol::Redis) => {
+            format!("stoop wait {place} --healthy --timeout 0")
+        }
+        _ => format!("stoop why {place}"),
     }
 }
 

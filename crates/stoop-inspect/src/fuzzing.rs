@@ -44,10 +44,11 @@ pub fn tables(data: &[u8]) {
 pub fn endpoints(host: &str, context: &str, yaml: &str) {
     let variable = |_: &str| (!host.is_empty()).then(|| host.to_owned());
     let nothing = Environment::default();
+    let named = |word: &str| -> Name { word.parse().expect("a known name") };
     let places = [
-        (Name::Podman, Environment { variable: Some(&variable), ..nothing }),
-        (Name::Docker, Environment { docker_context: Some((context, host)), ..nothing }),
-        (Name::Cri, Environment { crictl_config: Some((context, yaml)), ..nothing }),
+        (named("podman"), Environment { variable: Some(&variable), ..nothing }),
+        (named("docker"), Environment { docker_context: Some((context, host)), ..nothing }),
+        (named("cri"), Environment { crictl_config: Some((context, yaml)), ..nothing }),
     ];
     let is_shown_safely = |text: String| assert!(!text.chars().any(char::is_control), "{text:?}");
     for (name, around) in places {

@@ -98,6 +98,9 @@ fn services_have_clients_of_their_own() {
         ("/run/user/7/podman/podman.sock", "stoop http podman /version"),
         ("/run/containerd/containerd.sock", "stoop grpc containerd list"),
         ("/run/containerd/containerd.sock.ttrpc", "stoop grpc /run/containerd/containerd.sock.ttrpc list"),
+        ("/run/snapd.socket", "stoop http snapd /v2/system-info"),
+        ("/tmp/.s.PGSQL.5432", "stoop wait postgres --healthy --timeout 0"),
+        ("/run/dbus/system_bus_socket", "stoop why dbus"),
         ("/run/crio/crio.sock", "stoop grpc cri Version"),
         ("/var/run/cri-dockerd.sock", "stoop grpc cri Version"),
     ] {

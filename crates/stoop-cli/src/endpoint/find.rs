@@ -8,10 +8,10 @@ use stoop::internal::{Place, Target};
 use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Source};
 
 use super::Endpoint;
+use crate::advice::client_of;
 use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::features::is_built;
 
 impl Endpoint {
     /// Returns the address, and how it was found if a name was given: the first candidate that
@@ -52,27 +52,23 @@ pub(super) fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> 
     let report = failures.iter().fold(report, |report, (candidate, _)| {
         report.seen(format!("no socket at '{}', {}", candidate.address, candidate.source))
     });
-    let units = name.services().iter().map(|service| format!("systemctl start {}", service.unit));
+    let units = name.services().map(|service| format!("systemctl start {}", service.unit));
     report
         .next_all(units)
         .next(format!("{}    # if it is at another address", talk(name, "./its.sock")))
         .into()
 }
 
-/// Returns a command that connects to such a server at this address, as far as this build has it.
+/// Returns a command that connects to such a server at this address.
 fn talk(name: Name, place: &str) -> String {
-    match name {
-        Name::Docker | Name::Podman if is_built("http") => format!("stoop http {place} /version"),
-        Name::Cri | Name::Containerd if is_built("grpc") => format!("stoop grpc {place} list"),
-        _ => format!("stoop why {place}"),
-    }
+    name.services().next().map_or_else(|| format!("stoop why {place}"), |service| client_of(service, place))
 }
 
 /// Returns the candidates, from the environment and the configuration of this user.
 pub(super) fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
-    let context = if name == Name::Docker { docker_context()? } else { None };
-    let crictl = if name == Name::Cri { crictl_config() } else { None };
+    let context = if name.word() == "docker" { docker_context()? } else { None };
+    let crictl = if name.word() == "cri" { crictl_config() } else { None };
     let around = Environment {
         variable: Some(&variable),
         docker_context: context.as_ref().map(|(name, host)| (name.as_str(), host.as_str())),
@@ -143,6 +139,6 @@ fn no_such_context(directory: &Path, context: &str) -> Failure {
         .why("DOCKER_CONTEXT or the Docker client's configuration names a context that does not exist")
         .seen(format!("no context of that name in '{directory}/contexts/meta'"))
         .next("docker context ls    # lists the contexts and their addresses")
-        .next(format!("DOCKER_CONTEXT=default {}", talk(Name::Docker, "docker")))
+        .next("DOCKER_CONTEXT=default stoop why docker")
         .into()
 }

@@ -31,3 +31,16 @@ impl fmt::Display for Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_lists_every_name() {
+        let page = include_str!("../../../../docs/src/reference/addresses.md");
+        for name in Name::all() {
+            assert!(page.contains(&format!("`{}`", name.word())), "{}", name.word());
+        }
+    }
+}

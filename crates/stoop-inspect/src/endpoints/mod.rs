@@ -8,9 +8,9 @@
 //!
 //! ```
 //! use stoop::Address;
-//! use stoop_inspect::endpoints::{self, Name, Environment};
+//! use stoop_inspect::endpoints::{self, Environment};
 //!
-//! let candidates = endpoints::find(Name::Cri, &Environment::default()).unwrap();
+//! let candidates = endpoints::find("cri".parse().unwrap(), &Environment::default()).unwrap();
 //! assert_eq!(candidates[0].address.to_string(), "/run/containerd/containerd.sock");
 //!
 //! let docker = endpoints::recognise(&Address::path("/var/run/docker.sock").unwrap()).unwrap();
@@ -120,17 +120,17 @@ impl std::error::Error for NotLocal {}
 /// # Examples
 ///
 /// ```
-/// use stoop_inspect::endpoints::{Environment, Name, Source, find};
+/// use stoop_inspect::endpoints::{Environment, Source, find};
 ///
 /// let variable = |name: &str| (name == "DOCKER_HOST").then(|| "unix:///srv/d.sock".to_owned());
 /// let environment = Environment { variable: Some(&variable), ..Environment::default() };
-/// let candidates = find(Name::Docker, &environment).unwrap();
+/// let candidates = find("docker".parse().unwrap(), &environment).unwrap();
 /// assert_eq!(candidates.len(), 1);
 /// assert_eq!(candidates[0].source, Source::Variable("DOCKER_HOST"));
 ///
 /// let variable = |_: &str| Some("tcp://10.0.0.7:2375".to_owned());
 /// let environment = Environment { variable: Some(&variable), ..Environment::default() };
-/// let error = find(Name::Docker, &environment).unwrap_err();
+/// let error = find("docker".parse().unwrap(), &environment).unwrap_err();
 /// assert_eq!(error.host, "tcp://10.0.0.7:2375");
 /// ```
 pub fn find(name: Name, around: &Environment<'_>) -> Result<Vec<Candidate>, NotLocal> {
@@ -145,16 +145,17 @@ pub fn find(name: Name, around: &Environment<'_>) -> Result<Vec<Candidate>, NotL
 }
 
 fn configured(name: Name, around: &Environment<'_>) -> Option<(String, Source)> {
-    let variable = name.variable();
-    if let Some(host) = around.set(variable) {
+    if let Some(variable) = name.variable()
+        && let Some(host) = around.set(variable)
+    {
         return Some((host, Source::Variable(variable)));
     }
-    match name {
-        Name::Docker => {
+    match name.word() {
+        "docker" => {
             let (context, host) = around.docker_context?;
             Some((host.into(), Source::DockerContext(context.into())))
         }
-        Name::Cri => {
+        "cri" => {
             let (path, text) = around.crictl_config?;
             Some((runtime_endpoint(text)?.into(), Source::File(path.into())))
         }
@@ -189,20 +190,21 @@ fn local(host: &str) -> Option<Address> {
 
 fn usual(name: Name, around: &Environment<'_>) -> Vec<Candidate> {
     let runtime = around.set("XDG_RUNTIME_DIR").filter(|path| path.starts_with('/'));
-    let candidate = |service: &'static Service, default: &DefaultPath| {
+    let candidate = &|service: &'static Service, default: &DefaultPath| {
         let path = match default {
             DefaultPath::Machine(path) => PathBuf::from(path),
             DefaultPath::User(rest) => Path::new(runtime.as_deref()?).join(rest),
         };
         Some(Candidate { address: Address::path(path).ok()?, source: Source::Default(service) })
     };
-    let services = name.services().iter();
     // A Kubernetes node has one containerd, and crictl knows one address for it.
-    let paths = |service: &'static Service| match name {
-        Name::Cri => &service.default_paths[..1],
+    let paths = |service: &'static Service| match name.word() {
+        "cri" => &service.default_paths[..1],
         _ => service.default_paths,
     };
-    services.flat_map(|service| paths(service).iter().filter_map(|path| candidate(service, path))).collect()
+    name.services()
+        .flat_map(|service| paths(service).iter().filter_map(move |path| candidate(service, path)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -211,6 +213,10 @@ mod tests {
 
     fn variables(set: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
         |name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    fn named(word: &str) -> Name {
+        word.parse().unwrap()
     }
 
     #[track_caller]
@@ -224,12 +230,12 @@ mod tests {
         let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
         let (docker, podman) = ("/var/run/docker.sock", "/run/podman/podman.sock");
         let (rootless, own) = ("/run/user/7/docker.sock", "/run/user/7/podman/podman.sock");
-        assert_eq!(found(Name::Docker, &around), [docker, rootless, own, podman]);
-        assert_eq!(found(Name::Docker, &Environment::default()), [docker, podman]);
+        assert_eq!(found(named("docker"), &around), [docker, rootless, own, podman]);
+        assert_eq!(found(named("docker"), &Environment::default()), [docker, podman]);
         let cri = ["/run/containerd/containerd.sock", "/run/crio/crio.sock", "/var/run/cri-dockerd.sock"];
-        assert_eq!(found(Name::Cri, &around), cri);
-        for name in Name::ALL {
-            assert!(!found(name, &Environment::default()).is_empty());
+        assert_eq!(found(named("cri"), &around), cri);
+        for name in Name::all() {
+            assert!(!found(name, &around).is_empty(), "{name:?}");
             assert_eq!(name.word().parse(), Ok(name));
         }
         assert_eq!("dockerd".parse::<Name>(), Err(UnknownName));
@@ -240,12 +246,12 @@ mod tests {
         let set = [("DOCKER_HOST", "unix:///a%20b.sock")];
         let docker_context = Some(("rootless", "unix:///c.sock"));
         let around = Environment { docker_context, ..Environment::default() };
-        let places = find(Name::Docker, &around).unwrap();
+        let places = find(named("docker"), &around).unwrap();
         assert_eq!(places.len(), 1);
         assert_eq!(places[0].address, Address::path("/c.sock").unwrap());
         assert_eq!(places[0].source.to_string(), "the Docker context 'rootless'");
         let around = Environment { variable: Some(&variables(&set)), ..around };
-        let places = find(Name::Docker, &around).unwrap();
+        let places = find(named("docker"), &around).unwrap();
         // Not an escape: Docker takes the path literally.
         assert_eq!(places[0].address, Address::path("/a%20b.sock").unwrap());
         assert_eq!(places[0].source, Source::Variable("DOCKER_HOST"));
@@ -256,7 +262,7 @@ mod tests {
         for host in ["tcp://10.0.0.7:2375", "ssh://me@there", "fd://", "npipe:////./pipe/x", "there:2375"] {
             let set = [("DOCKER_HOST", host)];
             let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
-            let elsewhere = find(Name::Docker, &around).unwrap_err();
+            let elsewhere = find(named("docker"), &around).unwrap_err();
             assert_eq!(
                 elsewhere.to_string(),
                 format!("DOCKER_HOST names '{host}', which is not a Unix socket")
@@ -264,14 +270,14 @@ mod tests {
         }
         let set = [("DOCKER_HOST", "unix://")];
         let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
-        assert_eq!(found(Name::Docker, &around)[0], "/var/run/docker.sock");
+        assert_eq!(found(named("docker"), &around)[0], "/var/run/docker.sock");
     }
 
     #[test]
     fn crictls_configuration_is_read() {
         let with = |text| {
             let crictl_config = Some(("/etc/crictl.yaml", text));
-            found(Name::Cri, &Environment { crictl_config, ..Environment::default() })
+            found(named("cri"), &Environment { crictl_config, ..Environment::default() })
         };
         for text in [
             "runtime-endpoint: unix:///x/y.sock\nimage-endpoint: unix:///z\n",
@@ -290,7 +296,7 @@ mod tests {
     fn every_usual_place_is_recognised_as_what_it_is() {
         let set = [("XDG_RUNTIME_DIR", "/run/user/7")];
         let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
-        for candidate in Name::ALL.iter().flat_map(|name| usual(*name, &around)) {
+        for candidate in Name::all().flat_map(|name| usual(name, &around)) {
             let Source::Default(service) = candidate.source else { panic!("usual places were asked for") };
             assert_eq!(recognise(&candidate.address), Some(service));
         }
@@ -304,7 +310,7 @@ mod tests {
             let crictl_config = Some(("x", text.as_str()));
             for variable in [None, Some(&variable as &dyn Fn(&str) -> Option<String>)] {
                 let around = Environment { variable, docker_context, crictl_config };
-                let _ = find(Name::ALL[name], &around);
+                let _ = find(Name::all().nth(name).unwrap(), &around);
             }
             if let Ok(address) = Address::path(&*host) {
                 let _ = recognise(&address);

@@ -1,4 +1,6 @@
 //! The known services, by name and by address, as their distributors package them. Pure.
+//!
+//! The table is data: a file for each service in `services`, which `build.rs` compiles.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,33 +8,28 @@ use std::str::FromStr;
 
 use stoop::Address;
 
-/// The name of a service, independent of where its socket is.
+/// The name of a service, independent of where its socket is: `docker`, `cri`, `postgres`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Name {
-    /// `docker`: the address that the Docker client would use, or else podman, which has the same
-    /// API.
-    Docker,
-    /// `podman`: the address that podman's own client would use.
-    Podman,
-    /// `containerd`: the containerd daemon.
-    Containerd,
-    /// `cri`: the container runtime of a Kubernetes node, found as crictl finds it.
-    Cri,
-}
+pub struct Name(&'static str);
 
 impl Name {
-    /// Every name.
-    pub const ALL: [Name; 4] = [Name::Docker, Name::Podman, Name::Containerd, Name::Cri];
+    /// Returns every name, in the order of the table of services.
+    pub fn all() -> impl Iterator<Item = Name> {
+        let words = SERVICES.iter().flat_map(|service| service.names);
+        let mut seen = Vec::new();
+        words
+            .filter(move |word| {
+                !seen.contains(*word) && {
+                    seen.push(**word);
+                    true
+                }
+            })
+            .map(|word| Name(word))
+    }
 
     /// Returns the name as it is written.
     pub fn word(self) -> &'static str {
-        match self {
-            Name::Docker => "docker",
-            Name::Podman => "podman",
-            Name::Containerd => "containerd",
-            Name::Cri => "cri",
-        }
+        self.0
     }
 
     /// Returns the services with this name, in the order in which they are tried.
@@ -42,27 +39,18 @@ impl Name {
     /// ```
     /// use stoop_inspect::endpoints::Name;
     ///
-    /// let what: Vec<_> = Name::Docker.services().iter().map(|service| service.what).collect();
+    /// let docker: Name = "docker".parse().unwrap();
+    /// let what: Vec<_> = docker.services().map(|service| service.what).collect();
     /// assert_eq!(what, ["the Docker daemon", "podman's service"]);
-    /// assert_eq!("docker".parse(), Ok(Name::Docker));
     /// ```
-    pub fn services(self) -> &'static [&'static Service] {
-        match self {
-            Name::Docker => &[DOCKER, PODMAN],
-            Name::Podman => &[PODMAN],
-            Name::Containerd => &[CONTAINERD],
-            Name::Cri => &[CONTAINERD, CRIO, CRI_DOCKERD],
-        }
+    pub fn services(self) -> impl Iterator<Item = &'static Service> {
+        SERVICES.iter().filter(move |service| service.names.contains(&self.0))
     }
 
-    /// Returns the environment variable that takes precedence in the service's own client.
-    pub(super) fn variable(self) -> &'static str {
-        match self {
-            Name::Docker => "DOCKER_HOST",
-            Name::Podman => "CONTAINER_HOST",
-            Name::Containerd => "CONTAINERD_ADDRESS",
-            Name::Cri => "CONTAINER_RUNTIME_ENDPOINT",
-        }
+    /// Returns the environment variable that takes precedence in the service's own client: that of
+    /// the service whose first name this is.
+    pub(super) fn variable(self) -> Option<&'static str> {
+        self.services().find(|service| service.names.first() == Some(&self.0))?.variable
     }
 }
 
@@ -70,7 +58,7 @@ impl FromStr for Name {
     type Err = UnknownName;
 
     fn from_str(word: &str) -> Result<Name, UnknownName> {
-        Name::ALL.into_iter().find(|name| name.word() == word).ok_or(UnknownName)
+        Name::all().find(|name| name.word() == word).ok_or(UnknownName)
     }
 }
 
@@ -96,6 +84,14 @@ pub enum Protocol {
     Grpc,
     /// ttrpc, containerd's own lighter RPC.
     Ttrpc,
+    /// PostgreSQL's protocol.
+    Postgres,
+    /// MySQL's protocol.
+    Mysql,
+    /// The protocol of Redis.
+    Redis,
+    /// Any other protocol.
+    Other,
 }
 
 /// A service, as its distributor packages it.
@@ -104,15 +100,26 @@ pub enum Protocol {
 pub struct Service {
     /// The name of the server, with an article: `the Docker daemon`.
     pub what: &'static str,
-    /// The name by which its own clients find it, if it has one.
-    pub name: Option<Name>,
     /// The protocol.
     pub protocol: Protocol,
+    /// The path of a health check, over HTTP.
+    pub health_path: Option<&'static str>,
     /// The group whose members may connect, in addition to root.
     pub group: Option<&'static str>,
     /// The systemd unit that starts the service.
     pub unit: &'static str,
+    /// Whether members of the group can do what root can, through the service.
+    pub(crate) group_is_root: bool,
+    names: &'static [&'static str],
+    variable: Option<&'static str>,
     pub(super) default_paths: &'static [DefaultPath],
+}
+
+impl Service {
+    /// Returns the name by which its own clients find it, if it has one.
+    pub fn name(&self) -> Option<Name> {
+        self.names.first().map(|word| Name(word))
+    }
 }
 
 /// A default address of a service.
@@ -124,71 +131,8 @@ pub(super) enum DefaultPath {
     User(&'static str),
 }
 
-const DOCKER: &Service = &Service {
-    what: "the Docker daemon",
-    name: Some(Name::Docker),
-    protocol: Protocol::Http,
-    group: Some("docker"),
-    unit: "docker.service",
-    default_paths: &[DefaultPath::Machine("/var/run/docker.sock"), DefaultPath::User("docker.sock")],
-};
-
-const PODMAN: &Service = &Service {
-    what: "podman's service",
-    name: Some(Name::Podman),
-    protocol: Protocol::Http,
-    group: None,
-    unit: "podman.socket",
-    default_paths: &[
-        DefaultPath::User("podman/podman.sock"),
-        DefaultPath::Machine("/run/podman/podman.sock"),
-    ],
-};
-
-const CONTAINERD: &Service = &Service {
-    what: "containerd",
-    name: Some(Name::Containerd),
-    protocol: Protocol::Grpc,
-    group: None,
-    unit: "containerd.service",
-    default_paths: &[
-        DefaultPath::Machine("/run/containerd/containerd.sock"),
-        DefaultPath::Machine("/run/docker/containerd/containerd.sock"),
-        DefaultPath::Machine("/run/k3s/containerd/containerd.sock"),
-    ],
-};
-
-const CONTAINERD_TTRPC: &Service = &Service {
-    what: "containerd, for its shims",
-    name: None,
-    protocol: Protocol::Ttrpc,
-    group: None,
-    unit: "containerd.service",
-    default_paths: &[
-        DefaultPath::Machine("/run/containerd/containerd.sock.ttrpc"),
-        DefaultPath::Machine("/run/docker/containerd/containerd.sock.ttrpc"),
-    ],
-};
-
-const CRIO: &Service = &Service {
-    what: "CRI-O",
-    name: Some(Name::Cri),
-    protocol: Protocol::Grpc,
-    group: None,
-    unit: "crio.service",
-    default_paths: &[DefaultPath::Machine("/run/crio/crio.sock")],
-};
-
-const CRI_DOCKERD: &Service = &Service {
-    what: "cri-dockerd, which offers Docker to Kubernetes",
-    name: Some(Name::Cri),
-    protocol: Protocol::Grpc,
-    group: Some("docker"),
-    unit: "cri-docker.socket",
-    default_paths: &[DefaultPath::Machine("/var/run/cri-dockerd.sock")],
-};
-
-const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, CRIO, CRI_DOCKERD];
+/// The table of services, from `services/*.toml`.
+const SERVICES: &[Service] = include!(concat!(env!("OUT_DIR"), "/services.rs"));
 
 /// Returns the service whose default address this is, or `None` if it is not one of the known
 /// services.
@@ -210,7 +154,7 @@ pub fn recognise(address: &Address) -> Option<&'static Service> {
         DefaultPath::Machine(usual) => path == without_var(Path::new(usual)),
         DefaultPath::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),
     };
-    SERVICES.into_iter().find(|service| service.default_paths.iter().any(is_here))
+    SERVICES.iter().find(|service| service.default_paths.iter().any(is_here))
 }
 
 /// Replaces `/var/run` by `/run`. The former is a link to the latter on machines with systemd. On
@@ -234,14 +178,37 @@ mod tests {
     fn usual_places_are_recognised() {
         let what = |path: &str| recognise(&Address::parse(path).unwrap()).map(|service| service.what);
         for path in ["/run/docker.sock", "/var/run/docker.sock", "/run/user/1000/docker.sock"] {
-            assert_eq!(what(path), Some(DOCKER.what), "{path}");
+            assert_eq!(what(path), Some("the Docker daemon"), "{path}");
         }
-        assert_eq!(what("/run/user/0/podman/podman.sock"), Some(PODMAN.what));
-        assert_eq!(what("/run/containerd/containerd.sock.ttrpc"), Some(CONTAINERD_TTRPC.what));
+        assert_eq!(what("/run/user/0/podman/podman.sock"), Some("podman's service"));
+        assert_eq!(what("/run/containerd/containerd.sock.ttrpc"), Some("containerd, for its shims"));
         for path in
             ["/run/docker.sock.old", "/run/user/me/docker.sock", "/run/user", "docker.sock", "@docker"]
         {
             assert_eq!(what(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_consistent() {
+        let mut paths = std::collections::BTreeSet::new();
+        for service in SERVICES {
+            assert!(service.unit.contains('.') && !service.what.ends_with('.'), "{service:?}");
+            assert!(!service.group_is_root || service.group.is_some(), "{service:?}");
+            assert!(service.health_path.is_none() || service.protocol == Protocol::Http, "{service:?}");
+            for path in service.default_paths {
+                let is_whole = match path {
+                    DefaultPath::Machine(path) => path.starts_with('/'),
+                    DefaultPath::User(path) => !path.starts_with('/'),
+                };
+                assert!(
+                    is_whole && paths.insert(format!("{path:?}").replace("/var/run", "/run")),
+                    "{path:?}"
+                );
+            }
+        }
+        for name in Name::all() {
+            assert!(name.services().count() > 0 && !name.word().contains(['/', '@', ':', '%']), "{name:?}");
         }
     }
 }

@@ -49,7 +49,7 @@ fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Acti
 /// effectively has root.
 fn join_group(facts: &Facts, service: &Service) -> Option<Action> {
     let (group, subject) = (service.group?, facts.subject.as_ref()?);
-    Some(advise::join_group(facts, subject.uid, group.to_owned(), true))
+    Some(advise::join_group(facts, subject.uid, group.to_owned(), service.group_is_root))
 }
 
 #[cfg(test)]

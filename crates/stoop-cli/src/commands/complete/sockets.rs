@@ -39,8 +39,8 @@ pub(super) fn selected(typed: &str, sink: Sink<'_>) {
 }
 
 fn known_names(sink: Sink<'_>) {
-    for name in Name::ALL {
-        let what = name.services().first().map(|service| service.what).unwrap_or_default();
+    for name in Name::all() {
+        let what = name.services().next().map(|service| service.what).unwrap_or_default();
         sink(Candidate::new(name.word(), what));
     }
 }

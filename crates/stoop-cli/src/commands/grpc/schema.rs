@@ -2,7 +2,6 @@
 //! definitions.
 
 use stoop_dynamic::{Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect};
-use stoop_inspect::endpoints::Name;
 
 use super::session::Session;
 use crate::args::Grpc;
@@ -109,8 +108,8 @@ impl Session<'_> {
     /// Returns the packages that are preferred if a name matches several methods.
     fn preferred(&self) -> &'static [&'static str] {
         match self.flags.endpoint {
-            Endpoint::Named(Name::Cri) => &["runtime.v1"],
-            Endpoint::Named(Name::Containerd) => &["containerd.services.version.v1"],
+            Endpoint::Named(name) if name.word() == "cri" => &["runtime.v1"],
+            Endpoint::Named(name) if name.word() == "containerd" => &["containerd.services.version.v1"],
             _ => &[],
         }
     }

@@ -33,11 +33,13 @@ impl HealthCheck {
             endpoints::Protocol::Http => Some(Protocol::Http),
             #[cfg(feature = "grpc")]
             endpoints::Protocol::Grpc => Some(Protocol::Grpc),
+            endpoints::Protocol::Postgres => Some(Protocol::Postgres),
+            endpoints::Protocol::Mysql => Some(Protocol::Mysql),
+            endpoints::Protocol::Redis => Some(Protocol::Redis),
             _ => None,
         });
         let protocol = protocol.or_else(|| by_name(address))?;
-        // The known servers of HTTP are those of containers.
-        let usual = known.filter(|_| path.is_none()).map(|_| "/_ping");
+        let usual = known.filter(|_| path.is_none()).and_then(|service| service.health_path);
         let status_limit = if path.is_some() || usual.is_some() { 400 } else { 500 };
         Some(HealthCheck { protocol, path: path.or(usual).unwrap_or("/").to_owned(), status_limit })
     }
@@ -57,7 +59,7 @@ impl HealthCheck {
     }
 }
 
-/// Returns the protocol of a server whose socket is named as its distributors name it.
+/// Returns the protocol of a server at another place, whose socket is named as it usually is.
 fn by_name(address: &Address) -> Option<Protocol> {
     let name = address.as_pathname()?.file_name()?.to_str()?;
     let has = |words: [&str; 2]| words.iter().any(|word| name.contains(word));
