@@ -13,7 +13,7 @@ use super::Cli;
 const WITHOUT_RESULTS: [&str; 2] = ["completions", "man"];
 
 /// Commands that print no status messages.
-const WITHOUT_STATUS: [&str; 5] = ["demo", "why", "bench", "completions", "man"];
+const WITHOUT_STATUS: [&str; 6] = ["demo", "wait", "why", "bench", "completions", "man"];
 
 /// A flag as it is written: `-o, --output FILE`.
 fn written(flag: &Arg) -> String {
