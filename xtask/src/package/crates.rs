@@ -36,6 +36,7 @@ pub fn run(verify: bool) -> Outcome {
     for package in &published {
         let files = contents(package)?;
         findings.extend(lacking(name(package), &files));
+        findings.extend(unpacked_script(package, &files));
         let shared =
             files.iter().filter(|file| file.starts_with("examples/") && tree::root().join(file).exists());
         findings.extend(shared.filter_map(|file| copied(name(package), file)));
@@ -116,6 +117,16 @@ fn lacking(package: &str, files: &[String]) -> Vec<String> {
     missing.map(|file| format!("{package}: the package has no '{file}'")).collect()
 }
 
+/// Reports a build script that was left out: cargo then packs the crate as if it had none.
+fn unpacked_script(package: &Value, files: &[String]) -> Option<String> {
+    let targets = package["targets"].as_array().into_iter().flatten();
+    let is_script = |target: &&Value| target["kind"][0] == "custom-build";
+    let script = targets.into_iter().find(is_script)?["src_path"].as_str()?;
+    let file = script.rsplit('/').next()?;
+    (!files.iter().any(|packed| packed == file))
+        .then(|| format!("{}: the package has no '{file}'", name(package)))
+}
+
 /// Reports a file of a crate that is a copy of the file of the root with this path, not a link to
 /// it: a tool that edits in place replaces links, and the copy then misses the next change.
 fn copied(package: &str, file: &str) -> Option<String> {
@@ -149,6 +160,15 @@ mod tests {
         let (published, private) = split(&metadata);
         assert_eq!((name(published[0]), name(private[0])), ("a", "b"));
         assert_eq!((published.len(), private.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_build_script_has_to_be_packed() {
+        let package =
+            json!({"name": "a", "targets": [{"kind": ["custom-build"], "src_path": "/x/a/build.rs"}]});
+        assert_eq!(unpacked_script(&package, &["build.rs".into()]), None);
+        assert_eq!(unpacked_script(&package, &[]).as_deref(), Some("a: the package has no 'build.rs'"));
+        assert_eq!(unpacked_script(&json!({"name": "a", "targets": []}), &[]), None);
     }
 
     #[test]
