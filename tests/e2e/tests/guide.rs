@@ -411,10 +411,11 @@ fn unlinked_facts(text: &str) -> Vec<String> {
     };
     let prose: Vec<&str> = text.lines().filter(is_prose).collect();
     let cited = prose.iter().flat_map(|line| facts(line).into_iter().map(move |id| (line, id)));
+    let defines = |line: &str, id: &str| line.starts_with(&format!("[{id}]: "));
     cited
         .filter(|(line, id)| {
-            !line.starts_with(&format!("[{id}]: "))
-                && !(is_linked(line, id) && prose.iter().any(|line| line.starts_with(&format!("[{id}]: "))))
+            let is_link = is_linked(line, id) && prose.iter().any(|line| defines(line, id));
+            !defines(line, id) && !is_link
         })
         .map(|(_, id)| id)
         .collect()
