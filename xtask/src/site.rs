@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use crate::tree::{Source, read, root, sources};
+use crate::tree::{Source, read, root, sources, target};
 use crate::{Outcome, cargo, settle, succeed};
 
 /// The version that renders the site. It is installed into `target/tools` on demand.
@@ -56,7 +56,7 @@ fn write() -> Outcome {
 
 fn build() -> Outcome {
     check()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target = target();
     let mdbook = mdbook(&target)?;
     let (book, site) = (target.join("site-source"), target.join("site"));
     let _nothing_to_remove_is_fine = fs::remove_dir_all(&book);

@@ -6,7 +6,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::target_directory;
 use crate::{Outcome, cargo, output_of, settle, tree};
 
 /// Files that each package has.
@@ -62,7 +61,7 @@ fn pack(private: &[&Value], verify: bool, options: &[&str]) -> Outcome {
     let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet"]);
     command.args(options).args(private.iter().flat_map(|package| ["--exclude", name(package)]));
     // Without this, each package would be built in a directory of its own, with all dependencies.
-    command.env("CARGO_TARGET_DIR", target_directory());
+    command.env("CARGO_TARGET_DIR", tree::target());
     if !verify {
         command.arg("--no-verify");
     }
@@ -108,7 +107,7 @@ fn contents(package: &Value) -> Result<Vec<String>, String> {
 fn tar(package: &Value) -> Command {
     let file = format!("{}-{}.crate", name(package), package["version"].as_str().unwrap_or_default());
     let mut command = Command::new("tar");
-    command.arg("--file").arg(target_directory().join("package").join(file)).arg("--gzip");
+    command.arg("--file").arg(tree::target().join("package").join(file)).arg("--gzip");
     command
 }
 

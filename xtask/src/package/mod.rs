@@ -91,7 +91,7 @@ struct Release {
 impl Release {
     fn new(options: &Options) -> Result<Release, String> {
         let manifest = tree::read("Cargo.toml")?;
-        let directory = target_directory().join("packages");
+        let directory = tree::target().join("packages");
         fs::create_dir_all(&directory)
             .map_err(|e| format!("cannot create '{}': {e}", directory.display()))?;
         let epoch =
@@ -109,7 +109,7 @@ impl Release {
     fn build(&self) -> Result<PathBuf, String> {
         println!("== stoop {} for {}", self.version, self.target);
         let mut command = cargo(&["build", "--locked", "-p", "stoop-cli", "--profile", &self.profile]);
-        let mut directory = target_directory();
+        let mut directory = tree::target();
         if self.target != host()? {
             command.args(["--target", &self.target]);
             directory.push(&self.target);
@@ -157,7 +157,7 @@ fn guide(release: &Release) -> Outcome {
         return Ok(());
     };
     site(&[])?;
-    let target = target_directory();
+    let target = tree::target();
     if !target.join("site/index.html").is_file() {
         return Err("the guide was not built into 'target/site'".into());
     }
@@ -175,10 +175,6 @@ fn host() -> Result<String, String> {
     let version = String::from_utf8_lossy(&version);
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| "rustc does not name its host".into())
-}
-
-fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tree::root().join("target"), PathBuf::from)
 }
 
 /// Returns whether a program is installed.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Release, host, notices, target_directory};
+use super::{Release, host, notices};
 use crate::{Outcome, cargo, man, output_of, succeed, tree};
 
 /// The files of one release, laid out as they are installed.
@@ -38,7 +38,7 @@ impl Stage {
             binary.to_owned()
         } else {
             succeed(&mut cargo(&["build", "-q", "-p", "stoop-cli"]))?;
-            target_directory().join("debug/stoop")
+            tree::target().join("debug/stoop")
         };
         for (name, text) in man::pages(&native)? {
             stage.put(&format!("{MANUAL}/{name}"), &text)?;
