@@ -161,6 +161,9 @@ fn system_command(advice: &Action) -> String {
         Action::ShowQueueLimit => {
             "cat /proc/sys/net/unix/max_dgram_qlen    # a queue holds one message more than this".into()
         }
+        Action::ShowDescriptors { pid, as_root } => {
+            format!("{}ls -l /proc/{pid}/fd    # what it has open", sudo(*as_root))
+        }
         Action::RaiseDescriptorLimit => {
             "ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536".into()
         }
@@ -231,6 +234,9 @@ fn file_command(advice: &Action) -> String {
         Action::ShowFlags(file) => format!("lsattr -d {}", path(file)),
         Action::ClearImmutable { path: directory, as_root } => {
             format!("{}chattr -i {}", sudo(*as_root), path(directory))
+        }
+        Action::ShowInodes(directory) => {
+            format!("df -i {}    # no inode is free: remove files", path(directory))
         }
         Action::ShowMount(directory) => {
             format!("findmnt -T {}    # the mount and its options", path(directory))

@@ -9,6 +9,7 @@ use stoop::{Address, Error, ErrorKind};
 
 use crate::why::facts::Facts;
 use crate::why::gather::gather;
+use crate::why::gather::settings::bind_refusal;
 use crate::why::{Diagnosis, Operation, Question, Who, diagnosis};
 
 /// Determines why an operation failed, and what may remedy it.
@@ -39,7 +40,11 @@ use crate::why::{Diagnosis, Operation, Question, Who, diagnosis};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn diagnose(error: &Error) -> Diagnosis {
-    let facts = question(error).and_then(|question| gather(&question).ok());
+    let mut facts = question(error).and_then(|question| gather(&question).ok());
+    if let Some(facts) = facts.as_mut().filter(|facts| facts.question.operation == Operation::Bind) {
+        let is_filtered = facts.security.seccomp == Some(true) && facts.security.refusal.is_none();
+        facts.security.refusal = is_filtered.then(bind_refusal).flatten();
+    }
     let staging = staging(error);
     diagnosis::judge(error, facts.as_ref(), staging.as_ref())
 }
@@ -57,6 +62,7 @@ fn question(error: &Error) -> Option<Question> {
             | ErrorKind::AddressInUse
             | ErrorKind::WouldBlock
             | ErrorKind::TimedOut
+            | ErrorKind::Unsupported
             | ErrorKind::Other
     );
     let operation = match error.operation() {

@@ -77,6 +77,7 @@ pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
     match own.and_then(|len| namespace_link(&buffer[..len])) {
         // A kernel without pid namespaces has only the initial one.
         Some(own) if own != FIRST => Some("this is not the initial pid namespace"),
+        None if pids.is_empty() => Some("/proc is not mounted"),
         _ if !pids.contains(&Pid(1)) => Some("/proc shows each user only their own (hidepid)"),
         _ => None,
     }

@@ -13,3 +13,4 @@ pub use crate::frame::encoder::Encoder;
 pub use crate::frame::error::FrameError;
 pub use crate::kind::UnknownKind;
 pub use crate::socket::Socket;
+pub use crate::sys::query;

@@ -224,6 +224,15 @@ pub enum Action {
     },
     /// Show the mount of a directory, and its options.
     ShowMount(PathBuf),
+    /// Show the free inodes of the file system of a directory.
+    ShowInodes(PathBuf),
+    /// Show the open file descriptors of a process.
+    ShowDescriptors {
+        /// The process.
+        pid: u32,
+        /// Whether root is required.
+        as_root: bool,
+    },
     /// List the users.
     ListUsers,
     /// List the processes.
@@ -340,6 +349,7 @@ impl Action {
             | Action::WidenAclMask { path, .. }
             | Action::ShowFlags(path)
             | Action::ClearImmutable { path, .. }
+            | Action::ShowInodes(path)
             | Action::ShowMount(path) => Some(path),
             _ => None,
         }
@@ -431,6 +441,8 @@ impl fmt::Display for Action {
             Action::ShowFlags(path) => write!(f, "check the flags of {}", shown(path)),
             Action::ClearImmutable { path, .. } => write!(f, "clear the immutable flag of {}", shown(path)),
             Action::ShowMount(path) => write!(f, "check the mount options of {}", shown(path)),
+            Action::ShowInodes(path) => write!(f, "check the free inodes at {}", shown(path)),
+            Action::ShowDescriptors { pid, .. } => write!(f, "list what process {pid} has open"),
             Action::ListUsers => f.write_str("check the name of the user"),
             Action::ListProcesses => f.write_str("check the process id"),
             Action::CheckProc => f.write_str("mount /proc"),

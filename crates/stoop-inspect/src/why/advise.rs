@@ -89,7 +89,8 @@ pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Acti
 
 /// Returns what would grant the subject `want` on the file, the narrowest first.
 pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Option<Action> {
-    let subject = facts.subject.as_ref()?;
+    // What belongs to a user or group without an id here can be changed by no user here.
+    let subject = facts.subject.as_ref().filter(|_| file.has_exact_ids())?;
     let (permission, bit) = if want == SEARCH { (Permission::Search, 1) } else { (Permission::Write, 2) };
     let path = reached(facts, &file.path);
     let as_root = needs_root(facts, Some(file.uid));
@@ -104,6 +105,7 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Option<Acti
         Action::ChangeMode { path, class, permission, group, as_root }
     };
     Some(match by {
+        By::Unmapped => return None,
         By::Owner => mode(ModeClass::Owner),
         By::Group => mode(ModeClass::Group),
         By::Other if group_has && file.gid != 0 => {

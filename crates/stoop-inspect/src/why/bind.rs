@@ -6,20 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::io::Errno;
-use stoop::{Address, Kind};
+use stoop::{Address, Kind, escaped};
 
 use super::action::Action;
 use super::advise;
 use super::cause::Cause;
-use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
+use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, IdRange, Step};
+use super::file_systems::{Sockets, is_served, sockets_on};
 use super::lookup::{entered, hidden, steps};
 use super::messages::{Messages, kind_of, quoted, quoted_bytes};
-use super::permission::{Access, SEARCH, WRITE, access};
+use super::permission::{Access, By, SEARCH, WRITE, access, has};
 use super::verdict::{Outcome, Stop, Verdict};
-
-/// File systems that do not support sockets.
-const WITHOUT_SOCKETS: &[&str] =
-    &["sysfs", "vfat", "exfat", "msdos", "ntfs3", "efivarfs", "debugfs", "tracefs", "devpts"];
 
 /// Predicts a bind.
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -34,10 +31,26 @@ fn name(facts: &Facts) -> Verdict {
     let Some(sockets) = &facts.sockets else {
         return hidden(facts, "the table of sockets of that network namespace");
     };
-    let holder = |socket: &&Endpoint| socket.kind == Some(kind) && socket.state != EndpointState::Accepted;
-    match sockets.iter().find(holder) {
-        Some(socket) => live(facts, socket, Cause::NameTaken),
+    let of_kind = || sockets.iter().filter(|socket| socket.kind == Some(kind));
+    match of_kind().find(|socket| socket.holds_name()).or(of_kind().next()) {
+        Some(socket) if socket.holds_name() => live(facts, socket, Cause::NameTaken),
+        Some(socket) => {
+            hidden(facts, "whether the connected socket that shows the name holds it, or was accepted by a listener that has closed,")
+                .seen_all(Messages(facts).owners(socket))
+        }
         None => Verdict::succeeds("nothing prevents it: the name is free".to_owned()),
+    }
+}
+
+impl Endpoint {
+    /// Returns whether it surely holds its abstract name. An accepted socket has the name of its
+    /// listener, which is free once that has closed. A client with a name, or one end of a pair,
+    /// looks the same ([K-NAME-16]).
+    ///
+    /// [K-NAME-16]: stoop::kernel_facts#K-NAME-16
+    fn holds_name(&self) -> bool {
+        let is_connected = matches!(self.state, EndpointState::Connected | EndpointState::Accepted);
+        !is_connected || self.kind == Some(Kind::Datagram)
     }
 }
 
@@ -115,6 +128,9 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     if let Some(socket) = sockets.into_iter().find(|socket| socket.state != EndpointState::Accepted) {
         return live(facts, socket, Cause::TakenLive);
     }
+    if is_served(&file.mount.file_system) && facts.alive != Some(true) {
+        return taken_on_served(facts, file);
+    }
     match (facts.alive, &facts.sockets) {
         (Some(false), _) | (None, Some(_)) => {
             fails(Cause::TakenStale, "a stale socket file has that name: no socket is bound to it".to_owned())
@@ -129,6 +145,21 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
             .seen("whether a socket is bound to it cannot be determined from here")
             .seen(Messages(facts).permissions(file)),
     }
+}
+
+/// The file may have a server on the other side of its file system ([K-SERVED-1]).
+///
+/// [K-SERVED-1]: stoop::kernel_facts#K-SERVED-1
+fn taken_on_served(facts: &Facts, file: &File) -> Verdict {
+    let name = escaped(&file.mount.file_system);
+    Verdict::fails(Errno::ADDRINUSE, Cause::TakenBySocket, "a socket file has that name")
+        .seen("no socket of this machine is bound to it through this mount")
+        .seen(format!(
+            "its server may be on the other side of the file system {name}: another machine, or a process"
+        ))
+        .seen(Messages(facts).permissions(file))
+        .advise(Action::ShowMount(advise::reached(facts, &file.path)))
+        .advise(Action::UsePrivateDirectory)
 }
 
 fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
@@ -160,6 +191,9 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
             .advise(Action::ShowMount(advise::reached(facts, &directory.path)))
             .advise(Action::UsePrivateDirectory);
     }
+    if let Some(verdict) = creator_unmapped(facts, directory) {
+        return verdict;
+    }
     if directory.immutable {
         let why = format!("the directory {shown} has the immutable flag: no file can be created in it");
         let path = advise::reached(facts, &directory.path);
@@ -167,9 +201,21 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
             .advise(Action::ClearImmutable { path, as_root: advise::needs_root(facts, None) });
     }
     may_make(facts, directory).unwrap_or_else(|| {
-        Verdict::succeeds("nothing prevents it: the file would be created".to_owned())
-            .seen(Messages(facts).permissions(directory))
+        let verdict = Verdict::succeeds("nothing prevents it: the file would be created".to_owned())
+            .seen(Messages(facts).permissions(directory));
+        space_caveats(facts, directory).fold(verdict, Verdict::caveat)
     })
+}
+
+/// Names limits of the file system that only the creation itself would show.
+fn space_caveats(facts: &Facts, directory: &File) -> impl Iterator<Item = String> {
+    let shown = quoted(&directory.path);
+    let full = facts.walk.as_ref().and_then(|walk| walk.space).is_some_and(|space| space.no_blocks);
+    let full = full.then(|| format!("the file system of {shown} has no free block: it may fail with ENOSPC"));
+    let quota = directory.mount.has_quota;
+    full.into_iter().chain(quota.then(|| {
+        format!("the file system of {shown} has quotas, which are not consulted: it may fail with EDQUOT")
+    }))
 }
 
 fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
@@ -178,7 +224,8 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
     let shown = quoted(&directory.path);
     match access(directory, subject, WRITE | SEARCH) {
         Access::Granted => {}
-        Access::Unknown => return Some(hidden(facts, &format!("the access list of {shown}"))),
+        Access::Unknown => return Some(hidden(facts, &messages.undecided(directory))),
+        Access::Denied(By::Unmapped) => return Some(parent_unmapped(facts, directory)),
         Access::Denied(by) => {
             let cause = if by.is_acl() { Cause::ParentNotWritableAcl } else { Cause::ParentNotWritable };
             let why = format!("creating a socket requires write permission on the directory {shown}");
@@ -192,8 +239,92 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
             );
         }
     }
-    WITHOUT_SOCKETS.contains(&directory.mount.file_system.as_str()).then(|| {
-        let why = format!("{shown} is on {}, which does not support sockets", directory.mount.file_system);
-        Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).advise(Action::UsePrivateDirectory)
+    made_there(facts, directory)
+}
+
+/// The directory's owner has no id on the mount, so the kernel lets no user write to it.
+fn parent_unmapped(facts: &Facts, directory: &File) -> Verdict {
+    let shown = quoted(&directory.path);
+    let why = format!("no user may create a file in {shown}: its owner or group has no id on the mount");
+    Verdict::fails(Errno::ACCESS, Cause::ParentOwnerUnmapped, why)
+        .seen(Messages(facts).permissions(directory))
+        .advise(Action::ShowMount(advise::reached(facts, &directory.path)))
+        .advise(Action::UsePrivateDirectory)
+}
+
+/// A new file's owner needs an id in the file system, and on an idmapped mount one that the mount
+/// maps. The kernel checks that before the directory's permissions ([K-IDMAP-2]).
+///
+/// [K-IDMAP-2]: stoop::kernel_facts#K-IDMAP-2
+fn creator_unmapped(facts: &Facts, directory: &File) -> Option<Verdict> {
+    let (subject, mount) = (facts.subject.as_ref()?, &directory.mount);
+    let shown = quoted(&directory.path);
+    if mount.may_be_foreign {
+        let what = format!("whether the user namespace that {shown} was mounted in maps the user");
+        return Some(hidden(facts, &what));
+    }
+    if !mount.maps_ids {
+        return None;
+    }
+    let Some(maps) = &mount.id_maps else {
+        return Some(hidden(facts, &format!("which ids the mount of {shown} maps")));
+    };
+    (!has(&maps.uids, subject.uid) || !has(&maps.gids, subject.gid)).then(|| {
+        let why = format!(
+            "the mount of {shown} maps the ids of its users, and not those of {}",
+            Messages(facts).whom()
+        );
+        Verdict::fails(Errno::OVERFLOW, Cause::CreatorUnmapped, why)
+            .seen(format!("it maps users {} and groups {}", listed(&maps.uids), listed(&maps.gids)))
+            .seen(Messages(facts).identity())
+            .advise(Action::ShowMount(advise::reached(facts, &directory.path)))
+            .advise(Action::UsePrivateDirectory)
+    })
+}
+
+/// Formats ranges of ids: `2000, 3000-3009`.
+fn listed(ranges: &[IdRange]) -> String {
+    let range = |range: &IdRange| match range.count {
+        1 => range.first.to_string(),
+        count => format!("{}-{}", range.first, range.first.saturating_add(count - 1)),
+    };
+    let shown: Vec<String> = ranges.iter().take(4).map(range).collect();
+    let more = if ranges.len() > 4 { ", …" } else { "" };
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") + more }
+}
+
+/// Whether the file system creates a socket there: the last of the kernel's checks.
+fn made_there(facts: &Facts, directory: &File) -> Option<Verdict> {
+    let (shown, name) = (quoted(&directory.path), escaped(&directory.mount.file_system).to_string());
+    match sockets_on(&directory.mount.file_system) {
+        Sockets::Supported => no_space(facts, directory),
+        Sockets::Unsupported => {
+            let why = format!("{shown} is on the file system {name}, which does not support sockets");
+            let verdict = Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why);
+            Some(verdict.advise(Action::UsePrivateDirectory))
+        }
+        Sockets::ServerDecides => {
+            let what = format!("whether the server of the file system {name} of {shown} creates sockets");
+            Some(hidden(facts, &what).advise(Action::UsePrivateDirectory))
+        }
+        Sockets::Unknown if name.is_empty() => Some(hidden(facts, &format!("the file system of {shown}"))),
+        Sockets::Unknown => Some(Verdict::unknown(format!(
+            "it is not known whether the file system {name} of {shown} supports sockets"
+        ))),
+    }
+}
+
+/// A new file takes an inode ([K-BIND-30]).
+///
+/// [K-BIND-30]: stoop::kernel_facts#K-BIND-30
+fn no_space(facts: &Facts, directory: &File) -> Option<Verdict> {
+    facts.walk.as_ref()?.space?.no_inodes.then(|| {
+        let why = format!(
+            "the file system of {} has no free inode: no file can be created",
+            quoted(&directory.path)
+        );
+        Verdict::fails(Errno::NOSPC, Cause::NoSpace, why)
+            .advise(Action::ShowInodes(advise::reached(facts, &directory.path)))
+            .advise(Action::UsePrivateDirectory)
     })
 }

@@ -49,6 +49,11 @@ causes! {
     /// A send with an address, on a kind of socket that only sends over a connection.
     NeedsConnection => "needs-connection",
 
+    /// No file descriptor is free in the process: its limit is reached.
+    OutOfDescriptors => "out-of-descriptors",
+    /// A system call filter (seccomp) of the process answers the call.
+    Filtered => "filtered",
+
     /// The last component does not exist.
     Missing => "missing",
     /// The last component was unlinked, but its server is still running.
@@ -80,6 +85,8 @@ causes! {
     NoWrite => "no-write",
     /// The socket file is not writable, because of its access control list.
     NoWriteAcl => "no-write-acl",
+    /// The socket file's owner or group has no id on the idmapped mount, so it is not writable.
+    OwnerUnmapped => "owner-unmapped",
     /// The file has the immutable flag.
     Immutable => "immutable",
     /// The file is not a socket, and is on a read-only file system.
@@ -89,6 +96,9 @@ causes! {
 
     /// The socket file is stale: no socket is bound to it any more.
     Stale => "stale",
+    /// No socket of this machine is bound to the file through its mount, but the file system is
+    /// provided by another machine or process, where its server may be.
+    ServedElsewhere => "served-elsewhere",
     /// The socket is of another kind.
     WrongKind => "wrong-kind",
     /// The socket is bound but does not listen.
@@ -137,6 +147,12 @@ causes! {
     ParentImmutable => "parent-immutable",
     /// The mount or file system is read-only.
     ReadOnly => "read-only",
+    /// The user or group that would own the file has no id on the mount or file system.
+    CreatorUnmapped => "creator-unmapped",
+    /// The directory's owner or group has no id on the idmapped mount, so it is not writable.
+    ParentOwnerUnmapped => "parent-owner-unmapped",
+    /// The file system has no free inode.
+    NoSpace => "no-space",
     /// The file system does not support sockets.
     NoSocketsHere => "no-sockets-here",
 }

@@ -4,23 +4,26 @@
 use stoop::escaped;
 
 use super::facts::{Facts, Security};
-use super::messages::quoted;
-use super::question::Who;
+use super::file_systems::is_served;
+use super::messages::{Messages, quoted};
+use super::question::{Operation, Who};
 use super::verdict::Verdict;
 
 /// Security modules that never deny one of these calls.
 const SILENT: &[&str] =
     &["capability", "yama", "lockdown", "integrity", "safesetid", "loadpin", "ima", "evm"];
 
-/// File systems that check permissions by their own rules, or on another machine.
-const OWN_RULES: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs", "virtiofs"];
-
 /// Returns the verdict with everything that may still change it.
 pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
-    let Security { modules, label, seccomp, no_new_privileges } = &facts.security;
+    let Security { modules, label, seccomp, no_new_privileges, .. } = &facts.security;
     let mut lines = Vec::new();
     let others =
         modules.iter().flatten().filter(|name| !SILENT.contains(&name.as_str()) && *name != "landlock");
+    if modules.is_none() {
+        let note =
+            "which security modules are in use is not visible (securityfs is not mounted): one may forbid it";
+        lines.push(note.to_owned());
+    }
     let others: Vec<String> = others.map(|name| escaped(name).to_string()).collect();
     if !others.is_empty() {
         let label = label.as_ref().map_or(String::new(), |label| format!(" (label '{}')", escaped(label)));
@@ -31,17 +34,15 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     }
     let is_process = matches!(facts.question.subject, Who::Process(_));
     let landlock = modules.iter().flatten().any(|name| name == "landlock");
-    if is_process && landlock && *no_new_privileges == Some(true) {
-        lines.push(
-            "the process may have restricted itself with Landlock: that is not visible from outside"
-                .to_owned(),
-        );
+    let whose = if is_process { "the process" } else { "this process" };
+    if landlock && *no_new_privileges == Some(true) {
+        lines.push(format!("{whose} may have been restricted with Landlock: that is not visible"));
     }
-    if is_process && *seccomp == Some(true) {
-        lines.push(
-            "the process's system calls are filtered (seccomp): the filter may return another result"
-                .to_owned(),
-        );
+    // Whether our own filter lets a connect or a send pass was determined.
+    if *seccomp == Some(true) && (is_process || facts.question.operation == Operation::Bind) {
+        lines.push(format!(
+            "the system calls of {whose} are filtered (seccomp): the filter may return another result"
+        ));
     }
     lines.extend(foreign(facts).map(|name| {
         format!(
@@ -66,10 +67,40 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     lines.into_iter().fold(verdict, Verdict::caveat)
 }
 
+/// Names the security mechanisms that may have forbidden a call of this process, one line each.
+pub(super) fn mechanisms(facts: &Facts) -> Vec<String> {
+    let none = Verdict::unknown("");
+    add(facts, none).caveats
+}
+
+/// Returns whether the subject may be forbidden to use the abstract names of other processes:
+/// Landlock can do that since Linux 6.12 ([K-NAME-13]), to a process that can gain no privileges,
+/// and shows no other process that it did.
+///
+/// [K-NAME-13]: stoop::kernel_facts#K-NAME-13
+pub(super) fn may_be_scoped(facts: &Facts) -> bool {
+    let Security { modules, no_new_privileges, .. } = &facts.security;
+    let has_landlock = modules.as_ref().is_none_or(|names| names.iter().any(|name| name == "landlock"));
+    let is_abstract = facts.question.address.as_abstract_name().is_some();
+    is_abstract
+        && facts.question.operation != Operation::Bind
+        && has_landlock
+        && *no_new_privileges == Some(true)
+}
+
+/// Returns the verdict on a call that succeeds unless Landlock forbids it.
+pub(super) fn scoped(facts: &Facts, verdict: Verdict) -> Verdict {
+    let why = "nothing else prevents it, but whether Landlock restricts the process to the abstract names of its own sandbox is not visible";
+    let no_new = format!(
+        "{} can gain no privileges (NoNewPrivs: 1), as a process that Landlock restricts",
+        Messages(facts).who()
+    );
+    add(facts, Verdict::unknown(why).seen_all(verdict.seen).seen(no_new))
+}
+
 /// Returns a file system in the path whose decision cannot be predicted.
 fn foreign(facts: &Facts) -> Option<String> {
     let steps = facts.walk.iter().flat_map(|walk| &walk.steps);
     let mut systems = steps.map(|step| step.directory.mount.file_system.as_str());
-    let is_foreign = |name: &&str| OWN_RULES.contains(name) || name.starts_with("fuse");
-    systems.find(is_foreign).map(|name| escaped(name).to_string())
+    systems.find(|name| is_served(name)).map(|name| escaped(name).to_string())
 }

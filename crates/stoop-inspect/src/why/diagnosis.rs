@@ -12,8 +12,9 @@ use super::cause::{Cause, cause_rows};
 use super::facts::{Endpoint, EndpointState, Facts, File, Found};
 use super::messages::{Messages, clients_wait, quoted, with_article};
 use super::permission::{Access, SEARCH, WRITE, access};
+use super::question::Operation;
 use super::verdict::{Outcome, Verdict};
-use super::{advise, judge};
+use super::{advise, caveats, judge};
 
 /// Why an operation failed, and what may remedy it.
 ///
@@ -127,6 +128,11 @@ pub(crate) fn judge(error: &Error, facts: Option<&Facts>, staging: Option<&Facts
         return refused;
     }
     let Some(facts) = facts else { return by_class(error) };
+    let refused =
+        facts.security.refusal.is_some_and(|refusal| Some(refusal.errno.raw_os_error()) == error.errno());
+    if refused {
+        return Diagnosis::of(judge::why(facts));
+    }
     // `stoop` reaches paths of any length.
     let verdict = judge::judge(facts, usize::MAX);
     let may_be_stale = matches!(verdict.cause, Cause::TakenStale | Cause::TakenBySocket);
@@ -173,6 +179,7 @@ fn not_repeated(error: &Error, facts: &Facts, verdict: &Verdict) -> Diagnosis {
         (_, ErrorKind::WrongKind) => was_of_other_kind(error, facts),
         (_, ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::PermissionDenied) => no_longer(facts),
         (Failed::Bind, ErrorKind::AddressInUse) => no_longer(facts),
+        (Failed::Bind, ErrorKind::NotPermitted) if !is_library => may_not_bind_here(facts),
         (_, ErrorKind::NotPermitted) => by_class(error).seen([Messages(facts).identity()]),
         _ => by_class(error),
     }
@@ -205,6 +212,9 @@ fn by_class(error: &Error) -> Diagnosis {
             stated(error, "this is not the address of a Unix socket").advise([Action::CorrectAddress])
         }
         ErrorKind::NotPermitted => stated(error, "the kernel does not permit it"),
+        ErrorKind::Unsupported if error.errno() == Some(Errno::AFNOSUPPORT.raw_os_error()) => because(
+            "this process may create no Unix sockets: a system call filter or the kernel's configuration forbids it",
+        ),
         _ => Diagnosis { cause: Reason::Stated.name(), ..stated(error, &error.to_string()) },
     }
 }
@@ -288,9 +298,27 @@ fn queue_was_full(facts: &Facts) -> Diagnosis {
 }
 
 fn not_permitted(facts: &Facts) -> Diagnosis {
-    let why = "the receiver accepts no file descriptors, we may not send these credentials, or a security module forbids it";
+    let connects = facts.question.operation == Operation::Connect;
+    let why = match connects {
+        true => "no check of files and sockets forbids it: a security mechanism does",
+        false => {
+            "the receiver accepts no file descriptors, we may not send these credentials, or a security mechanism forbids it"
+        }
+    };
     let owners = server(facts).map(|socket| Messages(facts).owners(socket)).unwrap_or_default();
-    Diagnosis::past(Reason::NotPermitted, why).seen(owners).seen([Messages(facts).identity()])
+    Diagnosis::past(Reason::NotPermitted, why)
+        .seen(owners)
+        .seen([Messages(facts).identity()])
+        .seen(caveats::mechanisms(facts))
+}
+
+/// A bind fails with `EPERM` although no check of files forbids it.
+fn may_not_bind_here(facts: &Facts) -> Diagnosis {
+    let why = "no check of files forbids it: the file system or a security mechanism does";
+    Diagnosis::past(Reason::NotPermitted, why)
+        .seen([Messages(facts).identity()])
+        .seen(caveats::mechanisms(facts))
+        .advise([Action::UsePrivateDirectory])
 }
 
 fn was_of_other_kind(error: &Error, facts: &Facts) -> Diagnosis {

@@ -32,6 +32,8 @@ pub struct Facts {
     pub near: Vec<Near>,
     /// The kernel's limits for the subject.
     pub limits: Limits,
+    /// Whether there may be network namespaces whose sockets are not visible.
+    pub hidden_networks: bool,
     /// Security mechanisms that may affect the call.
     pub security: Security,
     /// Names of users and groups, for texts.
@@ -64,8 +66,19 @@ pub struct Subject {
     /// The group ids that the subject's user namespace maps, as seen from the user namespace of
     /// this process. `None` means all.
     pub mapped_gids: Option<Vec<IdRange>>,
+    /// Its open file descriptors, if it is a process and they may be counted.
+    pub descriptors: Option<Descriptors>,
     /// How the subject's root, mounts and network namespace differ from those of this process.
     pub view: View,
+}
+
+/// The file descriptors of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptors {
+    /// How many of its file descriptors have a number below the limit.
+    pub open: u64,
+    /// `RLIMIT_NOFILE`: every number of a new one is below.
+    pub limit: u64,
 }
 
 /// Whether the subject sees the same files and network as this process.
@@ -98,6 +111,8 @@ pub struct Walk {
     pub reached: Option<File>,
     /// Whether the path, or the link followed last, ends in a slash.
     pub trailing_slash: bool,
+    /// For a bind only: the space in the directory reached last.
+    pub space: Option<Space>,
 }
 
 /// One component of a path lookup.
@@ -157,6 +172,10 @@ pub struct File {
     pub uid: u32,
     /// The owning group's id.
     pub gid: u32,
+    /// Whether `uid` is the owner's id.
+    pub uid_is: ShownId,
+    /// Whether `gid` is the group's id.
+    pub gid_is: ShownId,
     /// Its access control list. Empty if it has none in addition to its mode.
     pub acl: Option<Vec<AclEntry>>,
     /// What the kernel grants the subject: search 1, write 2. Queried if the list cannot be read
@@ -168,6 +187,21 @@ pub struct File {
     pub deleted: bool,
     /// The mount through which it is seen.
     pub mount: Mount,
+}
+
+/// What the number stands for that the kernel shows as the id of a file's owner or group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShownId {
+    /// It is the id.
+    #[default]
+    Exact,
+    /// It is the overflow id: the mount maps no id to the owner (an idmapped mount). No user is
+    /// the owner, and no user may write to the file.
+    UnmappedByMount,
+    /// It is the overflow id: the owner has no id in the user namespace of this process.
+    UnmappedHere,
+    /// It is the overflow id, for one of these reasons, or because it is the owner's id.
+    Uncertain,
 }
 
 /// The type of a file.
@@ -201,6 +235,31 @@ pub struct Mount {
     /// Whether file owners are mapped (an idmapped mount: `mount_setattr(2)`, Linux 5.12). The
     /// owners in these facts are mapped already.
     pub maps_ids: bool,
+    /// The ids that such a mount maps. `None` also if it maps none.
+    pub id_maps: Option<IdMaps>,
+    /// Whether the file system may have been mounted in a user namespace that does not map every
+    /// id.
+    pub may_be_foreign: bool,
+    /// Whether the file system has quotas.
+    pub has_quota: bool,
+}
+
+/// The ids that a mount maps, as its users see them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    /// User ids.
+    pub uids: Vec<IdRange>,
+    /// Group ids.
+    pub gids: Vec<IdRange>,
+}
+
+/// The space that a file system has for a new file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Whether it counts its inodes, and none is free.
+    pub no_inodes: bool,
+    /// Whether no block is free.
+    pub no_blocks: bool,
 }
 
 /// An entry of a POSIX access control list.
@@ -320,10 +379,10 @@ pub struct Limits {
 }
 
 /// Security mechanisms that may affect the call. At most they can be named: their decision is
-/// unknown.
+/// unknown, except that of a system call filter of this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Security {
-    /// The security modules in use, if the kernel lists them.
+    /// The security modules in use, or `None` if they are unknown.
     pub modules: Option<Vec<String>>,
     /// The subject's security label, if a module assigns one.
     pub label: Option<String>,
@@ -332,6 +391,17 @@ pub struct Security {
     /// Whether the subject can gain no privileges (`no_new_privs`), as is the case for a process
     /// that restricts itself with Landlock.
     pub no_new_privileges: Option<bool>,
+    /// The system call that the filter of this process answers itself, and its error.
+    pub refusal: Option<Refusal>,
+}
+
+/// A system call that a filter answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The name of the call.
+    pub call: &'static str,
+    /// The error.
+    pub errno: Errno,
 }
 
 /// Names of ids.

@@ -5,7 +5,7 @@ use stoop::{Address, Kind};
 
 use super::action::Action;
 use super::cause::Cause;
-use super::facts::{self, Facts};
+use super::facts::{self, Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
 use super::{advise, bind, caveats, messages, server, service};
@@ -30,6 +30,7 @@ pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
     match verdict.outcome {
         // Other security mechanisms are consulted last, and not at all if the call fails before.
         Outcome::Fails(_) => verdict,
+        Outcome::Succeeds if caveats::may_be_scoped(facts) => caveats::scoped(facts, verdict),
         _ => caveats::add(facts, verdict),
     }
 }
@@ -70,6 +71,9 @@ fn no_such_subject(facts: &Facts) -> Verdict {
 
 /// Checks what the kernel checks before it looks up the address, in the kernel's order.
 fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
+    if let Some(verdict) = no_socket(facts) {
+        return Some(verdict);
+    }
     let Question { operation, kind, address, .. } = &facts.question;
     let path_len = address.as_pathname().map_or(0, |path| path.as_os_str().len());
     match (operation, kind) {
@@ -91,6 +95,29 @@ fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
     };
     let most = buffer.saturating_sub(MESSAGE_OVERHEAD_BYTES);
     (*len_bytes > most).then(|| message_too_large(*len_bytes, most))
+}
+
+/// Checks what keeps the process from creating a socket, or its filter from making the call.
+fn no_socket(facts: &Facts) -> Option<Verdict> {
+    if let Some(Refusal { call, errno }) = facts.security.refusal {
+        let why = format!(
+            "a system call filter (seccomp) of this process answers {call} with {}: the kernel never sees the call",
+            messages::symbol(errno)
+        );
+        let seen = "/proc/self/status has 'Seccomp: 2'; the filter comes from what started the process, such as its unit (SystemCallFilter=, RestrictAddressFamilies=), container or sandbox";
+        return Some(Verdict::fails(errno, Cause::Filtered, why).seen(seen));
+    }
+    let descriptors = facts.subject.as_ref()?.descriptors?;
+    (descriptors.open >= descriptors.limit).then(|| {
+        let whom = messages::Messages(facts).whom();
+        let why = format!("no file descriptor is free in {whom}: its limit is reached");
+        Verdict::fails(Errno::MFILE, Cause::OutOfDescriptors, why)
+            .seen(format!("{} are open, and RLIMIT_NOFILE is {}", descriptors.open, descriptors.limit))
+            .advise_all(facts.subject.as_ref().and_then(|subject| subject.pid).map(|pid| {
+                let as_root = advise::needs_root(facts, facts.subject.as_ref().map(|subject| subject.uid));
+                Action::ShowDescriptors { pid, as_root }
+            }))
+    })
 }
 
 /// What the kernel subtracts from the send buffer for each message ([K-DGRAM-6]).

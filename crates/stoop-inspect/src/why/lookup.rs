@@ -56,9 +56,7 @@ pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
     match access(directory, subject, SEARCH) {
         Access::Granted => {}
         Access::Denied(by) => return Some(no_search(facts, directory, by)),
-        Access::Unknown => {
-            return Some(hidden(facts, &format!("the access list of {}", quoted(&directory.path))));
-        }
+        Access::Unknown => return Some(hidden(facts, &Messages(facts).undecided(directory))),
     }
     let is_dots = step.name == b"." || step.name == b"..";
     if directory.deleted && !is_dots {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use stoop::escaped;
 
-use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Owner};
+use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Owner, ShownId};
 use super::permission::By;
 use super::question::Who;
 
@@ -76,7 +76,7 @@ impl Messages<'_> {
         let who = self.who();
         let (is, has) =
             if self.0.question.subject == Who::CurrentProcess { ("are", "have") } else { ("is", "has") };
-        let group = self.group(file.gid);
+        let group = self.group_of(file);
         match by {
             By::Owner => format!("{who} {is} its owner, and the owner's bits lack {what}"),
             By::Group => format!("{who} {is} in its group {group}, and the group's bits lack {what}"),
@@ -88,6 +88,7 @@ impl Messages<'_> {
             By::AclMask => {
                 format!("{who} {has} {what} by an entry of its access list, and the mask excludes it")
             }
+            By::Unmapped => "no user may write to a file whose owner has no id on its mount".to_owned(),
             By::AclOther => {
                 format!(
                     "no entry of its access list is for {}, and that for others lacks {what}",
@@ -95,6 +96,22 @@ impl Messages<'_> {
                 )
             }
         }
+    }
+
+    /// Returns the owner of a file. An overflow id is no user's name.
+    fn owner_of(self, file: &File) -> String {
+        unmapped(file.uid_is, file.uid).unwrap_or_else(|| self.user(file.uid))
+    }
+
+    /// Returns the group of a file, likewise.
+    pub(super) fn group_of(self, file: &File) -> String {
+        unmapped(file.gid_is, file.gid).unwrap_or_else(|| self.group(file.gid))
+    }
+
+    /// Names what of a file's permissions is not known.
+    pub(super) fn undecided(self, file: &File) -> String {
+        let what = if file.acl.is_none() { "the access list" } else { "the real owner" };
+        format!("{what} of {}", quoted(&file.path))
     }
 
     pub(super) fn user(self, uid: u32) -> String {
@@ -118,8 +135,8 @@ impl Messages<'_> {
             "{} has mode {:04o}, owner {}, group {}",
             quoted(&file.path),
             file.mode & 0o7777,
-            self.user(file.uid),
-            self.group(file.gid)
+            self.owner_of(file),
+            self.group_of(file)
         );
         match file.acl.as_deref() {
             Some([]) | None => text,
@@ -178,6 +195,18 @@ impl Messages<'_> {
 /// The maximum number of owners of one socket that are listed.
 const SHOWN: usize = 4;
 
+/// Returns what an overflow id stands for, or `None` if it is an id.
+fn unmapped(shown: ShownId, id: u32) -> Option<String> {
+    match shown {
+        ShownId::Exact => None,
+        ShownId::UnmappedByMount => Some(format!("unmapped (the mount has no id for it, and shows {id})")),
+        ShownId::UnmappedHere => {
+            Some(format!("unmapped (it has no id in our user namespace, shown as {id})"))
+        }
+        ShownId::Uncertain => Some(format!("{id} (which also stands for ids that are not mapped here)")),
+    }
+}
+
 /// Returns `process 12 (nginx)`.
 pub(super) fn process(owner: &Owner) -> String {
     format!("process {} ({})", owner.pid, escaped(&owner.command))
@@ -234,16 +263,25 @@ pub fn symbol(errno: Errno) -> &'static str {
     match errno {
         Errno::ACCESS => "EACCES",
         Errno::ADDRINUSE => "EADDRINUSE",
+        Errno::AFNOSUPPORT => "EAFNOSUPPORT",
         Errno::AGAIN => "EAGAIN",
+        Errno::BUSY => "EBUSY",
         Errno::CONNREFUSED => "ECONNREFUSED",
         Errno::INVAL => "EINVAL",
+        Errno::IO => "EIO",
         Errno::LOOP => "ELOOP",
+        Errno::MFILE => "EMFILE",
         Errno::MSGSIZE => "EMSGSIZE",
         Errno::NAMETOOLONG => "ENAMETOOLONG",
+        Errno::NFILE => "ENFILE",
         Errno::NOENT => "ENOENT",
+        Errno::NOSPC => "ENOSPC",
+        Errno::NOSYS => "ENOSYS",
         Errno::NOTCONN => "ENOTCONN",
         Errno::NOTDIR => "ENOTDIR",
         Errno::OPNOTSUPP => "EOPNOTSUPP",
+        Errno::OVERFLOW => "EOVERFLOW",
+        Errno::DQUOT => "EDQUOT",
         Errno::PERM => "EPERM",
         Errno::PIPE => "EPIPE",
         Errno::PROTOTYPE => "EPROTOTYPE",

@@ -43,6 +43,7 @@ pub(crate) mod cause;
 mod caveats;
 pub(crate) mod diagnosis;
 pub(crate) mod facts;
+mod file_systems;
 pub(crate) mod gather;
 pub(crate) mod judge;
 mod lookup;

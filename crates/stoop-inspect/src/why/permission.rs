@@ -1,7 +1,7 @@
 //! Predicts whether a file's mode, its access control list and the subject's capabilities permit an
 //! access: the kernel's `inode_permission`, in its order. Pure.
 
-use super::facts::{AclEntry, AclWho, File, FileKind, IdRange, Subject};
+use super::facts::{AclEntry, AclWho, File, FileKind, IdRange, ShownId, Subject};
 
 /// Permission to search a directory.
 pub(super) const SEARCH: u8 = 1;
@@ -36,6 +36,8 @@ pub(super) enum By {
     AclMask,
     /// The list's entry for others.
     AclOther,
+    /// The mount maps no id to the file's owner or group: no user may write to it.
+    Unmapped,
 }
 
 impl By {
@@ -47,33 +49,58 @@ impl By {
 
 /// Returns whether the subject has `want`, a set of [`SEARCH`] and [`WRITE`], on the file.
 pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
-    match by_permissions(file, subject, want) {
+    let writes = want & WRITE != 0 && file.mount.maps_ids;
+    if writes && file.has_id(ShownId::UnmappedByMount) {
+        return Access::Denied(By::Unmapped);
+    }
+    let access = match by_permissions(file, subject, want) {
+        Access::Granted if writes && file.has_id(ShownId::Uncertain) => Access::Unknown,
         Access::Granted => Access::Granted,
+        denied => overridden(file, subject, want, denied),
+    };
+    match access {
         Access::Unknown if file.granted.is_some_and(|granted| want & !granted == 0) => Access::Granted,
-        denied => match overrides(file, subject, want) {
-            true => Access::Granted,
-            false => denied,
-        },
+        access => access,
     }
 }
 
-/// Returns whether a capability grants the access. It applies only if the file's owner and group
+/// Returns the access if a capability may grant it. That applies only if the file's owner and group
 /// are mapped in the subject's user namespace ([K-PERM-3]).
 ///
 /// [K-PERM-3]: stoop::kernel_facts#K-PERM-3
-fn overrides(file: &File, subject: &Subject, want: u8) -> bool {
-    let mapped = |ids: &Option<Vec<IdRange>>, id: u32| {
-        ids.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(id)))
-    };
-    if !mapped(&subject.mapped_uids, file.uid) || !mapped(&subject.mapped_gids, file.gid) {
-        return false;
-    }
+fn overridden(file: &File, subject: &Subject, want: u8, denied: Access) -> Access {
     let searches = file.kind == FileKind::Directory && want & WRITE == 0;
-    subject.dac_override || searches && subject.dac_read_search
+    if !subject.dac_override && !(searches && subject.dac_read_search) {
+        return denied;
+    }
+    let mapped = |ids: &Option<Vec<IdRange>>, id: u32| ids.as_ref().is_none_or(|ids| has(ids, id));
+    let is_unmapped = file.has_id(ShownId::UnmappedByMount) || file.has_id(ShownId::UnmappedHere);
+    if is_unmapped || !mapped(&subject.mapped_uids, file.uid) || !mapped(&subject.mapped_gids, file.gid) {
+        return denied;
+    }
+    if file.has_id(ShownId::Uncertain) { Access::Unknown } else { Access::Granted }
+}
+
+impl File {
+    /// Returns whether the id of its owner or its group is shown in this way.
+    pub(super) fn has_id(&self, shown: ShownId) -> bool {
+        self.uid_is == shown || self.gid_is == shown
+    }
+
+    /// Returns whether its owner and its group have the ids that are shown.
+    pub(in crate::why) fn has_exact_ids(&self) -> bool {
+        self.uid_is == ShownId::Exact && self.gid_is == ShownId::Exact
+    }
+}
+
+/// Returns whether one of the ranges includes the id.
+pub(super) fn has(ranges: &[IdRange], id: u32) -> bool {
+    ranges.iter().any(|range| range.contains(id))
 }
 
 impl IdRange {
-    fn contains(self, id: u32) -> bool {
+    /// Returns whether it includes the id.
+    pub(in crate::why) fn contains(self, id: u32) -> bool {
         id.checked_sub(self.first).is_some_and(|offset| offset < self.count)
     }
 }
@@ -87,8 +114,10 @@ impl IdRange {
 fn by_permissions(file: &File, subject: &Subject, want: u8) -> Access {
     let digit = |shift: u32| (file.mode >> shift) as u8 & 7;
     let judge = |granted: u8, by| if want & !granted == 0 { Access::Granted } else { Access::Denied(by) };
-    if subject.uid == file.uid {
-        return judge(digit(6), By::Owner);
+    match file.uid_is {
+        ShownId::Exact if subject.uid == file.uid => return judge(digit(6), By::Owner),
+        ShownId::UnmappedHere | ShownId::Uncertain if subject.uid == file.uid => return Access::Unknown,
+        _ => {}
     }
     if digit(3) != 0 {
         match file.acl.as_deref() {
@@ -97,7 +126,11 @@ fn by_permissions(file: &File, subject: &Subject, want: u8) -> Access {
             Some(acl) => return by_list(acl, file, subject, want),
         }
     }
-    match in_group(subject, file.gid) {
+    let is_member = in_group(subject, file.gid);
+    if is_member && matches!(file.gid_is, ShownId::UnmappedHere | ShownId::Uncertain) {
+        return Access::Unknown;
+    }
+    match is_member && file.gid_is == ShownId::Exact {
         true => judge(digit(3), By::Group),
         false => judge(digit(0), By::Other),
     }
@@ -117,7 +150,7 @@ fn by_list(acl: &[AclEntry], file: &File, subject: &Subject, want: u8) -> Access
         return masked(entry, By::AclUser);
     }
     let of_group = |entry: &&AclEntry| match entry.who {
-        AclWho::OwningGroup => in_group(subject, file.gid),
+        AclWho::OwningGroup => file.gid_is == ShownId::Exact && in_group(subject, file.gid),
         AclWho::Group(gid) => in_group(subject, gid),
         _ => false,
     };

@@ -2,12 +2,13 @@
 //! (`net/unix/af_unix.c`). Pure.
 
 use rustix::io::Errno;
-use stoop::Kind;
+use stoop::{Kind, escaped};
 
 use super::action::{Action, Site};
 use super::advise;
 use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
+use super::file_systems::is_served;
 use super::lookup::{Lookup, hidden, whole};
 use super::messages::{Messages, clients_wait, kind_of, quoted, with_article};
 use super::permission::{Access, By, WRITE, access};
@@ -71,7 +72,8 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     }
     let by = match access(file, subject, WRITE) {
         Access::Granted => return None,
-        Access::Unknown => return Some(hidden(facts, &format!("the access list of {shown}"))),
+        Access::Unknown => return Some(hidden(facts, &messages.undecided(file))),
+        Access::Denied(By::Unmapped) => return Some(owner_unmapped(facts, file)),
         Access::Denied(by) => by,
     };
     let cause = if by.is_acl() { Cause::NoWriteAcl } else { Cause::NoWrite };
@@ -85,6 +87,17 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
         FileKind::Socket => accepted(facts, file, by, verdict),
         kind => verdict.seen(format!("it is {}, not a socket", kind_of(kind))),
     })
+}
+
+/// The file's owner has no id on the mount, so the kernel lets no user write to it ([K-IDMAP-1]).
+///
+/// [K-IDMAP-1]: stoop::kernel_facts#K-IDMAP-1
+fn owner_unmapped(facts: &Facts, file: &File) -> Verdict {
+    let shown = quoted(&file.path);
+    let why = format!("no user may write to {shown}: its owner or group has no id on the mount");
+    Verdict::fails(Errno::ACCESS, Cause::OwnerUnmapped, why)
+        .seen(Messages(facts).permissions(file))
+        .advise(Action::ShowMount(advise::reached(facts, &file.path)))
 }
 
 /// Adds advice about a socket that the subject may not write to. If no process serves it, no
@@ -115,7 +128,22 @@ fn server_grants(facts: &Facts, file: &File, by: By) -> impl Iterator<Item = Act
     advise::grant(facts, file, by, WRITE).into_iter().chain([Action::AllowGroup(advise::site(facts))])
 }
 
+/// The file is on a file system with another side, where its server may be. What connecting here
+/// returns is certain ([K-SERVED-1]).
+///
+/// [K-SERVED-1]: stoop::kernel_facts#K-SERVED-1
+fn served_elsewhere(facts: &Facts, file: &File) -> Verdict {
+    let name = escaped(&file.mount.file_system);
+    let why = "no socket of this machine is bound to the file through this mount";
+    Verdict::fails(Errno::CONNREFUSED, Cause::ServedElsewhere, why)
+        .seen(format!("the file system {name} is provided by another machine or process: a server may have the socket there, and is not reached through the mount"))
+        .advise(Action::ShowMount(advise::reached(facts, &file.path)))
+}
+
 fn stale(facts: &Facts, file: &File) -> Verdict {
+    if is_served(&file.mount.file_system) {
+        return served_elsewhere(facts, file);
+    }
     let why = "the socket file is stale: no socket is bound to it";
     let (device, inode) = file.id;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
@@ -347,7 +375,13 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
             .advise(Action::Connect { at: advise::other_site(&near.address), kind: None });
     }
     let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
+    let unseen = facts.hidden_networks.then(|| {
+        "other network namespaces have their own abstract names, and cannot be seen from here".to_owned()
+    });
+    let more = if unseen.is_some() { advise::with_more_privileges(facts) } else { None };
     refused(Cause::NoSuchName, here)
+        .seen_all(unseen)
+        .advise_all(more)
         .seen_all(alike.map(|near| format!("there is '{}'", near.address)))
         .advise(advise::start_server(facts))
 }

@@ -12,6 +12,7 @@ mod batch;
 mod inherited;
 mod message;
 mod option;
+pub mod query;
 mod socket;
 mod thread;
 #[cfg(feature = "tokio")]

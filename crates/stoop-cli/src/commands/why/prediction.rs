@@ -2,7 +2,7 @@
 
 use stoop_inspect::internal::facts::Facts;
 use stoop_inspect::internal::{Probe, Verdict};
-use stoop_inspect::why::Outcome;
+use stoop_inspect::why::{Errno, Outcome, Who};
 
 use crate::exit::Exit;
 
@@ -30,6 +30,28 @@ impl Prediction {
                 _ => false,
             }),
         }
+    }
+
+    /// Returns why the attempt does not show what the subject's own call would do: mechanisms that
+    /// it is subject to, and the attempt was not.
+    pub(super) fn not_imitated(&self) -> Option<String> {
+        let security = &self.facts.security;
+        let is_process = matches!(self.facts.question.subject, Who::Process(_));
+        let made = !matches!(self.tried.as_ref()?, Probe::NotMade(_));
+        let lacks = [
+            (security.seccomp == Some(true), "system call filter (seccomp)"),
+            (security.no_new_privileges == Some(true), "Landlock restrictions, if it has any"),
+            (security.label.is_some(), "security label"),
+        ];
+        let lacks: Vec<&str> = lacks.into_iter().filter_map(|(has, what)| has.then_some(what)).collect();
+        (is_process && made && !lacks.is_empty()).then(|| lacks.join(", "))
+    }
+
+    /// Returns whether a mechanism that a prediction does not consult may have refused the attempt.
+    pub(super) fn may_be_refused(&self) -> bool {
+        let refused = Some(Probe::Failed(Errno::PERM)) == self.tried
+            || Some(Probe::Failed(Errno::ACCESS)) == self.tried;
+        refused && !self.verdict.caveats.is_empty()
     }
 
     /// Determines the exit code: by the attempt if there was one, else by the prediction.

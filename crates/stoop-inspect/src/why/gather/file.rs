@@ -4,13 +4,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
 use rustix::fs::{
-    Access, AtFlags, CWD, FileType, StatVfsMountFlags, StatxAttributes, StatxFlags, accessat, fstatvfs,
-    getxattr, statx,
+    Access, AtFlags, CWD, FileType, StatVfsMountFlags, StatxAttributes, StatxFlags, accessat, fstatfs,
+    fstatvfs, getxattr, statx,
 };
 use rustix::io::Errno;
 
 use super::mounts::Mounts;
-use crate::why::facts::{AclEntry, AclWho, File, FileKind, Mount};
+use crate::why::facts::{AclEntry, AclWho, File, FileKind, Mount, Space};
+use crate::why::file_systems;
 
 /// Reads the file that an `O_PATH` file descriptor refers to.
 pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File, Errno> {
@@ -19,6 +20,10 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
     let kind = kind(FileType::from_raw_mode(stat.stx_mode.into()));
     let known =
         (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then(|| mounts.get(stat.stx_mnt_id)).flatten();
+    let mut mount = known.cloned().unwrap_or_else(|| mount(&fd));
+    if mount.maps_ids {
+        mount.id_maps = mounts.id_maps(&fd);
+    }
     Ok(File {
         path,
         id: (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino),
@@ -26,11 +31,13 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
         mode: u32::from(stat.stx_mode) & 0o7777,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
+        uid_is: mounts.shown.uid(stat.stx_uid, &mount),
+        gid_is: mounts.shown.gid(stat.stx_gid, &mount),
         acl: if kind == FileKind::Link { Some(Vec::new()) } else { list(&fd) },
         granted: None,
         immutable: stat.stx_attributes.contains(StatxAttributes::IMMUTABLE),
         deleted: kind == FileKind::Directory && stat.stx_nlink == 0,
-        mount: known.cloned().unwrap_or_else(|| mount(&fd)),
+        mount,
     })
 }
 
@@ -66,12 +73,27 @@ pub(super) fn granted(fd: impl AsFd) -> Option<u8> {
 
 /// Returns the attributes that a mount reports of itself, for mounts in no list.
 fn mount(fd: impl AsFd) -> Mount {
-    let flags = fstatvfs(fd).map(|about| about.f_flag).unwrap_or(StatVfsMountFlags::empty());
+    let flags = fstatvfs(&fd).map(|about| about.f_flag).unwrap_or(StatVfsMountFlags::empty());
+    let name = fstatfs(&fd).ok().and_then(|about| file_systems::of_magic(about.f_type as u64 & 0xffff_ffff));
+    let file_system = name.unwrap_or_default().to_owned();
     Mount {
+        // It is in the mount namespace of another process.
+        may_be_foreign: file_systems::may_be_foreign(&file_system),
+        file_system,
         read_only: flags.contains(StatVfsMountFlags::RDONLY),
         no_links: flags.bits() & NO_LINKS != 0,
         ..Mount::default()
     }
+}
+
+/// Returns the space that the file system has for a new file.
+pub(super) fn space(fd: impl AsFd) -> Option<Space> {
+    let about = fstatvfs(fd).ok()?;
+    let is_full = |all: u64, free: u64| all != 0 && free == 0;
+    Some(Space {
+        no_inodes: is_full(about.f_files, about.f_ffree),
+        no_blocks: is_full(about.f_blocks, about.f_bfree),
+    })
 }
 
 /// `ST_NOSYMFOLLOW` (Linux 5.10).
@@ -135,7 +157,9 @@ mod tests {
     #[test]
     fn a_directory_is_inspected() {
         let root = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
-        let file = inspect(&root, "/".into(), &Mounts::of("/proc/self")).unwrap();
+        let users = super::super::users::Users::default();
+        let context = super::super::subject::find(&crate::why::Who::CurrentProcess, &users).unwrap().unwrap();
+        let file = inspect(&root, "/".into(), &Mounts::of(&context)).unwrap();
         let stat = rustix::fs::stat("/").unwrap();
         assert_eq!((file.kind, file.id), (FileKind::Directory, (stat.st_dev, stat.st_ino)));
         assert!(!file.deleted && !file.mount.file_system.is_empty());

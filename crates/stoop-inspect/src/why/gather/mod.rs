@@ -4,8 +4,9 @@
 //! mounts. What this process may not read is recorded as unknown. This module draws no conclusions.
 
 mod file;
+mod id_maps;
 mod mounts;
-mod settings;
+pub(crate) mod settings;
 mod sockets;
 pub(crate) mod subject;
 mod users;
@@ -36,8 +37,9 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         sockets: None,
         alive: None,
         near: Vec::new(),
+        hidden_networks: false,
         limits: settings::limits(),
-        security: settings::security(&question.subject),
+        security: settings::security(question),
         names: Names::default(),
     };
     let users = users::Users::read();
@@ -49,6 +51,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     }
     sockets::inspect(&mut facts, &found, reached);
     facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
+    id_maps::Shown::read().retain_known(&mut facts.names);
     facts.subject = Some(found.subject);
     Ok(facts)
 }
@@ -56,7 +59,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
 #[cfg(feature = "fuzzing")]
 /// Parses arbitrary bytes as file attributes and as texts of `/proc`, for the fuzzer.
 pub(crate) fn read_anything(data: &[u8]) {
-    let _ = (file::entries(data), mounts::parse(data), subject::from_status(data));
+    let _ = (file::entries(data), mounts::parse(data), subject::from_status(data), id_maps::parse(data));
     let _ = subject::ranges(std::str::from_utf8(data).ok().map(str::to_owned), true);
 }
 

@@ -1,33 +1,93 @@
 //! Mounts by their id, as listed in `/proc/PID/mountinfo`. Pure except for [`Mounts::of`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 
-use crate::why::facts::Mount;
+use rustix::fs::{Mode, OFlags};
+use stoop::internal::query;
+
+use super::id_maps::{self, Shown};
+use super::subject::SubjectContext;
+use crate::why::facts::{IdMaps, Mount};
+use crate::why::file_systems;
 
 /// The mounts of a process.
-#[derive(Debug, Default)]
-pub(super) struct Mounts(HashMap<u64, Mount>);
+#[derive(Debug)]
+pub(super) struct Mounts {
+    mounts: HashMap<u64, Mount>,
+    /// The id of its mount namespace, if that is not this process's.
+    namespace: Option<u64>,
+    /// How this process sees ids.
+    pub(super) shown: Shown,
+}
 
 impl Mounts {
     /// Reads the mounts of the process with this `/proc` directory, and those of the calling
     /// process. A process with another root is not shown the mounts outside of it, which may hold
     /// its working directory. Empty if they may not be read.
-    pub(super) fn of(proc: &str) -> Mounts {
-        let read = |proc: &str| fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
-        let (ours, theirs) = (read("/proc/thread-self"), read(proc));
-        let lines = ours.split(|&byte| byte == b'\n').chain(theirs.split(|&byte| byte == b'\n'));
-        Mounts(lines.filter_map(parse).collect())
+    pub(super) fn of(context: &SubjectContext) -> Mounts {
+        let (ours, theirs) = (read(OURS), read(&context.proc));
+        let devices: HashSet<&str> = ours.values().map(|(device, _)| device.as_str()).collect();
+        let own_may_be_foreign = is_foreign(OURS, context);
+        let is_other = context.subject.view.other_files;
+        let theirs_may_be = is_other && is_foreign(&context.proc, context);
+        let mark = |may_be: bool, mount: &Mount| Mount {
+            may_be_foreign: may_be && file_systems::may_be_foreign(&mount.file_system),
+            ..mount.clone()
+        };
+        let theirs = theirs.iter().map(|(id, (device, mount))| {
+            (*id, mark(theirs_may_be && !devices.contains(device.as_str()), mount))
+        });
+        let own = ours.iter().map(|(id, (_, mount))| (*id, mark(own_may_be_foreign, mount)));
+        let mounts = theirs.chain(own).collect();
+        let namespace = open(&context.proc, "mnt").filter(|_| is_other);
+        let namespace = namespace.and_then(|file| query::mount_namespace_id(file.as_fd()).ok());
+        Mounts { mounts, namespace, shown: Shown::read() }
     }
 
     /// Returns the mount with this id.
     pub(super) fn get(&self, id: u64) -> Option<&Mount> {
-        self.0.get(&id)
+        self.mounts.get(&id)
+    }
+
+    /// Returns the ids that an idmapped mount maps, if the kernel tells.
+    pub(super) fn id_maps(&self, fd: impl AsFd) -> Option<IdMaps> {
+        id_maps::of_mount(&fd, None).or_else(|| id_maps::of_mount(&fd, Some(self.namespace?)))
     }
 }
 
+/// The `/proc` directory of this process.
+const OURS: &str = "/proc/thread-self";
+
+/// Reads the mounts by id, each with its device.
+fn read(proc: &str) -> HashMap<u64, (String, Mount)> {
+    let text = fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
+    let parsed = |line| parse(line).map(|(id, device, mount)| (id, (device, mount)));
+    text.split(|&byte| byte == b'\n').filter_map(parsed).collect()
+}
+
+fn open(proc: &str, name: &str) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("{proc}/ns/{name}"), flags, Mode::empty()).ok()
+}
+
+/// Returns whether the mount namespace of the process may belong to a user namespace that does not
+/// map the subject's ids. A file system mounted there may then not have them either ([K-IDMAP-2]).
+///
+/// [K-IDMAP-2]: stoop::kernel_facts#K-IDMAP-2
+fn is_foreign(proc: &str, context: &SubjectContext) -> bool {
+    let inode = |file: &OwnedFd| rustix::fs::fstat(file).ok().map(|stat| stat.st_ino);
+    let owner = open(proc, "mnt").and_then(|file| query::owning_user_namespace(file.as_fd()).ok());
+    let Some(owner) = owner.as_ref().and_then(inode) else { return proc != OURS };
+    let is_that_of = |proc: &str| open(proc, "user").as_ref().and_then(inode) == Some(owner);
+    let has_id = context.subject.has_mapped_ids();
+    !(is_that_of(OURS) || has_id && is_that_of(&context.proc))
+}
+
 /// Parses `36 35 98:0 /root /place rw,noatime [tags…] - ext4 /dev/root rw,errors=continue`.
-pub(super) fn parse(line: &[u8]) -> Option<(u64, Mount)> {
+/// Returns the id, the device and the mount.
+pub(super) fn parse(line: &[u8]) -> Option<(u64, String, Mount)> {
     let line = String::from_utf8_lossy(line);
     let fields: Vec<&str> = line.split(' ').collect();
     let dash = fields.iter().position(|field| *field == "-")?;
@@ -39,9 +99,15 @@ pub(super) fn parse(line: &[u8]) -> Option<(u64, Mount)> {
         file_system_read_only: has(fields.get(dash + 3).unwrap_or(&""), "ro"),
         no_links: has(options, "nosymfollow"),
         maps_ids: has(options, "idmapped"),
+        has_quota: fields.get(dash + 3).unwrap_or(&"").split(',').any(|option| QUOTA.contains(&option)),
+        ..Mount::default()
     };
-    Some((fields.first()?.parse().ok()?, mount))
+    Some((fields.first()?.parse().ok()?, (*fields.get(2)?).to_owned(), mount))
 }
+
+/// Options of file systems that have quotas in force.
+const QUOTA: &[&str] =
+    &["quota", "usrquota", "grpquota", "prjquota", "usrjquota", "grpjquota", "gquota", "pquota"];
 
 #[cfg(test)]
 mod tests {
@@ -58,10 +124,12 @@ mod tests {
             file_system_read_only: false,
             no_links: true,
             maps_ids: true,
+            ..Mount::default()
         };
-        assert_eq!(parse(line), Some((36, mount)));
+        assert_eq!(parse(line), Some((36, "98:0".into(), mount)));
         let line = b"1 1 0:1 / / rw - squashfs none ro";
-        assert!(parse(line).unwrap().1.file_system_read_only);
+        assert!(parse(line).unwrap().2.file_system_read_only);
+        assert!(parse(b"1 1 0:1 / / rw - ext4 x rw,usrquota").unwrap().2.has_quota);
         assert_eq!(parse(b"1 1 0:1 / / rw"), None);
     }
 

@@ -33,12 +33,16 @@ pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Opti
     let path =
         |fd: OwnedFd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd));
     let reached = reached.filter(|_| file_of(facts).is_some()).and_then(path);
-    facts.alive = reached.as_ref().and_then(|(target, _open)| is_alive(target));
+    // A filter that answers in the kernel's place says nothing about a server.
+    let asks = facts.security.refusal.is_none();
+    facts.alive = reached.as_ref().filter(|_| asks).and_then(|(target, _open)| is_alive(target));
     // The tables of other namespaces take a while to read, and usually the own one has the answer.
     let mut snapshot = snapshot(context, false);
     if !is_enough(facts, context, &snapshot) {
         snapshot = self::snapshot(context, true);
     }
+    let hides = |what: &What| matches!(what, What::Namespaces(_) | What::Table(_));
+    facts.hidden_networks = snapshot.missing.iter().any(|missing| hides(&missing.what));
     match facts.question.address.as_abstract_name() {
         Some(name) => {
             let name = name.to_vec();

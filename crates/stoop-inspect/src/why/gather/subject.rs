@@ -12,7 +12,7 @@ use super::users::Users;
 use crate::model::NamespaceIno;
 use crate::procfs::namespace_link;
 use crate::why::Who;
-use crate::why::facts::{IdRange, Subject, View};
+use crate::why::facts::{Descriptors, IdRange, Subject, View};
 
 const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
@@ -72,6 +72,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
             subject.pid = Some(*pid);
             subject.began = fs::read(format!("{proc}/stat")).ok().and_then(|stat| began(&stat));
             map_ids(&mut subject, &proc, theirs("user").is_some() && theirs("user") == ours("user"));
+            subject.descriptors = descriptors(*pid);
             subject.view = View {
                 other_files: theirs("mnt") != ours("mnt") || other_root(*pid),
                 other_network: network != ours("net"),
@@ -102,6 +103,23 @@ fn other_root(pid: u32) -> bool {
     id(&format!("/proc/{pid}/root/")) != id("/")
 }
 
+/// Counts the file descriptors of a process that are below its limit.
+fn descriptors(pid: u32) -> Option<Descriptors> {
+    let limit = soft_limit(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)?;
+    let numbers = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.map_while(Result::ok);
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+    Some(Descriptors { open: numbers.filter(|number| *number < limit).count() as u64, limit })
+}
+
+/// Parses the soft limit of open files in `/proc/PID/limits`. Pure.
+fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
 /// Parses `/proc/PID/status`. Pure.
 pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
     // The fourth number is the id for file access.
@@ -117,10 +135,21 @@ pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
         dac_read_search: false,
         mapped_uids: None,
         mapped_gids: None,
+        descriptors: None,
         view: View::default(),
     };
     set_capabilities(&mut subject, hex(status, "CapEff:")?);
     Some(subject)
+}
+
+impl Subject {
+    /// Returns whether its user and group have ids in its user namespace.
+    pub(super) fn has_mapped_ids(&self) -> bool {
+        let has = |ranges: &Option<Vec<IdRange>>, id: u32| {
+            ranges.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(id)))
+        };
+        has(&self.mapped_uids, self.uid) && has(&self.mapped_gids, self.gid)
+    }
 }
 
 fn set_capabilities(subject: &mut Subject, effective: u64) {
@@ -208,6 +237,17 @@ mod tests {
         assert_eq!(ranges(map(), false), Some(vec![IdRange { first: 100_000, count: 65_536 }]));
         assert_eq!(ranges(map(), true), Some(vec![IdRange { first: 0, count: 65_536 }]));
         assert_eq!(ranges(Some("0 0 4294967295\n".to_owned()), true), None);
+    }
+
+    #[test]
+    fn the_soft_limit_is_read() {
+        let limits =
+            "Limit          Soft Limit   Hard Limit   Units\nMax open files   1024      4096     files\n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(soft_limit("Max open files   unlimited  unlimited  files"), Some(u64::MAX));
+        assert_eq!(soft_limit(""), None);
+        let own = descriptors(std::process::id()).unwrap();
+        assert!(own.open > 0 && own.open < own.limit, "{own:?}");
     }
 
     #[test]

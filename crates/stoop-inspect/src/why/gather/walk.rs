@@ -83,7 +83,8 @@ pub(super) fn walk(path: &Path, context: &SubjectContext, is_bind: bool) -> (Opt
         Some(position) => (Some(position.fd), Some(position.file)),
         None => (None, None),
     };
-    (Some(Walk { steps: walker.steps, reached: file, trailing_slash }), fd)
+    let space = is_bind.then(|| file::space(&walker.current.fd)).flatten();
+    (Some(Walk { steps: walker.steps, reached: file, trailing_slash, space }), fd)
 }
 
 /// How the walk continues after a component.
@@ -95,7 +96,7 @@ enum Next {
 
 impl<'s> Walker<'s> {
     fn start(path: &Path, context: &'s SubjectContext) -> Option<Walker<'s>> {
-        let mounts = Mounts::of(&context.proc);
+        let mounts = Mounts::of(context);
         let position = |fd: &OwnedFd, name: PathBuf| {
             let file = inspect(fd, name, &mounts, context).ok()?;
             Some(Position { fd: fd.try_clone().ok()?, file })
@@ -254,7 +255,7 @@ impl<'s> Walker<'s> {
 /// the kernel grants.
 fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts, context: &SubjectContext) -> Result<File, Errno> {
     let file = file::inspect(&fd, path, mounts)?;
-    let asks = context.is_self && file.acl.is_none();
+    let asks = context.is_self && (file.acl.is_none() || !file.has_exact_ids());
     Ok(File { granted: asks.then(|| file::granted(&fd)).flatten(), ..file })
 }
 

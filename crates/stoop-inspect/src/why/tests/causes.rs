@@ -31,6 +31,58 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             Fails(Errno::MSGSIZE),
             with(Operation::Send { len_bytes: 1001 }, |facts| facts.walk = None),
         ),
+        (
+            OutOfDescriptors,
+            Fails(Errno::MFILE),
+            connect(|facts| {
+                facts.subject.as_mut().unwrap().descriptors = Some(Descriptors { open: 4, limit: 4 });
+            }),
+        ),
+        (
+            Filtered,
+            Fails(Errno::AFNOSUPPORT),
+            connect(|facts| {
+                facts.security.refusal = Some(Refusal { call: "socket", errno: Errno::AFNOSUPPORT });
+            }),
+        ),
+        (
+            OwnerUnmapped,
+            Fails(Errno::ACCESS),
+            connect(|facts| {
+                let socket = facts.reached();
+                (socket.uid, socket.uid_is, socket.mount.maps_ids) = (65534, ShownId::UnmappedByMount, true);
+            }),
+        ),
+        (
+            ParentOwnerUnmapped,
+            Fails(Errno::ACCESS),
+            bind(|facts| {
+                let directory = &mut facts.step(2).directory;
+                (directory.mount.maps_ids, directory.mount.id_maps) = (true, Some(maps(1000)));
+                directory.gid_is = ShownId::UnmappedByMount;
+            }),
+        ),
+        (
+            CreatorUnmapped,
+            Fails(Errno::OVERFLOW),
+            bind(|facts| {
+                let mount = &mut facts.step(2).directory.mount;
+                (mount.maps_ids, mount.id_maps) = (true, Some(maps(2000)));
+            }),
+        ),
+        (
+            NoSpace,
+            Fails(Errno::NOSPC),
+            bind(|facts| facts.walk().space = Some(Space { no_inodes: true, no_blocks: false })),
+        ),
+        (
+            ServedElsewhere,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| {
+                (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+                facts.reached().mount.file_system = "fuse.bindfs".into();
+            }),
+        ),
         (NeedsConnection, Fails(Errno::OPNOTSUPP), send(|facts| facts.question.kind = Some(Kind::Stream))),
         (NeedsConnection, Fails(Errno::NOTCONN), send(|facts| facts.question.kind = Some(Kind::SeqPacket))),
         (Missing, Fails(Errno::NOENT), connect(|facts| facts.ends(2, Found::Nothing))),
@@ -204,6 +256,12 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
     ]
 }
 
+/// Maps for one user and group.
+fn maps(id: u32) -> IdMaps {
+    let range = vec![IdRange { first: id, count: 1 }];
+    IdMaps { uids: range.clone(), gids: range }
+}
+
 #[test]
 fn every_cause_has_its_world() {
     let mut unseen: HashSet<Cause> = Cause::ALL.iter().copied().collect();
@@ -233,9 +291,71 @@ fn what_came_out_of_an_accept_serves_nobody() {
     let accepted = socket(Kind::Stream, EndpointState::Accepted);
     let only = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone()]);
     assert_eq!(by_name(Operation::Connect, only).cause, Cause::NoSuchName);
-    assert_eq!(by_name(Operation::Bind, only).outcome, Outcome::Succeeds);
+    // A client or one end of a pair looks the same, and holds its name.
+    assert_eq!(by_name(Operation::Bind, only).outcome, Outcome::Unknown);
     let beside = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone(), listening()]);
     assert_eq!(connect(beside).outcome, Outcome::Succeeds);
+}
+
+#[test]
+fn what_decides_out_of_sight_is_unknown() {
+    let on = |name: &str| bind(|facts| facts.step(2).directory.mount.file_system = name.into()).outcome;
+    assert_eq!(on("tmpfs"), Outcome::Succeeds);
+    assert_eq!((on("nfs4"), on("fuse.bindfs"), on("of-tomorrow"), on("")), {
+        let unknown = Outcome::Unknown;
+        (unknown, unknown, unknown, unknown)
+    });
+    assert_eq!(on("fuse.sshfs"), Outcome::Fails(Errno::PERM));
+    let foreign = bind(|facts| facts.step(2).directory.mount.may_be_foreign = true);
+    assert_eq!(foreign.outcome, Outcome::Unknown);
+    let maps_unread = bind(|facts| facts.step(2).directory.mount.maps_ids = true);
+    assert_eq!(maps_unread.outcome, Outcome::Unknown);
+    // Landlock is visible at most by what a process needs to use it.
+    let sandboxed = |facts: &mut Facts| {
+        facts.sockets = Some(vec![listening()]);
+        facts.security.no_new_privileges = Some(true);
+        facts.security.modules = Some(vec!["landlock".into()]);
+    };
+    assert_eq!(by_name(Operation::Connect, sandboxed).outcome, Outcome::Unknown);
+    assert_eq!(
+        by_name(Operation::Connect, |facts| {
+            sandboxed(facts);
+            facts.security.no_new_privileges = Some(false);
+        })
+        .outcome,
+        Outcome::Succeeds
+    );
+}
+
+#[test]
+fn an_overflow_id_is_no_user() {
+    let unmapped = |facts: &mut Facts, shown| {
+        facts.names.users.insert(65534, "nobody".into());
+        facts.names.groups.insert(65534, "nogroup".into());
+        let socket = facts.reached();
+        (socket.uid, socket.gid, socket.mode) = (65534, 65534, 0o660);
+        (socket.uid_is, socket.gid_is) = (shown, shown);
+    };
+    let verdict = connect(|facts| unmapped(facts, ShownId::UnmappedHere));
+    assert_eq!(verdict.outcome, Outcome::Fails(Errno::ACCESS));
+    assert!(lines(&verdict).all(|line| !line.contains("nobody") && !line.contains("nogroup")), "{verdict:?}");
+    assert!(!verdict.advice.iter().any(|advice| matches!(advice, Action::JoinGroup { .. })));
+    // Root of our namespace has no power over it, and whoever is shown the same is not its owner.
+    let root = |shown| {
+        connect(|facts| {
+            unmapped(facts, shown);
+            facts.subject.as_mut().unwrap().dac_override = true;
+        })
+        .outcome
+    };
+    assert_eq!(root(ShownId::UnmappedHere), Outcome::Fails(Errno::ACCESS));
+    assert_eq!(root(ShownId::Uncertain), Outcome::Unknown);
+    assert_eq!(root(ShownId::Exact), Outcome::Succeeds);
+    let same = connect(|facts| {
+        unmapped(facts, ShownId::UnmappedHere);
+        facts.subject.as_mut().unwrap().uid = 65534;
+    });
+    assert_eq!(same.outcome, Outcome::Unknown);
 }
 
 #[test]
@@ -305,6 +425,7 @@ fn caveats_are_given_for_what_may_still_fail() {
             label: Some("docker-default".into()),
             seccomp: Some(true),
             no_new_privileges: Some(true),
+            refusal: None,
         };
     };
     let verdict = connect(guarded);

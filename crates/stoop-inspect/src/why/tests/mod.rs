@@ -46,10 +46,11 @@ pub(super) fn facts(operation: Operation) -> Facts {
         },
         subject: Some(alice()),
         asker_uid: 0,
-        walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false }),
+        walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false, space: None }),
         sockets: Some(vec![listening()]),
         alive: Some(true),
         near: Vec::new(),
+        hidden_networks: false,
         limits: Limits {
             wmem_default_bytes: Some(1032),
             somaxconn: Some(4096),
@@ -76,6 +77,7 @@ fn alice() -> Subject {
         dac_read_search: false,
         mapped_uids: None,
         mapped_gids: None,
+        descriptors: None,
         view: View::default(),
     }
 }
@@ -88,6 +90,8 @@ fn file(path: &str, kind: FileKind, mode: u32) -> File {
         mode,
         uid: 0,
         gid: 0,
+        uid_is: ShownId::Exact,
+        gid_is: ShownId::Exact,
         acl: Some(Vec::new()),
         granted: None,
         immutable: false,

@@ -39,7 +39,8 @@ proptest! {
 prop_compose! {
     fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, maps_ids: bool, name in 0..4usize) -> Mount {
         let file_system = ["ext4", "proc", "sysfs", "fuse.x\n"][name].into();
-        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids }
+        let id_maps = maps_ids.then(IdMaps::default);
+        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids, id_maps, ..Mount::default() }
     }
 }
 
@@ -61,6 +62,11 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     (0..3usize).prop_map(|at| Kind::ALL[at])
 }
 
+fn any_shown() -> impl Strategy<Value = ShownId> {
+    let all = [ShownId::Exact, ShownId::UnmappedByMount, ShownId::UnmappedHere, ShownId::Uncertain];
+    prop_oneof![4 => Just(ShownId::Exact), 1 => (0..4usize).prop_map(move |at| all[at])]
+}
+
 prop_compose! {
     fn any_file()(
         path in "/[a-z\n\x1b']{0,4}",
@@ -71,9 +77,10 @@ prop_compose! {
         (immutable, deleted) in (proptest::bool::weighted(0.1), proptest::bool::weighted(0.1)),
         mount in any_mount(),
         granted: Option<u8>,
+        (uid_is, gid_is) in (any_shown(), any_shown()),
     ) -> File {
         let kinds = [FileKind::Socket, FileKind::Directory, FileKind::Link, FileKind::Regular, FileKind::Fifo, FileKind::Device];
-        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, acl, granted, immutable, deleted, mount }
+        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, uid_is, gid_is, acl, granted, immutable, deleted, mount }
     }
 }
 
@@ -127,7 +134,7 @@ prop_compose! {
         let some = mapped.then(|| vec![IdRange { first: 1, count: 1 }]);
         Subject {
             pid, command, began: None, uid, gid, groups, dac_override, dac_read_search,
-            mapped_uids: some.clone(), mapped_gids: some, view: View { other_files, other_network },
+            mapped_uids: some.clone(), mapped_gids: some, descriptors: None, view: View { other_files, other_network },
         }
     }
 }
@@ -181,12 +188,13 @@ prop_compose! {
             question,
             subject,
             asker_uid: 7,
-            walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash }),
+            walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
             sockets,
             alive,
             near: near.into_iter().map(|(how, address, socket)| Near { how: hows[how], address, socket }).collect(),
             limits: Limits { wmem_default_bytes: wmem, somaxconn, max_dgram_qlen: queue, protected_symlinks: protected },
-            security: Security { modules, label, seccomp, no_new_privileges },
+            security: Security { modules, label, seccomp, no_new_privileges, refusal: None },
+            hidden_networks: false,
             names: Names { users: [(0, name.clone())].into(), groups: [(1, name)].into() },
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use stoop::escaped;
-use stoop_inspect::internal::facts::{Facts, File, FileKind, Found, Names, Step};
+use stoop_inspect::internal::facts::{Facts, File, FileKind, Found, Names, ShownId, Step};
 use stoop_inspect::internal::{Cause, Stop, Verdict, symbol};
 use stoop_inspect::why::Outcome;
 
@@ -101,7 +101,11 @@ impl Lines<'_> {
         let called = |names: &std::collections::BTreeMap<u32, String>, id: u32| {
             names.get(&id).map_or_else(|| id.to_string(), |name| escaped(name).to_string())
         };
-        let columns = [mode(file), called(&self.names.users, file.uid), called(&self.names.groups, file.gid)];
+        // An overflow id is no user's name.
+        let shown = |is: ShownId, name: String| if is == ShownId::Exact { name } else { "?".to_owned() };
+        let user = shown(file.uid_is, called(&self.names.users, file.uid));
+        let group = shown(file.gid_is, called(&self.names.groups, file.gid));
+        let columns = [mode(file), user, group];
         self.lines.push(Line { columns, name, id: Some(file.id), marked: false });
     }
 

@@ -68,7 +68,16 @@ fn compared(answer: &Prediction, tried: &Probe) -> String {
         Probe::Failed(errno) => format!("it failed with {}", symbol(*errno)),
         Probe::NotMade(why) => return format!("not made: {why}"),
     };
+    if let Some(lacks) = answer.not_imitated() {
+        return format!(
+            "{came} for a thread with the user, groups, capabilities, files and network of the process, \
+             but without its {lacks}"
+        );
+    }
     match answer.agrees() {
+        Some(false) if answer.may_be_refused() => {
+            format!("{came}: one of the mechanisms in the notes, which are not consulted, refuses it")
+        }
         Some(true) => format!("{came}, as predicted"),
         Some(false) => format!(
             "{came}, which was not predicted: please report this, with the output of the same command with --json \
