@@ -303,47 +303,6 @@ impl Client {
         Ok(Answers { raw, output: method.output(), trailers: None })
     }
 
-    /// Returns whether the server reports that it does not have this service.
-    ///
-    /// Asked for a method that does not exist, gRPC servers in Go and C++ report whether the
-    /// service or the method is missing. For servers that do not, the result is `false`.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let directory = stoop_testkit::tempdir();
-    /// # let path = directory.path().join("app.sock");
-    /// # use stoop_dynamic::{Client, Options, Schema, json};
-    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
-    /// # let incoming = endpoint.listen(|bind| bind).await?;
-    /// # let (_reporter, health) = tonic_health::server::health_reporter();
-    /// # let routes = tonic::service::Routes::new(health);
-    /// # let server = stoop_grpc::Server::new(routes);
-    /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
-    /// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
-    /// // tonic reports only that the call is unimplemented, so it is not known which is missing.
-    /// assert!(!client.lacks("app.v1.Users", &Options::default()).await);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    /// This method is cancel safe. If dropped, the call is cancelled.
-    pub async fn lacks(&self, service: &str, options: &Options) -> bool {
-        let call = ttrpc::Call { service: service.to_owned(), method: "-".into(), ..ttrpc::Call::default() };
-        let nothing = tokio_stream::once(Bytes::new());
-        let answer = match self.call_raw(call, nothing, options.clone()).await {
-            Ok(mut answers) => answers.message().await.map(|_| ()),
-            Err(error) => Err(error),
-        };
-        let status = answer.as_ref().err().and_then(CallError::status);
-        // The status message is the only mark: "unknown service x", and for ttrpc "service x".
-        status.is_some_and(|status| {
-            let words = status.message().strip_prefix("unknown ").unwrap_or(status.message());
-            status.code() == Code::Unimplemented && words.starts_with("service")
-        })
-    }
-
     /// Calls a method whose messages are bytes.
     pub(crate) async fn call_raw(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! A [`Schema`] describes services and messages. It comes from the server's reflection service
 //! ([`reflect`]), from `.proto` files, from descriptor sets, or from the built-in interfaces
-//! ([`Schema::builtin`]: Kubernetes' CRI, containerd, health). A [`Client`] calls its methods,
+//! ([`Schema::builtin`]: Kubernetes' interfaces of a node, containerd, health). A [`Client`] calls its methods,
 //! with any kind of streaming, and [`json`] converts messages to text and back.
 //!
 //! ```
@@ -32,6 +32,7 @@
 //! |---|---|
 //! | find a method by the name that a user typed, or suggest one | [`Schema::method`] |
 //! | fetch the schema of a server | [`reflect`] |
+//! | find out whether a server without reflection has a service | [`Client::presence`] |
 //! | call a method over gRPC or ttrpc | [`Client`] |
 //! | find out what a server speaks that does not speak gRPC | [`channel`], [`Greeting`] |
 //! | read and write messages as JSON | [`json`] |
@@ -63,6 +64,7 @@ mod details;
 pub mod fuzzing;
 pub mod json;
 pub mod metadata;
+mod presence;
 pub(crate) mod reflection;
 mod resolve;
 mod schema;
@@ -72,6 +74,7 @@ mod wire;
 pub use client::{Answers, CallError, Client, Options};
 pub use describe::describe;
 pub use details::details;
+pub use presence::Presence;
 pub use reflection::{ReflectError, reflect};
 pub use resolve::{Symbol, Unresolved};
 pub use schema::{Origin, Schema, SchemaError};

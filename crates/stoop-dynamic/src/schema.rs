@@ -111,9 +111,10 @@ fn position(error: &protox::Error) -> Option<String> {
 impl Schema {
     /// Returns the built-in interfaces.
     ///
-    /// They are Kubernetes' CRI (`runtime.v1`), the services of containerd and its shims, gRPC's
-    /// health and reflection services, and the messages used in error details. They are decoded on
-    /// the first call.
+    /// They are Kubernetes' interfaces of a node (the CRI, `runtime.v1`; the CSI, `csi.v1`; device
+    /// plugins, plugin registration, pod resources, dynamic resource allocation, key management),
+    /// the services of containerd and its shims, gRPC's health and reflection services, and the
+    /// messages used in error details. They are decoded on the first call.
     pub fn builtin() -> Schema {
         static SCHEMA: OnceLock<Schema> = OnceLock::new();
         let decode = || {
@@ -353,6 +354,15 @@ mod tests {
             "containerd.services.version.v1.Version",
             "containerd.services.transfer.v1.Transfer",
             "containerd.task.v3.Task",
+            "csi.v1.Identity",
+            "csi.v1.Controller",
+            "csi.v1.Node",
+            "v1beta1.DevicePlugin",
+            "pluginregistration.Registration",
+            "v1.PodResourcesLister",
+            "k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin",
+            "k8s.io.kubelet.pkg.apis.dra.v1beta1.DRAPlugin",
+            "v2.KeyManagementService",
         ] {
             assert!(schema.service_names().contains(&name), "{name}");
         }

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `talk.rs` | that server |
 //! | `errors.rs` | errors of calls that cannot be made, or fail |
+//! | `without_reflection.rs` | servers without reflection |
 
 mod errors;
 mod talk;
+mod without_reflection;
 
 use std::path::Path;
 

@@ -59,6 +59,9 @@ impl Session<'_> {
                 Err(error) => {
                     if let Some(status) = error.status() {
                         self.status(status, &schema, &MetadataMap::new())?;
+                        if let Some(plugin) = self.cri_plugin(client, &method, status).await {
+                            return Err(self.errors.without_cri(&name, &plugin));
+                        }
                     }
                     Err(self.errors.explain(&name, &error, &schema))
                 }

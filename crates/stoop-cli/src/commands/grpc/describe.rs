@@ -1,27 +1,27 @@
 //! `list` and `describe`.
 
-use stoop_dynamic::{Client, MethodDescriptor, Origin, Schema, ServiceDescriptor, Symbol, describe};
+use stoop_dynamic::{
+    Client, MethodDescriptor, Origin, Presence, Schema, ServiceDescriptor, Symbol, describe,
+};
 
 use super::session::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Event, Screen};
+use crate::output::{Event, Screen, Text};
 use crate::pump::Sink;
 
 impl Session<'_> {
     /// Lists the services, or the methods of one service.
     pub(super) async fn list(&self, client: &Client, given: Option<Schema>) -> Outcome {
         let mut schema = self.load_schema(client, given).await?;
-        if schema.origin() == Origin::Builtin {
-            schema = self.served(client, schema).await?;
-        }
         let of = match self.flags.data.as_deref() {
-            Some(name) => match self.symbol(&schema, name)? {
-                Symbol::Service(service) => Some(service),
-                _ => return Err(Failure::usage(format!("'{name}' is not a service"))),
-            },
+            Some(name) => Some(self.service(client, &schema, name).await?),
             None => None,
         };
+        if of.is_none() && schema.origin() == Origin::Builtin {
+            schema = self.served(client, schema).await?;
+            self.tell_partial(client)?;
+        }
         let methods = |services: &[ServiceDescriptor]| {
             services.iter().flat_map(ServiceDescriptor::methods).collect::<Vec<_>>()
         };
@@ -35,6 +35,34 @@ impl Session<'_> {
             None => schema.service_names().into_iter().map(str::to_owned).collect(),
         };
         self.show(&names.iter().map(|name| format!("{name}\n")).collect::<String>())
+    }
+
+    /// Finds the service with this name. A built-in definition is no proof that the server has it.
+    async fn service(
+        &self,
+        client: &Client,
+        schema: &Schema,
+        name: &str,
+    ) -> Result<ServiceDescriptor, Failure> {
+        let Symbol::Service(service) = self.symbol(schema, name)? else {
+            return Err(Failure::usage(format!("'{name}' is not a service")));
+        };
+        if schema.origin() != Origin::Builtin {
+            return Ok(service);
+        }
+        let options = self.options();
+        let presence = client.presence(&service, &options);
+        match self.within("the list of services", presence).await? {
+            Presence::Absent => Err(self.errors.absent(service.full_name())),
+            Presence::Present => Ok(service),
+            _ => {
+                let name = service.full_name();
+                let error =
+                    format!("this is the built-in '{name}': it is not known whether the server has it");
+                self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })?;
+                Ok(service)
+            }
+        }
     }
 
     /// Prints the definition of a symbol, or of every service.

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use stoop::escaped;
 use stoop_dynamic::json::Style;
-use stoop_dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, details};
+use stoop_dynamic::{CallError, Code, Greeting, Origin, Schema, Status, Unresolved, details};
 
+use super::cri_plugin::CriPlugin;
 use super::metadata;
+use super::schema::Probed;
 use crate::advice::Client;
 use crate::args::Grpc;
 use crate::exit::Exit;
@@ -61,6 +63,25 @@ impl ErrorContext<'_> {
                 .next(self.command("--wait 10s    # once the server is running again"))
                 .into(),
         }
+    }
+
+    /// Explains why containerd does not implement a method of the CRI.
+    pub(super) fn without_cri(&self, called: &str, plugin: &CriPlugin) -> Failure {
+        let report = Failure::new(
+            Exit::No,
+            format!("'{called}' returned UNIMPLEMENTED: this containerd does not serve the CRI"),
+        );
+        match plugin {
+            CriPlugin::NotLoaded => report
+                .why("it runs without its CRI plugin: the configuration disables it, or it is not built in")
+                .seen("its list of plugins has no CRI plugin")
+                .next("grep disabled_plugins /etc/containerd/config.toml    # without 'cri' there, and after a restart, it serves the CRI"),
+            CriPlugin::Failed(error) => report
+                .why("its CRI plugin failed to start")
+                .seen(format!("its list of plugins says: {}", escaped(error)))
+                .next("journalctl -u containerd -e"),
+        }
+        .into()
     }
 
     /// Explains an error status that the server answered with (exit code 1).
@@ -134,6 +155,37 @@ impl ErrorContext<'_> {
         self.useless(&error.to_string()).into()
     }
 
+    /// Reports that no service of the server is known: it has no reflection, and was not proven to
+    /// have any of the built-in services.
+    pub(super) fn unknown_services(&self, probed: &Probed) -> Failure {
+        let none = match probed.is_partial {
+            true => "its answers do not show whether it has any of the built-in services",
+            false => "it has none of the built-in services",
+        };
+        let why = match probed.refused {
+            Some(code) => format!("it refuses calls: {}, {}", name_of(code), meaning(code)),
+            None => format!("it has no reflection, and {none}"),
+        };
+        let report =
+            Failure::new(Exit::No, format!("the services of '{}' are not known", self.flags.endpoint))
+                .why(why);
+        match probed.refused {
+            Some(_) => report.next(self.command("-H 'authorization: Bearer TOKEN'")),
+            None => {
+                report.next(format!("{} --proto FILE.proto list    # its own definitions", self.server()))
+            }
+        }
+        .into()
+    }
+
+    /// Reports that the server does not have a built-in service.
+    pub(super) fn absent(&self, service: &str) -> Failure {
+        Failure::new(Exit::No, format!("'{}' does not have the service '{service}'", self.flags.endpoint))
+            .why("it reports that it does not know it")
+            .next(format!("{} list", self.server()))
+            .into()
+    }
+
     /// Reports a name that matches nothing, or several things.
     pub(super) fn unresolved(&self, sort: &str, name: &str, found: &Unresolved, schema: &Schema) -> Failure {
         match found {
@@ -155,7 +207,13 @@ impl ErrorContext<'_> {
                 let suggested = names.iter().fold(report, |report, name| {
                     report.next(format!("{} {}", self.server(), self.asked(sort, name)))
                 });
-                suggested.next(format!("{} list", self.server())).into()
+                match schema.origin() {
+                    // Whatever else the server has, only its own definitions tell.
+                    Origin::Builtin => suggested
+                        .next(format!("{} --proto FILE.proto list    # its own definitions", self.server())),
+                    _ => suggested.next(format!("{} list", self.server())),
+                }
+                .into()
             }
         }
     }

@@ -9,12 +9,14 @@
 //! | `schema.rs` | services and methods: reflection, files, built-in definitions |
 //! | `describe.rs` | `list` and `describe` |
 //! | `call.rs` | calls: sends requests and prints replies |
+//! | `cri_plugin.rs` | asks containerd why it does not serve the CRI |
 //! | `input.rs` | reads messages from the command line, a file, standard input |
 //! | `metadata.rs` | metadata, from flags and as text |
 //! | `error.rs` | errors, explained |
 
 pub(crate) mod args;
 mod call;
+mod cri_plugin;
 mod describe;
 mod error;
 mod input;

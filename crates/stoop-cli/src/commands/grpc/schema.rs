@@ -1,7 +1,9 @@
 //! Determines the services and methods: from given files, from the server, or from built-in
 //! definitions.
 
-use stoop_dynamic::{Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect};
+use stoop_dynamic::{
+    Client, Code, MethodDescriptor, Origin, Presence, ReflectError, Schema, Symbol, Unresolved, reflect,
+};
 
 use super::session::Session;
 use crate::args::Grpc;
@@ -80,9 +82,13 @@ impl Session<'_> {
         schema: &Schema,
         name: &str,
     ) -> Result<MethodDescriptor, Failure> {
-        let found = match schema.method(name, self.preferred()) {
+        let found = schema.method(name, self.preferred());
+        let found = match found {
             Err(Unresolved::Ambiguous(_)) if schema.origin() == Origin::Builtin => {
-                self.served(client, schema.clone()).await?.method(name, self.preferred())
+                match self.served(client, schema.clone()).await {
+                    Ok(served) => served.method(name, self.preferred()),
+                    Err(_) => found,
+                }
             }
             found => found,
         };
@@ -114,17 +120,49 @@ impl Session<'_> {
         }
     }
 
-    /// Removes the services that the server does not have, if it reports them: it implements few of
-    /// the built-in ones.
-    pub(super) async fn served(&self, client: &Client, mut schema: Schema) -> Result<Schema, Failure> {
-        let names: Vec<String> = schema.service_names().into_iter().map(str::to_owned).collect();
-        let mut missing = Vec::new();
-        for name in names {
-            if self.within("the list of services", client.lacks(&name, &self.options())).await? {
-                missing.push(name);
+    /// Finds out which services of a schema the server has: it implements few of the built-in ones.
+    pub(super) async fn probe(&self, client: &Client, schema: &Schema) -> Result<Probed, Failure> {
+        let mut probed = Probed::default();
+        for service in schema.services() {
+            let options = self.options();
+            let presence = client.presence(&service, &options);
+            match self.within("the list of services", presence).await? {
+                Presence::Present => probed.present.push(service.full_name().to_owned()),
+                Presence::Absent => {}
+                Presence::Refused(code) => probed.refused = Some(code),
+                _ => probed.is_partial = true,
             }
         }
-        schema.retain(|name| !missing.iter().any(|missing| missing == name));
-        Ok(schema)
+        Ok(probed)
     }
+
+    /// Returns the schema of those built-in services that the server is proven to have.
+    pub(super) async fn served(&self, client: &Client, mut schema: Schema) -> Result<Schema, Failure> {
+        let probed = self.probe(client, &schema).await?;
+        schema.retain(|name| probed.present.iter().any(|present| present == name));
+        match probed.present.is_empty() {
+            true => Err(self.errors.unknown_services(&probed)),
+            false => Ok(schema),
+        }
+    }
+
+    /// Tells that the list may lack services, unless the protocol has no reflection anyway.
+    pub(super) fn tell_partial(&self, client: &Client) -> Result<(), Failure> {
+        if client.is_ttrpc() {
+            return Ok(());
+        }
+        let error = "only services with built-in definitions are listed: for others, add --proto".to_owned();
+        self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })
+    }
+}
+
+/// What the answers of a server show about the services of a schema.
+#[derive(Debug, Default)]
+pub(super) struct Probed {
+    /// The services that it has.
+    pub(super) present: Vec<String>,
+    /// The status with which it refuses calls.
+    pub(super) refused: Option<Code>,
+    /// Whether it may have others of them.
+    pub(super) is_partial: bool,
 }
