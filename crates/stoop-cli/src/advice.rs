@@ -7,6 +7,7 @@ use stoop_inspect::endpoints::{Name, Protocol, Service};
 use stoop_inspect::internal::{Action, ModeClass, Permission, Site};
 use stoop_inspect::why::{Operation, Who};
 
+use crate::distribution;
 use crate::features::is_built;
 use crate::shell;
 
@@ -106,6 +107,9 @@ pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) 
             };
             format!("stoop why {}{operation}    # the path, component by component", shell::address(address))
         }
+        Action::SeeElsewhere { address } => {
+            format!("stoop why {}    # if that one was meant", shell::address(address))
+        }
         Action::CorrectAddress => "stoop --help    # how addresses are written".into(),
         Action::UseService { service, address } => {
             let place = service.name().map_or_else(|| shell::address(address), |name| name.word().into());
@@ -167,13 +171,18 @@ fn system_command(advice: &Action) -> String {
         Action::RaiseDescriptorLimit => {
             "ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536".into()
         }
-        Action::StartUnit { service, of_user } => {
-            format!("{} start {}    # {} creates it", systemctl(*of_user), service.unit, service.what)
-        }
-        Action::RestartUnit { service, of_user } => {
-            format!("{} restart {}", systemctl(*of_user), service.unit)
-        }
-        Action::ShowJournal(Service { unit, .. }) => format!("journalctl -u {unit} -e"),
+        Action::StartUnit { service, of_user } => match distribution::unit(service) {
+            Some(unit) => format!("{}    # {} creates it", unit.start(*of_user), service.what),
+            None => format!("# start {}, which creates it", service.what),
+        },
+        Action::RestartUnit { service, of_user } => match distribution::unit(service) {
+            Some(unit) => unit.restart(*of_user),
+            None => format!("# restart {}", service.what),
+        },
+        Action::ShowJournal(service) => match distribution::unit(service) {
+            Some(unit) => unit.log(),
+            None => format!("# check the log of {}", service.what),
+        },
         other => file_command(other),
     }
 }
@@ -257,10 +266,6 @@ fn in_place(at: &Site, command: &str) -> String {
 
 fn sudo(as_root: bool) -> &'static str {
     if as_root { "sudo " } else { "" }
-}
-
-fn systemctl(of_user: bool) -> &'static str {
-    if of_user { "systemctl --user" } else { "systemctl" }
 }
 
 #[cfg(test)]

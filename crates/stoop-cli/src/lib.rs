@@ -18,6 +18,7 @@ mod advice;
 mod args;
 mod commands;
 mod deadline;
+mod distribution;
 mod docker_config;
 mod endpoint;
 mod exit;
@@ -27,17 +28,25 @@ mod inherited;
 mod names;
 mod output;
 mod pump;
+mod services_d;
 mod shell;
 mod signals;
 mod sockets;
 mod target;
 mod time;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Parses the command line, runs the command, and reports the result.
 pub fn main() -> ExitCode {
+    // Names are read with the arguments.
+    let warnings = services_d::load();
     let cli = args::read();
+    // A shell that completes a line has no place for them.
+    if !matches!(cli.verb, args::Verb::Complete(_)) {
+        warnings.iter().for_each(|warning| drop(writeln!(io::stderr(), "{warning}")));
+    }
     let exit = commands::run(cli.verb).unwrap_or_else(|failure| failure.report());
     exit.into()
 }

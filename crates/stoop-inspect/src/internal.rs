@@ -1,6 +1,11 @@
 //! Items that the command and the tests share with this crate: the parts of a prediction. They are
 //! not part of the public API, and change without notice.
 
+#[cfg(feature = "definitions")]
+pub use crate::endpoints::{
+    add_services,
+    definition::{Definition, DefinitionError, parse as parse_definition},
+};
 pub use crate::probe::{Delivery, Probe, probe};
 pub use crate::why::action::{Action, ModeClass, Permission, Site};
 pub use crate::why::cause::Cause;

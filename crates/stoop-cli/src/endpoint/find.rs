@@ -9,6 +9,7 @@ use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Sou
 
 use super::Endpoint;
 use crate::advice::client_of;
+use crate::distribution;
 use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -52,7 +53,7 @@ pub(super) fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> 
     let report = failures.iter().fold(report, |report, (candidate, _)| {
         report.seen(format!("no socket at '{}', {}", candidate.address, candidate.source))
     });
-    let units = name.services().map(|service| format!("systemctl start {}", service.unit));
+    let units = name.services().filter_map(distribution::unit).map(|unit| unit.start(false));
     report
         .next_all(units)
         .next(format!("{}    # if it is at another address", talk(name, "./its.sock")))

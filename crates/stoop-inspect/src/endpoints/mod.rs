@@ -17,6 +17,8 @@
 //! assert_eq!((docker.what, docker.group), ("the Docker daemon", Some("docker")));
 //! ```
 
+#[cfg(feature = "definitions")]
+pub(crate) mod definition;
 mod services;
 
 use std::fmt;
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 use stoop::{Address, escaped};
 
 use services::DefaultPath;
+#[cfg(feature = "definitions")]
+pub use services::add_services;
 pub use services::{Name, Protocol, Service, UnknownName, recognise};
 
 /// The configuration that the addresses depend on. The default has none.
@@ -233,7 +237,7 @@ mod tests {
         assert_eq!(found(named("docker"), &around), [docker, rootless, own, podman]);
         assert_eq!(found(named("docker"), &Environment::default()), [docker, podman]);
         let cri = ["/run/containerd/containerd.sock", "/run/crio/crio.sock", "/var/run/cri-dockerd.sock"];
-        assert_eq!(found(named("cri"), &around), cri);
+        assert_eq!(found(named("cri"), &around)[..3], cri);
         for name in Name::all() {
             assert!(!found(name, &around).is_empty(), "{name:?}");
             assert_eq!(name.word().parse(), Ok(name));
@@ -288,7 +292,7 @@ mod tests {
             assert_eq!(with(text), ["/x/y.sock"], "{text}");
         }
         for text in ["", "runtime-endpoint: \"\"\n", "runtime-endpoint:\n", "#runtime-endpoint: unix:///x"] {
-            assert_eq!(with(text).len(), 3, "{text}");
+            assert_eq!(with(text)[0], "/run/containerd/containerd.sock", "{text}");
         }
     }
 

@@ -2,11 +2,16 @@
 //!
 //! The table is data: a file for each service in `services`, which `build.rs` compiles.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use stoop::Address;
+
+#[cfg(feature = "definitions")]
+use super::definition::Definition;
 
 /// The name of a service, independent of where its socket is: `docker`, `cri`, `postgres`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +20,7 @@ pub struct Name(&'static str);
 impl Name {
     /// Returns every name, in the order of the table of services.
     pub fn all() -> impl Iterator<Item = Name> {
-        let words = SERVICES.iter().flat_map(|service| service.names);
+        let words = known().filter(|service| service.obsolete.is_none()).flat_map(|service| service.names);
         let mut seen = Vec::new();
         words
             .filter(move |word| {
@@ -44,7 +49,7 @@ impl Name {
     /// assert_eq!(what, ["the Docker daemon", "podman's service"]);
     /// ```
     pub fn services(self) -> impl Iterator<Item = &'static Service> {
-        SERVICES.iter().filter(move |service| service.names.contains(&self.0))
+        known().filter(move |service| service.obsolete.is_none() && service.names.contains(&self.0))
     }
 
     /// Returns the environment variable that takes precedence in the service's own client: that of
@@ -94,6 +99,16 @@ pub enum Protocol {
     Other,
 }
 
+#[cfg(feature = "definitions")]
+impl Protocol {
+    /// Returns the protocol whose variant has this name.
+    fn from_variant(name: &str) -> Protocol {
+        use Protocol::{Grpc, Http, Mysql, Other, Postgres, Redis, Ttrpc};
+        let all = [Http, Grpc, Ttrpc, Postgres, Mysql, Redis];
+        all.into_iter().find(|protocol| format!("{protocol:?}") == name).unwrap_or(Other)
+    }
+}
+
 /// A service, as its distributor packages it.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -106,12 +121,17 @@ pub struct Service {
     pub health_path: Option<&'static str>,
     /// The group whose members may connect, in addition to root.
     pub group: Option<&'static str>,
-    /// The systemd unit that starts the service.
-    pub unit: &'static str,
+    /// The systemd unit that starts the service, if its packages have one.
+    pub unit: Option<&'static str>,
+    /// Why the service exists no longer, if so.
+    pub obsolete: Option<&'static str>,
+    units: &'static [(&'static str, &'static str)],
     /// Whether members of the group can do what root can, through the service.
     pub(crate) group_is_root: bool,
     names: &'static [&'static str],
+    commands: &'static [&'static str],
     variable: Option<&'static str>,
+    patterns: &'static [&'static str],
     pub(super) default_paths: &'static [DefaultPath],
 }
 
@@ -119,6 +139,72 @@ impl Service {
     /// Returns the name by which its own clients find it, if it has one.
     pub fn name(&self) -> Option<Name> {
         self.names.first().map(|word| Name(word))
+    }
+
+    /// Returns the unit that starts the service on a distribution: the first of `ids` for which one
+    /// is known, else [`unit`](Self::unit).
+    ///
+    /// `ids` are `ID` and `ID_LIKE` of `os-release`. On `alpine` it is a service of OpenRC.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop::Address;
+    /// use stoop_inspect::endpoints::recognise;
+    ///
+    /// let redis = recognise(&Address::path("/run/redis/redis.sock").unwrap()).unwrap();
+    /// assert_eq!(redis.unit_on(&["debian"]), Some("redis-server.service"));
+    /// assert_eq!(redis.unit_on(&["rocky", "rhel", "centos", "fedora"]), Some("redis.service"));
+    /// ```
+    pub fn unit_on<S: AsRef<str>>(&self, ids: &[S]) -> Option<&'static str> {
+        let known = |id: &S| self.units.iter().find(|(distribution, _)| *distribution == id.as_ref());
+        ids.iter().find_map(known).map(|(_, unit)| *unit).or(self.unit)
+    }
+
+    /// Creates a service that lives as long as the process.
+    #[cfg(feature = "definitions")]
+    fn from_definition(definition: Definition) -> Service {
+        let text = |text: String| -> &'static str { text.leak() };
+        let list = |texts: Vec<String>| -> &'static [&'static str] {
+            texts.into_iter().map(text).collect::<Vec<_>>().leak()
+        };
+        let path = |(path, is_of_user): (String, bool)| match is_of_user {
+            true => DefaultPath::User(path.leak()),
+            false => DefaultPath::Machine(path.leak()),
+        };
+        let units = definition.units.into_iter().map(|(on, unit)| (text(on), text(unit)));
+        Service {
+            what: text(definition.what),
+            protocol: Protocol::from_variant(definition.protocol),
+            health_path: definition.health_path.map(text),
+            group: definition.group.map(text),
+            unit: definition.unit.map(text),
+            obsolete: definition.obsolete.map(text),
+            units: units.collect::<Vec<_>>().leak(),
+            group_is_root: definition.group_is_root,
+            names: list(definition.names),
+            commands: list(definition.commands),
+            variable: definition.variable.map(text),
+            patterns: list(definition.patterns),
+            default_paths: definition.paths.into_iter().map(path).collect::<Vec<_>>().leak(),
+        }
+    }
+
+    /// Returns whether both services have a name in common: whoever looks for the one may find the
+    /// other.
+    pub(crate) fn is_akin(&self, other: &Service) -> bool {
+        std::ptr::eq(self, other) || self.names.iter().any(|name| other.names.contains(name))
+    }
+
+    /// Returns whether the service is run by this command.
+    pub(crate) fn is_run_as(&self, command: &OsStr) -> bool {
+        self.commands.iter().any(|known| command == *known)
+    }
+
+    /// Returns whether a file name ends as that of one of the addresses.
+    pub(crate) fn has_file_like(&self, path: &Path) -> bool {
+        let ending = |path: &Path| path.extension().map(OsStr::to_owned);
+        self.default_paths.iter().any(|default| ending(default.path()) == ending(path))
     }
 }
 
@@ -129,6 +215,30 @@ pub(super) enum DefaultPath {
     Machine(&'static str),
     /// A path below a user's `$XDG_RUNTIME_DIR`.
     User(&'static str),
+}
+
+impl DefaultPath {
+    fn path(self) -> &'static Path {
+        match self {
+            DefaultPath::Machine(path) | DefaultPath::User(path) => Path::new(path),
+        }
+    }
+}
+
+/// Services that were added to the table.
+static ADDED: OnceLock<Vec<Service>> = OnceLock::new();
+
+/// Adds services, which come before those of the table. Only the first call has an effect.
+#[cfg(feature = "definitions")]
+#[doc(hidden)]
+pub fn add_services(definitions: Vec<Definition>) {
+    // They live as long as the process, as the table does.
+    let _ = ADDED.set(definitions.into_iter().map(Service::from_definition).collect());
+}
+
+/// Returns every known service. Those that were added come first.
+fn known() -> impl Iterator<Item = &'static Service> {
+    ADDED.get().into_iter().flatten().chain(SERVICES)
 }
 
 /// The table of services, from `services/*.toml`.
@@ -144,7 +254,7 @@ const SERVICES: &[Service] = include!(concat!(env!("OUT_DIR"), "/services.rs"));
 /// use stoop_inspect::endpoints::recognise;
 ///
 /// let rootless = Address::path("/run/user/1000/docker.sock").unwrap();
-/// assert_eq!(recognise(&rootless).unwrap().unit, "docker.service");
+/// assert_eq!(recognise(&rootless).unwrap().unit, Some("docker.service"));
 /// // Only the address counts. Nothing is inspected.
 /// assert!(recognise(&Address::path("/srv/docker.sock").unwrap()).is_none());
 /// ```
@@ -154,7 +264,39 @@ pub fn recognise(address: &Address) -> Option<&'static Service> {
         DefaultPath::Machine(usual) => path == without_var(Path::new(usual)),
         DefaultPath::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),
     };
-    SERVICES.iter().find(|service| service.default_paths.iter().any(is_here))
+    let at_pattern = |service: &&Service| {
+        service.patterns.iter().any(|pattern| matches(&without_var(Path::new(pattern)), &path))
+    };
+    known().find(|service| service.default_paths.iter().any(is_here)).or_else(|| known().find(at_pattern))
+}
+
+/// Returns whether a path matches a pattern, in which `*` stands for a part of one component.
+fn matches(pattern: &Path, path: &Path) -> bool {
+    let (mut pattern, mut path) = (pattern.components(), path.components());
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(pattern), Some(path)) => {
+                let [pattern, path] = [pattern, path].map(|part| part.as_os_str().as_encoded_bytes());
+                if !matches_part(pattern, path) {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+    }
+}
+
+fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
+    let mut pieces = pattern.split(|&byte| byte == b'*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = part.strip_prefix(first) else { return false };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces.filter(|piece| !piece.is_empty()) {
+        let Some(at) = rest.windows(piece.len()).position(|window| window == piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// Replaces `/var/run` by `/run`. The former is a link to the latter on machines with systemd. On
@@ -190,10 +332,43 @@ mod tests {
     }
 
     #[test]
+    fn patterns_are_recognised() {
+        let what = |path: &str| recognise(&Address::parse(path).unwrap()).map(|service| service.what);
+        for (path, service) in [
+            ("/run/php/php8.5-fpm.sock", "PHP's FastCGI process manager"),
+            ("/var/run/php/php5.6-fpm-shop.sock", "PHP's FastCGI process manager"),
+            ("/tmp/.X11-unix/X12", "the X server"),
+            ("/tmp/tmux-1000/default", "tmux's server"),
+            ("/tmp/.s.PGSQL.6543", "PostgreSQL"),
+            ("/var/spool/postfix/private/lmtp", "a part of Postfix"),
+        ] {
+            assert_eq!(what(path), Some(service), "{path}");
+        }
+        for path in
+            ["/run/php/php8.5-fpm.sock.old", "/tmp/.X11-unix", "/tmp/tmux-1000/a/b", "/srv/.s.PGSQL.6543"]
+        {
+            assert_eq!(what(path), None, "{path}");
+        }
+        for (pattern, part, is_match) in [
+            ("*", "", true),
+            ("a*", "a", true),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "acb", false),
+            ("ab*ba", "aba", false),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(matches_part(pattern.as_bytes(), part.as_bytes()), is_match, "{pattern} {part}");
+        }
+    }
+
+    #[test]
     fn the_table_is_consistent() {
         let mut paths = std::collections::BTreeSet::new();
         for service in SERVICES {
-            assert!(service.unit.contains('.') && !service.what.ends_with('.'), "{service:?}");
+            assert!(service.unit.is_none_or(|unit| unit.contains('.')), "{service:?}");
+            assert!(!service.what.ends_with('.'), "{service:?}");
+            let is_unit = |&(on, unit): &(&str, &str)| (on == "alpine") != unit.contains('.');
+            assert!(service.units.iter().all(is_unit), "{service:?}");
             assert!(!service.group_is_root || service.group.is_some(), "{service:?}");
             assert!(service.health_path.is_none() || service.protocol == Protocol::Http, "{service:?}");
             for path in service.default_paths {
@@ -206,6 +381,10 @@ mod tests {
                     "{path:?}"
                 );
             }
+        }
+        for service in SERVICES {
+            let starts = |pattern: &&str| pattern.starts_with('/') && pattern.contains('*');
+            assert!(service.patterns.iter().all(starts), "{service:?}");
         }
         for name in Name::all() {
             assert!(name.services().count() > 0 && !name.word().contains(['/', '@', ':', '%']), "{name:?}");

@@ -261,6 +261,11 @@ pub enum Action {
     },
     /// Show the log of a well-known service.
     ShowJournal(&'static Service),
+    /// Check a live socket that may have been meant instead.
+    SeeElsewhere {
+        /// Its address.
+        address: Address,
+    },
     /// Use a client of a well-known service.
     UseService {
         /// The service.
@@ -327,6 +332,7 @@ impl Action {
             Action::PredictConnect { address, .. }
             | Action::PredictAsRoot { address, .. }
             | Action::ShowPath { address, .. }
+            | Action::SeeElsewhere { address }
             | Action::UseService { address, .. } => Some(address),
             other => other.site().map(|at| &at.address),
         }
@@ -451,9 +457,10 @@ impl fmt::Display for Action {
             }
             Action::ShowQueueLimit => f.write_str("check net.unix.max_dgram_qlen"),
             Action::RaiseDescriptorLimit => f.write_str("raise the limit of open file descriptors"),
-            Action::StartUnit { service, .. } => write!(f, "start {}", service.unit),
-            Action::RestartUnit { service, .. } => write!(f, "restart {}", service.unit),
-            Action::ShowJournal(service) => write!(f, "check the log of {}", service.unit),
+            Action::StartUnit { service, .. } => write!(f, "start {}", service.what),
+            Action::RestartUnit { service, .. } => write!(f, "restart {}", service.what),
+            Action::ShowJournal(service) => write!(f, "check the log of {}", service.what),
+            Action::SeeElsewhere { address } => write!(f, "check '{address}', which may have been meant"),
             Action::UseService { service, .. } => write!(f, "use a client of {}", service.what),
         }
     }

@@ -363,6 +363,12 @@ pub enum Nearness {
     Padded,
     /// Its name is similar.
     Alike,
+    /// It is of the well-known service that has the address, at another path.
+    SameService,
+    /// It has the same file name in another directory.
+    SameName,
+    /// It is in the directory that has the address.
+    Inside,
 }
 
 /// Kernel limits.

@@ -8,7 +8,7 @@ use super::cause::Cause;
 use super::facts::{self, Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{advise, bind, caveats, messages, server, service};
+use super::{advise, bind, caveats, elsewhere, messages, server, service};
 
 /// Predicts the result of the call from these facts. Does no I/O.
 pub fn why(facts: &Facts) -> Verdict {
@@ -25,7 +25,7 @@ pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
             Operation::Bind => bind::judge(facts),
             Operation::Connect | Operation::Send { .. } => server::judge(facts),
         };
-        service::add(facts, at_the_end(facts, unlinked_server(facts, verdict)))
+        elsewhere::add(facts, service::add(facts, at_the_end(facts, unlinked_server(facts, verdict))))
     });
     match verdict.outcome {
         // Other security mechanisms are consulted last, and not at all if the call fails before.

@@ -42,6 +42,7 @@ mod bind;
 pub(crate) mod cause;
 mod caveats;
 pub(crate) mod diagnosis;
+mod elsewhere;
 pub(crate) mod facts;
 mod file_systems;
 pub(crate) mod gather;

@@ -17,6 +17,10 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
         Some(service) if question.operation == Operation::Connect => {
             let advice = advice_on(facts, service, verdict.cause);
             let mut verdict = verdict.seen(format!("this is the default address of {}", service.what));
+            if let Some(why) = service.obsolete {
+                verdict.advice.retain(|advice| !advice.is_about_own_server());
+                return verdict.seen(why);
+            }
             if !advice.is_empty() {
                 // Another server at that address would be pointless.
                 verdict.advice.retain(|advice| !advice.is_about_own_server());
@@ -34,10 +38,14 @@ fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Acti
     let use_it = || Action::UseService { service, address: address.clone() };
     match cause {
         Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => {
-            vec![Action::StartUnit { service, of_user }, use_it()]
+            let start = service.unit.map(|_| Action::StartUnit { service, of_user });
+            start.into_iter().chain([use_it()]).collect()
         }
         Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
-            vec![Action::RestartUnit { service, of_user }, Action::ShowJournal(service)]
+            match service.unit {
+                Some(_) => vec![Action::RestartUnit { service, of_user }, Action::ShowJournal(service)],
+                None => Vec::new(),
+            }
         }
         Cause::NoWrite | Cause::NoSearch => join_group(facts, service).into_iter().collect(),
         Cause::Nothing => vec![use_it()],

@@ -3,6 +3,7 @@
 //! Files are looked up in the subject's view: from its root or its working directory, in its
 //! mounts. What this process may not read is recorded as unknown. This module draws no conclusions.
 
+mod elsewhere;
 mod file;
 mod id_maps;
 mod mounts;

@@ -19,6 +19,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::Kind;
 use stoop::diag::FileId;
 
+use super::elsewhere;
 use super::subject::SubjectContext;
 use crate::model::{ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
@@ -111,6 +112,7 @@ fn by_file(
         }
     }
     near_files(facts, context, snapshot, file);
+    facts.near.extend(elsewhere::find(facts, snapshot));
 }
 
 /// Returns whether every table was read. Only then is a socket that no table lists known not to
@@ -132,7 +134,7 @@ fn bound_to(snapshot: &Snapshot, file: FileId) -> Vec<SocketId> {
     same.into_iter().filter(|(_, bound)| !exact || bound.dev == file.dev).map(|(id, _)| id).collect()
 }
 
-fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint {
+pub(super) fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint {
     let socket = &snapshot[id];
     Endpoint {
         inode: socket.ino.0,

@@ -116,7 +116,7 @@ fn socket(kind: Kind, state: EndpointState) -> Endpoint {
     }
 }
 
-fn listening() -> Endpoint {
+pub(super) fn listening() -> Endpoint {
     Endpoint { backlog: Some((0, 128)), ..socket(Kind::Stream, EndpointState::Listening) }
 }
 

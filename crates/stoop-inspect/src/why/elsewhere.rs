@@ -1,0 +1,81 @@
+//! Adds live sockets that may have been meant instead of a path at which there is none. Pure.
+
+use super::action::Action;
+use super::cause::Cause;
+use super::facts::{Facts, Near, Nearness};
+use super::messages::{Messages, quoted};
+use super::verdict::{Outcome, Verdict};
+
+/// Returns the verdict, with the live sockets that may have been meant.
+pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
+    let is_absent = matches!(
+        verdict.cause,
+        Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale | Cause::NotASocket
+    );
+    if !is_absent || !matches!(verdict.outcome, Outcome::Fails(_)) {
+        return verdict;
+    }
+    let others: Vec<&Near> = facts.near.iter().filter(|near| what(near.how).is_some()).collect();
+    let mut verdict = others.iter().fold(verdict, |verdict, near| seen(facts, verdict, near));
+    if others.iter().any(|near| near.how != Nearness::SameName) {
+        // The address belongs to a program that has its socket elsewhere.
+        verdict.advice.retain(|advice| !advice.is_about_own_server());
+    }
+    let look = others.iter().map(|near| Action::SeeElsewhere { address: near.address.clone() });
+    verdict.advice.splice(0..0, look.collect::<Vec<_>>());
+    verdict
+}
+
+fn seen(facts: &Facts, verdict: Verdict, near: &Near) -> Verdict {
+    let (Some(what), Some(path)) = (what(near.how), near.address.as_pathname()) else { return verdict };
+    verdict.seen(format!("{what} is at {}", quoted(path))).seen_all(Messages(facts).owners(&near.socket))
+}
+
+/// Returns what a socket elsewhere is, or `None` if it is not one.
+fn what(how: Nearness) -> Option<&'static str> {
+    match how {
+        Nearness::SameService => Some("a live socket of this service"),
+        Nearness::SameName => Some("a live socket of the same name"),
+        Nearness::Inside => Some("a live socket in this directory"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::why::judge::why;
+    use crate::why::question::Operation;
+    use crate::why::tests::{facts, listening};
+    use stoop::Address;
+
+    fn missing(how: Nearness) -> Verdict {
+        let mut facts = facts(Operation::Connect);
+        let walk = facts.walk.as_mut().unwrap();
+        walk.reached = None;
+        walk.steps.last_mut().unwrap().found = crate::why::facts::Found::Nothing;
+        facts.sockets = None;
+        facts.alive = None;
+        let address = Address::path("/srv/app/app.sock").unwrap();
+        facts.near = vec![Near { how, address, socket: listening() }];
+        why(&facts)
+    }
+
+    #[test]
+    fn a_live_socket_elsewhere_comes_first() {
+        for how in [Nearness::SameService, Nearness::SameName] {
+            let verdict = missing(how);
+            let address = Address::path("/srv/app/app.sock").unwrap();
+            assert_eq!(verdict.advice[0], Action::SeeElsewhere { address }, "{verdict:?}");
+            assert!(
+                verdict.seen.iter().any(|line| line.ends_with("is at '/srv/app/app.sock'")),
+                "{verdict:?}"
+            );
+        }
+        let same_service = missing(Nearness::SameService);
+        assert!(same_service.advice.iter().all(|advice| !advice.is_about_own_server()), "{same_service:?}");
+        assert!(
+            missing(Nearness::OtherKind).advice.iter().all(|it| !matches!(it, Action::SeeElsewhere { .. }))
+        );
+    }
+}

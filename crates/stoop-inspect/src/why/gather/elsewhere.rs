@@ -1,0 +1,103 @@
+//! Finds live sockets that may have been meant instead of a path at which there is none: of the
+//! same service, of the same file name, or in the directory that was named.
+//!
+//! A bound name counts only if it leads this process to that very socket: another process may see
+//! other files under the name.
+
+use std::path::Path;
+
+use stoop::Address;
+use stoop::diag::FileId;
+
+use super::sockets::endpoint;
+use crate::endpoints;
+use crate::model::{Snapshot, Socket, SocketId, State};
+use crate::why::Operation;
+use crate::why::facts::{Facts, FileKind, Near, Nearness};
+use stoop::Kind;
+
+/// The maximum number that is shown.
+const SHOWN: usize = 3;
+
+/// Returns the live sockets that may have been meant, if there is none at the path.
+pub(super) fn find(facts: &Facts, snapshot: &Snapshot) -> Vec<Near> {
+    let Some(asked) = facts.question.address.as_pathname() else { return Vec::new() };
+    let is_bind = facts.question.operation == Operation::Bind;
+    if is_bind || facts.sockets.as_ref().is_some_and(|sockets| !sockets.is_empty()) {
+        return Vec::new();
+    }
+    let like = Like::of(facts, asked);
+    let serving = snapshot.iter().filter(|(_, socket)| serves(socket));
+    let mut found: Vec<(Nearness, SocketId)> = serving
+        .filter_map(|(id, socket)| Some((like.nearness(snapshot, id)?, id, socket)))
+        .filter(|(_, _, socket)| is_reached(socket))
+        .map(|(how, id, _)| (how, id))
+        .collect();
+    // The same service first, then by name, for the same output on every run.
+    found.sort_by_key(|&(how, id)| (how != Nearness::SameService, snapshot[id].name.to_string()));
+    found.truncate(SHOWN);
+    let near = |(how, id): (Nearness, SocketId)| Near {
+        how,
+        address: snapshot[id].name.clone(),
+        socket: endpoint(snapshot, id, Some(true)),
+    };
+    found.into_iter().map(near).collect()
+}
+
+fn serves(socket: &Socket) -> bool {
+    match socket.state {
+        State::Listening => !socket.shutdown.0,
+        State::Bound | State::Unconnected => socket.kind == Some(Kind::Datagram),
+        _ => false,
+    }
+}
+
+/// What a socket has to resemble.
+struct Like<'a> {
+    path: &'a Path,
+    service: Option<&'static endpoints::Service>,
+    /// The directory that was named, by device and inode.
+    directory: Option<(u64, u64)>,
+}
+
+impl Like<'_> {
+    fn of<'a>(facts: &Facts, path: &'a Path) -> Like<'a> {
+        let reached = facts.walk.as_ref().and_then(|walk| walk.reached.as_ref());
+        let directory = reached.filter(|file| file.kind == FileKind::Directory).map(|file| file.id);
+        Like { path, service: endpoints::recognise(&facts.question.address), directory }
+    }
+
+    fn nearness(&self, snapshot: &Snapshot, id: SocketId) -> Option<Nearness> {
+        let name = &snapshot[id].name;
+        let path = name.as_pathname().filter(|path| path.is_absolute())?;
+        if let Some(directory) = self.directory {
+            return is_in(path, directory).then_some(Nearness::Inside);
+        }
+        if self.service.is_some_and(|service| is_of(service, snapshot, id, name)) {
+            return Some(Nearness::SameService);
+        }
+        (path.file_name()? == self.path.file_name()?).then_some(Nearness::SameName)
+    }
+}
+
+/// Returns whether the socket is that of the service: at one of its addresses, or of its command
+/// with a file name that ends as its own do.
+fn is_of(service: &endpoints::Service, snapshot: &Snapshot, id: SocketId, name: &Address) -> bool {
+    if endpoints::recognise(name).is_some_and(|other| service.is_akin(other)) {
+        return true;
+    }
+    snapshot.processes_of(id).any(|process| service.is_run_as(&process.command))
+        && name.as_pathname().is_some_and(|path| service.has_file_like(path))
+}
+
+fn is_in(path: &Path, directory: (u64, u64)) -> bool {
+    let parent = path.parent().and_then(|parent| rustix::fs::stat(parent).ok());
+    parent.is_some_and(|parent| (parent.st_dev, parent.st_ino) == directory)
+}
+
+/// Returns whether the name of a socket leads this process to its file.
+fn is_reached(socket: &Socket) -> bool {
+    let stat = socket.name.as_pathname().and_then(|path| rustix::fs::stat(path).ok());
+    let file = stat.map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
+    file.zip(socket.file).is_some_and(|(file, bound)| bound.may_be(file))
+}
