@@ -12,6 +12,7 @@ pub(crate) enum Reg {
     R1,
     R2,
     R3,
+    R4,
     R6 = 6,
     R7,
     R8,
@@ -66,8 +67,11 @@ const STORE_NUMBER: u8 = 0x62;
 const MOVE: u8 = 0xbf;
 const MOVE_NUMBER: u8 = 0xb7;
 const ADD_NUMBER: u8 = 0x07;
+const ADD: u8 = 0x0f;
+const JUMP: u8 = 0x05;
 const JUMP_IF_EQUAL: u8 = 0x15;
 const JUMP_UNLESS_EQUAL: u8 = 0x55;
+const JUMP_IF_SAME: u8 = 0x1d;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 
@@ -108,6 +112,11 @@ impl Assembler {
         self.push(ADD_NUMBER, to as u8, 0, 0, number);
     }
 
+    /// Adds the value of another register.
+    pub(crate) fn add_register(&mut self, to: Reg, from: Reg) {
+        self.push(ADD, to as u8, from as u8, 0, 0);
+    }
+
     pub(crate) fn call(&mut self, helper: Helper) {
         self.push(CALL, 0, 0, 0, helper as i32);
     }
@@ -122,6 +131,23 @@ impl Assembler {
 
     pub(crate) fn jump_unless(&mut self, register: Reg, number: i32, to: Label) {
         self.jump(JUMP_UNLESS_EQUAL, register, number, to);
+    }
+
+    /// Jumps if two registers have the same value.
+    pub(crate) fn jump_if_same(&mut self, one: Reg, other: Reg, Label(label): Label) {
+        self.jumps[label].push(self.code.len());
+        self.push(JUMP_IF_SAME, one as u8, other as u8, 0, 0);
+    }
+
+    /// Returns the position of the next instruction, for [`Assembler::repeat_from`].
+    pub(crate) fn position(&self) -> usize {
+        self.code.len()
+    }
+
+    /// Jumps back to a position.
+    pub(crate) fn repeat_from(&mut self, position: usize) {
+        let distance = position as i64 - self.code.len() as i64 - 1;
+        self.push(JUMP, 0, 0, distance as i16, 0);
     }
 
     /// Creates a label that is not placed yet.
@@ -184,6 +210,19 @@ mod tests {
             [0x95, 0x00, 0, 0, 0, 0, 0, 0],
         ];
         assert_eq!(code.finish(), expected.map(u64::from_le_bytes));
+    }
+
+    #[test]
+    fn a_loop_leads_back() {
+        let mut code = Assembler::default();
+        let (again, done) = (code.position(), code.label());
+        code.jump_if_same(Reg::R1, Reg::R2, done);
+        code.add_register(Reg::R3, Reg::R4);
+        code.repeat_from(again);
+        code.place(done);
+        let code: Vec<[u8; 8]> = code.finish().iter().map(|one| one.to_le_bytes()).collect();
+        let back = [0x05, 0, 0xfd, 0xff, 0, 0, 0, 0];
+        assert_eq!(code, [[0x1d, 0x21, 2, 0, 0, 0, 0, 0], [0x0f, 0x43, 0, 0, 0, 0, 0, 0], back]);
     }
 
     #[test]

@@ -42,6 +42,15 @@ const NETWORK_CHAIN: Named =
 /// Missing before Linux 5.16; see [`CAST`].
 const NAME_CHAIN: Named = (NAME, Base::Local, &[("unix_sock", "addr")]);
 
+/// Values that some kernels lack, or that have another meaning there.
+const OPTIONAL: &[Named] = &[
+    NETWORK_CHAIN,
+    (BIND_LINK, Base::Socket, &[("sock", "__sk_common.skc_bind_node.pprev")]),
+    (HASH, Base::Socket, &[("sock", "__sk_common.skc_hash")]),
+    (QUEUED, Base::Socket, &[("sock", "sk_receive_queue.qlen")]),
+    (QUEUE_LIMIT, Base::Socket, &[("sock", "sk_max_ack_backlog")]),
+];
+
 const CONTEXT: &str = "bpf_iter__task_file";
 const TASK: Name = (CONTEXT, "task");
 const LEADER: Name = ("task_struct", "group_leader");
@@ -65,6 +74,7 @@ const WANTED: &[(Kind, &str)] = &[
     (Kind::STRUCT, "file"),
     (Kind::STRUCT, "inode"),
     (Kind::STRUCT, "net"),
+    (Kind::STRUCT, "sk_buff"),
     (Kind::STRUCT, "sock"),
     (Kind::STRUCT, "socket"),
     (Kind::STRUCT, "task_struct"),
@@ -79,6 +89,33 @@ pub(crate) struct Chain {
     pub(crate) steps: Vec<Field>,
 }
 
+/// The fields by which the messages in a receive queue are visited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageFields {
+    /// The socket's type.
+    pub(crate) kind: Field,
+    /// How many there are.
+    pub(crate) queued: Field,
+    /// The first message.
+    pub(crate) first: Field,
+    /// The message behind a message.
+    pub(crate) next: Field,
+    /// The length of a message.
+    pub(crate) len: Field,
+}
+
+impl MessageFields {
+    fn of(btf: &Btf<'_>) -> Result<MessageFields, BtfError> {
+        Ok(MessageFields {
+            kind: btf.field("sock", "sk_type")?,
+            queued: btf.field("sock", "sk_receive_queue.qlen")?,
+            first: btf.field("sock", "sk_receive_queue.next")?,
+            next: btf.field("sk_buff", "next")?,
+            len: btf.field("sk_buff", "len")?,
+        })
+    }
+}
+
 /// The offsets of everything that the program needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -88,6 +125,8 @@ pub(crate) struct Layout {
     pub(crate) seq: Field,
     pub(crate) sk: Field,
     pub(crate) family: Field,
+    /// `None` if the kernel's fields have other names.
+    pub(crate) messages: Option<MessageFields>,
     pub(crate) chains: Vec<Chain>,
 }
 
@@ -100,7 +139,7 @@ impl Layout {
     pub(crate) fn of(blob: &[u8], wants_names: bool) -> Result<Layout, BtfError> {
         let btf = &Btf::scan(blob, WANTED)?;
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;
-        chains.extend(resolve(btf, &NETWORK_CHAIN).ok());
+        chains.extend(OPTIONAL.iter().filter_map(|named| resolve(btf, named).ok()));
         if wants_names && btf.type_id(Kind::FUNC, CAST).is_ok() {
             chains.push(resolve(btf, &NAME_CHAIN)?);
         }
@@ -111,6 +150,7 @@ impl Layout {
             seq: btf.field("bpf_iter_meta", "seq")?,
             sk: btf.field("socket", "sk")?,
             family: btf.field("sock", "__sk_common.skc_family")?,
+            messages: MessageFields::of(btf).ok(),
             chains,
         })
     }

@@ -71,7 +71,7 @@ mod task_file;
 mod types;
 
 pub use btf::{Btf, BtfError, Field, Kind, TypeId};
-pub use record::{Command, NameKey, RECORD_BYTES, Record, Records, TruncatedRecord};
+pub use record::{Command, NameKey, Queue, RECORD_BYTES, Record, Records, TruncatedRecord};
 pub use support::{Capability, Missing, Support, Unavailable, Undetermined};
 pub use task_file::{TaskFiles, probe};
 

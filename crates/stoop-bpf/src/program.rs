@@ -6,10 +6,13 @@
 
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
-use crate::layout::{Base, Chain, Layout};
-use crate::record::{RECORD_BYTES, Slot};
+use crate::layout::{Base, Chain, Layout, MessageFields};
+use crate::record::{QUEUED, QUEUED_BYTES, RECORD_BYTES, Slot, UNCOUNTED};
 
 const AF_UNIX: i32 = 1;
+const SOCK_DGRAM: i32 = 2;
+/// The number of messages whose lengths are added: the verifier follows a loop to its end.
+const MESSAGES_MAX: i32 = 1024;
 /// The offset of the record from the frame pointer.
 const RECORD: i16 = -(RECORD_BYTES as i16);
 
@@ -28,6 +31,9 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     }
     for chain in &layout.chains {
         follow(&mut code, chain)?;
+    }
+    if let Some(fields) = layout.messages {
+        count_bytes(&mut code, fields)?;
     }
     write(&mut code, layout, out)?;
     code.place(out);
@@ -76,6 +82,42 @@ fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
         code.store(width, Reg::Frame, place(chain.slot) + part as i16, Reg::R1);
     }
     code.place(nothing);
+    Ok(())
+}
+
+/// Stores the sum of the lengths of a datagram socket's messages.
+///
+/// The queue is not locked: it may change meanwhile. A message that was received has no next one,
+/// and a changed number of messages shows the rest. Loads through typed pointers cannot fault.
+///
+/// `R1` counts the messages visited, for the verifier; `R2` those that are left.
+fn count_bytes(code: &mut Assembler, fields: MessageFields) -> Result<(), BtfError> {
+    let (stop, unknown, other) = (code.label(), code.label(), code.label());
+    step(code, Reg::R1, Reg::R7, fields.kind)?;
+    code.jump_unless(Reg::R1, SOCK_DGRAM, other);
+    step(code, Reg::R2, Reg::R7, fields.queued)?;
+    step(code, Reg::R8, Reg::R7, fields.first)?;
+    code.set(Reg::R1, 0);
+    code.set(Reg::R3, 0);
+    let again = code.position();
+    code.jump_if(Reg::R2, 0, stop);
+    code.jump_if(Reg::R8, 0, unknown);
+    step(code, Reg::R4, Reg::R8, fields.len)?;
+    code.add_register(Reg::R3, Reg::R4);
+    step(code, Reg::R8, Reg::R8, fields.next)?;
+    code.add(Reg::R2, -1);
+    code.add(Reg::R1, 1);
+    code.jump_if(Reg::R1, MESSAGES_MAX, unknown);
+    code.repeat_from(again);
+    code.place(stop);
+    code.store(Width::Four, Reg::Frame, place(QUEUED_BYTES), Reg::R3);
+    // The number that the record has was loaded before.
+    step(code, Reg::R2, Reg::R7, fields.queued)?;
+    code.load(Width::Four, Reg::R1, Reg::Frame, place(QUEUED));
+    code.jump_if_same(Reg::R1, Reg::R2, other);
+    code.place(unknown);
+    code.store_number(Width::Four, Reg::Frame, place(QUEUED_BYTES), UNCOUNTED as i32);
+    code.place(other);
     Ok(())
 }
 

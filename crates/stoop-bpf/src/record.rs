@@ -4,7 +4,7 @@
 //! generated from them.
 
 /// The length of a record, in bytes.
-pub const RECORD_BYTES: usize = 72;
+pub const RECORD_BYTES: usize = 96;
 
 /// The position of a value in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,14 @@ pub(crate) const TID: Slot = slot(52, 4);
 pub(crate) const FD: Slot = slot(56, 4);
 pub(crate) const USER: Slot = slot(60, 4);
 pub(crate) const NAME: Slot = slot(64, 8);
+pub(crate) const BIND_LINK: Slot = slot(72, 8);
+pub(crate) const HASH: Slot = slot(80, 4);
+pub(crate) const QUEUED: Slot = slot(84, 4);
+pub(crate) const QUEUED_BYTES: Slot = slot(88, 4);
+pub(crate) const QUEUE_LIMIT: Slot = slot(92, 4);
+
+/// The value of [`QUEUED_BYTES`] if the sum is not known.
+pub(crate) const UNCOUNTED: u32 = u32::MAX;
 
 /// Identifies the bound name of a socket within one listing.
 ///
@@ -63,8 +71,9 @@ impl std::fmt::Debug for Command {
 
 /// A file descriptor that is a Unix domain socket, and the process that has it.
 ///
-/// The socket's own properties come from the kernel's socket table (`sock_diag`): every further
-/// field read here would fetch another cache line for each socket of the machine.
+/// Most properties of the socket come from the kernel's socket table (`sock_diag`): every further
+/// field read here may fetch another cache line for each socket of the machine. Only what the table
+/// lacks is read here.
 ///
 /// Process ids and user ids are those of the initial namespaces, as `/proc` there shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +106,37 @@ pub struct Record {
     ///
     /// `None` if the socket has no name, if names were not requested, and before Linux 5.16.
     pub name: Option<NameKey>,
+    /// Whether the socket itself was bound to a path, as opposed to accepted at one ([K-BPF-9]).
+    /// Always `false` before Linux 6.0.
+    ///
+    /// [K-BPF-9]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-9
+    pub is_bound_to_path: bool,
+    /// The slot of the namespace's hash table that the socket is in. Since Linux 6.0 the upper half,
+    /// from 256 on, has the sockets that were bound to an abstract name, and no accepted ones
+    /// ([K-BPF-10]). 0 before Linux 5.17.
+    ///
+    /// [K-BPF-10]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-10
+    pub slot: u32,
+    /// The receive queue: messages of a datagram socket, buffers of any other.
+    pub queue: Queue,
     /// The table that contains the file descriptor, within this listing. Threads may share it.
     pub(crate) table: TableKey,
+}
+
+/// The receive queue of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Queue {
+    /// How many messages, buffers, or clients of a listener are queued.
+    pub len: u32,
+    /// For a datagram socket: the sum of the lengths of its messages. `None` if there are more than
+    /// 1024, or if they changed while they were counted.
+    pub bytes: Option<u32>,
+    /// One less than the number of messages (or of clients) that fit. It is that of the socket,
+    /// whatever `net.unix.max_dgram_qlen` is now ([K-BPF-11]).
+    ///
+    /// [K-BPF-11]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-11
+    pub limit: u32,
 }
 
 /// Identifies a file descriptor table. The value is hidden as in [`NameKey`].
@@ -139,6 +177,13 @@ impl Record {
             cookie: some(number(COOKIE)),
             network: some(short(NETWORK)),
             name: some(number(NAME)).map(NameKey),
+            is_bound_to_path: number(BIND_LINK) != 0,
+            slot: short(HASH),
+            queue: Queue {
+                len: short(QUEUED),
+                bytes: Some(short(QUEUED_BYTES)).filter(|&bytes| bytes != UNCOUNTED),
+                limit: short(QUEUE_LIMIT),
+            },
             table: TableKey(number(TABLE)),
         }
     }

@@ -20,6 +20,8 @@ use stoop_kernel_facts::{
 use stoop_testkit::{Role, eventually, is_root, role, skip};
 
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
+/// The first slot of the upper half of a network namespace's table.
+const UPPER: u32 = 256;
 
 /// Loads the program, or returns why it is unavailable. A rejection by the verifier is a bug in
 /// this crate and panics.
@@ -250,4 +252,67 @@ fn an_accepted_socket_has_the_very_name_of_its_listener() {
     assert_ne!(key(&of_first.1), key(&second), "it reads the same and is another one");
     let without = TaskFiles::load_without_names().unwrap();
     assert_eq!(only(&without, &second).name, None);
+}
+
+/// K-BPF-9
+#[test]
+fn only_a_socket_that_was_bound_has_the_link_of_its_path() {
+    let program = loaded!();
+    let directory = stoop_testkit::tempdir();
+    let (served, named) = (directory.path().join("served"), directory.path().join("named"));
+    let listening = listener(STREAM, &Name::path(&served), 1);
+    if !only(&program, &listening).is_bound_to_path {
+        skip!("needs Linux 6.0");
+    }
+    let client = socket(STREAM);
+    assert!(!only(&program, &client).is_bound_to_path);
+    bind(&client, &Name::path(&named)).unwrap();
+    stoop_kernel_facts::connect(&client, &Name::path(&served)).unwrap();
+    let accepted = accept(&listening).unwrap();
+    assert!(only(&program, &client).is_bound_to_path);
+    assert!(!only(&program, &accepted).is_bound_to_path);
+    drop(listening);
+    std::fs::remove_file(&served).unwrap();
+    std::fs::remove_file(&named).unwrap();
+    assert!(only(&program, &client).is_bound_to_path, "it has no file any more");
+    assert!(!only(&program, &accepted).is_bound_to_path);
+}
+
+/// K-BPF-10
+#[test]
+fn the_upper_slots_are_for_abstract_names_that_were_bound() {
+    let program = loaded!();
+    let unnamed = socket(STREAM);
+    if only(&program, &unnamed).slot >= UPPER {
+        skip!("needs Linux 6.0");
+    }
+    let (served, named) = (Name::unique("served"), Name::unique("named"));
+    let listening = listener(STREAM, &served, 1);
+    let client = socket(STREAM);
+    bind(&client, &named).unwrap();
+    stoop_kernel_facts::connect(&client, &served).unwrap();
+    let accepted = accept(&listening).unwrap();
+    assert!(only(&program, &listening).slot >= UPPER && only(&program, &client).slot >= UPPER);
+    assert!(only(&program, &accepted).slot < UPPER);
+}
+
+/// K-BPF-11
+#[test]
+fn a_queue_is_counted_and_its_limit_is_its_own() {
+    let program = loaded!();
+    let (receiver, sender) = (socket(DATAGRAM), socket(DATAGRAM));
+    let name = Name::unique("receiver");
+    bind(&receiver, &name).unwrap();
+    for len in [1, 0, 1100] {
+        stoop_kernel_facts::send_to(&sender, &vec![b'x'; len], &name).unwrap();
+    }
+    let queue = only(&program, &receiver).queue;
+    assert_eq!((queue.len, queue.bytes), (3, Some(1101)));
+    let limit = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    assert_eq!(queue.limit, limit.trim().parse().unwrap());
+    stoop_kernel_facts::recv(&receiver, 1).unwrap();
+    let queue = only(&program, &receiver).queue;
+    assert_eq!((queue.len, queue.bytes), (2, Some(1100)));
+    let listening = listener(STREAM, &Name::unique("listening"), 7);
+    assert_eq!(only(&program, &listening).queue.limit, 7);
 }
