@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use stoop::{Kind, escaped};
+use stoop_inspect::Workload;
 use stoop_inspect::endpoints::{Name, Protocol, Service};
-use stoop_inspect::internal::{Action, ModeClass, Permission, Site};
+use stoop_inspect::internal::{Action, FrozenGroup, ModeClass, Permission, Site, Tracer};
 use stoop_inspect::why::{Operation, Who};
 
 use crate::distribution;
@@ -110,6 +111,10 @@ pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) 
         Action::SeeElsewhere { address } => {
             format!("stoop why {}    # if that one was meant", shell::address(address))
         }
+        Action::ShowServer(at) => format!(
+            "stoop who {}    # its processes, its clients, and those that wait",
+            shell::address(&at.address)
+        ),
         Action::CorrectAddress => "stoop --help    # how addresses are written".into(),
         Action::UseService { service, address } => {
             let place = service.name().map_or_else(|| shell::address(address), |name| name.word().into());
@@ -144,6 +149,18 @@ fn system_command(advice: &Action) -> String {
         }
         Action::Resume { pid, as_root } => {
             format!("{}kill -CONT {pid}    # it was stopped by a signal", sudo(*as_root))
+        }
+        Action::Detach { pid, tracer, as_root } => detach(*pid, tracer, *as_root),
+        Action::Thaw { group, as_root } => thaw(group, *as_root),
+        Action::RaiseLimitOf { pid, to, is_beyond_hard, as_root } => {
+            // Without a number behind the colon, the hard limit stays.
+            let hard = if *is_beyond_hard { to.to_string() } else { String::new() };
+            // A select(2) on a file descriptor from 1024 on writes beyond its set.
+            let select = if *to > 1024 { ", unless it uses select(2)" } else { "" };
+            format!(
+                "{}prlimit --pid {pid} --nofile={to}:{hard}    # lets it accept more clients, until it ends{select}",
+                sudo(*as_root)
+            )
         }
         Action::ShowWaitChannel { pid, as_root } => {
             format!("{}cat /proc/{pid}/wchan    # what it waits for in the kernel", sudo(*as_root))
@@ -184,6 +201,41 @@ fn system_command(advice: &Action) -> String {
             None => format!("# check the log of {}", service.what),
         },
         other => file_command(other),
+    }
+}
+
+/// Words how to release a traced process. A tracer that has attached is ended: it then detaches. One
+/// that started the process may end it as well, so it has to be told to continue it.
+fn detach(pid: u32, tracer: &Tracer, as_root: bool) -> String {
+    let name = escaped(&tracer.command);
+    match tracer.is_parent {
+        true => format!("# continue process {pid} in {name}, process {}, which started it", tracer.pid),
+        false => format!(
+            "{}kill {}    # ends {name}, which then detaches; or continue process {pid} in it",
+            sudo(as_root),
+            tracer.pid
+        ),
+    }
+}
+
+/// Words how to thaw a control group: by the program that froze it, if its name tells.
+fn thaw(group: &FrozenGroup, as_root: bool) -> String {
+    let (sudo, comment) = (sudo(as_root), "it was frozen, with all of its control group");
+    match &group.workload {
+        Workload::Container { runtime, id, .. } if runtime == "docker" || runtime == "podman" => {
+            format!("{sudo}{runtime} unpause {}    # {comment}", shell::word(id))
+        }
+        Workload::Unit { name, user: None } if !group.is_version_1() => {
+            format!("{sudo}systemctl thaw {}    # {comment}", shell::word(name))
+        }
+        _ => {
+            let word = if group.is_version_1() { "THAWED" } else { "0" };
+            let file = shell::path(&group.switch);
+            match as_root {
+                true => format!("echo {word} | sudo tee {file}    # {comment}"),
+                false => format!("echo {word} > {file}    # {comment}"),
+            }
+        }
     }
 }
 

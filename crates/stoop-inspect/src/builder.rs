@@ -87,10 +87,12 @@ impl Socket {
             namesake: None,
             owners: Vec::new(),
             queue: None,
+            messages: None,
             memory: None,
             uid: None,
             shutdown: (false, false),
             in_flight: None,
+            is_bound_itself: false,
         }
     }
 }
@@ -105,6 +107,7 @@ impl Process {
             command_line: None,
             uid: None,
             state: ProcessState::Unknown,
+            parent: None,
             workload: Workload::Unknown,
             cgroup: None,
             namespaces: ProcessNamespaces::default(),

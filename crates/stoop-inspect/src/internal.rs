@@ -6,12 +6,14 @@ pub use crate::endpoints::{
     add_services,
     definition::{Definition, DefinitionError, parse as parse_definition},
 };
+pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
 pub use crate::probe::{Delivery, Probe, probe};
 pub use crate::why::action::{Action, ModeClass, Permission, Site};
+pub use crate::why::advise::relief;
 pub use crate::why::cause::Cause;
 pub use crate::why::gather::gather;
 pub use crate::why::judge::why;
-pub use crate::why::messages::symbol;
+pub use crate::why::messages::{hindered, symbol};
 pub use crate::why::verdict::{Stop, Verdict};
 
 /// The facts about a call.

@@ -11,7 +11,8 @@ use stoop::diag::FileId;
 use stoop::{Address, Kind};
 use stoop_bpf::NameKey;
 
-use crate::model::{NamespaceIno, Socket, SocketId, SocketIno, State};
+use crate::model::{Messages, NamespaceIno, Socket, SocketId, SocketIno, State};
+use crate::owners::Inner;
 
 /// The relations of a socket as a table lists them, by inode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) struct Links {
     pub(crate) is_established: bool,
     /// Identifies the socket's name, if the source of the owners reports it.
     pub(crate) name: Option<NameKey>,
+    /// What no table lists, if the source of the owners reports it.
+    pub(crate) inner: Option<Inner>,
 }
 
 /// A socket's peer, according to its table.
@@ -79,6 +82,7 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
             }
         }
     }
+    add_inner(sockets, links);
     complete_peers(sockets, links);
     drop_one_sided(sockets);
     let listeners = Listeners::of(sockets);
@@ -86,6 +90,28 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
         sockets[index].state = state(&sockets[index], &links[index]);
         let origin = listeners.of_accepted(&sockets[index], &links[index], links);
         (sockets[index].listener, sockets[index].namesake) = origin;
+    }
+}
+
+/// Adds what only the kernel's own structures say.
+fn add_inner(sockets: &mut [Socket], links: &[Links]) {
+    /// The first slot of the upper half ([K-BPF-10]).
+    ///
+    /// [K-BPF-10]: stoop::kernel_facts#K-BPF-10
+    const UPPER: u32 = 256;
+    let inner = |link: &Links| link.inner.unwrap_or_default();
+    // Before Linux 6.0 the upper half has the sockets that were not bound: unnamed ones, of which
+    // every machine has some.
+    let mut unnamed = sockets.iter().zip(links).filter(|(socket, _)| socket.name.is_unnamed());
+    let is_for_names = unnamed.all(|(_, link)| inner(link).slot < UPPER);
+    for (socket, link) in sockets.iter_mut().zip(links) {
+        let inner = inner(link);
+        socket.is_bound_itself = match socket.name.as_abstract_name() {
+            Some(_) => is_for_names && inner.slot >= UPPER,
+            None => inner.is_bound_to_path,
+        };
+        let queue = link.inner.filter(|_| socket.kind == Some(Kind::Datagram)).map(|inner| inner.queue);
+        socket.messages = queue.map(|queue| Messages::new(queue.len, queue.bytes, queue.limit));
     }
 }
 
@@ -243,7 +269,7 @@ mod tests {
     fn row(ino: u32, kind: Kind, peer: Link, waiting: &[u32]) -> (Socket, Links) {
         let state = if waiting.is_empty() { State::Unconnected } else { State::Listening };
         let is_established = matches!(peer, Link::To(_) | Link::WithoutInode);
-        let links = Links { peer, waiting: waiting.to_vec(), is_established, name: None };
+        let links = Links { peer, waiting: waiting.to_vec(), is_established, ..Links::default() };
         (Socket::new(SocketIno(ino), kind, state), links)
     }
 
@@ -317,6 +343,41 @@ mod tests {
         assert_eq!(of(7, 8), (None, None), "that server was closed");
         assert_eq!(of(7, 0), (None, Some(SocketId(0))), "unknown");
         assert_eq!(of(0, 7), (None, Some(SocketId(0))));
+    }
+
+    /// Both ends of a connection have names, and its listener was closed.
+    #[test]
+    fn an_end_that_was_bound_itself_is_the_client() {
+        let path = |(mut socket, links): (Socket, Links), name: &str, is_bound_to_path| {
+            socket.name = Address::path(name).unwrap();
+            (socket, Links { inner: Some(Inner { is_bound_to_path, ..Inner::default() }), ..links })
+        };
+        let side = |first: bool, second: bool| {
+            let sockets = joined([
+                path(row(1, Kind::Stream, to(2), &[]), "/a", first),
+                path(row(2, Kind::Stream, to(1), &[]), "/b", second),
+            ]);
+            let snapshot = crate::Snapshot::of(sockets, []);
+            let one = snapshot.connections().next().unwrap();
+            (one.client.0, one.is_client_known)
+        };
+        assert_eq!(side(true, false), (0, true));
+        assert_eq!(side(false, true), (1, true));
+        assert_eq!((side(false, false).1, side(true, true).1), (false, false));
+    }
+
+    #[test]
+    fn abstract_names_are_bound_in_the_upper_slots_if_unnamed_sockets_are_not() {
+        let at = |(socket, links): (Socket, Links), slot| {
+            (socket, Links { inner: Some(Inner { slot, ..Inner::default() }), ..links })
+        };
+        let is_bound = |slot, unnamed| {
+            let bound = at(named(row(1, Kind::Stream, Link::None, &[]), 1), slot);
+            joined([bound, at(row(2, Kind::Stream, Link::None, &[]), unnamed)])[0].is_bound_itself
+        };
+        assert!(is_bound(256, 255));
+        assert!(!is_bound(255, 255));
+        assert!(!is_bound(256, 256), "before Linux 6.0");
     }
 
     fn any_row() -> impl Strategy<Value = (Socket, Links)> {

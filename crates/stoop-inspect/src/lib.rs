@@ -71,6 +71,7 @@ pub mod endpoints;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hindrance;
 mod inspector;
 #[doc(hidden)]
 pub mod internal;
@@ -91,8 +92,8 @@ mod workload;
 pub use diagnose::diagnose;
 pub use inspector::Inspector;
 pub use model::{
-    Connection, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces,
-    ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
+    Connection, Messages, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process,
+    ProcessNamespaces, ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
 };
 pub use options::{Options, OwnersWanted};
 #[doc(inline)]

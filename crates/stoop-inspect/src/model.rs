@@ -124,6 +124,8 @@ pub struct Socket {
     pub owners: Vec<Owner>,
     /// What is queued at the socket.
     pub queue: Option<Queue>,
+    /// For a datagram socket: the messages in its queue. Only the BPF program reports them.
+    pub messages: Option<Messages>,
     /// The kernel memory charged to the socket, if requested.
     pub memory: Option<Memory>,
     /// The user who created the socket.
@@ -134,6 +136,9 @@ pub struct Socket {
     ///
     /// `None` if not requested, if there is nothing to receive, or if it may not be read.
     pub in_flight: Option<u32>,
+    /// Whether it is known that the socket was bound itself, and was not accepted: an accepted
+    /// socket has the name of its listener.
+    pub(crate) is_bound_itself: bool,
 }
 
 /// The state of a socket, as far as the kernel reports it.
@@ -180,6 +185,36 @@ pub enum Queue {
     },
 }
 
+/// The messages that a datagram socket has not received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Messages {
+    /// How many there are.
+    pub count: u32,
+    /// The sum of their lengths. `None` if there are more than 1024, or if they changed while they
+    /// were counted.
+    pub bytes: Option<u32>,
+    /// `net.unix.max_dgram_qlen` when the socket was created. Senders that are not its peer have to
+    /// wait if there are more messages than this ([K-DGRAM-3]).
+    ///
+    /// [K-DGRAM-3]: stoop::kernel_facts#K-DGRAM-3
+    pub limit: u32,
+}
+
+impl Messages {
+    /// Creates the state of a queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let messages = stoop_inspect::Messages::new(3, Some(1101), 10);
+    /// assert_eq!(messages.count, 3);
+    /// ```
+    pub fn new(count: u32, bytes: Option<u32>, limit: u32) -> Messages {
+        Messages { count, bytes, limit }
+    }
+}
+
 /// A file descriptor that refers to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -214,6 +249,8 @@ pub struct Process {
     pub uid: Option<u32>,
     /// The scheduling state.
     pub state: ProcessState,
+    /// The parent process. `None` if it is not in this pid namespace.
+    pub parent: Option<Pid>,
     /// The container, unit or login session that the process runs in.
     pub workload: Workload,
     /// The path of the cgroup (the one in systemd's hierarchy, on a machine with several
@@ -276,13 +313,17 @@ pub struct Connection {
     /// The end that called connect.
     ///
     /// For a socket pair, this is the end with the lower inode, which is usually the one created
-    /// first. The same holds if the client cannot be determined: both ends have names and the
-    /// listener was closed.
+    /// first. The same holds if [`Connection::is_client_known`] is false.
     pub client: SocketId,
     /// The other end. `None` if the client has not been accepted yet.
     pub server: Option<SocketId>,
     /// The listener that the server's end was accepted from, or in whose backlog the client waits.
     pub listener: Option<SocketId>,
+    /// Whether the two ends could be distinguished.
+    ///
+    /// They cannot if they are a socket pair. They may not be if both have names and the listener
+    /// was closed: then only the BPF program can tell which of them was bound itself, on Linux 6.0.
+    pub is_client_known: bool,
 }
 
 /// Something that could not be read, and why.
@@ -359,6 +400,31 @@ impl Missing {
 }
 
 impl Socket {
+    /// Returns how many bytes have arrived and were not received.
+    ///
+    /// `None` if that is not known: of a datagram socket the tables have only the first message's
+    /// size, which [`Queue::Bytes`] has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop::Kind;
+    /// use stoop_inspect::{Messages, Queue, Socket, SocketIno, State};
+    ///
+    /// let mut receiver = Socket::new(SocketIno(7), Kind::Datagram, State::Bound);
+    /// receiver.queue = Some(Queue::Bytes { unread: 1, unsent: 0 });
+    /// assert_eq!(receiver.unread_bytes(), None);
+    /// receiver.messages = Some(Messages::new(11, Some(11_001), 10));
+    /// assert_eq!(receiver.unread_bytes(), Some(11_001));
+    /// ```
+    pub fn unread_bytes(&self) -> Option<u32> {
+        match (self.messages, self.queue) {
+            (Some(messages), _) => messages.bytes,
+            (None, Some(Queue::Bytes { unread, .. })) if self.kind != Some(Kind::Datagram) => Some(unread),
+            _ => None,
+        }
+    }
+
     /// Returns the listener that it was or may have been accepted from: [`Socket::listener`], or
     /// else [`Socket::namesake`].
     ///
@@ -491,21 +557,41 @@ impl Snapshot {
         self.iter().filter_map(|(id, socket)| {
             if let Some(listener) = socket.waits_for {
                 let listener = Some(listener);
-                return Some(Connection { client: id, server: None, listener });
+                return Some(Connection { client: id, server: None, listener, is_client_known: true });
             }
             let peer = socket.peer?;
-            let is_client = self[peer].peer != Some(id) || self.is_client(id, peer);
-            let listener = self[peer].listener;
-            is_client.then_some(Connection { client: id, server: Some(peer), listener })
+            let is_mutual = self[peer].peer == Some(id);
+            let (one, other) = (self[id].side(), self[peer].side());
+            let is_client = !is_mutual || (one, id) < (other, peer);
+            // A server's end has a name.
+            let is_client_known = !is_mutual || one != other && one.max(other) >= Side::Named;
+            let (server, listener) = (Some(peer), self[peer].listener);
+            is_client.then_some(Connection { client: id, server, listener, is_client_known })
         })
     }
+}
 
-    /// Decides whether `one` is to be reported as the client of two connected sockets.
-    fn is_client(&self, one: SocketId, other: SocketId) -> bool {
-        let rank = |id: SocketId| {
-            let socket = &self[id];
-            (socket.may_be_from().is_some(), !socket.name.is_unnamed(), id)
-        };
-        rank(one) < rank(other)
+/// What is known of the side of a connection that a socket is on. Of two ends, the client is the
+/// one that is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// It has no name: an accepted socket has that of its listener.
+    Unnamed,
+    /// It was bound itself: an accepted socket cannot be.
+    BoundItself,
+    /// It has a name, by bind or from a listener.
+    Named,
+    /// It has the name of a listener.
+    Accepted,
+}
+
+impl Socket {
+    pub(crate) fn side(&self) -> Side {
+        match () {
+            () if self.is_bound_itself => Side::BoundItself,
+            () if self.name.is_unnamed() => Side::Unnamed,
+            () if self.may_be_from().is_some() => Side::Accepted,
+            () => Side::Named,
+        }
     }
 }

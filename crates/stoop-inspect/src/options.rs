@@ -39,8 +39,8 @@ pub struct Options {
     ///   socket. Once the kernel's 32-bit inode counter has wrapped, a socket of another family may
     ///   have the inode of one whose owner is hidden.
     pub sure: bool,
-    /// Reads [`Process::start`](crate::Process::start) and
-    /// [`Process::state`](crate::Process::state). Off by default.
+    /// Reads [`Process::start`](crate::Process::start), [`Process::state`](crate::Process::state)
+    /// and [`Process::parent`](crate::Process::parent). Off by default.
     pub process_states: bool,
     /// Reads [`Process::workload`](crate::Process::workload) and
     /// [`Process::cgroup`](crate::Process::cgroup). On by default.

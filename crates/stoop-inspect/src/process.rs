@@ -98,7 +98,7 @@ pub(crate) fn read(
         }
         if let Some(stat) = stat {
             process.command = OsString::from_vec(stat.command.to_vec());
-            (process.state, process.start) = (stat.state, stat.start);
+            (process.state, process.parent, process.start) = (stat.state, stat.parent, stat.start);
         }
     } else {
         directory.read(c"comm", buffer)?;
@@ -121,7 +121,10 @@ pub(crate) fn read(
 /// The fields used of `/proc/PID/stat`.
 pub(crate) struct Stat<'t> {
     pub(crate) command: &'t [u8],
+    /// The state, as the kernel writes it.
+    pub(crate) letter: u8,
     state: ProcessState,
+    parent: Option<Pid>,
     start: Option<u64>,
 }
 
@@ -131,7 +134,8 @@ pub(crate) fn stat(text: &[u8]) -> Option<Stat<'_>> {
     let open = text.iter().position(|&byte| byte == b'(')?;
     let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
     let mut fields = text[close + 1..].split(|&byte| byte == b' ').skip(1);
-    let state = match fields.next()? {
+    let letter = fields.next()?;
+    let state = match letter {
         b"R" => ProcessState::Running,
         b"S" | b"I" => ProcessState::Sleeping,
         b"D" => ProcessState::Blocked,
@@ -139,9 +143,11 @@ pub(crate) fn stat(text: &[u8]) -> Option<Stat<'_>> {
         b"Z" | b"X" => ProcessState::Zombie,
         _ => ProcessState::Unknown,
     };
-    // The state is field 3, the start time field 22.
-    let start = fields.nth(18).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    Some(Stat { command: &text[open + 1..close], state, start })
+    // The state is field 3, the parent field 4, the start time field 22. A parent in another pid
+    // namespace is 0.
+    let parent = fields.next().and_then(crate::procfs::number).filter(|&pid| pid > 0).map(Pid);
+    let start = fields.nth(17).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    Some(Stat { command: &text[open + 1..close], letter: *letter.first()?, state, parent, start })
 }
 
 /// Splits the arguments in `/proc/PID/cmdline`. They are separated by NULs, and the last one ends
@@ -166,8 +172,8 @@ mod tests {
         text.extend(b" 8812 0 0\n");
         let stat = stat(&text).unwrap();
         assert_eq!(
-            (stat.command, stat.state, stat.start),
-            (&b"a) S 1 (b)"[..], ProcessState::Stopped, Some(8812))
+            (stat.command, stat.letter, stat.state, stat.parent, stat.start),
+            (&b"a) S 1 (b)"[..], b'T', ProcessState::Stopped, Some(Pid(4)), Some(8812))
         );
     }
 

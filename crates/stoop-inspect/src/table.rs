@@ -47,7 +47,8 @@ pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
         Some(0) => Link::WithoutInode,
         Some(ino) => Link::To(SocketIno(ino)),
     };
-    let links = Links { peer, waiting: entry.waiting, is_established: entry.is_established, name: None };
+    let links =
+        Links { peer, waiting: entry.waiting, is_established: entry.is_established, ..Links::default() };
     let queue = entry.queue.map(|(first, second)| match entry.is_listening {
         true => Queue::Backlog { waiting: first, limit: second },
         false => Queue::Bytes { unread: first, unsent: second },
@@ -68,15 +69,7 @@ pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
 pub(crate) fn read_text(text: &[u8], namespace: NamespaceIno) -> Vec<Row> {
     let row = |line: Line| {
         let socket = bare(line.ino, namespace, line.kind, line.is_listening, line.name);
-        (
-            socket,
-            Links {
-                peer: Link::NotListed,
-                waiting: Vec::new(),
-                is_established: line.is_connected,
-                name: None,
-            },
-        )
+        (socket, Links { peer: Link::NotListed, is_established: line.is_connected, ..Links::default() })
     };
     proc_net_unix::read(text).map(row).collect()
 }

@@ -97,9 +97,11 @@ impl<'a> SocketFormatter<'a> {
     /// server / at the client, for other sockets the bytes unread.
     pub(crate) fn queue(&self, row: &Row, text: &mut String) {
         let unread = |id: SocketId| match self.snapshot[id].queue {
-            Some(Queue::Bytes { unread, .. }) => Some(unread),
+            Some(Queue::Bytes { unread, .. }) => Some(self.snapshot[id].unread_bytes().unwrap_or(unread)),
             _ => None,
         };
+        // Of a datagram socket the kernel's table has only the size of the first message.
+        let more = |id: SocketId| if self.snapshot[id].unread_bytes().is_none() { "+" } else { "" };
         let _ = match (row.shape, row.server, row.client) {
             (Shape::Listener, Some(id), _) => match self.snapshot[id].queue {
                 Some(Queue::Backlog { waiting, limit }) => write!(text, "{waiting}/{limit}"),
@@ -111,9 +113,9 @@ impl<'a> SocketFormatter<'a> {
                     write!(text, "{}/{}", at_server.unwrap_or(0), at_client.unwrap_or(0))
                 }
             },
-            (_, one, other) => match one.or(other).and_then(unread) {
-                None | Some(0) => text.write_str(NOTHING),
-                Some(bytes) => write!(text, "{bytes}"),
+            (_, one, other) => match one.or(other).and_then(|id| Some((unread(id)?, more(id)))) {
+                None | Some((0, _)) => text.write_str(NOTHING),
+                Some((bytes, more)) => write!(text, "{bytes}{more}"),
             },
         };
     }

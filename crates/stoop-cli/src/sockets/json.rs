@@ -55,6 +55,10 @@ struct Line<'a> {
     server: Option<End<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<End<'a>>,
+    /// `false` if the ends of a connection could not be distinguished: which one is the server is
+    /// then arbitrary. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_known: Option<bool>,
 }
 
 /// One socket and its owners.
@@ -75,6 +79,11 @@ pub(crate) struct End<'a> {
     user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unread_bytes: Option<u32>,
+    /// For a datagram socket: the number of messages, and the size of the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread_messages: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_message_bytes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unsent_bytes: Option<u32>,
     /// The directions that are shut down: `read`, `write`.
@@ -187,6 +196,7 @@ impl<'a> JsonFormatter<'a> {
             listener_inode: row.listener.map(|id| snapshot[id].ino.0),
             server: row.server.map(|id| self.end(id)),
             client: row.client.map(|id| self.end(id)),
+            client_known: Some(false).filter(|_| !row.is_client_known),
         };
         push_json(&line, text);
     }
@@ -195,10 +205,11 @@ impl<'a> JsonFormatter<'a> {
     pub(crate) fn end(&mut self, id: SocketId) -> End<'a> {
         let snapshot = self.snapshot;
         let socket = &snapshot[id];
-        let (unread, unsent) = match socket.queue {
+        let (first, unsent) = match socket.queue {
             Some(Queue::Bytes { unread, unsent }) => (Some(unread), Some(unsent)),
             _ => (None, None),
         };
+        let is_datagram = socket.kind == Some(stoop::Kind::Datagram);
         let directions = [(socket.shutdown.0, "read"), (socket.shutdown.1, "write")];
         End {
             inode: socket.ino.0,
@@ -208,7 +219,9 @@ impl<'a> JsonFormatter<'a> {
             file: socket.file.map(|file| File { device: format::device(file.dev), inode: file.ino }),
             uid: socket.uid,
             user: socket.uid.and_then(|uid| self.user(uid)),
-            unread_bytes: unread,
+            unread_bytes: socket.unread_bytes(),
+            unread_messages: socket.messages.map(|messages| messages.count),
+            first_message_bytes: first.filter(|_| is_datagram),
             unsent_bytes: unsent,
             shutdown: directions.iter().filter(|(is_shut, _)| *is_shut).map(|(_, word)| *word).collect(),
             processes: self.owners(id),

@@ -16,6 +16,8 @@ pub(crate) struct Row {
     pub(crate) client: Option<SocketId>,
     /// The listener that the server's end was accepted from, or in whose backlog the client waits.
     pub(crate) listener: Option<SocketId>,
+    /// Whether server and client could be distinguished.
+    pub(crate) is_client_known: bool,
 }
 
 /// What a line is about.
@@ -45,6 +47,7 @@ pub(crate) fn rows(snapshot: &Snapshot) -> Vec<Row> {
             server: connection.server,
             client: Some(connection.client),
             listener: connection.listener,
+            is_client_known: connection.is_client_known,
         });
     }
     let alone = snapshot.iter().filter(|(id, _)| !in_connection[id.index()]);
@@ -58,7 +61,7 @@ impl Row {
         let shape = if socket.state == State::Listening { Shape::Listener } else { Shape::Socket };
         let serves = !socket.name.is_unnamed();
         let (server, client) = if serves { (Some(id), None) } else { (None, Some(id)) };
-        Row { shape, server, client, listener: socket.listener }
+        Row { shape, server, client, listener: socket.listener, is_client_known: true }
     }
 
     /// Returns the socket that the line is about: for a connection, the client.
@@ -111,7 +114,7 @@ impl Row {
     pub(crate) fn queued(&self, snapshot: &Snapshot) -> u64 {
         let amount = |id: SocketId| match snapshot[id].queue {
             Some(Queue::Backlog { waiting, .. }) => u64::from(waiting),
-            Some(Queue::Bytes { unread, .. }) => u64::from(unread),
+            Some(Queue::Bytes { unread, .. }) => snapshot[id].unread_bytes().unwrap_or(unread).into(),
             None => 0,
         };
         self.server.map_or(0, amount) + self.client.map_or(0, amount)

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use stoop_bpf::{Record, TaskFiles};
 
-use super::Holding;
+use super::{Holding, Inner};
 use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
 use crate::process::Known;
 
@@ -48,6 +48,11 @@ fn holding(record: &Record, own: NamespaceIno) -> Holding {
         namespace: Some(record.network.map_or(own, |ino| NamespaceIno(ino.into()))),
         cookie: record.cookie,
         name: record.name,
+        inner: Some(Inner {
+            is_bound_to_path: record.is_bound_to_path,
+            slot: record.slot,
+            queue: record.queue,
+        }),
     }
 }
 

@@ -29,6 +29,26 @@ pub(crate) struct Holding {
     pub(crate) cookie: Option<u64>,
     /// Identifies the socket's name, if the source reports it.
     pub(crate) name: Option<NameKey>,
+    /// What no table lists, if the source reports it.
+    pub(crate) inner: Option<Inner>,
+}
+
+/// What only the kernel's own structures say of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inner {
+    /// Whether it was bound to a path itself.
+    pub(crate) is_bound_to_path: bool,
+    /// Its slot of the hash table.
+    pub(crate) slot: u32,
+    /// Its receive queue.
+    pub(crate) queue: stoop_bpf::Queue,
+}
+
+impl Holding {
+    /// Creates a holding of which nothing else is known.
+    pub(crate) fn of(ino: SocketIno, owner: Owner) -> Holding {
+        Holding { ino, owner, namespace: None, cookie: None, name: None, inner: None }
+    }
 }
 
 /// Adds each holding's owner to its socket, and returns the holdings whose socket is unknown.
@@ -60,6 +80,7 @@ fn assign_one(sockets: &mut [Socket], links: &mut [Links], by_inode: &ByInode, h
         sockets[index as usize].owners.push(holding.owner);
         let link = &mut links[index as usize];
         link.name = link.name.or(holding.name);
+        link.inner = link.inner.or(holding.inner);
     }
     true
 }
@@ -164,8 +185,7 @@ mod tests {
         let foreign = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let same = foreign.try_clone().unwrap();
         let number = ino(&foreign);
-        let holding =
-            |file| Holding { ino: number, owner: owner(file), namespace: None, cookie: None, name: None };
+        let holding = |file| Holding::of(number, owner(file));
         for (holdings, sees_all) in
             [(vec![holding(&foreign)], false), (vec![holding(&foreign), holding(&same)], true)]
         {
@@ -192,12 +212,10 @@ mod tests {
             };
             let mut sockets: Vec<Socket> = sockets.iter().map(made).collect();
             let held = |(fd, &(ino, namespace, cookie)): (u32, &(u32, u64, Option<u64>))| Holding {
-                ino: SocketIno(ino),
                 // No such process: its socket cannot be queried.
-                owner: Owner { pid: Pid(u32::MAX), fd, thread: None },
                 namespace: Some(NamespaceIno(namespace)),
                 cookie,
-                name: None,
+                ..Holding::of(SocketIno(ino), Owner { pid: Pid(u32::MAX), fd, thread: None })
             };
             let holdings: Vec<Holding> = (0..).zip(&holdings).map(held).collect();
             let mut links = vec![Links::default(); sockets.len()];

@@ -86,7 +86,7 @@ impl Walk {
             let owner = Owner { pid, fd, thread };
             match referent {
                 Referent::Socket(ino) => {
-                    self.holdings.push(Holding { ino, owner, namespace: None, cookie: None, name: None });
+                    self.holdings.push(Holding::of(ino, owner));
                 }
                 Referent::Network(ino) => self.networks.push((ino, owner)),
                 Referent::Other => {}

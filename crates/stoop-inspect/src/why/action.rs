@@ -12,6 +12,7 @@ use stoop::{Address, Kind};
 use super::messages::quoted;
 use super::question::{Operation, Who};
 use crate::endpoints::Service;
+use crate::hindrance::{FrozenGroup, Tracer};
 
 /// An address as this process reaches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +133,35 @@ pub enum Action {
         /// Whether root is required.
         as_root: bool,
     },
+    /// Let the tracer of a process release it.
+    Detach {
+        /// The process.
+        pid: u32,
+        /// Its tracer.
+        tracer: Tracer,
+        /// Whether root is required.
+        as_root: bool,
+    },
+    /// Thaw a frozen control group.
+    Thaw {
+        /// The group.
+        group: FrozenGroup,
+        /// Whether root is required.
+        as_root: bool,
+    },
+    /// Raise the limit of open file descriptors of a running process.
+    RaiseLimitOf {
+        /// The process.
+        pid: u32,
+        /// The new limit.
+        to: u32,
+        /// Whether it is higher than the process may set itself.
+        is_beyond_hard: bool,
+        /// Whether root is required.
+        as_root: bool,
+    },
+    /// Show the processes and clients of a server.
+    ShowServer(Site),
     /// Show what a process that neither accepts nor reads waits for in the kernel.
     ShowWaitChannel {
         /// The process.
@@ -297,6 +327,9 @@ impl Action {
         match self {
             Action::RestartServer { as_root, .. }
             | Action::Resume { as_root, .. }
+            | Action::Detach { as_root, .. }
+            | Action::Thaw { as_root, .. }
+            | Action::RaiseLimitOf { as_root, .. }
             | Action::ShowWaitChannel { as_root, .. }
             | Action::ShowFileInView { as_root, .. }
             | Action::CreateDirectory { as_root, .. }
@@ -320,6 +353,7 @@ impl Action {
             | Action::OmitSlash(at)
             | Action::Connect { at, .. }
             | Action::ConnectByLongPath(at)
+            | Action::ShowServer(at)
             | Action::WaitForServer { at, .. }
             | Action::TryAgain { at, .. } => Some(at),
             _ => None,
@@ -357,6 +391,7 @@ impl Action {
             | Action::ClearImmutable { path, .. }
             | Action::ShowInodes(path)
             | Action::ShowMount(path) => Some(path),
+            Action::Thaw { group, .. } => Some(&group.switch),
             _ => None,
         }
     }
@@ -366,6 +401,8 @@ impl Action {
         match self {
             Action::RestartServer { pid, .. }
             | Action::Resume { pid, .. }
+            | Action::Detach { pid, .. }
+            | Action::RaiseLimitOf { pid, .. }
             | Action::ShowWaitChannel { pid, .. } => Some(*pid),
             _ => None,
         }
@@ -409,6 +446,19 @@ impl fmt::Display for Action {
             Action::CorrectAddress => f.write_str("correct the address"),
             Action::RestartServer { pid, .. } => write!(f, "restart the server, process {pid}"),
             Action::Resume { pid, .. } => write!(f, "resume process {pid}, which a signal has stopped"),
+            Action::Detach { pid, tracer, .. } => write!(
+                f,
+                "let process {} ({}), which traces process {pid}, continue it or detach from it",
+                tracer.pid,
+                stoop::escaped(&tracer.command)
+            ),
+            Action::Thaw { group, .. } => {
+                write!(f, "thaw the control group that {} freezes", shown(&group.switch))
+            }
+            Action::RaiseLimitOf { pid, to, .. } => {
+                write!(f, "raise the limit of open file descriptors of process {pid} to {to}")
+            }
+            Action::ShowServer(at) => write!(f, "check the processes and clients of the server at {at}"),
             Action::ShowWaitChannel { pid, .. } => write!(f, "check what process {pid} waits for"),
             Action::ShowFile(path) => write!(f, "check the file {}", shown(path)),
             Action::ShowFileInView { path, .. } => {

@@ -9,6 +9,7 @@ use super::action::{Action, ModeClass, Permission, Site};
 use super::facts::{Endpoint, Facts, File, FileKind, Owner, Step};
 use super::permission::{By, SEARCH};
 use super::question::{Operation, Who};
+use crate::hindrance::Hindrance;
 
 /// Returns the address in question, as this process reaches it.
 pub(super) fn site(facts: &Facts) -> Site {
@@ -153,8 +154,28 @@ pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     Some(Action::RestartServer { pid: owner.pid, as_root: needs_root(facts, owner.uid) })
 }
 
-/// Advises to resume a stopped process.
-pub(super) fn resume(facts: &Facts, owner: &Owner) -> Option<Action> {
-    let is_stopped = matches!(owner.state, Some('T' | 't'));
-    is_stopped.then(|| Action::Resume { pid: owner.pid, as_root: needs_root(facts, owner.uid) })
+/// Advises what ends the hindrance of an owner.
+pub(super) fn relieve(facts: &Facts, owner: &Owner) -> Option<Action> {
+    self::relief(facts.asker_uid, owner.pid, owner.uid, owner.hindrance.as_ref()?)
+}
+
+/// Returns what ends the hindrance of a process of the user `uid`, for the user `asker_uid`.
+pub fn relief(asker_uid: u32, pid: u32, uid: Option<u32>, hindrance: &Hindrance) -> Option<Action> {
+    let as_root = asker_uid != 0 && uid != Some(asker_uid);
+    Some(match hindrance {
+        Hindrance::Stopped => Action::Resume { pid, as_root },
+        Hindrance::Traced(Some(tracer)) => {
+            let as_root = asker_uid != 0 && tracer.uid != Some(asker_uid);
+            Action::Detach { pid, tracer: tracer.clone(), as_root }
+        }
+        Hindrance::Frozen(group) => Action::Thaw { group: group.clone(), as_root: asker_uid != 0 },
+        Hindrance::OutOfDescriptors { limit, hard } => {
+            let twice = limit.saturating_mul(2);
+            let to = hard.filter(|hard| hard > limit).map_or(twice, |hard| hard.min(twice));
+            let is_beyond_hard = hard.is_some_and(|hard| to > hard);
+            let as_root = as_root || asker_uid != 0 && is_beyond_hard;
+            Action::RaiseLimitOf { pid, to, is_beyond_hard, as_root }
+        }
+        Hindrance::Traced(None) | Hindrance::Exited => return None,
+    })
 }

@@ -8,6 +8,8 @@ use rustix::io::Errno;
 use stoop::{Address, Kind};
 
 use super::question::Question;
+use crate::hindrance::Hindrance;
+use crate::model::Messages;
 
 /// Everything that a verdict is based on, as [`gather`](super::gather::gather()) observed it.
 ///
@@ -305,8 +307,32 @@ pub struct Endpoint {
     pub backlog: Option<(u32, u32)>,
     /// For a datagram socket only: whether its receive queue is full.
     pub queue_full: Option<bool>,
+    /// For a datagram socket only: the messages in its queue.
+    pub messages: Option<Messages>,
     /// The processes that have it open.
     pub owners: Option<Vec<Owner>>,
+}
+
+impl Endpoint {
+    /// Returns the processes that serve its clients: not one that has passed the socket on to
+    /// others, such as the parent of worker processes or a service manager.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = &Owner> {
+        let owners = self.owners.as_deref().unwrap_or_default();
+        let has_passed_it_on = |one: &Owner| {
+            owners.len() > 1 && (one.pid == 1 || owners.iter().any(|other| other.parent == Some(one.pid)))
+        };
+        owners.iter().filter(move |owner| !has_passed_it_on(owner))
+    }
+
+    /// Returns whether every worker process of several, or of one with a parent that supervises it,
+    /// has a client while others wait, and how many workers there are.
+    pub(crate) fn busy_workers(&self) -> Option<usize> {
+        let is_waited_for = self.backlog.is_some_and(|(waiting, _)| waiting > 0);
+        let count = self.workers().count();
+        let are_workers = self.owners.as_ref().is_some_and(|owners| owners.len() > 1) && count > 0;
+        let busy = is_waited_for && are_workers && self.workers().all(|worker| worker.clients > 0);
+        busy.then_some(count)
+    }
 }
 
 /// The state of a bound socket.
@@ -333,8 +359,14 @@ pub struct Owner {
     pub command: String,
     /// Its user id.
     pub uid: Option<u32>,
-    /// Its state in `/proc/PID/stat`: `R`, `S`, `D`, `T`, `Z`, ….
-    pub state: Option<char>,
+    /// Whether it is in an uninterruptible wait.
+    pub is_blocked: bool,
+    /// What keeps it from answering.
+    pub hindrance: Option<Hindrance>,
+    /// Its parent process.
+    pub parent: Option<u32>,
+    /// How many clients that were accepted from the listener it still serves.
+    pub clients: usize,
 }
 
 /// A socket that may have been meant.

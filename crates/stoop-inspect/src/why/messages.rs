@@ -9,6 +9,8 @@ use stoop::escaped;
 use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Owner, ShownId};
 use super::permission::By;
 use super::question::Who;
+use crate::Workload;
+use crate::hindrance::Hindrance;
 
 /// The facts that the phrases refer to.
 #[derive(Clone, Copy)]
@@ -183,11 +185,10 @@ impl Messages<'_> {
     fn owner(self, owner: &Owner, socket: &Endpoint) -> String {
         let kind = socket.kind.map_or(String::new(), |kind| format!(", {kind} socket"));
         let name = process(owner);
-        match owner.state {
-            Some('T' | 't') => format!("{name} is stopped{kind}"),
-            Some('Z') => format!("{name} has exited and was not reaped yet{kind}"),
-            Some('D') => format!("{name} is in an uninterruptible wait{kind}"),
-            _ => format!("{name}{kind}"),
+        match &owner.hindrance {
+            Some(hindrance) => format!("{name} {}{kind}", hindered(hindrance)),
+            None if owner.is_blocked => format!("{name} is in an uninterruptible wait{kind}"),
+            None => format!("{name}{kind}"),
         }
     }
 }
@@ -212,12 +213,44 @@ pub(super) fn process(owner: &Owner) -> String {
     format!("process {} ({})", owner.pid, escaped(&owner.command))
 }
 
+/// Returns what keeps a process from answering, as a predicate: `is stopped`.
+pub fn hindered(hindrance: &Hindrance) -> String {
+    match hindrance {
+        Hindrance::Stopped => "is stopped".into(),
+        Hindrance::Traced(Some(tracer)) => {
+            format!("is held by its tracer, process {} ({})", tracer.pid, escaped(&tracer.command))
+        }
+        Hindrance::Traced(None) => "is held by a tracer that is not visible from here".into(),
+        Hindrance::Frozen(group) => match &group.workload {
+            Workload::Unknown => format!("is frozen by {}", quoted(&group.switch)),
+            workload => format!("is frozen, with all of {workload}"),
+        },
+        Hindrance::Exited => "has exited and was not reaped yet".into(),
+        Hindrance::OutOfDescriptors { limit, .. } => {
+            format!("has no file descriptors left, with {limit} of {limit} open (accept fails with EMFILE)")
+        }
+    }
+}
+
 /// Returns `1 client waits` or `3 clients wait`.
 pub(super) fn clients_wait(count: u32) -> String {
     match count {
         1 => "1 client waits".to_owned(),
         _ => format!("{count} clients wait"),
     }
+}
+
+/// Says that every worker process has a client.
+pub(super) fn all_busy(workers: usize) -> String {
+    match workers {
+        1 => "the only worker process serves a client already".to_owned(),
+        _ => format!("each of the {workers} worker processes serves a client already"),
+    }
+}
+
+/// Returns `1 message` or `3 messages`.
+pub(super) fn plural_messages(count: u32) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
 /// Quotes a path, safe to print.

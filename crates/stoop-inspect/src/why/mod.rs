@@ -37,7 +37,7 @@
 // same facts give the same verdict on any machine.
 pub(crate) mod action;
 mod advice;
-mod advise;
+pub(crate) mod advise;
 mod bind;
 pub(crate) mod cause;
 mod caveats;

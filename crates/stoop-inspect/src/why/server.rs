@@ -10,10 +10,11 @@ use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
 use super::file_systems::is_served;
 use super::lookup::{Lookup, hidden, whole};
-use super::messages::{Messages, clients_wait, kind_of, quoted, with_article};
+use super::messages::{Messages, all_busy, clients_wait, kind_of, plural_messages, quoted, with_article};
 use super::permission::{Access, By, WRITE, access};
 use super::question::Operation;
 use super::verdict::Verdict;
+use crate::hindrance::Hindrance;
 
 /// Predicts a connect or a send.
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -229,9 +230,12 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
         Some((waiting, limit)) if waiting > limit => backlog_full(facts, socket, waiting, limit),
         Some((waiting, limit)) => {
             let verdict = succeeds(facts, socket);
-            let nearly = waiting > 0 && waiting >= limit / 2;
             let note = format!("{} for an accept; {} fit", clients_wait(waiting), u64::from(limit) + 1);
-            if nearly { verdict.caveat(note) } else { verdict }
+            let verdict = if waiting > 0 { verdict.caveat(note) } else { verdict };
+            match socket.busy_workers() {
+                Some(count) => verdict.caveat(all_busy(count)),
+                None => verdict,
+            }
         }
     }
 }
@@ -247,13 +251,17 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
     let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
         .seen_all(messages.owners(socket))
         .seen(format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting)));
+    let verdict = verdict.seen_all(socket.busy_workers().map(all_busy));
     let verdict = match facts.limits.somaxconn {
         Some(most) if limit == most => {
             verdict.seen(format!("the limit is that of the machine: net.core.somaxconn is {most}"))
         }
         _ => verdict,
     };
-    verdict.advise_all(resumes(facts, socket)).advise_all(wait_channel(facts, socket))
+    verdict
+        .advise_all(relieves(facts, socket))
+        .advise(Action::ShowServer(advise::site(facts)))
+        .advise_all(wait_channel(facts, socket))
 }
 
 fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
@@ -289,14 +297,21 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
 
 fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
     let why = "the receiver's queue is full: it does not read its messages fast enough";
-    let limit = facts
-        .limits
-        .max_dgram_qlen
-        .map(|most| format!("a queue holds one message more than net.unix.max_dgram_qlen, which is {most}"));
+    let limit = match (socket.messages, facts.limits.max_dgram_qlen) {
+        (Some(messages), _) => Some(format!(
+            "{} wait; {} fit, by net.unix.max_dgram_qlen when the socket was created",
+            plural_messages(messages.count),
+            u64::from(messages.limit) + 1
+        )),
+        (None, Some(most)) => Some(format!(
+            "a queue holds one message more than net.unix.max_dgram_qlen when it was created; now that is {most}"
+        )),
+        (None, None) => None,
+    };
     Verdict::waits(Cause::QueueFull, why.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(limit)
-        .advise_all(resumes(facts, socket))
+        .advise_all(relieves(facts, socket))
         .advise_all(wait_channel(facts, socket))
 }
 
@@ -309,9 +324,6 @@ fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
         }
         _ => "nothing prevents it: the server's backlog has space for the connection",
     };
-    let stuck = socket.owners.as_deref().unwrap_or_default();
-    let all_stopped =
-        !stuck.is_empty() && stuck.iter().all(|owner| matches!(owner.state, Some('T' | 't' | 'Z')));
     let verdict = Verdict::succeeds(done.to_owned()).seen_all(Messages(facts).owners(socket));
     let verdict = match socket.owners.as_deref() {
         Some([]) => verdict.caveat(
@@ -319,12 +331,26 @@ fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
         ),
         _ => verdict,
     };
-    match all_stopped {
-        true => verdict
-            .caveat("every process that has the socket is stopped: none would answer".to_owned())
-            .advise_all(resumes(facts, socket)),
-        false => verdict,
+    match nobody_answers(socket) {
+        Some(why) => verdict.caveat(why.to_owned()).advise_all(relieves(facts, socket)),
+        None => verdict,
     }
+}
+
+/// Returns why no process would answer, if each that serves clients is kept from it.
+fn nobody_answers(socket: &Endpoint) -> Option<&'static str> {
+    let mut hindrances = socket.workers().map(|worker| worker.hindrance.as_ref()).peekable();
+    hindrances.peek()?;
+    let hindrances: Vec<_> = hindrances.collect::<Option<_>>()?;
+    Some(match () {
+        () if hindrances.iter().all(|one| matches!(one, Hindrance::OutOfDescriptors { .. })) => {
+            "no process can accept it before file descriptors are closed or the limit is raised"
+        }
+        () if hindrances.iter().all(|one| matches!(one, Hindrance::Stopped)) => {
+            "every process that has the socket is stopped: none would answer"
+        }
+        () => "no process that has the socket can run now: none would answer",
+    })
 }
 
 fn by_name(facts: &Facts) -> Verdict {
@@ -397,8 +423,15 @@ fn first_owner(socket: &Endpoint) -> Option<&super::facts::Owner> {
     socket.owners.as_deref()?.first()
 }
 
-fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<Action> {
-    socket.owners.iter().flatten().filter_map(|owner| advise::resume(facts, owner)).collect()
+fn relieves(facts: &Facts, socket: &Endpoint) -> Vec<Action> {
+    let mut advice: Vec<Action> = Vec::new();
+    for action in socket.workers().filter_map(|owner| advise::relieve(facts, owner)) {
+        // One control group may freeze all of them.
+        if !advice.contains(&action) {
+            advice.push(action);
+        }
+    }
+    advice
 }
 
 /// Advises to check what a process that neither accepts nor reads is doing.
@@ -406,6 +439,6 @@ fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     if socket.owners.is_none() {
         return advise::with_more_privileges(facts);
     }
-    let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
+    let owner = first_owner(socket).filter(|owner| owner.hindrance.is_none())?;
     Some(Action::ShowWaitChannel { pid: owner.pid, as_root: advise::needs_root(facts, owner.uid) })
 }

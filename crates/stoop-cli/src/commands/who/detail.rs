@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
-use stoop_inspect::internal::gather;
+use stoop_inspect::internal::{Hindrance, gather};
 use stoop_inspect::why::{Operation, Question, Who};
-use stoop_inspect::{Owner, Process, Queue, Snapshot, Socket, SocketId, State};
+use stoop_inspect::{Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, State};
 
 use super::file::{self, FileFacts};
 use super::render::hexdump::PEEK_BYTES;
+use super::traffic::Traffic;
 use crate::sockets::ResolvedSelector;
 
 /// One socket, and everything related to it.
@@ -23,8 +24,12 @@ pub(super) struct Detail<'a> {
     /// For a listener or a datagram receiver, its connections: the client and, if it is another
     /// socket, the server's end.
     pub(super) clients: Vec<Client>,
-    /// Whether the client that has waited longest was not accepted during the whole observation.
-    pub(super) is_nobody_accepted: bool,
+    /// What goes wrong between the socket and its clients.
+    pub(super) traffic: Traffic,
+    /// What keeps each of its processes from answering.
+    pub(super) hindrances: Vec<(Pid, Hindrance)>,
+    /// The user who asks.
+    pub(super) asker_uid: u32,
     /// Whether a datagram receiver's queue has no space for another message, as far as that could
     /// be determined.
     pub(super) is_queue_full: bool,
@@ -90,7 +95,9 @@ impl<'a> Detail<'a> {
             id,
             socket,
             clients,
-            is_nobody_accepted: false,
+            traffic: Traffic::default(),
+            hindrances: Vec::new(),
+            asker_uid: rustix::process::geteuid().as_raw(),
             is_queue_full: is_queue_full(socket, file.as_ref()),
             file,
             settings,
@@ -107,6 +114,22 @@ impl<'a> Detail<'a> {
             Some((process, owners.iter().map(|owner| owner.fd).collect()))
         };
         self.socket.owners.chunk_by(|one, other| one.pid == other.pid).filter_map(of_one).collect()
+    }
+
+    /// Returns the processes that serve clients, and how many each has: not one that has passed the
+    /// listener on to others.
+    pub(super) fn workers(&self) -> Vec<(&'a Process, usize)> {
+        let owners = self.owners();
+        let has_passed_it_on = |one: &Process| {
+            owners.len() > 1
+                && (one.pid == Pid(1) || owners.iter().any(|(other, _)| other.parent == Some(one.pid)))
+        };
+        let clients = |process: &Process| {
+            let ends = self.clients.iter().filter_map(|client| client.server);
+            ends.filter(|&end| self.snapshot.processes_of(end).any(|one| one.pid == process.pid)).count()
+        };
+        let workers = owners.iter().filter(|(process, _)| !has_passed_it_on(process));
+        workers.map(|(process, _)| (*process, clients(process))).collect()
     }
 
     /// Returns whether it serves clients: accepts connections, or receives messages at a name.
@@ -140,6 +163,9 @@ pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<Socket
 ///
 /// [K-LIMIT-2]: stoop::kernel_facts#K-LIMIT-2
 fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
+    if let Some(messages) = socket.messages {
+        return messages.count > messages.limit;
+    }
     let has_some = matches!(socket.queue, Some(Queue::Bytes { unread: 1.., .. }));
     if socket.kind != Some(Kind::Datagram) || !has_some || socket.name.is_unnamed() {
         return false;

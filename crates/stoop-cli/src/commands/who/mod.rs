@@ -14,6 +14,7 @@ mod detail;
 mod file;
 mod render;
 mod run;
+mod traffic;
 mod warnings;
 
 pub(super) use run::run;

@@ -1,13 +1,15 @@
 //! Finds the socket, and shows what was gathered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use stoop_inspect::{Inspector, Options, Snapshot, Socket, SocketId};
+use stoop_inspect::internal::{Hindrance, hindrance};
+use stoop_inspect::{Inspector, Options, Pid, Snapshot, SocketId};
 
-use super::detail::{self, Detail};
+use super::detail::{self, Client, Detail};
 use super::render::{json, text};
+use super::traffic::Twice;
 use crate::args::Who;
 use crate::failure::Outcome;
 use crate::output::{print, status};
@@ -32,14 +34,17 @@ pub(crate) fn run(flags: &Who) -> Outcome {
         status(&note(&snapshot.missing));
         return Err(wanted.not_found(&flags.which, &snapshot, "who"));
     }
-    let stuck = later(&mut inspector, &snapshot, &found).map(|later| stuck(&snapshot, &later, &found));
     let mut clients = detail::clients(&snapshot, &found);
+    let later = later(&mut inspector, &snapshot, &found, &clients);
+    let twice = Twice::new(&snapshot, later.as_ref());
+    let mut hindrances = Hindrances::default();
     let mut text = Vec::new();
     for &id in &found {
         let looked_at = if is_by_name { Some(&wanted) } else { None };
         let mut detail =
             Detail::of(&snapshot, id, clients.remove(&id).unwrap_or_default(), looked_at, flags.peek);
-        detail.is_nobody_accepted = stuck.as_ref().is_some_and(|stuck| stuck.contains(&id));
+        detail.traffic = twice.traffic(id, &detail.clients);
+        detail.hindrances = hindrances.of(&snapshot, id);
         if flags.json {
             json::line(&detail, &mut text);
         } else {
@@ -64,36 +69,40 @@ fn options() -> Options {
     options
 }
 
-/// Takes a second snapshot a moment later if clients are waiting, to see whether any is accepted.
-fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> Option<Snapshot> {
-    if found.iter().all(|&id| snapshot[id].waiting.is_empty()) {
-        return None;
-    }
-    thread::sleep(OBSERVATION_TIME);
-    Some(inspector.snapshot())
+/// Takes a second snapshot a moment later, if something may be wrong that lasts.
+fn later(
+    inspector: &mut Inspector,
+    snapshot: &Snapshot,
+    found: &[SocketId],
+    clients: &HashMap<SocketId, Vec<Client>>,
+) -> Option<Snapshot> {
+    Twice::is_needed(snapshot, found, clients).then(|| {
+        thread::sleep(OBSERVATION_TIME);
+        inspector.snapshot()
+    })
 }
 
-/// Returns the listeners whose first waiting client is still waiting in the later snapshot.
-fn stuck(snapshot: &Snapshot, later: &Snapshot, found: &[SocketId]) -> HashSet<SocketId> {
-    let key = |socket: &Socket| (socket.ino, socket.cookie);
-    let longest = |snapshot: &Snapshot, socket: &Socket| socket.waiting.first().map(|&id| key(&snapshot[id]));
-    let now: HashMap<_, _> =
-        later.sockets.iter().map(|socket| (key(socket), longest(later, socket))).collect();
-    let is_stuck = |&id: &SocketId| {
-        let first = longest(snapshot, &snapshot[id]);
-        first.is_some() && now.get(&key(&snapshot[id])) == Some(&first)
-    };
-    found.iter().copied().filter(is_stuck).collect()
+/// Finds what keeps processes from answering, each process once.
+#[derive(Default)]
+struct Hindrances(HashMap<Pid, Option<Hindrance>>);
+
+impl Hindrances {
+    fn of(&mut self, snapshot: &Snapshot, id: SocketId) -> Vec<(Pid, Hindrance)> {
+        let pids = snapshot.processes_of(id).map(|process| process.pid);
+        let mut find = |pid: Pid| self.0.entry(pid).or_insert_with(|| hindrance(pid.0)).clone();
+        pids.filter_map(|pid| Some((pid, find(pid)?))).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::detail::{Client, Limits, Now};
+    use super::super::detail::{Limits, Now};
     use super::super::file::{FileFacts, FileState, Status};
+    use super::super::traffic::Traffic;
     use super::super::warnings::warnings;
     use super::*;
     use crate::sockets::sample;
-    use stoop_inspect::{Pid, ProcessState, Queue, State};
+    use stoop_inspect::{Queue, Socket, State};
 
     /// Gathers a socket of the sample, with everything that root could see.
     fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
@@ -123,7 +132,9 @@ mod tests {
             id,
             socket,
             clients: clients.collect(),
-            is_nobody_accepted: false,
+            traffic: Traffic::default(),
+            hindrances: Vec::new(),
+            asker_uid: 0,
             is_queue_full: false,
             file,
             settings: Err("operation not permitted (EPERM)".into()),
@@ -137,9 +148,10 @@ mod tests {
     fn details_match_the_golden_files() {
         let mut machine = sample::machine();
         let database = machine.processes.get_mut(&Pid(812)).unwrap();
-        (database.start, database.state) = (Some(5_000_000), ProcessState::Stopped);
+        database.start = Some(5_000_000);
         let mut of_database = detail(&machine, sample::DATABASE);
-        of_database.is_nobody_accepted = true;
+        of_database.traffic = Traffic { is_nobody_accepted: true, leaked: 2, ..Traffic::default() };
+        of_database.hindrances = vec![(Pid(812), Hindrance::Stopped)];
         of_database.clients[0].peeked = Some(Ok(b"SELECT \x1b\xff".to_vec()));
         let mut of_bus = detail(&machine, sample::BUS);
         let file = of_bus.file.as_mut().unwrap();

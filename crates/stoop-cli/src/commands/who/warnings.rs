@@ -1,10 +1,14 @@
 //! Problems of a socket that the user may want to know of, without having asked. Pure.
 
+use std::collections::HashSet;
+
 use stoop::Kind;
-use stoop_inspect::{ProcessState, Queue, State};
+use stoop_inspect::internal::{self as words, Hindrance, relief};
+use stoop_inspect::{Pid, Queue, SocketId, State};
 
 use super::detail::Detail;
 use super::file::FileState;
+use crate::advice;
 use crate::sockets::{Row, SocketFormatter, format};
 
 /// The share of a backlog, in percent, from which it is reported as nearly full.
@@ -24,17 +28,14 @@ impl Warning {
     fn new(code: &'static str, text: impl Into<String>) -> Warning {
         Warning { code, text: text.into(), next: None }
     }
-
-    fn next(mut self, next: impl Into<String>) -> Warning {
-        self.next = Some(next.into());
-        self
-    }
 }
 
 /// Returns all warnings, the most severe first.
 pub(super) fn warnings(detail: &Detail<'_>) -> Vec<Warning> {
-    let mut warnings = stopped(detail);
+    let mut warnings = hindered(detail);
     warnings.extend(backlog(detail));
+    warnings.extend(busy(detail));
+    warnings.extend(traffic(detail));
     warnings.extend(queue(detail));
     warnings.extend(state(detail));
     warnings.extend(clients(detail));
@@ -43,19 +44,79 @@ pub(super) fn warnings(detail: &Detail<'_>) -> Vec<Warning> {
     warnings
 }
 
-fn stopped(detail: &Detail<'_>) -> Vec<Warning> {
-    let owners = detail.owners();
-    let is_stopped = |state: ProcessState| state == ProcessState::Stopped;
-    let stopped = owners.iter().filter(|(process, _)| is_stopped(process.state));
-    let stopped = stopped.map(|(process, _)| {
-        let (pid, name) = (process.pid, format::command(process));
-        Warning::new(
-            "owner_stopped",
-            format!("process {pid} ({name}) is stopped, and does not respond until it is continued"),
-        )
-        .next(format!("kill -CONT {pid}"))
-    });
-    stopped.collect()
+/// Warns of processes that cannot answer. One control group may freeze many of them.
+fn hindered(detail: &Detail<'_>) -> Vec<Warning> {
+    let warning = |(pid, hindrance): &(Pid, Hindrance)| {
+        let process = detail.snapshot.processes.get(pid);
+        let name = process.map_or("?".into(), format::command);
+        let code = match hindrance {
+            Hindrance::Traced(_) => "owner_traced",
+            Hindrance::Frozen(_) => "owner_frozen",
+            Hindrance::Exited => "owner_exited",
+            Hindrance::OutOfDescriptors { .. } => "out_of_descriptors",
+            _ => "owner_stopped",
+        };
+        let mut text = format!("process {pid} ({name}) {}", words::hindered(hindrance));
+        if hindrance.is_total() {
+            text.push_str(", and does not respond until it is continued");
+        }
+        let uid = process.and_then(|process| process.uid);
+        let action = relief(detail.asker_uid, pid.0, uid, hindrance);
+        Warning { code, text, next: action.as_ref().map(advice::command) }
+    };
+    let mut warnings: Vec<Warning> = detail.hindrances.iter().map(warning).collect();
+    let mut shown = HashSet::new();
+    for warning in &mut warnings {
+        warning.next = warning.next.take().filter(|next| shown.insert(next.clone()));
+    }
+    warnings
+}
+
+/// Warns of what goes wrong between the socket and its clients.
+fn traffic(detail: &Detail<'_>) -> Vec<Warning> {
+    let traffic = &detail.traffic;
+    let clients = |count: usize| format::plural(count, "client");
+    let blocked = "and was a moment later: a write blocks, or fails with EAGAIN";
+    let warnings = [
+        (traffic.leaked > 0).then(|| {
+            let count = format::plural(traffic.leaked, "accepted connection");
+            let verb = if traffic.leaked == 1 { "is" } else { "are" };
+            let text = format!(
+                "{count} {verb} still open here although closed by the client: the server does not notice"
+            );
+            Warning::new("connections_leaked", text)
+        }),
+        (traffic.blocked_clients > 0).then(|| {
+            let count = clients(traffic.blocked_clients);
+            let text = format!("the server does not read: the send buffer of {count} is full, {blocked}");
+            Warning::new("server_not_reading", text)
+        }),
+        (traffic.unread_by_clients > 0).then(|| {
+            let count = clients(traffic.unread_by_clients);
+            let text = format!("{count} not reading: the server's send buffer to it is full, {blocked}");
+            Warning::new("clients_not_reading", text)
+        }),
+        traffic.is_blocked.then(|| {
+            let text = format!("the other end does not read: the send buffer is full, {blocked}");
+            Warning::new("peer_not_reading", text)
+        }),
+    ];
+    warnings.into_iter().flatten().collect()
+}
+
+/// Warns if every worker process has a client while others wait. A single process may serve any
+/// number of clients at once.
+fn busy(detail: &Detail<'_>) -> Option<Warning> {
+    let workers = detail.workers();
+    let are_workers = detail.owners().len() > 1 && !workers.is_empty();
+    let is_waited_for = detail.traffic.is_nobody_accepted;
+    (is_waited_for && are_workers && workers.iter().all(|(_, clients)| *clients > 0)).then(|| {
+        let text = match workers.len() {
+            1 => "its only worker process serves a client already".to_owned(),
+            count => format!("each of its {count} worker processes serves a client already"),
+        };
+        Warning::new("workers_busy", text)
+    })
 }
 
 fn backlog(detail: &Detail<'_>) -> Vec<Warning> {
@@ -72,9 +133,8 @@ fn backlog(detail: &Detail<'_>) -> Vec<Warning> {
         let text = format!("backlog {percent} % full: {waiting} of {}{most}", u64::from(limit) + 1);
         warnings.push(Warning::new("backlog_nearly_full", text));
     }
-    if detail.is_nobody_accepted {
-        let text =
-            "clients are not accepted: the one that has waited longest was still waiting a moment later";
+    if detail.traffic.is_nobody_accepted {
+        let text = "nobody accepts: the client that has waited longest was still waiting a moment later";
         warnings.push(Warning::new("nobody_accepts", text));
     }
     warnings
@@ -85,7 +145,7 @@ fn queue(detail: &Detail<'_>) -> Option<Warning> {
         return None;
     }
     // One more message than the limit fits (K-DGRAM-3).
-    let fit = detail.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
+    let fit = detail.socket.messages.map(|messages| format!(" ({} fit)", u64::from(messages.limit) + 1));
     let reader = Row::process(detail.snapshot, detail.id)
         .map(|pid| SocketFormatter::new(detail.snapshot).process(pid).to_owned());
     let reader = reader.unwrap_or_else(|| "its owner".into());
@@ -113,16 +173,25 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
         let text = "no process has it open: it is in flight in a message, or held by the kernel (io_uring)";
         warnings.push(Warning::new("no_owner", text));
     }
-    if let Some(count @ 1..) = socket.in_flight {
-        warnings.push(Warning::new(
-            "descriptors_in_flight",
-            format!(
-                "{} in flight, in messages that it has not received",
-                format::plural(count as usize, "descriptor")
-            ),
-        ));
-    }
+    warnings.extend(in_flight(detail));
     warnings
+}
+
+/// Warns of file descriptors that were sent to the socket, or to the connections of a server, and not
+/// received: their senders run into a limit (`ETOOMANYREFS`).
+fn in_flight(detail: &Detail<'_>) -> Option<Warning> {
+    let of = |id: SocketId| detail.snapshot[id].in_flight.unwrap_or(0) as usize;
+    let own = detail.socket.in_flight.unwrap_or(0) as usize;
+    let clients: usize = detail.clients.iter().filter_map(|client| client.server).map(of).sum();
+    let text = match (own, clients) {
+        (0, 0) => return None,
+        (own, 0) => format!("{} in messages that it has not received", format::plural(own, "descriptor")),
+        (own, clients) => format!(
+            "{} in messages of its clients that the server has not received",
+            format::plural(own + clients, "descriptor")
+        ),
+    };
+    Some(Warning::new("descriptors_in_flight", text))
 }
 
 fn clients(detail: &Detail<'_>) -> Option<Warning> {

@@ -21,7 +21,8 @@ use stoop::diag::FileId;
 
 use super::elsewhere;
 use super::subject::SubjectContext;
-use crate::model::{ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
+use crate::hindrance::hindrance;
+use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
 use crate::why::{Operation, Question};
 use crate::{Inspector, Options};
@@ -136,17 +137,19 @@ fn bound_to(snapshot: &Snapshot, file: FileId) -> Vec<SocketId> {
 
 pub(super) fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint {
     let socket = &snapshot[id];
+    let state = state(snapshot, socket, alive);
     Endpoint {
         inode: socket.ino.0,
         kind: socket.kind,
-        state: state(snapshot, socket, alive),
+        state,
         shut_down: socket.shutdown.0,
         backlog: match socket.queue {
             Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
             _ => None,
         },
         queue_full: None,
-        owners: owners(snapshot, id),
+        messages: socket.messages,
+        owners: owners(snapshot, id, state),
     }
 }
 
@@ -170,23 +173,33 @@ fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointS
     }
 }
 
-fn owners(snapshot: &Snapshot, id: SocketId) -> Option<Vec<Owner>> {
+/// Returns the owners of a socket. Those of accepted sockets, of which there may be thousands, are
+/// not examined further: no call reaches them.
+fn owners(snapshot: &Snapshot, id: SocketId, state: EndpointState) -> Option<Vec<Owner>> {
+    let is_reached = state != EndpointState::Accepted;
     let owner = |process: &crate::Process| Owner {
         pid: process.pid.0,
         command: String::from_utf8_lossy(process.command.as_encoded_bytes()).into_owned(),
         uid: process.uid,
-        state: match process.state {
-            ProcessState::Running => Some('R'),
-            ProcessState::Sleeping => Some('S'),
-            ProcessState::Blocked => Some('D'),
-            ProcessState::Stopped => Some('T'),
-            ProcessState::Zombie => Some('Z'),
-            ProcessState::Unknown => None,
-        },
+        is_blocked: process.state == ProcessState::Blocked,
+        hindrance: is_reached.then(|| hindrance(process.pid.0)).flatten(),
+        parent: process.parent.map(|parent| parent.0),
+        clients: if is_reached { clients_of(snapshot, id, process.pid) } else { 0 },
     };
     let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
     let hidden = snapshot.missing.iter().any(|missing| matches!(missing.what, What::Descriptors(_)));
     (!owners.is_empty() || !hidden).then_some(owners)
+}
+
+/// Returns how many connections that were accepted from a listener a process has open, to clients
+/// that have not closed them.
+fn clients_of(snapshot: &Snapshot, listener: SocketId, pid: Pid) -> usize {
+    let is_served = |socket: &&Socket| {
+        socket.listener == Some(listener)
+            && socket.state == State::Connected
+            && socket.owners.iter().any(|owner| owner.pid == pid)
+    };
+    snapshot.sockets.iter().filter(is_served).count()
 }
 
 /// Returns whether any socket is bound to the file, or `None` if the kernel may not be queried.
@@ -252,6 +265,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
         shut_down: false,
         backlog,
         queue_full: None,
+        messages: None,
         owners: None,
     };
     match connect_datagram(target)? {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::hindrance::{FrozenGroup, Hindrance, Tracer};
 
 /// Every cause, facts that have it, and the result of the call.
 fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
@@ -410,9 +411,9 @@ fn the_next_step_fits_the_cause() {
     assert!(member.seen[2].contains("in its group app"), "{member:?}");
     let stopped = connect(|facts| {
         facts.socket().backlog = Some((1, 0));
-        facts.socket().owners.as_mut().unwrap()[0].state = Some('T');
+        facts.socket().owners.as_mut().unwrap()[0].hindrance = Some(Hindrance::Stopped);
     });
-    assert_eq!(stopped.advice, [Action::Resume { pid: 12, as_root: false }]);
+    assert_eq!(stopped.advice[0], Action::Resume { pid: 12, as_root: false });
     assert_eq!(stopped.seen[0], "process 12 (app) is stopped, stream socket");
 }
 
@@ -446,4 +447,68 @@ fn names_from_outside_are_escaped() {
         facts.reached().mode = 0o600;
     });
     assert!(lines(&verdict).all(is_safe), "{verdict:?}");
+}
+
+#[test]
+fn what_keeps_a_server_from_answering_comes_with_its_end() {
+    let full = |hindrance: Hindrance| {
+        connect(|facts| {
+            facts.socket().backlog = Some((1, 0));
+            facts.socket().owners.as_mut().unwrap()[0].hindrance = Some(hindrance);
+        })
+    };
+    let group = FrozenGroup {
+        switch: "/sys/fs/cgroup/system.slice/app.service/cgroup.freeze".into(),
+        workload: crate::Workload::Unit { name: "app.service".into(), user: None },
+    };
+    let frozen = full(Hindrance::Frozen(group.clone()));
+    assert_eq!(frozen.advice[0], Action::Thaw { group, as_root: false });
+    assert_eq!(frozen.seen[0], "process 12 (app) is frozen, with all of app.service, stream socket");
+    let tracer = Tracer { pid: 9, command: "gdb".into(), uid: Some(0), is_parent: false };
+    let traced = full(Hindrance::Traced(Some(tracer.clone())));
+    assert_eq!(traced.advice[0], Action::Detach { pid: 12, tracer, as_root: false });
+    let out = full(Hindrance::OutOfDescriptors { limit: 20, hard: Some(30) });
+    assert_eq!(
+        out.advice[0],
+        Action::RaiseLimitOf { pid: 12, to: 30, is_beyond_hard: false, as_root: false }
+    );
+    let unknown = full(Hindrance::Traced(None));
+    assert!(matches!(unknown.advice[0], Action::ShowServer(_)), "{unknown:?}");
+}
+
+#[test]
+fn workers_are_busy_if_each_has_a_client_and_another_waits() {
+    let said = |change: &dyn Fn(&mut Endpoint)| {
+        let verdict = connect(|facts| {
+            let socket = facts.socket();
+            socket.backlog = Some((1, 5));
+            let worker = |pid| Owner { parent: Some(12), clients: 1, ..owner(pid, "worker") };
+            socket.owners.as_mut().unwrap().extend([worker(13), worker(14)]);
+            change(socket);
+        });
+        verdict.caveats.iter().any(|line| line.starts_with("each of the 2 worker processes serves"))
+    };
+    assert!(said(&|_| {}));
+    assert!(!said(&|socket| socket.owners.as_mut().unwrap()[2].clients = 0), "one is idle");
+    assert!(!said(&|socket| socket.backlog = Some((0, 5))), "no client waits");
+    // One process may serve any number of clients at once.
+    let alone = connect(|facts| {
+        facts.socket().backlog = Some((1, 5));
+        facts.socket().owners.as_mut().unwrap()[0].clients = 3;
+    });
+    assert_eq!(alone.caveats, ["1 client waits for an accept; 6 fit"]);
+}
+
+#[test]
+fn a_queue_is_described_by_its_own_limit() {
+    let full = send(|facts| {
+        facts.socket().queue_full = Some(true);
+        facts.socket().messages = Some(crate::Messages::new(51, Some(51), 50));
+    });
+    assert_eq!(
+        full.seen[1],
+        "51 messages wait; 51 fit, by net.unix.max_dgram_qlen when the socket was created"
+    );
+    let unknown = send(|facts| facts.socket().queue_full = Some(true));
+    assert!(unknown.seen[1].ends_with("when it was created; now that is 10"), "{unknown:?}");
 }

@@ -112,8 +112,14 @@ fn socket(kind: Kind, state: EndpointState) -> Endpoint {
         shut_down: false,
         backlog: None,
         queue_full: Some(false),
-        owners: Some(vec![Owner { pid: 12, command: "app".into(), uid: Some(0), state: Some('S') }]),
+        messages: None,
+        owners: Some(vec![owner(12, "app")]),
     }
+}
+
+fn owner(pid: u32, command: &str) -> Owner {
+    let command = command.into();
+    Owner { pid, command, uid: Some(0), is_blocked: false, hindrance: None, parent: None, clients: 0 }
 }
 
 pub(super) fn listening() -> Endpoint {

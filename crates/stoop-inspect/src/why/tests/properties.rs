@@ -113,13 +113,15 @@ prop_compose! {
         shut_down: bool,
         backlog: Option<(u32, u32)>,
         queue_full: Option<bool>,
-        owners in proptest::option::of(proptest::collection::vec((any::<u32>(), "[a\n]{0,3}", any::<Option<char>>()), 0..6)),
+        owners in proptest::option::of(proptest::collection::vec((any::<u32>(), "[a\n]{0,3}", any::<bool>()), 0..6)),
     ) -> Endpoint {
         let states =
             [EndpointState::Listening, EndpointState::Bound, EndpointState::Connected, EndpointState::Accepted];
-        let owner = |(pid, command, state)| Owner { pid, command, uid: None, state };
+        let owner = |(pid, command, is_blocked)| Owner {
+            pid, command, uid: None, is_blocked, hindrance: None, parent: None, clients: 0,
+        };
         let owners = owners.map(|owners| owners.into_iter().map(owner).collect());
-        Endpoint { inode: 1, kind, state: states[state], shut_down, backlog, queue_full, owners }
+        Endpoint { inode: 1, kind, state: states[state], shut_down, backlog, queue_full, messages: None, owners }
     }
 }
 

@@ -27,6 +27,9 @@ struct Line<'a> {
     somaxconn: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_dgram_qlen: Option<u32>,
+    /// The limit of a datagram socket's queue, from its creation: one more message fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_limit: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<End<'a>>,
     clients: Vec<Pair<'a>>,
@@ -123,6 +126,7 @@ pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
         backlog,
         somaxconn: detail.limits.somaxconn.filter(|_| backlog.is_some()),
         max_dgram_qlen: detail.limits.max_dgram_qlen.filter(|_| is_datagram),
+        message_limit: socket.messages.map(|messages| messages.limit),
         peer: socket.peer.map(|peer| formatter.end(peer)),
         clients,
         waiting_clients: socket.waiting.iter().map(|&id| formatter.end(id)).collect(),

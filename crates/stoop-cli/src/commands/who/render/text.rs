@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use stoop_inspect::{Process, Queue, Snapshot, SocketId, State, Workload};
+use stoop_inspect::{Process, Queue, Snapshot, Socket, SocketId, State, Workload};
 
 use super::super::detail::{Client, Detail};
 use super::super::file::{FileFacts, FileState, Status};
@@ -163,20 +163,15 @@ impl Page<'_> {
                 let fit = u64::from(limit) + 1;
                 self.line("backlog", format!("{waiting} waiting, limit {limit} ({fit} fit)"));
             }
-            Some(Queue::Bytes { unread, unsent }) => {
-                let mut line = format!("{} unread", plural(unread as usize, "byte"));
+            Some(Queue::Bytes { unsent, .. }) => {
+                let mut line = unread(self.detail.socket);
                 let limit = self.detail.socket.memory.map(|memory| memory.send_limit_bytes);
                 if let Some(limit) = limit {
                     let _ = write!(line, "; {unsent} of {limit} bytes of the send buffer used");
                 }
                 self.line("queue", line);
-                let most = self.detail.limits.max_dgram_qlen;
-                if let Some(most) = most.filter(|_| self.detail.socket.kind == Some(stoop::Kind::Datagram)) {
-                    let fit = u64::from(most) + 1;
-                    self.line(
-                        "",
-                        format!("{fit} messages of unconnected senders fit (max_dgram_qlen {most})"),
-                    );
+                if self.detail.socket.kind == Some(stoop::Kind::Datagram) {
+                    self.message_limit();
                 }
             }
             None => {}
@@ -188,6 +183,23 @@ impl Page<'_> {
             (true, true) => "for reading and writing",
         };
         self.line("shut down", shut);
+    }
+
+    /// Adds how many messages fit. Only the BPF program reports the limit of the socket itself.
+    fn message_limit(&mut self) {
+        // One more message than the limit fits (K-DGRAM-3).
+        let fit = |limit: u32| plural(limit as usize + 1, "message");
+        match (self.detail.socket.messages, self.detail.limits.max_dgram_qlen) {
+            (Some(messages), _) => {
+                let fit = fit(messages.limit);
+                self.line("", format!("{fit} fit, of senders that are not connected to it alone"));
+            }
+            (None, Some(most)) => {
+                let fit = fit(most);
+                self.line("", format!("{fit} fit if it was created with today's max_dgram_qlen, {most}"));
+            }
+            (None, None) => {}
+        }
     }
 
     fn file(&mut self) {
@@ -254,10 +266,7 @@ impl Page<'_> {
 
     fn client(&self, client: &Client) -> String {
         let snapshot = self.detail.snapshot;
-        let unread = |id: SocketId| match snapshot[id].queue {
-            Some(Queue::Bytes { unread, .. }) => unread,
-            _ => 0,
-        };
+        let unread = |id: SocketId| snapshot[id].unread_bytes().unwrap_or(0);
         let mut line = self.owner_words(client.client);
         let server = client.server.map_or(0, unread);
         if server > 0 {
@@ -313,6 +322,29 @@ impl Page<'_> {
             }
             Err(why) => drop(writeln!(self.text, "    {title}: unknown: {why}")),
         }
+    }
+}
+
+/// Says what a socket has not received. Of a datagram socket the kernel's table has only the size of
+/// the first message (K-LIMIT-2).
+fn unread(socket: &Socket) -> String {
+    let bytes = |bytes: u32| plural(bytes as usize, "byte");
+    let first = match socket.queue {
+        Some(Queue::Bytes { unread, .. }) => unread,
+        _ => 0,
+    };
+    match (socket.messages, socket.unread_bytes()) {
+        (Some(messages), sum) if messages.count > 0 => {
+            let count = plural(messages.count as usize, "message");
+            let sum = sum.map_or("an unknown number of bytes".into(), bytes);
+            format!("{count} of {sum} unread; first message: {}", bytes(first))
+        }
+        (Some(_), _) => "no message unread".into(),
+        (None, Some(sum)) => format!("{} unread", bytes(sum)),
+        (None, None) if first > 0 => {
+            format!("first message: {}; how many there are is not visible", bytes(first))
+        }
+        (None, None) => "no unread message, or an empty one first".into(),
     }
 }
 
