@@ -1,7 +1,7 @@
 //! Clients in the test's own process, with plain system calls: for tests that need many at once, or
 //! ones that misbehave.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -99,6 +99,12 @@ impl Raw {
     /// Shuts down the write half.
     pub fn end(&self) {
         shutdown(&self.0, Shutdown::Write).expect("half-close");
+    }
+}
+
+impl AsFd for Raw {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -48,6 +48,27 @@ fn several_matches_are_listed_and_none_is_closed() {
     nobodys.explains(&["process 1 has no end of its 2 connections"]);
 }
 
+/// A listener's inode is that of no connection, even if it has only one.
+#[test]
+fn the_inode_of_a_listener_is_refused() {
+    for kind in ["stream", "seqpacket"] {
+        let (_dir, path) = socket_path();
+        let listener = Raw::bound(kind, path.to_str().unwrap());
+        rustix::net::listen(&listener, 4).unwrap();
+        let which = inode(&listener);
+        let none = stoop(["close", "--yes", &which]).run().code(2);
+        none.explains(&["is a listening socket, not a connection", "no client is connected to it"]);
+        let client = Raw::connect(kind, path.to_str().unwrap()).unwrap();
+        let _served = rustix::net::accept(&listener).unwrap();
+        let one = stoop(["close", "--yes", &which]).run().code(2);
+        let its = inode(&client);
+        one.explains(&["is a listening socket", "it has 1 connection", &format!("stoop close {its}")]);
+        client.say(b"still there");
+        stoop(["close", "--yes", &its]).run().ok();
+        assert!(client.try_say(b"x").is_err());
+    }
+}
+
 #[test]
 fn confirmation_is_required_and_can_be_declined() {
     let (_dir, path) = socket_path();

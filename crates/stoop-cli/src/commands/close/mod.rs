@@ -3,9 +3,11 @@
 //! | file | does |
 //! |---|---|
 //! | `args.rs` | its flags |
-//! | `run.rs` | finds the connection, asks for confirmation, and closes it |
+//! | `select.rs` | selects the one connection: pure |
+//! | `run.rs` | finds the sockets, asks for confirmation, and closes it |
 
 pub(crate) mod args;
 mod run;
+mod select;
 
 pub(super) use run::run;

@@ -1,22 +1,16 @@
 //! Finds the connection, asks for confirmation, and closes it.
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::OwnedFd;
 
-use stoop::Kind;
-use stoop_inspect::{Inspector, Options, OwnersWanted, Pid, Snapshot, Socket, SocketId};
+use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, Socket, SocketId};
 
+use super::select::{one_connection, shown};
 use crate::args::Close;
 use crate::exit::Exit;
 use crate::failure::{self, Failure, Outcome};
 use crate::output::{print, status};
-use crate::shell;
-use crate::sockets::{JsonFormatter, ResolvedSelector, Row, Shape, SocketFormatter, format, rows};
-
-/// The maximum number of connections listed if several match.
-const LISTED: usize = 10;
+use crate::sockets::{JsonFormatter, ResolvedSelector, Row, format};
 
 /// Closes the selected connection once it was confirmed.
 pub(crate) fn run(flags: &Close) -> Outcome {
@@ -26,7 +20,11 @@ pub(crate) fn run(flags: &Close) -> Outcome {
     }
     let wanted = ResolvedSelector::new(&flags.which)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
-    let row = one_connection(flags, &wanted, &snapshot)?;
+    let found = wanted.find(&snapshot);
+    if found.is_empty() {
+        return Err(wanted.not_found(&flags.which, &snapshot, "close"));
+    }
+    let row = one_connection(flags, &found, &snapshot)?;
     status(&format!("{}\n", shown(&snapshot, &row)));
     if !flags.yes && !is_confirmed()? {
         status("stoop: not closed\n");
@@ -44,80 +42,6 @@ pub(crate) fn run(flags: &Close) -> Outcome {
         status("stoop: closed\n");
     }
     Ok(Exit::Done)
-}
-
-/// Returns the only connection that matches.
-fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot) -> Result<Row, Failure> {
-    let found = wanted.find(snapshot);
-    if found.is_empty() {
-        return Err(wanted.not_found(&flags.which, snapshot, "close"));
-    }
-    let found: HashSet<SocketId> = found.into_iter().collect();
-    let has = |id: SocketId, pid| snapshot[id].owners.iter().any(|owner| owner.pid == Pid(pid));
-    let is_its = |row: &Row| {
-        row.shape == Shape::Connection
-            && row.sockets().any(|id| {
-                found.contains(&id) || listener_of(snapshot, id).is_some_and(|l| found.contains(&l))
-            })
-    };
-    let is_with = |row: &Row| flags.pid.is_none_or(|pid| row.ends().any(|id| has(id, pid)));
-    let all: Vec<Row> = rows(snapshot).into_iter().filter(is_its).collect();
-    let is_datagram = |row: &Row| row.kind(snapshot).is_none_or(|kind| kind == Kind::Datagram);
-    let (datagrams, fitting): (Vec<Row>, Vec<Row>) =
-        all.iter().copied().filter(is_with).partition(is_datagram);
-    match &fitting[..] {
-        [row] => Ok(*row),
-        [] if !datagrams.is_empty() => {
-            let what = format!("'{}' is not a connection that can be closed", flags.which);
-            Err(Failure::new(Exit::Unsupported, what)
-                .why("datagram sockets have addresses, not connections")
-                .into())
-        }
-        [] => Err(Failure::new(Exit::No, format!("'{}' has no such connection", flags.which))
-            .why(match flags.pid {
-                Some(pid) if !all.is_empty() => {
-                    format!("process {pid} has no end of its {}", format::plural(all.len(), "connection"))
-                }
-                _ => "no client is connected".into(),
-            })
-            .next(format!("stoop who {}", shell::quoted(OsStr::new(&flags.which.to_string()))))
-            .into()),
-        several => {
-            let what =
-                format!("'{}' has {} connections, but only one can be closed", flags.which, several.len());
-            let mut report = Failure::new(Exit::Usage, what);
-            for row in several.iter().take(LISTED) {
-                report = report.seen(shown(snapshot, row));
-            }
-            let first = snapshot[several[0].subject()].ino;
-            Err(report.next(format!("stoop close inode:{first}")).into())
-        }
-    }
-}
-
-fn listener_of(snapshot: &Snapshot, id: SocketId) -> Option<SocketId> {
-    snapshot[id].may_be_from().or(snapshot[id].waits_for)
-}
-
-/// Formats `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.
-fn shown(snapshot: &Snapshot, row: &Row) -> String {
-    let mut formatter = SocketFormatter::new(snapshot);
-    let mut text = String::new();
-    formatter.address(row, &mut text);
-    text.push_str(": ");
-    formatter.owner(row.client, &mut text);
-    text.push_str(&format!(" (inode {}), connected with ", snapshot[row.subject()].ino));
-    match row.server {
-        Some(server) => {
-            formatter.owner(Some(server), &mut text);
-            text.push_str(&format!(" (inode {})", snapshot[server].ino));
-        }
-        None => {
-            formatter.owner(row.listener, &mut text);
-            text.push_str(" (not accepted yet)");
-        }
-    }
-    text
 }
 
 /// Asks for confirmation on a terminal. Without a terminal, nothing is confirmed.
