@@ -2,26 +2,51 @@
 
 use std::fmt;
 
+/// The mark between an escaped byte and the number of its repetitions, as in `%00×98`. Directly
+/// after an escape it is escaped itself, so that a name cannot be taken for one with repetitions.
+pub(super) const TIMES: char = '×';
+
 /// Writes bytes as printable text, with `%XX` for `%` and for every byte that is not part of a
 /// printable character.
 pub(super) fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    write_escaped_after(f, bytes, false)
+}
+
+/// Writes bytes as printable text, after an escape if `is_escape` is set.
+pub(super) fn write_escaped_after(
+    f: &mut fmt::Formatter<'_>,
+    bytes: &[u8],
+    mut is_escape: bool,
+) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         let mut rest = chunk.valid();
-        while let Some((at, character)) = rest.char_indices().find(|&(_, c)| c == '%' || !is_printable(c)) {
-            let (plain, hidden) = rest.split_at(at);
-            let (hidden, behind) = hidden.split_at(character.len_utf8());
+        while !rest.is_empty() {
+            let is_plain = |c: char| c != '%' && is_printable(c) && !(is_escape && c == TIMES);
+            // Only the first character is preceded by an escape.
+            let first = rest.chars().next().filter(|&c| is_plain(c)).map_or(0, char::len_utf8);
+            let is_hidden = |&(_, c): &(usize, char)| c == '%' || !is_printable(c);
+            let end = match first {
+                0 => 0,
+                first => {
+                    rest[first..].char_indices().find(is_hidden).map_or(rest.len(), |(at, _)| first + at)
+                }
+            };
+            let (plain, behind) = rest.split_at(end);
             f.write_str(plain)?;
-            for byte in hidden.bytes() {
-                write!(f, "%{byte:02X}")?;
-            }
-            rest = behind;
+            let hidden = behind.chars().next().map_or(0, char::len_utf8);
+            write_bytes(f, &behind.as_bytes()[..hidden])?;
+            is_escape = hidden > 0;
+            rest = &behind[hidden..];
         }
-        f.write_str(rest)?;
-        for byte in chunk.invalid() {
-            write!(f, "%{byte:02X}")?;
-        }
+        write_bytes(f, chunk.invalid())?;
+        is_escape |= !chunk.invalid().is_empty();
     }
     Ok(())
+}
+
+/// Writes each byte as `%XX`.
+fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "%{byte:02X}"))
 }
 
 /// Returns whether a character is printable: neither a control character nor one that reorders or

@@ -9,7 +9,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::str::FromStr;
 
-use super::escaped::{escaped, write_escaped};
+use super::escaped::{TIMES, escaped, write_escaped, write_escaped_after};
 use super::{Address, AddressError, AddressErrorKind, Repr};
 use crate::Kind;
 
@@ -17,8 +17,8 @@ impl Address {
     /// Parses the text form of an address.
     ///
     /// Accepts `/p`, `./p`, `p`, `unix:/p`, `unix:p`, `unix:///p`, `@name`, `unix:@name`,
-    /// `unix-abstract:name` and `abstract:name`, with `%XX` for any byte. A kind prefix is an
-    /// error: see [`Target::parse`].
+    /// `unix-abstract:name` and `abstract:name`, with `%XX` for any byte, and `%XX×N` for N of
+    /// them. A kind prefix is an error: see [`Target::parse`].
     ///
     /// ```
     /// use stoop::Address;
@@ -167,10 +167,29 @@ fn decode_percent(text: &[u8]) -> Result<Vec<u8>, AddressErrorKind> {
         let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2)) else {
             return Err(AddressErrorKind::BadEscape { at });
         };
-        bytes.push((high * 16 + low) as u8);
-        at += 3;
+        let byte = (high * 16 + low) as u8;
+        let (count, len) = repetitions(&text[at + 3..]).ok_or(AddressErrorKind::BadEscape { at })?;
+        bytes.resize(bytes.len() + count, byte);
+        at += 3 + len;
     }
     Ok(bytes)
+}
+
+/// The maximum number of repetitions: no address is longer.
+const REPETITIONS_MAX: usize = 4096;
+
+/// Parses `×N` after an escaped byte. Returns the number of bytes it stands for, which is 1 without
+/// it, and its length. `None` if the number is 0, or larger than any address.
+fn repetitions(text: &[u8]) -> Option<(usize, usize)> {
+    let mut mark = [0; 4];
+    let mark = TIMES.encode_utf8(&mut mark);
+    let digits = text.strip_prefix(mark.as_bytes()).unwrap_or_default();
+    let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
+    if digits.is_empty() {
+        return Some((1, 0));
+    }
+    let count: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (1..=REPETITIONS_MAX).contains(&count).then_some((count, mark.len() + digits.len()))
 }
 
 impl fmt::Display for Address {
@@ -192,7 +211,7 @@ impl fmt::Display for Address {
                 // A relative path that starts like a prefix (`fd:3`, `@x`): writing its first byte
                 // as an escape hides the prefix from the parser and keeps the path.
                 write!(f, "%{:02X}", bytes[0])?;
-                write_escaped(f, &bytes[1..])
+                write_escaped_after(f, &bytes[1..], true)
             }
             Repr::Abstract(name) => {
                 f.write_str("@")?;
@@ -248,6 +267,11 @@ mod tests {
             ("abstract:@x", name(b"@x")),
             ("@", name(b"")),
             ("@%00%FF", name(b"\0\xFF")),
+            ("@x%00×3y", name(b"x\0\0\0y")),
+            ("/%20×2%20", path("/   ")),
+            ("/a×3", path("/a×3")),
+            ("/a%20×", path("/a ×")),
+            ("/a%20%C3%973", path("/a ×3")),
         ] {
             assert_eq!(Address::parse(text).as_ref(), Ok(&expected), "{text}");
         }
@@ -262,6 +286,8 @@ mod tests {
             ("/a%2", AddressErrorKind::BadEscape { at: 2 }),
             ("stream:/p", AddressErrorKind::NotAPlainAddress),
             ("stream:/a%2", AddressErrorKind::BadEscape { at: 2 }),
+            ("/%20×0", AddressErrorKind::BadEscape { at: 1 }),
+            ("/%20×99999999999999999999", AddressErrorKind::BadEscape { at: 1 }),
         ] {
             let error = Address::parse(text).unwrap_err();
             assert_eq!((error.kind(), error.input()), (kind, text.as_bytes()), "{text}");
@@ -301,6 +327,15 @@ mod tests {
         #[test]
         fn prefixed_path_text_is_lossless(text in "(unix|abstract|stream|fd|dgram|@|:|/|%|[0-9a-f])+") {
             let address = Address::path(&text).unwrap();
+            prop_assert_eq!(Address::parse(address.to_string()), Ok(address));
+        }
+
+        #[test]
+        fn repeated_text_is_lossless(text in "(@|\u{0}|\u{1b}|×|%|[0-9]| |é|a)+") {
+            let address = Address::path(text.replace('\0', "\u{2}")).unwrap();
+            prop_assert_eq!(Address::parse(address.to_string()), Ok(address));
+            let bytes: Vec<u8> = text.bytes().take(107).collect();
+            let address = Address::abstract_name(bytes).unwrap();
             prop_assert_eq!(Address::parse(address.to_string()), Ok(address));
         }
 
