@@ -45,6 +45,12 @@ pub(crate) fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Formats a time in UTC to the millisecond, as in `2026-11-22T22:10:03.250Z`.
+pub(crate) fn utc_millis(time: SystemTime) -> String {
+    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    utc(time).replace('Z', &format!(".{millis:03}Z"))
+}
+
 /// Converts days since 1970 to year, month and day. Years are counted from March, so that the leap
 /// day is the last day.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -83,6 +89,12 @@ mod tests {
         for (seconds, text) in table {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn times_are_shown_to_the_millisecond() {
+        let time = UNIX_EPOCH + Duration::from_millis(951_782_400_007);
+        assert_eq!(utc_millis(time), "2000-02-29T00:00:00.007Z");
     }
 
     #[test]

@@ -287,21 +287,39 @@ fn watch_reports_changes_until_interrupted() {
     watch.wait_stdout("+ ");
     let accepted = listener.accept().unwrap();
     watch.wait_stdout("~ ");
-    drop((client, accepted));
+    // The connection changes: its server's end is left, and is no other socket.
+    drop(client);
+    watch.wait_stdout("(was connected, with ");
+    drop(accepted);
     watch.wait_stdout("- ");
     watch.signal(Signal::INT);
     let text = watch.finish().ok().text();
     let signs: Vec<&str> = text.lines().map(|line| &line[..1]).collect();
-    assert_eq!(signs, ["+", "~", "-"], "{text}");
-    assert!(text.lines().next().unwrap().contains("waiting"), "{text}");
+    assert_eq!(signs, ["+", "~", "~", "-"], "{text}");
+    for (line, word) in text.lines().zip(["waiting", "(was waiting)", "gone", "gone"]) {
+        assert!(line.contains(word), "{line}");
+        let time = line.split_whitespace().nth(1).unwrap();
+        assert!(time.len() == "2026-11-22T22:10:03.250Z".len() && time.ends_with('Z'), "{line}");
+    }
 
     let watch = stoop(["ls", "--watch", "--interval", "20ms", "--json"]).arg(&path).spawn();
     watch.wait_stderr("checking every");
-    drop(listener);
-    watch.wait_stdout("gone");
+    let client = UnixStream::connect(&path).unwrap();
+    let accepted = listener.accept().unwrap();
+    watch.wait_stdout("connected");
+    drop(client);
+    watch.wait_stdout(r#""state_before":"connected""#);
+    drop((accepted, listener));
+    watch.wait_stdout(r#""event":"listener""#);
     let lines = watch.terminate().ok().json();
-    assert_eq!((&lines[0]["event"], &lines[0]["change"]), (&"listener".into(), &"gone".into()));
-    assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
+    let listener = lines.iter().find(|line| line["event"] == "listener").unwrap();
+    assert_eq!((&listener["change"], &listener["state_before"]), (&"gone".into(), &Value::Null));
+    assert!(listener["time"].as_str().unwrap().ends_with('Z'));
+    let left = lines.iter().find(|line| line["state_before"] == "connected").unwrap();
+    assert_eq!(
+        (&left["event"], &left["change"], &left["state"]),
+        (&"socket".into(), &"changed".into(), &"gone".into())
+    );
 }
 
 #[test]

@@ -29,8 +29,11 @@ pub(crate) struct JsonFormatter<'a> {
 pub(crate) struct Change<'a> {
     /// `appeared`, `gone` or `changed`.
     pub(crate) change: &'static str,
-    /// When the change was noticed, in UTC.
+    /// The time of the snapshot that has it, in UTC, to the millisecond.
     pub(crate) time: &'a str,
+    /// For `changed`: the state before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state_before: Option<&'static str>,
 }
 
 #[derive(Serialize)]
