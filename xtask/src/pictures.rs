@@ -2,10 +2,8 @@
 //!
 //! The terminal is a recording of the commands in `docs/pictures/session.sh`, run with the command
 //! as it is now. The tree is the golden file of the command's tests: a sample machine, always the
-//! same. The plots are a run of `stoop bench` on this machine. All colours are literal, so that
-//! every renderer shows them.
+//! same. The plots are a run of `stoop bench` on this machine.
 
-mod literal;
 mod terminal;
 
 use std::fs;
@@ -75,7 +73,7 @@ fn recording(commands: &str) -> String {
 
 fn tree_picture() -> Outcome {
     let golden = fs::read_to_string(tree::root().join(TREE)).map_err(|e| format!("{TREE}: {e}"))?;
-    write("tree.svg", &literal::literal(&golden))
+    write("tree.svg", &&golden)
 }
 
 fn bench() -> Outcome {
@@ -85,7 +83,7 @@ fn bench() -> Outcome {
         command().and_then(|stoop| succeed(Command::new(stoop).arg("bench").arg("-o").arg(&plots)));
     let drawn = measured.and_then(|()| fs::read_to_string(&plots).map_err(|e| e.to_string()));
     let _ = fs::remove_dir_all(&directory);
-    write("bench.svg", &literal::literal(&drawn?))
+    write("bench.svg", &&drawn?)
 }
 
 /// Returns the command as it is distributed, built if it is not. `STOOP_BIN` names another one.
