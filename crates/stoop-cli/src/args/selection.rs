@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::selector::{SocketSelector, socket_selector};
 use super::shared::{KindFlag, pid};
 use crate::names;
-use crate::sockets::Glob;
+use crate::sockets::{Glob, NamePattern};
 
 /// Selects sockets. Flags with different names must all match. If one flag is repeated, any of its
 /// values must match.
@@ -35,7 +35,7 @@ pub(crate) struct Selection {
     /// Show only sockets that a command whose name matches this pattern has open; the kernel
     /// truncates names to 15 bytes
     #[arg(long, value_name = "GLOB", value_parser = command())]
-    pub(crate) command: Vec<Glob>,
+    pub(crate) command: Vec<NamePattern>,
 
     /// Show only sockets that this user created or has open, by name or number
     #[arg(long, value_name = "USER", value_parser = names::parse_user)]
@@ -44,11 +44,11 @@ pub(crate) struct Selection {
     /// Show only sockets of containers whose id matches this pattern or starts with it; '*' matches
     /// all containers
     #[arg(long, value_name = "ID", value_parser = glob_or_start())]
-    pub(crate) container: Vec<Glob>,
+    pub(crate) container: Vec<NamePattern>,
 
     /// Show only sockets of systemd units whose name matches this pattern; .service may be omitted
     #[arg(long, value_name = "GLOB", value_parser = unit())]
-    pub(crate) unit: Vec<Glob>,
+    pub(crate) unit: Vec<NamePattern>,
 
     /// Show only sockets in this network namespace: an inode, the name of a file in /run/netns, or
     /// own
@@ -58,7 +58,7 @@ pub(crate) struct Selection {
     /// Show only connections whose other end is this process: an id, or a pattern for the command
     /// name
     #[arg(long, value_name = "PID|GLOB", value_parser = command())]
-    pub(crate) peer: Vec<Glob>,
+    pub(crate) peer: Vec<NamePattern>,
 }
 
 /// A network namespace as given on the command line.
@@ -95,29 +95,39 @@ fn glob() -> impl TypedValueParser<Value = Glob> {
 }
 
 /// Returns a parser of patterns for command names.
-fn command() -> impl TypedValueParser<Value = Glob> {
-    OsStringValueParser::new().try_map(|text: OsString| Glob::of_names_cut_at(COMMAND_MAX, text.as_bytes()))
+fn command() -> impl TypedValueParser<Value = NamePattern> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        let typed = text.as_bytes();
+        let glob = Glob::of_names_cut_at(COMMAND_MAX, typed);
+        // As it is printed, a name may be longer.
+        if glob.is_err() && !typed.iter().any(|byte| b"%[".contains(byte)) {
+            return glob.and_then(|glob| NamePattern::new(typed, Ok(glob)));
+        }
+        NamePattern::new(typed, glob)
+    })
 }
 
 /// Returns a parser of patterns. Without special characters, a pattern matches every name that
 /// starts with it.
-fn glob_or_start() -> impl TypedValueParser<Value = Glob> {
+fn glob_or_start() -> impl TypedValueParser<Value = NamePattern> {
     OsStringValueParser::new().try_map(|mut text: OsString| {
+        let typed = text.clone();
         if !text.is_empty() && is_plain(&text) {
             text.push("*");
         }
-        Glob::new(text.as_bytes())
+        NamePattern::new(typed.as_bytes(), Glob::new(text.as_bytes()))
     })
 }
 
 /// Returns a parser of patterns for units. As in systemctl, a name without a type is that of a
 /// service.
-fn unit() -> impl TypedValueParser<Value = Glob> {
+fn unit() -> impl TypedValueParser<Value = NamePattern> {
     OsStringValueParser::new().try_map(|mut text: OsString| {
+        let typed = text.clone();
         if !text.is_empty() && is_plain(&text) && !text.as_bytes().contains(&b'.') {
             text.push(".service");
         }
-        Glob::new(text.as_bytes())
+        NamePattern::new(typed.as_bytes(), Glob::new(text.as_bytes()))
     })
 }
 

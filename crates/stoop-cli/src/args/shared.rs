@@ -99,9 +99,10 @@ fn is_host_and_port(text: &[u8]) -> bool {
     is_host && is_port && !host.starts_with('.') && !LOCAL.contains(&host)
 }
 
-/// Parses a process id.
+/// Parses a process id, or a process as it is printed: `812/postgres`.
 pub(crate) fn pid(text: &str) -> Result<u32, &'static str> {
-    let number = text.parse().ok().filter(|&number| (1..=i32::MAX as u32).contains(&number));
+    let digits = text.split_once('/').map_or(text, |(digits, _)| digits);
+    let number = digits.parse().ok().filter(|&number| (1..=i32::MAX as u32).contains(&number));
     number.ok_or("not a process id, as in 812")
 }
 

@@ -24,7 +24,7 @@ pub(crate) use json::base64;
 pub(crate) use json::{SCHEMA, push as push_json};
 pub(crate) use markup::escape;
 pub(crate) use screen::{Printer, Screen, whole_len};
-pub(crate) use table::{Column, Table, Truncate, terminal_width, truncate_middle, width_of};
+pub(crate) use table::{Column, Table, Truncate, terminal_width, truncate_end, truncate_middle, width_of};
 
 /// The destination and format of a command's output.
 #[derive(Clone, Copy, Debug)]

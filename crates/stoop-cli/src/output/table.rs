@@ -10,6 +10,10 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The number of spaces between two columns.
 const GAP: usize = 2;
+/// How many of 100 texts fit into their column in any case.
+const FITTING_PERCENT: usize = 95;
+/// How much wider than these texts a text may be without exceeding its column.
+const EXCESS: usize = 16;
 /// Replaces truncated text.
 const MARK: char = '…';
 
@@ -113,7 +117,8 @@ impl Table {
         for (line, suffix) in order {
             let cells = self.line(*line);
             let cell = |&(at, wide): &(usize, usize)| {
-                (self.at(cells[at]), cells[at].width as usize, wide, self.columns[at].truncate)
+                let truncate = if width.is_none() { Truncate::Never } else { self.columns[at].truncate };
+                (self.at(cells[at]), cells[at].width as usize, wide, truncate)
             };
             push_line(layout.shown.iter().map(cell), suffix, out);
         }
@@ -132,14 +137,9 @@ impl Table {
     /// Determines the width of each column. If they do not fit, truncates the widest first, and
     /// then omits columns.
     fn layout(&self, width: Option<usize>, order: &[(usize, String)]) -> Layout {
-        let mut widths: Vec<usize> = self.columns.iter().map(|column| width_of(column.title)).collect();
-        for (line, _) in order {
-            for (widest, cell) in widths.iter_mut().zip(self.line(*line)) {
-                *widest = (*widest).max(cell.width as usize);
-            }
-        }
+        let widths = (0..self.columns.len()).map(|column| self.width(column, order, width.is_none()));
         let suffix = order.iter().map(|(_, suffix)| width_of(suffix)).max().unwrap_or(0);
-        let mut layout = Layout { shown: widths.into_iter().enumerate().collect(), left_out: Vec::new() };
+        let mut layout = Layout { shown: widths.enumerate().collect(), left_out: Vec::new() };
         let beside = if suffix > 0 { suffix + GAP } else { 0 };
         let Some(room) = width.map(|width| width.saturating_sub(beside)) else { return layout };
         while !self.squeeze(&mut layout.shown, room, 1) {
@@ -156,6 +156,21 @@ impl Table {
             layout.left_out.push(layout.shown.remove(goes).0);
         }
         layout
+    }
+
+    /// Returns the width of a column: that of its widest text. If texts are not truncated, a few
+    /// that are much wider than all others may exceed it.
+    fn width(&self, column: usize, order: &[(usize, String)], may_exceed: bool) -> usize {
+        let title = width_of(self.columns[column].title);
+        let mut widths: Vec<usize> =
+            order.iter().map(|(line, _)| self.line(*line)[column].width as usize).collect();
+        let Some(&widest) = widths.iter().max() else { return title };
+        if !may_exceed {
+            return widest.max(title);
+        }
+        let at = (widths.len() * FITTING_PERCENT).div_ceil(100) - 1;
+        let (_, &mut usual, _) = widths.select_nth_unstable(at);
+        if widest > usual + EXCESS { usual.max(title) } else { widest.max(title) }
     }
 
     /// Shortens columns until they fit, the widest first, none below its minimum divided by `part`.
@@ -233,6 +248,17 @@ pub(crate) fn truncate_middle(text: &str, wide: usize) -> String {
     out
 }
 
+/// Truncates the end of a text if it is wider than `wide` columns.
+pub(crate) fn truncate_end(text: &str, wide: usize) -> String {
+    let mut out = String::new();
+    if width_of(text) <= wide {
+        out.push_str(text);
+    } else {
+        push_truncated(text, wide, wide.saturating_sub(1), &mut out);
+    }
+    out
+}
+
 /// Writes at most `wide` columns of `text`: about `head` columns of its start, the mark, and its
 /// end. Returns how many were written.
 fn push_truncated(text: &str, wide: usize, head: usize, out: &mut String) -> usize {
@@ -281,6 +307,19 @@ mod tests {
         let mut text = String::new();
         let left_out = table(lines).render(width, &order, &mut text);
         (text, left_out)
+    }
+
+    #[test]
+    fn one_wide_text_does_not_widen_the_column() {
+        let long = "x".repeat(300);
+        let mut lines = vec![["/run/dbus/system_bus_socket", "stream", "-"]; 40];
+        lines[7] = [&long, "stream", "-"];
+        let (text, _) = shown(&lines, None);
+        let widths: Vec<usize> = text.lines().map(str::len).collect();
+        assert_eq!((widths[0], widths[1], widths[8]), (42, 38, 311), "{text}");
+        assert!(text.contains(&long), "nothing is truncated");
+        let few = shown(&lines[5..10], None).0;
+        assert!(few.lines().next().unwrap().len() > 300, "in a short list, all are aligned: {few}");
     }
 
     const LINES: [[&str; 3]; 2] =

@@ -10,7 +10,7 @@ use stoop_inspect::FileId;
 use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
 use super::format::plural;
-use super::{Glob, Row, format};
+use super::{Glob, NamePattern, Row, format};
 use crate::args::{Netns, Selection, SocketSelector};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -219,24 +219,34 @@ fn is(namespace: &Namespace, wanted: &Netns) -> bool {
     }
 }
 
-fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[Glob]) -> bool {
+/// Returns whether a process of the socket is one of these: by its id, its command, or both as they
+/// are printed.
+fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[NamePattern]) -> bool {
     snapshot.processes_of(id).any(|process| {
+        let command = process.command.as_bytes();
         let pid = process.pid.to_string();
-        peers.iter().any(|glob| glob.matches(&pid) || glob.matches(process.command.as_bytes()))
+        let both = [pid.as_bytes(), b"/", command].concat();
+        peers.iter().any(|peer| peer.matches(&pid) || peer.matches(command) || peer.matches(&both))
     })
 }
 
-fn is_in_container(process: &Process, glob: &Glob) -> bool {
+fn is_in_container(process: &Process, pattern: &NamePattern) -> bool {
     match &process.workload {
-        Workload::Container { id, pod, .. } => {
-            glob.matches(id) || pod.as_ref().is_some_and(|pod| glob.matches(pod))
+        Workload::Container { runtime, id, pod } => {
+            pattern.matches(id)
+                || pattern.matches(format!("{runtime}:{id}"))
+                || pod.as_ref().is_some_and(|pod| pattern.matches(pod))
         }
         _ => false,
     }
 }
 
-fn is_in_unit(process: &Process, glob: &Glob) -> bool {
-    matches!(&process.workload, Workload::Unit { name, .. } if glob.matches(name))
+fn is_in_unit(process: &Process, pattern: &NamePattern) -> bool {
+    match &process.workload {
+        Workload::Unit { name, .. } => pattern.matches(name),
+        Workload::Session { id, .. } => pattern.matches(format!("session-{id}")),
+        _ => false,
+    }
 }
 
 /// Resolves a relative path against the working directory of this process.
@@ -265,7 +275,7 @@ mod tests {
 
     #[test]
     fn all_filter_flags_must_match() {
-        let table: [(&[&str], usize); 26] = [
+        let table: [(&[&str], usize); 32] = [
             (&[], 11),
             (&["--kind", "dgram"], 2),
             (&["--pid", "812"], 4),
@@ -290,6 +300,12 @@ mod tests {
             (&["inode:1000"], 1),
             (&["inode:1000", "@a%20b%1B[2J%0A%00%FF"], 2),
             (&["--unit", "dbus"], 2),
+            (&["--command", "web app"], 3),
+            (&["--command", "web%20app"], 3),
+            (&["--command", "evil%20)%1B]0;x%0A"], 1),
+            (&["--peer", "812/postgres"], 3),
+            (&["--pid", "812/postgres"], 4),
+            (&["--container", "docker:0123456789ab"], 3),
             (&["--command", "systemd-journald"], 2),
             (&["@a%20b%1B[2J%0A%00%FF"], 1),
         ];

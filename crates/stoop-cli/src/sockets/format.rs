@@ -1,21 +1,25 @@
-//! Formats addresses, processes and queues as words that are safe on a terminal. A word contains no
-//! space that comes from an untrusted process, so no name can look like the next column.
+//! Formats addresses, processes and queues as words that are safe on a terminal (see
+//! `words.rs`).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use stoop::{Address, escaped};
 use stoop_inspect::FileId;
-use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What};
+use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What, Workload};
 
 use super::row::{Row, Shape};
+use super::words;
+use crate::output::truncate_end;
 use crate::{names, shell};
 
 /// Shown in place of a missing value.
 pub(crate) const NOTHING: &str = "-";
+/// The width to which a command line is truncated in a list.
+pub(crate) const TITLE: usize = 72;
 
 /// Formats the sockets of one snapshot. What is looked up is cached.
 #[derive(Debug)]
@@ -64,8 +68,8 @@ impl<'a> SocketFormatter<'a> {
     pub(crate) fn process(&mut self, pid: Pid) -> &str {
         let snapshot = self.snapshot;
         self.processes.entry(pid).or_insert_with(|| {
-            let command = snapshot.processes.get(&pid).map(|process| process.command.as_bytes());
-            format!("{pid}/{}", word(command.unwrap_or(b"?")))
+            let command = snapshot.processes.get(&pid).map_or_else(|| "?".into(), command);
+            format!("{pid}/{command}")
         })
     }
 
@@ -83,9 +87,16 @@ impl<'a> SocketFormatter<'a> {
         let snapshot = self.snapshot;
         let Some(pid) = id.and_then(|id| Row::process(snapshot, id)) else { return text.push_str(NOTHING) };
         text.push_str(self.places.entry(pid).or_insert_with(|| match snapshot.processes.get(&pid) {
-            Some(process) => unspaced(&process.workload),
+            Some(process) => workload(&process.workload),
             None => NOTHING.into(),
         }));
+    }
+
+    /// Writes the command line of the process that has the socket.
+    pub(crate) fn title(&self, id: Option<SocketId>, text: &mut String) {
+        let pid = id.and_then(|id| Row::process(self.snapshot, id));
+        let process = pid.and_then(|pid| self.snapshot.processes.get(&pid));
+        text.push_str(&process.and_then(|process| title(process, Some(TITLE))).unwrap_or(NOTHING.into()));
     }
 
     /// Writes the line's address, or `-` if neither end has one.
@@ -140,7 +151,7 @@ pub(crate) fn address(address: &Address) -> String {
 }
 
 fn push_address(address: &Address, text: &mut String) {
-    if address.is_unnamed() { text.push_str(NOTHING) } else { push_unspaced(address, text) }
+    if address.is_unnamed() { text.push_str(NOTHING) } else { words::push_unspaced(address, text) }
 }
 
 /// Returns the word for a state, as accepted by `--state`.
@@ -158,7 +169,27 @@ pub(crate) fn state(state: State) -> &'static str {
 
 /// Formats a process's command as a word.
 pub(crate) fn command(process: &Process) -> String {
-    word(process.command.as_bytes())
+    words::spaced(process.command.as_bytes())
+}
+
+/// Formats the command line of a process, as `ps` shows it, if it says more than the command.
+/// At most `most` columns, if given.
+pub(crate) fn title(process: &Process, most: Option<usize>) -> Option<String> {
+    let arguments = process.command_line.as_deref().filter(|arguments| !arguments.is_empty())?;
+    let program = Path::new(&arguments[0]).file_name();
+    if arguments.len() == 1 && program == Some(&process.command) {
+        return None;
+    }
+    let words: Vec<String> = arguments.iter().map(|argument| words::spaced(argument.as_bytes())).collect();
+    let line = words.join(" ");
+    Some(most.map_or(line.clone(), |most| truncate_end(&line, most)))
+}
+
+/// Formats a workload as a word.
+fn workload(workload: &Workload) -> String {
+    let mut text = String::new();
+    words::push_unspaced(workload, &mut text);
+    text
 }
 
 /// Formats a count: `1 client`, `2 clients`, `3 processes`.
@@ -189,7 +220,9 @@ pub(crate) fn device(dev: u64) -> String {
 
 /// Formats untrusted bytes as a word.
 pub(crate) fn word(bytes: &[u8]) -> String {
-    unspaced(&escaped(bytes))
+    let mut text = String::new();
+    words::push_unspaced(&escaped(bytes), &mut text);
+    text
 }
 
 /// Returns whether owners may be missing because of this.
@@ -207,20 +240,4 @@ pub(crate) fn command_line() -> String {
     };
     let typed = std::env::args_os().skip(1).map(quoted);
     std::iter::once("stoop".to_owned()).chain(typed).collect::<Vec<_>>().join(" ")
-}
-
-fn unspaced(shown: &impl Display) -> String {
-    let mut text = String::new();
-    push_unspaced(shown, &mut text);
-    text
-}
-
-fn push_unspaced(shown: &impl Display, text: &mut String) {
-    let start = text.len();
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{shown}");
-    if text[start..].contains(' ') {
-        let word = text[start..].replace(' ', "%20");
-        text.replace_range(start.., &word);
-    }
 }

@@ -7,7 +7,8 @@
 //! | `filter.rs` | selects lines by flags |
 //! | `find.rs` | finds the sockets that a selector refers to |
 //! | `suggest.rs` | suggestions if nothing is found |
-//! | `glob.rs` | patterns |
+//! | `glob.rs` | patterns;  `pattern.rs`: of names, or a name as it is printed |
+//! | `words.rs` | untrusted bytes as words, and back |
 //! | `format.rs` | formats addresses, processes and queues as words |
 //! | `json.rs` | the same as JSON, a stable interface |
 //! | `missing.rs` | what could not be read: a note, and the exit code |
@@ -20,10 +21,12 @@ pub(crate) mod format;
 mod glob;
 pub(crate) mod json;
 mod missing;
+mod pattern;
 mod row;
 #[cfg(test)]
 pub(crate) mod sample;
 mod suggest;
+mod words;
 
 pub(crate) use filter::Filter;
 pub(crate) use find::ResolvedSelector;
@@ -31,4 +34,5 @@ pub(crate) use format::SocketFormatter;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, JsonFormatter, missing as missing_json};
 pub(crate) use missing::{Completeness, note, report_files};
+pub(crate) use pattern::NamePattern;
 pub(crate) use row::{Row, Shape, rows};

@@ -63,7 +63,7 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) each: bool,
 
-    /// Do not truncate to the width of the terminal
+    /// Do not truncate to the width of the terminal, and show command lines
     #[arg(long)]
     pub(crate) wide: bool,
 
@@ -149,6 +149,10 @@ pub(crate) enum Column {
     ServerIn,
     /// The container, unit or session of the client
     ClientIn,
+    /// The command line of the server; shown with --wide
+    ServerTitle,
+    /// The command line of the client; shown with --wide
+    ClientTitle,
     /// The user who created the server's socket
     User,
     /// The network namespace of the client's socket, or of the only socket

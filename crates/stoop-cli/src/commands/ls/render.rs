@@ -52,6 +52,9 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
         return flags.columns.clone();
     }
     let mut columns = USUAL.to_vec();
+    if shows_titles(flags) {
+        columns.extend([Column::ServerTitle, Column::ClientTitle]);
+    }
     let has_place = |id: Option<SocketId>| {
         let process = process(snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
         process.is_some_and(|process| process.workload != Workload::Unknown)
@@ -63,6 +66,11 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
         _ => true,
     });
     columns
+}
+
+/// Returns whether command lines are among the default columns.
+pub(super) fn shows_titles(flags: &Ls) -> bool {
+    flags.wide && flags.columns.is_empty() && !flags.json && !flags.watch
 }
 
 fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
@@ -81,6 +89,8 @@ fn layout(column: Column, is_asked_for: bool) -> output::Column {
         Column::Client => ("CLIENT", Truncate::End(15), 0),
         Column::ServerIn => ("SERVER-IN", Truncate::End(12), 4),
         Column::ClientIn => ("CLIENT-IN", Truncate::End(12), 3),
+        Column::ServerTitle => ("SERVER-TITLE", Truncate::End(20), 7),
+        Column::ClientTitle => ("CLIENT-TITLE", Truncate::End(20), 8),
         Column::User => ("USER", Truncate::End(6), 5),
         Column::Netns => ("NETNS", Truncate::End(6), 6),
         Column::ServerInode => ("SERVER-INODE", Truncate::Never, 0),
@@ -109,6 +119,8 @@ pub(super) fn write(
         Column::Client => formatter.owner(row.client, text),
         Column::ServerIn => formatter.place(row.serving(), text),
         Column::ClientIn => formatter.place(row.client, text),
+        Column::ServerTitle => formatter.title(row.serving(), text),
+        Column::ClientTitle => formatter.title(row.client, text),
         Column::User => match snapshot[row.serving().unwrap_or(row.subject())].uid {
             Some(uid) => text.push_str(formatter.user(uid)),
             None => text.push_str(format::NOTHING),

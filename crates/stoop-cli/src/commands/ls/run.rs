@@ -9,7 +9,7 @@ use super::{render, watch};
 use crate::args::{Column, Ls};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Completeness, Filter, Glob, JsonFormatter, Row, format, note};
+use crate::sockets::{self, Completeness, Filter, Glob, JsonFormatter, NamePattern, Row, format, note};
 
 /// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
@@ -47,6 +47,8 @@ fn options(flags: &Ls) -> Options {
     // Resolving every ambiguity would double the time for all sockets. `stoop who` does it for a
     // single one.
     options.sure = false;
+    let titles = [Column::ServerTitle, Column::ClientTitle];
+    options.command_lines = render::shows_titles(flags) || flags.columns.iter().any(|c| titles.contains(c));
     options.workloads = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
 }
@@ -73,8 +75,9 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     if before == 0 && !snapshot.sockets.is_empty() {
         let count = format::plural(snapshot.sockets.len(), "socket");
         let selection = &flags.selection;
-        let mut patterns = selection.name.iter().chain(&selection.command).chain(&selection.peer);
-        let hint = match patterns.any(Glob::is_literal) {
+        let mut patterns = selection.command.iter().chain(&selection.peer);
+        let is_literal = selection.name.iter().any(Glob::is_literal) || patterns.any(NamePattern::is_literal);
+        let hint = match is_literal {
             true => "; a pattern must match the whole name, and * matches any part of it",
             false => "",
         };
