@@ -103,11 +103,11 @@ impl Process {
         Process {
             pid,
             start: None,
+            parent: None,
             command: command.into(),
             command_line: None,
             uid: None,
             state: ProcessState::Unknown,
-            parent: None,
             workload: Workload::Unknown,
             cgroup: None,
             namespaces: ProcessNamespaces::default(),

@@ -241,6 +241,9 @@ pub struct Process {
     /// When the process was started, in clock ticks since boot. Together with the pid it identifies
     /// the process even if the pid is reused.
     pub start: Option<u64>,
+    /// The parent process. `None` unless process states were requested, and if it is not in this
+    /// pid namespace.
+    pub parent: Option<Pid>,
     /// The command name, as `ps` shows it: arbitrary bytes, at most 15 of them.
     pub command: OsString,
     /// The command-line arguments.
@@ -249,8 +252,6 @@ pub struct Process {
     pub uid: Option<u32>,
     /// The scheduling state.
     pub state: ProcessState,
-    /// The parent process. `None` if it is not in this pid namespace.
-    pub parent: Option<Pid>,
     /// The container, unit or login session that the process runs in.
     pub workload: Workload,
     /// The path of the cgroup (the one in systemd's hierarchy, on a machine with several

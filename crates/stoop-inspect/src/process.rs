@@ -196,6 +196,7 @@ mod tests {
         let process = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
         assert_eq!(process.uid, Some(rustix::process::geteuid().as_raw()));
         assert_eq!(process.command_line, Some(std::env::args_os().collect()));
+        assert_eq!(process.parent, rustix::process::getppid().map(|pid| Pid(pid.as_raw_pid() as u32)));
         assert!(process.start.is_some() && process.namespaces.mnt.is_some());
         assert!(!process.command.is_empty() && process.state != ProcessState::Unknown);
     }

@@ -10,11 +10,12 @@ use crate::args::shared::QuietFlag;
 
 /// Show the processes of the machine, connected by their Unix sockets.
 ///
-/// Processes are grouped by the container, systemd unit or session they run in. Processes with the
-/// same command in the same group are merged into one, with their number. A process that is in no
-/// group and serves something is shown by itself, with its workers. Below each process are the
-/// sockets it serves, with their clients, and the sockets it uses. Sockets within one process, and
-/// sockets without clients, are hidden unless --all is given. The SVG is a self-contained picture
+/// Processes are grouped by the container, systemd unit or session they run in. Below each process
+/// are the sockets it serves, with their clients, and the processes it shares a pair of sockets
+/// with. Each connection is shown once, at its server. Workers that accept from one socket are
+/// merged into one entry, and so are clients with the same command and the same servers, in one
+/// container or unit or of one parent. Sockets within one process, and sockets without clients, are
+/// hidden unless --all is given. The SVG is a self-contained picture
 /// for any browser: arrows lead from clients to the sockets they use.
 #[derive(Args, Debug)]
 #[command(after_help = footer("

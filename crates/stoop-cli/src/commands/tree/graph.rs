@@ -2,11 +2,11 @@
 //! user names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
 
 use stoop::Kind;
 use stoop_inspect::{Pid, Process, Queue, Snapshot, SocketId, State, Workload};
 
+use super::merge::Merged;
 use crate::sockets::{Row, Shape, SocketFormatter, format};
 
 /// Groups of processes, and their connections.
@@ -38,8 +38,7 @@ pub(super) enum GroupKind {
     Loose,
 }
 
-/// A node: the processes with one command in one group, a single process that serves and is in no
-/// group, or a hidden process.
+/// A node: a process, several that are alike, or a hidden process.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) group: usize,
@@ -81,43 +80,20 @@ pub(super) struct Edge {
 struct Key {
     group: Group,
     name: String,
-    /// The process, if processes are not merged. For workers that share a listener, the first.
+    /// The first of the processes that are merged. `None` for a hidden one.
     pid: Option<Pid>,
 }
 
 /// Creates the graph of these lines. With `each`, no two processes are merged into one node. With
 /// `all`, sockets without clients and unconnected sockets are included.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
-    let serving = serving(snapshot, rows);
+    let merged = if each { Merged::default() } else { Merged::of(snapshot, rows) };
     let (formatter, nodes, edges) = (SocketFormatter::new(snapshot), BTreeMap::new(), BTreeMap::new());
-    let mut builder = Builder { snapshot, each, serving, formatter, nodes, edges };
+    let mut builder = Builder { snapshot, merged, formatter, nodes, edges };
     for row in rows {
         builder.add(row);
     }
     builder.finish(all)
-}
-
-/// Returns each process that serves a named socket with clients, and the first process with the
-/// same command that shares it: workers that accept from one listener are one server.
-fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
-    let (mut serving, mut seen) = (HashMap::new(), HashSet::new());
-    for row in rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed()) {
-        let Some(id) = row.serving() else { continue };
-        let listener = snapshot[id].may_be_from().unwrap_or(id);
-        // All connections of a listener share it.
-        if seen.insert(listener) {
-            let mut first: HashMap<&OsStr, Pid> = HashMap::new();
-            for process in snapshot.processes_of(listener) {
-                let first = *first.entry(&process.command).or_insert(process.pid);
-                let known = serving.entry(process.pid).or_insert(first);
-                *known = first.min(*known);
-            }
-        }
-        if let Some(pid) = Row::process(snapshot, id) {
-            serving.entry(pid).or_insert(pid);
-        }
-    }
-    serving
 }
 
 #[derive(Clone, Debug, Default)]
@@ -131,8 +107,7 @@ type EdgeKey = (Key, Option<String>, Key);
 
 struct Builder<'a> {
     snapshot: &'a Snapshot,
-    each: bool,
-    serving: HashMap<Pid, Pid>,
+    merged: Merged,
     formatter: SocketFormatter<'a>,
     nodes: BTreeMap<Key, NodeBuilder>,
     edges: BTreeMap<EdgeKey, EdgeBuilder>,
@@ -185,9 +160,7 @@ impl Builder<'_> {
         let process = snapshot.processes.get(&pid);
         let name = process.map_or_else(|| "?".into(), format::command);
         let group = process.map_or_else(Group::loose, Group::of);
-        // Two servers that share only their command (python3, java) are not merged.
-        let serving = self.serving.get(&pid).copied().filter(|_| group.kind == GroupKind::Loose);
-        let key = Key { group, name, pid: if self.each { Some(pid) } else { serving } };
+        let key = Key { group, name, pid: Some(self.merged.first(pid)) };
         self.nodes.entry(key.clone()).or_default().pids.insert(pid);
         Some(key)
     }

@@ -5,6 +5,7 @@
 //! | `args.rs` | its flags |
 //! | `run.rs` | creates the graph from the flags, and writes it |
 //! | `graph.rs` | groups, processes and their connections |
+//! | `merge.rs` | which processes are one node: pure |
 //! | `render/text.rs` `dot.rs` `json.rs` | formats the graph for people and for programs: pure |
 //! | `render/svg.rs` | draws the picture: pure |
 //! | `render/metrics.rs` | the sizes of its boxes: pure |
@@ -12,6 +13,7 @@
 
 pub(crate) mod args;
 mod graph;
+mod merge;
 mod render;
 mod run;
 

@@ -19,7 +19,10 @@ use crate::sockets::{self, Completeness, Filter, format, note, rows};
 pub(crate) fn run(flags: &Tree) -> Outcome {
     flags.quiet.apply();
     let mut filter = Filter::new(&flags.selection)?;
-    let snapshot = Inspector::new(Options::default()).snapshot();
+    let mut options = Options::default();
+    // With the state comes the parent.
+    options.process_states = true;
+    let snapshot = Inspector::new(options).snapshot();
     filter.prepare(&snapshot);
     filter.check(&snapshot)?;
     sockets::report_files(&filter, &snapshot);

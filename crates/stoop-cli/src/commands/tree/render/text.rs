@@ -1,6 +1,7 @@
-//! Formats the graph for a terminal: groups, their processes, the sockets each serves with their
-//! clients, and the sockets it uses. Pure.
+//! Formats the graph for a terminal: groups, their processes, and the sockets each serves with their
+//! clients. Each connection is shown once, at its server. Pure.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::super::graph::{Edge, Graph, GroupKind, Node, Port};
@@ -12,11 +13,13 @@ const LOOSE: &str = "(no container, unit or session)";
 pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
     let mut text = String::new();
     let mut group = None;
-    let mut used: Vec<Vec<&Edge>> = vec![Vec::new(); graph.nodes.len()];
-    for edge in &graph.edges {
-        used[edge.client].push(edge);
-    }
+    let clients: HashSet<usize> = graph.edges.iter().map(|edge| edge.client).collect();
+    // A node that only uses sockets is shown at those.
+    let has_more = |at: usize| !graph.nodes[at].ports.is_empty() || !graph.edges_at(at, None).is_empty();
     for (at, node) in graph.nodes.iter().enumerate() {
+        if clients.contains(&at) && !has_more(at) {
+            continue;
+        }
         if group != Some(node.group) {
             group = Some(node.group);
             if !text.is_empty() {
@@ -26,12 +29,12 @@ pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
             let title = if title.kind == GroupKind::Loose { LOOSE } else { title.full.as_str() };
             let _ = writeln!(text, "{title}");
         }
-        push_node(graph, at, &used[at], &mut text);
+        push_node(graph, at, &mut text);
     }
     text
 }
 
-fn push_node(graph: &Graph, at: usize, used: &[&Edge], text: &mut String) {
+fn push_node(graph: &Graph, at: usize, text: &mut String) {
     let node = &graph.nodes[at];
     let pids = if node.pids.len() > 1 { format!("  ({})", node.pid_words(8)) } else { String::new() };
     let _ = writeln!(text, "  {}{pids}", node.label());
@@ -41,24 +44,9 @@ fn push_node(graph: &Graph, at: usize, used: &[&Edge], text: &mut String) {
             let _ = writeln!(text, "      <- {}{}", client(graph, edge, node.group), edge.amount());
         }
     }
-    // The sockets that it serves and uses itself are listed above.
-    for edge in used.iter().filter(|edge| edge.server != at || edge.port.is_none()) {
-        let server = other(graph, edge.server, node.group);
-        match edge.port {
-            Some(port) => {
-                let name = &graph.nodes[edge.server].ports[port].name;
-                let _ = writeln!(text, "    uses {name} of {server}{}", edge.amount());
-            }
-            None => push_pair(edge, &server, text),
-        }
+    for edge in graph.edges_at(at, None) {
+        let _ = writeln!(text, "    paired with {}{}", client(graph, edge, node.group), edge.amount());
     }
-    for edge in graph.edges_at(at, None).iter().filter(|edge| edge.client != at) {
-        push_pair(edge, &client(graph, edge, node.group), text);
-    }
-}
-
-fn push_pair(edge: &Edge, other: &str, text: &mut String) {
-    let _ = writeln!(text, "    paired with {other}{}", edge.amount());
 }
 
 /// Formats `/run/app.sock (stream, 2 waiting, room for 129)`.
@@ -70,12 +58,6 @@ fn served(port: &Port) -> String {
 fn client(graph: &Graph, edge: &Edge, group: usize) -> String {
     let node = &graph.nodes[edge.client];
     somewhere(graph, node, group, node.part(&edge.clients))
-}
-
-/// Formats another node.
-fn other(graph: &Graph, node: usize, group: usize) -> String {
-    let node = &graph.nodes[node];
-    somewhere(graph, node, group, node.label())
 }
 
 /// Appends the group if it differs from that of the node above.
