@@ -1,6 +1,9 @@
 //! Converts between names of users and groups, which people read and write, and ids, which the
 //! kernel uses.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// Parses a user id, given as a name or number.
@@ -25,14 +28,26 @@ fn parse(text: &str, what: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>
     }
 }
 
+/// The names found, so that a list of ten thousand sockets looks each up once.
+type Found = Mutex<BTreeMap<u32, Option<String>>>;
+
 /// Returns the name of a user, if there is one.
 pub(crate) fn user(uid: u32) -> Option<String> {
-    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+    static USERS: Found = Mutex::new(BTreeMap::new());
+    let name = |uid| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+    found(&USERS, uid, name)
 }
 
 /// Returns the name of a group, if there is one.
 pub(crate) fn group(gid: u32) -> Option<String> {
-    Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name)
+    static GROUPS: Found = Mutex::new(BTreeMap::new());
+    let name = |gid| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name);
+    found(&GROUPS, gid, name)
+}
+
+fn found(known: &Found, id: u32, find: impl Fn(u32) -> Option<String>) -> Option<String> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(id).or_insert_with(|| find(id)).clone()
 }
 
 #[cfg(test)]

@@ -153,6 +153,7 @@ mod tests {
                 // What is limited in time, counted, or written, and what is done with a process or a
                 // listener, differs between commands.
                 let differs = [
+                    "all",
                     "output",
                     "timeout",
                     "count",

@@ -108,6 +108,9 @@ struct OwnerFields<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct ProcessFields<'a> {
     command: Bytes<'a>,
+    /// Its arguments, if they were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_line: Option<Vec<Bytes<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -250,6 +253,7 @@ impl<'a> JsonFormatter<'a> {
     pub(crate) fn process(&mut self, process: &'a Process) -> ProcessFields<'a> {
         ProcessFields {
             command: Bytes(&process.command),
+            command_line: process.command_line.as_ref().map(|line| line.iter().map(|a| Bytes(a)).collect()),
             uid: process.uid,
             user: process.uid.and_then(|uid| self.user(uid)),
             place: WorkloadFields::of(&process.workload),

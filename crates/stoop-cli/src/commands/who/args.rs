@@ -36,6 +36,10 @@ pub(crate) struct Who {
     #[arg(long)]
     pub(crate) peek: bool,
 
+    /// Show every socket and every client, regardless of their number
+    #[arg(long)]
+    pub(crate) all: bool,
+
     /// Show every client, regardless of their number
     #[arg(long)]
     pub(crate) all_clients: bool,

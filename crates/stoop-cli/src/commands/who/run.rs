@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use stoop_inspect::internal::{Hindrance, hindrance};
-use stoop_inspect::{Inspector, Options, Pid, Snapshot, SocketId};
+use stoop_inspect::{Inspector, Options, Pid, Queue, Snapshot, SocketId, State};
 
 use super::detail::{self, Client, Detail};
 use super::render::{json, text};
@@ -15,6 +15,8 @@ use crate::failure::Outcome;
 use crate::output::{print, status};
 use crate::sockets::{Completeness, ResolvedSelector, note};
 
+/// The maximum number of sockets shown, unless all are requested.
+const SHOWN: usize = 20;
 /// How long to observe whether a client is accepted.
 const OBSERVATION_TIME: Duration = Duration::from_millis(200);
 
@@ -34,6 +36,10 @@ pub(crate) fn run(flags: &Who) -> Outcome {
         status(&note(&snapshot.missing));
         return Err(wanted.not_found(&flags.which, &snapshot, "who"));
     }
+    let total = found.len();
+    if !flags.json && !flags.all {
+        found = most_important(&snapshot, found);
+    }
     let mut clients = detail::clients(&snapshot, &found);
     let later = later(&mut inspector, &snapshot, &found, &clients);
     let twice = Twice::new(&snapshot, later.as_ref());
@@ -51,12 +57,42 @@ pub(crate) fn run(flags: &Who) -> Outcome {
             if !text.is_empty() {
                 text.push(b'\n');
             }
-            text.extend(text::render(&detail, flags.all_clients).into_bytes());
+            text.extend(text::render(&detail, flags.all_clients || flags.all).into_bytes());
         }
+    }
+    if total > found.len() {
+        text.extend(format!("\n… and {} more: --all\n", grouped(total - found.len())).into_bytes());
     }
     print(&text)?;
     status(&note(&snapshot.missing));
     Ok(Completeness::of(&snapshot).exit())
+}
+
+/// Returns the sockets to show if there are too many: those that serve first, then those with
+/// something in their queue, then those with a name.
+fn most_important(snapshot: &Snapshot, mut found: Vec<SocketId>) -> Vec<SocketId> {
+    if found.len() <= SHOWN {
+        return found;
+    }
+    found.sort_by_key(|&id| {
+        let socket = &snapshot[id];
+        let is_busy = match socket.queue {
+            Some(Queue::Backlog { waiting, .. }) => waiting > 0,
+            Some(Queue::Bytes { unread, .. }) => unread > 0,
+            None => false,
+        };
+        (socket.state != State::Listening, !is_busy, socket.name.is_unnamed(), id)
+    });
+    found.truncate(SHOWN);
+    found
+}
+
+/// Formats a number with a comma after each three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
 }
 
 fn options() -> Options {
@@ -66,6 +102,7 @@ fn options() -> Options {
     options.process_namespaces = true;
     options.memory = true;
     options.in_flight = true;
+    options.command_lines = true;
     options
 }
 
@@ -102,7 +139,7 @@ mod tests {
     use super::super::warnings::warnings;
     use super::*;
     use crate::sockets::sample;
-    use stoop_inspect::{Queue, Socket, State};
+    use stoop_inspect::{ProcessState, Socket};
 
     /// Gathers a socket of the sample, with everything that root could see.
     fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
@@ -207,6 +244,25 @@ mod tests {
         let full = |bus: &mut Socket| bus.queue = Some(Queue::Backlog { waiting: 5, limit: 4 });
         assert_eq!(codes(sample::BUS, &full, false), ["backlog_full", "world_writable"]);
         assert_eq!(codes(sample::HOSTILE, &plain, false), ["backlog_full", "abstract_open"]);
+    }
+
+    #[test]
+    fn of_many_sockets_the_most_important_are_shown() {
+        let machine = sample::busy();
+        let all: Vec<SocketId> = machine.iter().map(|(id, _)| id).collect();
+        assert!(all.len() > 5 * SHOWN);
+        let shown = most_important(&machine, all);
+        assert_eq!(shown.len(), SHOWN);
+        assert!(shown.iter().all(|&id| machine[id].state == State::Listening));
+        assert_eq!(most_important(&machine, shown.clone()), shown, "few are in their order");
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        let table = [(0, "0"), (980, "980"), (17_980, "17,980"), (1_000_000, "1,000,000")];
+        for (number, text) in table {
+            assert_eq!(grouped(number), text);
+        }
     }
 
     #[test]

@@ -67,6 +67,9 @@ impl Page<'_> {
             let line = format!("{}, {}", self.process(process), descriptor_words(descriptors));
             self.line(label, line);
             label = "";
+            if let Some(title) = format::title(process, None) {
+                self.line("", format!("as {title}"));
+            }
         }
         if owners.is_empty() {
             let by =
@@ -150,7 +153,7 @@ impl Page<'_> {
         } else {
             format!("{}, ", format::address(&other.name))
         };
-        let line = format!("{name}inode {}, {}", other.ino, self.owner_words(peer));
+        let line = self.titled(peer, format!("{name}inode {}, {}", other.ino, self.owner_words(peer)));
         self.line("other end", line);
         if let (None, Some(_)) = (other.peer, socket.may_be_from()) {
             self.line("", "which is not connected to this socket");
@@ -282,6 +285,15 @@ impl Page<'_> {
         if let Some(end) = differs {
             let _ = write!(line, "; served by {}", self.owner_words(end));
         }
+        self.titled(client.client, line)
+    }
+
+    /// Appends the command line of the process that has a socket, last because it may be any text.
+    fn titled(&self, id: SocketId, mut line: String) -> String {
+        let process = self.detail.snapshot.processes_of(id).next();
+        if let Some(title) = process.and_then(|process| format::title(process, Some(format::TITLE))) {
+            let _ = write!(line, ", as {title}");
+        }
         line
     }
 
@@ -290,7 +302,7 @@ impl Page<'_> {
         if waiting.is_empty() {
             return;
         }
-        let lines = merged(waiting.iter().map(|&id| self.owner_words(id)));
+        let lines = merged(waiting.iter().map(|&id| self.titled(id, self.owner_words(id))));
         self.list("waiting", waiting.len(), lines, all);
     }
 
