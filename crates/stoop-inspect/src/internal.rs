@@ -7,7 +7,7 @@ pub use crate::endpoints::{
     definition::{Definition, DefinitionError, parse as parse_definition},
 };
 pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
-pub use crate::probe::{Delivery, Probe, probe};
+pub use crate::probe::{Delivery, Probe, denial_of_probe, probe};
 pub use crate::why::action::{Action, ModeClass, Permission, Site};
 pub use crate::why::advise::relief;
 pub use crate::why::cause::Cause;

@@ -30,8 +30,9 @@ use rustix::thread::{
 use stoop::diag::{Show, Table};
 use stoop::{Address, Kind};
 
+use crate::why::denials::just_denied;
 use crate::why::facts::{EndpointState, Facts, Subject};
-use crate::why::gather::subject;
+use crate::why::gather::{read_denials, subject};
 use crate::why::{Operation, Who};
 
 /// How long a call may take. It waits for no other process, but a file system that hangs would
@@ -129,6 +130,16 @@ pub fn probe(facts: &Facts, delivery: Delivery) -> Probe {
         let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
     }
     result
+}
+
+/// Returns what a security mechanism has logged about the call that was just made as a probe and
+/// failed, or `None` if nothing may be read.
+pub fn denial_of_probe(facts: &Facts) -> Option<String> {
+    let mut facts = facts.clone();
+    // The thread that made the call belongs to this process.
+    facts.question.subject = Who::CurrentProcess;
+    read_denials(&mut facts);
+    just_denied(&facts)
 }
 
 /// A system call ready to be made.

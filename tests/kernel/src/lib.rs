@@ -11,12 +11,14 @@
 mod diag;
 mod message;
 mod name;
+mod namespace;
 mod process;
 
 pub use diag::{DiagSocket, ask_for_dump, dump, dump_through, netlink};
 pub use libc;
 pub use message::{Control, Received, control_space, receive, receive_message, send_message};
 pub use name::Name;
+pub use namespace::{UserNamespace, mount_with_ids, security_modules, stat_mount};
 pub use process::{
     Blocked, become_user, blocked, die_of_sigpipe, end_this_thread, fail_next_calls, fake_call, forbid_call,
     in_child, in_new_network, kernel_at_least, leave_room_for, on_interrupt, process_umask, ring_of, unshare,

@@ -330,6 +330,75 @@ fn some_file_systems_have_no_sockets() {
     if is_root() && Path::new("/sys/kernel").exists() {
         assert_eq!(try_bind(&Name::path("/sys/none")), Err(Errno::PERM));
     }
+    if !is_root() {
+        skip!("lacks root for the others");
+    }
+    let dir = tempdir();
+    for kind in
+        ["cgroup2", "mqueue", "bpf", "securityfs", "binfmt_misc", "tracefs", "debugfs", "fusectl", "pstore"]
+    {
+        assert_eq!(bind_on(&dir, kind, c""), Err(Errno::PERM), "{kind}");
+    }
+    for kind in ["tmpfs", "ramfs", "devtmpfs"] {
+        assert_eq!(bind_on(&dir, kind, c""), Ok(()), "{kind}");
+    }
+}
+
+/// Binds on a new mount of this file system. One that this kernel lacks gives the error that
+/// `EPERM` means elsewhere, and one that can be bound on is left as it was.
+fn bind_on(dir: &TempDir, kind: &str, options: &std::ffi::CStr) -> Result<()> {
+    with_own_mounts(|| {
+        let (flags, lacks) =
+            (MountFlags::empty(), |_| if kind.ends_with("tmpfs") { Errno::NODEV } else { Errno::PERM });
+        rustix::mount::mount("x", dir.path(), kind, flags, Some(options)).map_err(lacks)?;
+        let bound = try_bind(&at(dir, "socket"));
+        let _ = fs::remove_file(dir.path().join("socket"));
+        bound
+    })
+}
+
+/// K-BIND-30
+#[test]
+fn a_socket_file_takes_an_inode() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    // The root directory takes the first.
+    assert_eq!(bind_on(&dir, "tmpfs", c"nr_inodes=1"), Err(Errno::NOSPC));
+    assert_eq!(bind_on(&dir, "tmpfs", c"nr_inodes=2"), Ok(()));
+    // Blocks do not matter there.
+    let full = with_own_mounts(|| {
+        rustix::mount::mount("x", dir.path(), "tmpfs", MountFlags::empty(), Some(c"size=4k"))?;
+        fs::write(dir.path().join("file"), [1; 4096]).expect("fill the only block");
+        try_bind(&at(&dir, "socket"))
+    });
+    assert_eq!(full, Ok(()));
+}
+
+/// K-SERVED-1
+#[test]
+fn a_socket_is_not_reached_through_a_served_file_system() {
+    if !is_root() || !stoop_testkit::has_program("bindfs") || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root, bindfs or FUSE");
+    }
+    let dir = tempdir();
+    for name in ["real", "view"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let _listener = listener(STREAM, &at(&dir, "real/socket"), 8);
+    let view = dir.path().join("view");
+    let child =
+        std::process::Command::new("bindfs").arg("-f").arg(dir.path().join("real")).arg(&view).spawn();
+    let mut child = stoop_testkit::KillOnDrop(child.unwrap());
+    eventually(SOON, || view.join("socket").exists());
+    let answers = ["real", "view"].map(|name| try_connect(&at(&dir, &format!("{name}/socket"))));
+    let made = bind(&socket(STREAM), &at(&dir, "view/new"));
+    let _ = rustix::mount::unmount(&view, rustix::mount::UnmountFlags::DETACH);
+    let _ = child.0.wait();
+    assert_eq!(answers, [Ok(()), Err(Errno::CONNREFUSED)]);
+    // The server decides whether a socket can be created.
+    assert_eq!(made, Ok(()));
 }
 
 /// K-DGRAM-19

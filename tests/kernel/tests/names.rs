@@ -232,3 +232,27 @@ fn each_kind_has_its_own_abstract_names() {
     }
     let _client = client(STREAM, &name);
 }
+
+/// K-NAME-16
+#[test]
+fn a_name_is_held_by_whoever_bound_it() {
+    let (named, server) = (Name::unique("client"), Name::unique("server"));
+    let (listening, client) = (listener(STREAM, &server, 8), socket(STREAM));
+    bind(&client, &named).unwrap();
+    connect(&client, &server).unwrap();
+    let accepted = accept(&listening).unwrap();
+    drop(listening);
+    // The accepted socket shows the name of its listener, and does not hold it.
+    assert_eq!(local_name(&accepted), server);
+    drop(bound(STREAM, &server));
+    // A client, and one end of a pair, hold theirs even without a peer.
+    drop(accepted);
+    let (end, other) = pair(STREAM);
+    let of_pair = Name::unique("pair");
+    bind(&end, &of_pair).unwrap();
+    drop(other);
+    for name in [&named, &of_pair] {
+        assert_eq!(bind(&socket(STREAM), name), Err(Errno::ADDRINUSE));
+        assert_eq!(try_client(STREAM, name).unwrap_err(), Errno::CONNREFUSED);
+    }
+}

@@ -253,9 +253,10 @@ fn parent_unmapped(facts: &Facts, directory: &File) -> Verdict {
 }
 
 /// A new file's owner needs an id in the file system, and on an idmapped mount one that the mount
-/// maps. The kernel checks that before the directory's permissions ([K-IDMAP-2]).
+/// maps. The kernel checks that before the directory's permissions ([K-IDMAP-2], [K-IDMAP-4]).
 ///
 /// [K-IDMAP-2]: stoop::kernel_facts#K-IDMAP-2
+/// [K-IDMAP-4]: stoop::kernel_facts#K-IDMAP-4
 fn creator_unmapped(facts: &Facts, directory: &File) -> Option<Verdict> {
     let (subject, mount) = (facts.subject.as_ref()?, &directory.mount);
     let shown = quoted(&directory.path);

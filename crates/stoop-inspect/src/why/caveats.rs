@@ -3,6 +3,7 @@
 
 use stoop::escaped;
 
+use super::denials;
 use super::facts::{Facts, Security};
 use super::file_systems::is_served;
 use super::messages::{Messages, quoted};
@@ -11,12 +12,19 @@ use super::verdict::Verdict;
 
 /// Security modules that never deny one of these calls.
 const SILENT: &[&str] =
-    &["capability", "yama", "lockdown", "integrity", "safesetid", "loadpin", "ima", "evm"];
+    &["capability", "yama", "lockdown", "integrity", "safesetid", "loadpin", "ima", "evm", "ipe"];
 
 /// Returns the verdict with everything that may still change it.
 pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let Security { modules, label, seccomp, no_new_privileges, .. } = &facts.security;
     let mut lines = Vec::new();
+    lines.extend(
+        denials::latest(facts, facts.security.read_at).map(|(denial, age)| denials::observed(denial, age)),
+    );
+    if facts.security.denials_hidden {
+        let note = "records of denied calls may not be read from here: see 'journalctl -k' or 'ausearch -m avc,seccomp,landlock -ts recent'";
+        lines.push(note.to_owned());
+    }
     let others =
         modules.iter().flatten().filter(|name| !SILENT.contains(&name.as_str()) && *name != "landlock");
     if modules.is_none() {
@@ -25,7 +33,8 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
         lines.push(note.to_owned());
     }
     let others: Vec<String> = others.map(|name| escaped(name).to_string()).collect();
-    if !others.is_empty() {
+    // BPF is in the list of most kernels. Programs that forbid something are rare.
+    if others.iter().any(|name| name != "bpf") {
         let label = label.as_ref().map_or(String::new(), |label| format!(" (label '{}')", escaped(label)));
         lines.push(format!(
             "a security module may still forbid it: {}{label}; not consulted",
@@ -65,6 +74,14 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
         ));
     }
     lines.into_iter().fold(verdict, Verdict::caveat)
+}
+
+/// Returns whether there is a mechanism that may deny a call, and log that it did.
+pub(super) fn may_deny(security: &Security) -> bool {
+    let named = |name: &&String| !SILENT.contains(&name.as_str()) && *name != "bpf" && *name != "landlock";
+    security.modules.iter().flatten().any(|name| named(&name))
+        || security.seccomp == Some(true)
+        || security.no_new_privileges == Some(true)
 }
 
 /// Names the security mechanisms that may have forbidden a call of this process, one line each.

@@ -9,6 +9,7 @@ use stoop::{Error, ErrorKind};
 use super::action::Action;
 use super::advice::Advice;
 use super::cause::{Cause, cause_rows};
+use super::denials;
 use super::facts::{Endpoint, EndpointState, Facts, File, Found};
 use super::messages::{Messages, clients_wait, quoted, with_article};
 use super::permission::{Access, SEARCH, WRITE, access};
@@ -171,6 +172,11 @@ fn class_of(errno: Errno) -> Option<ErrorKind> {
 /// Judges an error whose cause no longer exists, is not visible, or does not affect a plain call.
 fn not_repeated(error: &Error, facts: &Facts, verdict: &Verdict) -> Diagnosis {
     let is_library = error.errno().is_none();
+    let is_denied =
+        matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotPermitted) && !is_library;
+    if let Some(denied) = denied(facts).filter(|_| is_denied) {
+        return denied;
+    }
     match (error.operation(), error.kind()) {
         (Failed::Bind | Failed::Release, ErrorKind::PermissionDenied) => may_not_bind(facts, verdict),
         (Failed::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_was_full(facts),
@@ -295,6 +301,16 @@ fn queue_was_full(facts: &Facts) -> Diagnosis {
     let why = "the receiver's queue is full: it does not read its messages fast enough";
     let owners = server(facts).map(|socket| Messages(facts).owners(socket)).unwrap_or_default();
     Diagnosis::past(Reason::Cause(Cause::QueueFull), why).seen(owners).advise([Action::ShowQueueLimit])
+}
+
+/// A security mechanism has just logged that it denied the call.
+fn denied(facts: &Facts) -> Option<Diagnosis> {
+    let (denial, age) = denials::latest(facts, facts.security.read_at)?;
+    let why = format!("{} forbids it", denial.by.name());
+    (age <= denials::JUST_NOW).then(|| {
+        Diagnosis::past(Reason::NotPermitted, why)
+            .seen([denials::observed(denial, age), Messages(facts).identity()])
+    })
 }
 
 fn not_permitted(facts: &Facts) -> Diagnosis {

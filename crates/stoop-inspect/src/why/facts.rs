@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use stoop::{Address, Kind};
 
+pub use super::denials::{Denial, Mechanism};
 use super::question::Question;
 use crate::hindrance::Hindrance;
 use crate::model::Messages;
@@ -431,6 +433,12 @@ pub struct Security {
     pub no_new_privileges: Option<bool>,
     /// The system call that the filter of this process answers itself, and its error.
     pub refusal: Option<Refusal>,
+    /// Recent records of denied calls.
+    pub denials: Vec<Denial>,
+    /// Whether there may be such records, and they may not be read.
+    pub denials_hidden: bool,
+    /// When they were read, since 1970.
+    pub read_at: Duration,
 }
 
 /// A system call that a filter answers itself.

@@ -41,6 +41,7 @@ pub(crate) mod advise;
 mod bind;
 pub(crate) mod cause;
 mod caveats;
+pub(crate) mod denials;
 pub(crate) mod diagnosis;
 mod elsewhere;
 pub(crate) mod facts;

@@ -12,6 +12,8 @@ pub(super) struct Prediction {
     pub(super) verdict: Verdict,
     /// The result of `--try`.
     pub(super) tried: Option<Probe>,
+    /// What a security mechanism has logged about the attempt.
+    pub(super) denied: Option<String>,
     /// How a server that was given by name was found.
     pub(super) found: Option<String>,
 }
@@ -22,7 +24,7 @@ impl Prediction {
         let predicted = self.verdict.outcome;
         match self.tried.as_ref()? {
             Probe::NotMade(_) => None,
-            _ if predicted == Outcome::Unknown => None,
+            _ if predicted == Outcome::Unknown || self.not_imitated().is_some() => None,
             Probe::Succeeded => Some(predicted == Outcome::Succeeds),
             Probe::Failed(errno) => Some(match predicted {
                 Outcome::Fails(said) => said == *errno,

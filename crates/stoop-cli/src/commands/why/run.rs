@@ -1,8 +1,8 @@
 //! Creates the question from the flags, and answers it.
 
 use stoop::internal::Place;
-use stoop_inspect::internal::{Delivery, gather, probe, why};
-use stoop_inspect::why::{Operation, Question, Who};
+use stoop_inspect::internal::{Delivery, Probe, denial_of_probe, gather, probe, why};
+use stoop_inspect::why::{Errno, Operation, Question, Who};
 
 use super::prediction::Prediction;
 use super::render::{json, text};
@@ -19,7 +19,9 @@ pub(crate) fn run(flags: &Why) -> Outcome {
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
     let tried = flags.attempt.then(|| probe(&facts, delivery));
-    let answer = Prediction { facts, verdict, tried, found };
+    let is_refused = matches!(tried, Some(Probe::Failed(Errno::PERM | Errno::ACCESS)));
+    let denied = is_refused.then(|| denial_of_probe(&facts)).flatten();
+    let answer = Prediction { facts, verdict, tried, denied, found };
     print(&if flags.json { json::line(&answer) } else { text::render(&answer) })?;
     Ok(answer.exit())
 }

@@ -140,7 +140,7 @@ mod tests {
         bytes[8..12].copy_from_slice(&0x6000_u32.to_ne_bytes());
         bytes[152..156].copy_from_slice(&2_u32.to_ne_bytes());
         bytes[160..164].copy_from_slice(&1_u32.to_ne_bytes());
-        bytes[164..168].copy_from_slice(&22_u32.to_ne_bytes());
+        bytes[164..168].copy_from_slice(&21_u32.to_ne_bytes());
         bytes.extend(b"0 2000 1\x001000 3000 1\x007 8 9\0");
         let range = |first, count| IdRange { first, count };
         let maps = IdMaps { uids: vec![range(2000, 1), range(3000, 1)], gids: vec![range(8, 9)] };

@@ -3,6 +3,7 @@
 //! Files are looked up in the subject's view: from its root or its working directory, in its
 //! mounts. What this process may not read is recorded as unknown. This module draws no conclusions.
 
+pub(crate) mod denials;
 mod elsewhere;
 mod file;
 mod id_maps;
@@ -51,16 +52,28 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         (facts.walk, reached) = (walk, file);
     }
     sockets::inspect(&mut facts, &found, reached);
+    read_denials(&mut facts);
     facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
     id_maps::Shown::read().retain_known(&mut facts.names);
     facts.subject = Some(found.subject);
     Ok(facts)
 }
 
+/// Reads what was denied, if there is a mechanism that denies calls.
+pub(crate) fn read_denials(facts: &mut Facts) {
+    if super::caveats::may_deny(&facts.security) {
+        let recent = denials::recent();
+        facts.security.denials_hidden = recent.is_none();
+        facts.security.denials = recent.unwrap_or_default();
+        facts.security.read_at = denials::now();
+    }
+}
+
 #[cfg(feature = "fuzzing")]
 /// Parses arbitrary bytes as file attributes and as texts of `/proc`, for the fuzzer.
 pub(crate) fn read_anything(data: &[u8]) {
     let _ = (file::entries(data), mounts::parse(data), subject::from_status(data), id_maps::parse(data));
+    let _ = super::denials::parse(&String::from_utf8_lossy(data));
     let _ = subject::ranges(std::str::from_utf8(data).ok().map(str::to_owned), true);
 }
 

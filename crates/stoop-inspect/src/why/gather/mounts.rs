@@ -73,9 +73,9 @@ fn open(proc: &str, name: &str) -> Option<OwnedFd> {
 }
 
 /// Returns whether the mount namespace of the process may belong to a user namespace that does not
-/// map the subject's ids. A file system mounted there may then not have them either ([K-IDMAP-2]).
+/// map the subject's ids. A file system mounted there may then not have them either ([K-IDMAP-4]).
 ///
-/// [K-IDMAP-2]: stoop::kernel_facts#K-IDMAP-2
+/// [K-IDMAP-4]: stoop::kernel_facts#K-IDMAP-4
 fn is_foreign(proc: &str, context: &SubjectContext) -> bool {
     let inode = |file: &OwnedFd| rustix::fs::fstat(file).ok().map(|stat| stat.st_ino);
     let owner = open(proc, "mnt").and_then(|file| query::owning_user_namespace(file.as_fd()).ok());

@@ -45,6 +45,7 @@ pub(super) fn security(question: &Question) -> Security {
         seccomp,
         no_new_privileges: number("NoNewPrivs:").map(|on| on != 0),
         refusal: if is_ours && seccomp == Some(true) { refusal(question.operation) } else { None },
+        ..Security::default()
     }
 }
 

@@ -426,7 +426,7 @@ fn caveats_are_given_for_what_may_still_fail() {
             label: Some("docker-default".into()),
             seccomp: Some(true),
             no_new_privileges: Some(true),
-            refusal: None,
+            ..Security::default()
         };
     };
     let verdict = connect(guarded);

@@ -57,7 +57,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
             max_dgram_qlen: Some(10),
             protected_symlinks: Some(true),
         },
-        security: Security::default(),
+        security: Security { modules: Some(Vec::new()), ..Security::default() },
         names: Names {
             users: [(0, "root".into()), (1000, "alice".into())].into(),
             groups: [(0, "root".into()), (50, "app".into()), (1000, "alice".into())].into(),

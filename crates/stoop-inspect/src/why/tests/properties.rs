@@ -195,7 +195,7 @@ prop_compose! {
             alive,
             near: near.into_iter().map(|(how, address, socket)| Near { how: hows[how], address, socket }).collect(),
             limits: Limits { wmem_default_bytes: wmem, somaxconn, max_dgram_qlen: queue, protected_symlinks: protected },
-            security: Security { modules, label, seccomp, no_new_privileges, refusal: None },
+            security: Security { modules, label, seccomp, no_new_privileges, ..Security::default() },
             hidden_networks: false,
             names: Names { users: [(0, name.clone())].into(), groups: [(1, name)].into() },
         }

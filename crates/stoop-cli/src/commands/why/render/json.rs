@@ -78,6 +78,12 @@ struct Tried<'a> {
     not_made: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     as_predicted: Option<bool>,
+    /// What the attempt lacked of the subject: mechanisms that may refuse the subject's own call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without: Option<String>,
+    /// What a security mechanism has logged about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied: Option<&'a str>,
 }
 
 /// Formats the answer as a JSON line.
@@ -127,6 +133,8 @@ pub(in crate::commands::why) fn line(answer: &Prediction) -> Vec<u8> {
             errno: if let Probe::Failed(errno) = tried { Some(symbol(*errno)) } else { None },
             not_made: if let Probe::NotMade(why) = tried { Some(why) } else { None },
             as_predicted: answer.agrees(),
+            without: answer.not_imitated(),
+            denied: answer.denied.as_deref(),
         }),
     };
     let mut text = Vec::new();

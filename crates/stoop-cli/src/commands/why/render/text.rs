@@ -21,7 +21,8 @@ pub(in crate::commands::why) fn render(answer: &Prediction) -> Vec<u8> {
     }
     let seen: Vec<String> = verdict.seen.iter().cloned().chain(answer.found.clone()).collect();
     let why = std::slice::from_ref(&verdict.why);
-    let tried: Vec<String> = answer.tried.iter().map(|tried| compared(answer, tried)).collect();
+    let tried = answer.tried.iter().map(|tried| compared(answer, tried));
+    let tried: Vec<String> = tried.chain(answer.denied.clone()).collect();
     text += &parts(&[
         ("why:", why),
         ("seen:", &seen),
