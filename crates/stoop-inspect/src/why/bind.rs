@@ -45,12 +45,12 @@ fn name(facts: &Facts) -> Verdict {
 impl Endpoint {
     /// Returns whether it surely holds its abstract name. An accepted socket has the name of its
     /// listener, which is free once that has closed. A client with a name, or one end of a pair,
-    /// looks the same ([K-NAME-16]).
+    /// looks the same ([K-NAME-16]), unless the kernel's own structures were read.
     ///
     /// [K-NAME-16]: stoop::kernel_facts#K-NAME-16
     fn holds_name(&self) -> bool {
         let is_connected = matches!(self.state, EndpointState::Connected | EndpointState::Accepted);
-        !is_connected || self.kind == Some(Kind::Datagram)
+        !is_connected || self.kind == Some(Kind::Datagram) || self.is_bound_itself
     }
 }
 

@@ -142,6 +142,7 @@ pub(super) fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -
         inode: socket.ino.0,
         kind: socket.kind,
         state,
+        is_bound_itself: socket.is_bound_itself,
         shut_down: socket.shutdown.0,
         backlog: match socket.queue {
             Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
@@ -161,6 +162,7 @@ fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointS
         (State::Bound | State::Unconnected, _) => EndpointState::Bound,
         (State::Connected | State::PeerClosed, Some(Kind::Datagram)) => EndpointState::Connected,
         (State::Waiting, _) => EndpointState::Connected,
+        _ if socket.is_bound_itself => EndpointState::Connected,
         (State::Connected | State::PeerClosed, _) => {
             let peer = socket.peer.map(|peer| &snapshot[peer]);
             let came_to_a_listener =
@@ -262,6 +264,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
         inode: 0,
         kind: Some(kind),
         state,
+        is_bound_itself: false,
         shut_down: false,
         backlog,
         queue_full: None,

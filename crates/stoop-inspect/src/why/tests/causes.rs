@@ -292,6 +292,9 @@ fn what_came_out_of_an_accept_serves_nobody() {
     let accepted = socket(Kind::Stream, EndpointState::Accepted);
     let only = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone()]);
     assert_eq!(by_name(Operation::Connect, only).cause, Cause::NoSuchName);
+    let mut bound = accepted.clone();
+    bound.is_bound_itself = true;
+    assert_eq!(by_name(Operation::Bind, |facts| facts.sockets = Some(vec![bound])).cause, Cause::NameTaken);
     // A client or one end of a pair looks the same, and holds its name.
     assert_eq!(by_name(Operation::Bind, only).outcome, Outcome::Unknown);
     let beside = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone(), listening()]);

@@ -109,6 +109,7 @@ fn socket(kind: Kind, state: EndpointState) -> Endpoint {
         inode: 7,
         kind: Some(kind),
         state,
+        is_bound_itself: false,
         shut_down: false,
         backlog: None,
         queue_full: Some(false),
