@@ -14,6 +14,7 @@
 //! and this file write to standard output and standard error. This crate has neither unsafe code
 //! nor an API for other programs: that is the library `stoop`.
 
+mod accepted;
 mod advice;
 mod args;
 mod commands;

@@ -15,20 +15,20 @@ pub use gather::hindrance;
 pub enum Hindrance {
     /// A signal has stopped all of its threads.
     Stopped,
-    /// A tracer holds it ([K-PROC-8]).
+    /// A tracer holds it ([K-STUCK-2]).
     ///
-    /// [K-PROC-8]: stoop::kernel_facts#K-PROC-8
+    /// [K-STUCK-2]: stoop::kernel_facts#K-STUCK-2
     Traced(Option<Tracer>),
-    /// Its control group is frozen ([K-PROC-7]).
+    /// Its control group is frozen ([K-STUCK-3]).
     ///
-    /// [K-PROC-7]: stoop::kernel_facts#K-PROC-7
+    /// [K-STUCK-3]: stoop::kernel_facts#K-STUCK-3
     Frozen(FrozenGroup),
     /// All of its threads have exited, and it was not reaped yet.
     Exited,
     /// Every file descriptor below this limit is in use, so that `accept` fails with `EMFILE`
-    /// ([K-PROC-9]).
+    /// ([K-STUCK-4]).
     ///
-    /// [K-PROC-9]: stoop::kernel_facts#K-PROC-9
+    /// [K-STUCK-4]: stoop::kernel_facts#K-STUCK-4
     OutOfDescriptors {
         /// The limit (`RLIMIT_NOFILE`).
         limit: u32,

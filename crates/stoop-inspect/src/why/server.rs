@@ -260,7 +260,7 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
     };
     verdict
         .advise_all(relieves(facts, socket))
-        .advise(Action::ShowServer(advise::site(facts)))
+        .advise_all(socket.owners.is_some().then(|| Action::ShowServer(advise::site(facts))))
         .advise_all(wait_channel(facts, socket))
 }
 

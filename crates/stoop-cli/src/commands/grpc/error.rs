@@ -10,6 +10,7 @@ use stoop_dynamic::{CallError, Code, Greeting, Origin, Schema, Status, Unresolve
 use super::cri_plugin::CriPlugin;
 use super::metadata;
 use super::schema::Probed;
+use crate::accepted;
 use crate::advice::Client;
 use crate::args::Grpc;
 use crate::exit::Exit;
@@ -120,6 +121,13 @@ impl ErrorContext<'_> {
     /// Reports that the deadline has passed. `seen` describes the state at that moment.
     pub(super) fn late(&self, called: &str, seen: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
+        if accepted::surely_waits() {
+            return self
+                .report(called, format!("the call did not end within {within}"))
+                .why(accepted::NOT_ACCEPTED)
+                .next(accepted::show_server(&self.address()))
+                .into();
+        }
         self.report(called, format!("the call did not end within {within}"))
             .why("the server is busy, waiting for something, or still sending")
             .seen(seen)

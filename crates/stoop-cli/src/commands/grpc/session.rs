@@ -1,5 +1,7 @@
 //! One run of the command: what every action needs, and the deadline of the whole.
 
+use std::pin::pin;
+
 use stoop_dynamic::Options;
 
 use super::error::{ErrorContext, UNFINISHED};
@@ -24,7 +26,9 @@ impl Session<'_> {
         match self.limit.at() {
             None => Ok(done.await),
             Some(end) => {
-                let result = tokio::time::timeout_at(end.into(), done).await;
+                // The connection is open as long as this is not dropped.
+                let mut done = pin!(done);
+                let result = tokio::time::timeout_at(end.into(), done.as_mut()).await;
                 result.map_err(|_| self.errors.late(doing, UNFINISHED))
             }
         }

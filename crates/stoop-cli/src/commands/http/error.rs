@@ -5,6 +5,7 @@ use http::StatusCode;
 use stoop::escaped;
 use stoop_http::{Error, ErrorKind};
 
+use crate::accepted;
 use crate::advice::Client;
 use crate::args::Http;
 use crate::exit::Exit;
@@ -64,6 +65,13 @@ impl ErrorContext<'_> {
     /// Reports that the deadline has passed.
     pub(super) fn late(&self, late: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
+        if accepted::surely_waits() {
+            return self
+                .report(&format!("{late} within {within}"))
+                .why(accepted::NOT_ACCEPTED)
+                .next(accepted::show_server(&self.address()))
+                .into();
+        }
         self.report(&format!("{late} within {within}"))
             .why("the server is busy, waiting for something, or does not speak HTTP")
             .seen("the connection is still open")

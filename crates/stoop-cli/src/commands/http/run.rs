@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::IsTerminal;
+use std::pin::pin;
 
 use http::{Response, StatusCode};
 use stoop::{Stream, aio};
@@ -114,10 +115,14 @@ impl Session<'_> {
     ) -> Result<T, Failure> {
         let result = match self.limit.at() {
             None => done.await,
-            Some(end) => match tokio::time::timeout_at(end.into(), done).await {
-                Ok(result) => result,
-                Err(_) => return Err(self.errors.late(late)),
-            },
+            Some(end) => {
+                // The connection is open as long as this is not dropped.
+                let mut done = pin!(done);
+                match tokio::time::timeout_at(end.into(), done.as_mut()).await {
+                    Ok(result) => result,
+                    Err(_) => return Err(self.errors.late(late)),
+                }
+            }
         };
         result.map_err(|error| self.errors.explain(&error))
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 use stoop::internal::{Connection, Socket};
 use stoop::{Allow, ErrorKind, Kind, Outgoing, SocketExt, Stream, escaped};
 
+use crate::accepted;
 use crate::advice::Client;
 use crate::args::Send;
 use crate::deadline::Deadline;
@@ -246,13 +247,16 @@ impl OutgoingMessage<'_> {
         if let (true, Some(timeout)) = (error.is_would_block(), self.flags.timeout) {
             let timeout = crate::time::show(timeout);
             let (what, why) = match late {
+                Late::Sending if accepted::surely_waits() => {
+                    ("the message was not accepted", accepted::NOT_ACCEPTED)
+                }
+                Late::Answer if accepted::surely_waits() => ("no reply was received", accepted::NOT_ACCEPTED),
                 Late::Sending => {
                     ("the message was not accepted", "the server's queue is full: it does not read")
                 }
-                Late::Answer => (
-                    "no reply was received",
-                    "the message was sent; the server has not answered, or has not accepted the connection yet",
-                ),
+                Late::Answer => {
+                    ("no reply was received", "the message was sent, and the server has not answered")
+                }
             };
             let what = format!("cannot send to '{address}': {what} within {timeout}");
             let address = quoted(OsStr::new(&address.to_string()));

@@ -15,8 +15,12 @@ pub(super) fn check(stream: Stream, limit: &Deadline) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let left = limit.left().unwrap_or(Duration::MAX);
-    let checked = runtime.block_on(async { tokio::time::timeout(left, ask(stream)).await });
-    checked.unwrap_or_else(|_| Err("it accepted the connection, and has not answered".into()))
+    runtime.block_on(async {
+        // The connection is open as long as this is not dropped.
+        let mut answer = std::pin::pin!(ask(stream));
+        let checked = tokio::time::timeout(left, answer.as_mut()).await;
+        checked.unwrap_or_else(|_| Err(super::health::no_answer().into()))
+    })
 }
 
 async fn ask(stream: Stream) -> Result<(), String> {

@@ -58,7 +58,7 @@ fn hindered(detail: &Detail<'_>) -> Vec<Warning> {
         };
         let mut text = format!("process {pid} ({name}) {}", words::hindered(hindrance));
         if hindrance.is_total() {
-            text.push_str(", and does not respond until it is continued");
+            text.push_str(", and does not respond");
         }
         let uid = process.and_then(|process| process.uid);
         let action = relief(detail.asker_uid, pid.0, uid, hindrance);
