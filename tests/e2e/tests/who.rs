@@ -459,3 +459,24 @@ fn the_ends_of_a_connection_are_never_exchanged() {
         assert!(is_right || line["client_known"] == false, "{line:#}");
     }
 }
+
+/// The server has exited, and a child that it left behind keeps the listener open.
+#[test]
+fn a_listener_that_only_a_child_has_is_reported() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let (_dir, path) = socket_path();
+    let script = "import os, socket, sys\n\
+        s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(4)\n\
+        if os.fork() == 0: print('ready', flush=True); sys.stdin.read()";
+    let mut server = program("python3", ["-c", script, path.to_str().unwrap()]).open_input().spawn();
+    server.wait_stdout("ready");
+    let pid = server.pid();
+    eventually(LIMIT, || !server.is_running());
+    let _client = UnixStream::connect(&path).unwrap();
+    warns(&path, "listener_inherited");
+    let text = stoop(["why"]).arg(&path).run().ok().text();
+    assert!(text.contains(&format!("process {pid} called listen and no longer has the socket")), "{text}");
+    server.end_input();
+}

@@ -322,6 +322,14 @@ impl Action {
         }
     }
 
+    /// Returns whether it ends what keeps a process from answering.
+    pub(super) fn is_relief(&self) -> bool {
+        matches!(
+            self,
+            Action::Resume { .. } | Action::Detach { .. } | Action::Thaw { .. } | Action::RaiseLimitOf { .. }
+        )
+    }
+
     /// Returns whether root is required.
     pub(super) fn as_root(&self) -> bool {
         match self {

@@ -315,6 +315,9 @@ pub struct Endpoint {
     pub messages: Option<Messages>,
     /// The processes that have it open.
     pub owners: Option<Vec<Owner>>,
+    /// For a listener: the process that called `listen`, if it no longer has the socket open. The
+    /// owners have inherited or received it.
+    pub listened: Option<u32>,
 }
 
 impl Endpoint {

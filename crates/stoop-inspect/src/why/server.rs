@@ -232,10 +232,8 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
             let verdict = succeeds(facts, socket);
             let note = format!("{} for an accept; {} fit", clients_wait(waiting), u64::from(limit) + 1);
             let verdict = if waiting > 0 { verdict.caveat(note) } else { verdict };
-            match socket.busy_workers() {
-                Some(count) => verdict.caveat(all_busy(count)),
-                None => verdict,
-            }
+            let slow = socket.busy_workers().map(all_busy).into_iter().chain(inherited(socket));
+            slow.filter(|_| waiting > 0).fold(verdict, Verdict::caveat)
         }
     }
 }
@@ -251,7 +249,7 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
     let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
         .seen_all(messages.owners(socket))
         .seen(format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting)));
-    let verdict = verdict.seen_all(socket.busy_workers().map(all_busy));
+    let verdict = verdict.seen_all(socket.busy_workers().map(all_busy)).seen_all(inherited(socket));
     let verdict = match facts.limits.somaxconn {
         Some(most) if limit == most => {
             verdict.seen(format!("the limit is that of the machine: net.core.somaxconn is {most}"))
@@ -262,6 +260,15 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
         .advise_all(relieves(facts, socket))
         .advise_all(socket.owners.is_some().then(|| Action::ShowServer(advise::site(facts))))
         .advise_all(wait_channel(facts, socket))
+}
+
+/// Says that the owners of a listener may not be its server: a child that a server has left behind
+/// does not know the socket that it inherited.
+fn inherited(socket: &Endpoint) -> Option<String> {
+    let listened = socket.listened?;
+    Some(format!(
+        "process {listened} called listen and no longer has the socket: who inherited it may not accept"
+    ))
 }
 
 fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {

@@ -25,6 +25,8 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
                 // Another server at that address would be pointless.
                 verdict.advice.retain(|advice| !advice.is_about_own_server());
                 verdict.advice.splice(0..0, advice);
+                // What ends a hindrance costs nothing, and a restart does.
+                verdict.advice.sort_by_key(|advice| !advice.is_relief());
             }
             verdict
         }

@@ -35,6 +35,7 @@ pub(super) fn warnings(detail: &Detail<'_>) -> Vec<Warning> {
     let mut warnings = hindered(detail);
     warnings.extend(backlog(detail));
     warnings.extend(busy(detail));
+    warnings.extend(inherited(detail));
     warnings.extend(traffic(detail));
     warnings.extend(queue(detail));
     warnings.extend(state(detail));
@@ -102,6 +103,19 @@ fn traffic(detail: &Detail<'_>) -> Vec<Warning> {
         }),
     ];
     warnings.into_iter().flatten().collect()
+}
+
+/// Warns if a listener that nobody serves was inherited: a child that a server has left behind does
+/// not know the socket.
+fn inherited(detail: &Detail<'_>) -> Option<Warning> {
+    let listened = detail.settings.as_ref().ok()?.peer?.pid;
+    let has_it = detail.owners().iter().any(|(process, _)| process.pid.0 == listened);
+    (detail.traffic.is_nobody_accepted && listened > 0 && !has_it).then(|| {
+        let text = format!(
+            "process {listened} called listen and no longer has the socket: who inherited it may not accept"
+        );
+        Warning::new("listener_inherited", text)
+    })
 }
 
 /// Warns if every worker process has a client while others wait. A single process may serve any

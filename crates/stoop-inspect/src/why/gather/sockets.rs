@@ -151,6 +151,7 @@ pub(super) fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -
         queue_full: None,
         messages: socket.messages,
         owners: owners(snapshot, id, state),
+        listened: (state == EndpointState::Listening).then(|| listened(snapshot, id)).flatten(),
     }
 }
 
@@ -191,6 +192,17 @@ fn owners(snapshot: &Snapshot, id: SocketId, state: EndpointState) -> Option<Vec
     let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
     let hidden = snapshot.missing.iter().any(|missing| matches!(missing.what, What::Descriptors(_)));
     (!owners.is_empty() || !hidden).then_some(owners)
+}
+
+/// Returns the process that called `listen`, if it no longer has the socket open. The kernel only
+/// tells through a file descriptor of the socket ([K-CRED-2]).
+///
+/// [K-CRED-2]: stoop::kernel_facts#K-CRED-2
+fn listened(snapshot: &Snapshot, id: SocketId) -> Option<u32> {
+    let copy = snapshot[id].dup_fd().ok()?;
+    let peer = stoop::diag::Settings::of(copy).ok()?.peer?;
+    let has_it = snapshot[id].owners.iter().any(|owner| owner.pid.0 == peer.pid);
+    (peer.pid > 0 && !has_it).then_some(peer.pid)
 }
 
 /// Returns how many connections that were accepted from a listener a process has open, to clients
@@ -270,6 +282,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
         queue_full: None,
         messages: None,
         owners: None,
+        listened: None,
     };
     match connect_datagram(target)? {
         Ok(()) => return Some(bare(Kind::Datagram, EndpointState::Bound, None)),

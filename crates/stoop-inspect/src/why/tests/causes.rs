@@ -516,3 +516,16 @@ fn a_queue_is_described_by_its_own_limit() {
     let unknown = send(|facts| facts.socket().queue_full = Some(true));
     assert!(unknown.seen[1].ends_with("when it was created; now that is 10"), "{unknown:?}");
 }
+
+#[test]
+fn who_inherited_a_listener_may_not_serve_it() {
+    let said = |waiting| {
+        let verdict = connect(|facts| {
+            facts.socket().backlog = Some((waiting, 5));
+            facts.socket().listened = Some(11);
+        });
+        verdict.caveats.iter().chain(&verdict.seen).any(|line| line.starts_with("process 11 called listen"))
+    };
+    assert!(said(1) && said(6));
+    assert!(!said(0), "most daemons start like this");
+}

@@ -115,6 +115,7 @@ fn socket(kind: Kind, state: EndpointState) -> Endpoint {
         queue_full: Some(false),
         messages: None,
         owners: Some(vec![owner(12, "app")]),
+        listened: None,
     }
 }
 
