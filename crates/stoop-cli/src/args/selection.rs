@@ -50,6 +50,11 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "GLOB", value_parser = unit())]
     pub(crate) unit: Vec<NamePattern>,
 
+    /// Show only sockets at an address of a well-known service whose name matches this pattern, such
+    /// as docker
+    #[arg(long, value_name = "GLOB", value_parser = glob())]
+    pub(crate) service: Vec<Glob>,
+
     /// Show only sockets in this network namespace: an inode, the name of a file in /run/netns, or
     /// own
     #[arg(long, value_name = "NS", value_parser = netns())]

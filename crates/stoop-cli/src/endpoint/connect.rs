@@ -7,7 +7,7 @@ use stoop::{Address, Connect, Kind, Stream};
 use stoop_inspect::endpoints::{self, Candidate, Name, Source};
 
 use super::Endpoint;
-use super::find::{candidates, how_found, not_found};
+use super::find::{candidates, how_found, not_found, usual_instead};
 use crate::args::ConnectFlags;
 use crate::failure::{Failure, Report};
 use crate::inherited::Inherited;
@@ -152,6 +152,7 @@ fn none_answers(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failur
 
 fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
     let report = Report::of(error).seen(how_found(name, candidate));
+    let report = report.next_all(usual_instead(name, candidate));
     match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
         Some(group) if error.is_permission() => {
             report.seen(format!("by default, members of the group '{group}' may connect")).into()

@@ -1,6 +1,7 @@
 //! Resolves the names of well-known endpoints: reads what their addresses depend on (environment,
 //! configuration files), and returns the candidates.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use stoop::escaped;
@@ -13,6 +14,7 @@ use crate::distribution;
 use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::shell;
 
 impl Endpoint {
     /// Returns the address, and how it was found if a name was given: the first candidate that
@@ -76,6 +78,24 @@ pub(super) fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
         crictl_config: crictl.as_ref().map(|(path, text)| (path.as_str(), text.as_str())),
     };
     endpoints::find(name, &around).map_err(|elsewhere| not_local(name, &elsewhere))
+}
+
+/// Returns a command for the first default address that exists, if another one is configured.
+pub(super) fn usual_instead(name: Name, configured: &Candidate) -> Option<String> {
+    if matches!(configured.source, Source::Default(_)) {
+        return None;
+    }
+    let runtime = |variable: &str| std::env::var(variable).ok().filter(|_| variable == "XDG_RUNTIME_DIR");
+    let around = Environment { variable: Some(&runtime), ..Environment::default() };
+    let usual = endpoints::find(name, &around).ok()?.into_iter().find(|candidate| {
+        candidate.address != configured.address && candidate.address.as_pathname().is_some_and(is_socket)
+    })?;
+    let place = shell::address(&usual.address);
+    Some(format!("{}    # {}", talk(name, &place), usual.source))
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
 fn not_local(name: Name, elsewhere: &NotLocal) -> Failure {

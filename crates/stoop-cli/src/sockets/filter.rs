@@ -152,6 +152,7 @@ impl<'a> Filter<'a> {
         kind_fits
             && (flags.which.is_empty() || row.sockets().any(|id| self.is_meant(snapshot, id)))
             && any_or_none(&flags.name, |glob| row.sockets().any(|id| has_name(snapshot, id, glob)))
+            && any_or_none(&flags.service, |glob| row.sockets().any(|id| is_of_service(snapshot, id, glob)))
             && (flags.netns.is_empty()
                 || row.sockets().any(|id| self.namespaces.contains(&snapshot[id].namespace)))
             && self.ends_fit(snapshot, row)
@@ -191,6 +192,12 @@ impl<'a> Filter<'a> {
                 && any_or_none(&flags.unit, |glob| is_in_unit(process, glob))
         })
     }
+}
+
+/// Returns whether the name of a socket is an address of such a service.
+fn is_of_service(snapshot: &Snapshot, id: SocketId, glob: &Glob) -> bool {
+    let service = stoop_inspect::endpoints::recognise(&snapshot[id].name);
+    service.is_some_and(|service| service.is_called(|name| glob.matches(name)))
 }
 
 /// Returns whether any of the values of a repeated flag fits. A flag that was not given matches

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Serialize, Serializer};
 use stoop::{Address, escaped};
+use stoop_inspect::endpoints::recognise;
 use stoop_inspect::{Missing, Process, Queue, Snapshot, SocketId, Workload};
 
 use super::format;
@@ -46,6 +47,9 @@ struct Line<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<AddressText<'a>>,
+    /// The well-known service that has the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'static str>,
     /// For a listener: the number of waiting clients, and the limit given to `listen`.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u32>,
@@ -197,6 +201,7 @@ impl<'a> JsonFormatter<'a> {
             kind: row.kind(snapshot).map(|kind| kind.word()),
             state: format::state(row.state(snapshot)),
             address: named(&snapshot[row.named(snapshot)].name),
+            service: recognise(&snapshot[row.named(snapshot)].name).map(|service| service.label()),
             waiting: backlog.map(|(waiting, _)| waiting),
             backlog: backlog.map(|(_, limit)| limit),
             listener_inode: row.listener.map(|id| snapshot[id].ino.0),

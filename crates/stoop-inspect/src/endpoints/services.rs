@@ -141,6 +141,16 @@ impl Service {
         self.names.first().map(|word| Name(word))
     }
 
+    /// Returns a short name: the first by which clients find it, else [`what`](Self::what).
+    pub fn label(&self) -> &'static str {
+        self.names.first().copied().unwrap_or(self.what)
+    }
+
+    /// Returns whether one of its names, or what it is, fits.
+    pub fn is_called(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.names.iter().any(|name| fits(name)) || fits(self.what)
+    }
+
     /// Returns the unit that starts the service on a distribution: the first of `ids` for which one
     /// is known, else [`unit`](Self::unit).
     ///
@@ -259,32 +269,47 @@ const SERVICES: &[Service] = include!(concat!(env!("OUT_DIR"), "/services.rs"));
 /// assert!(recognise(&Address::path("/srv/docker.sock").unwrap()).is_none());
 /// ```
 pub fn recognise(address: &Address) -> Option<&'static Service> {
-    let path = without_var(address.as_pathname()?);
+    // Without doubled slashes.
+    let path: PathBuf = address.as_pathname()?.components().collect();
+    let asked = Spot::of(path.as_os_str().as_encoded_bytes());
+    let of_user = of_user(&path).map(|below| below.as_os_str().as_encoded_bytes());
     let is_here = |default: &DefaultPath| match default {
-        DefaultPath::Machine(usual) => path == without_var(Path::new(usual)),
-        DefaultPath::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),
+        DefaultPath::Machine(usual) => asked == Spot::of(usual.as_bytes()),
+        DefaultPath::User(rest) => of_user == Some(rest.as_bytes()),
     };
     let at_pattern = |service: &&Service| {
-        service.patterns.iter().any(|pattern| matches(&without_var(Path::new(pattern)), &path))
+        service.patterns.iter().any(|pattern| matches(&Spot::of(pattern.as_bytes()), &asked))
     };
     known().find(|service| service.default_paths.iter().any(is_here)).or_else(|| known().find(at_pattern))
 }
 
-/// Returns whether a path matches a pattern, in which `*` stands for a part of one component.
-fn matches(pattern: &Path, path: &Path) -> bool {
-    let (mut pattern, mut path) = (pattern.components(), path.components());
-    loop {
-        match (pattern.next(), path.next()) {
-            (None, None) => return true,
-            (Some(pattern), Some(path)) => {
-                let [pattern, path] = [pattern, path].map(|part| part.as_os_str().as_encoded_bytes());
-                if !matches_part(pattern, path) {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
+/// A path, in which `/var/run` is `/run`. The former is a link to the latter on machines with
+/// systemd. On others both are equally good.
+#[derive(PartialEq, Eq)]
+struct Spot<'a> {
+    is_in_run: bool,
+    rest: &'a [u8],
+}
+
+impl<'a> Spot<'a> {
+    fn of(path: &'a [u8]) -> Spot<'a> {
+        let below = path.strip_prefix(b"/var/run/").or_else(|| path.strip_prefix(b"/run/"));
+        Spot { is_in_run: below.is_some(), rest: below.unwrap_or(path) }
     }
+}
+
+/// Returns whether a path matches a pattern, in which `*` stands for a part of one component.
+fn matches(pattern: &Spot<'_>, path: &Spot<'_>) -> bool {
+    let (mut patterns, mut parts) =
+        (pattern.rest.split(|&byte| byte == b'/'), path.rest.split(|&byte| byte == b'/'));
+    pattern.is_in_run == path.is_in_run
+        && loop {
+            match (patterns.next(), parts.next()) {
+                (None, None) => break true,
+                (Some(pattern), Some(part)) if matches_part(pattern, part) => {}
+                _ => break false,
+            }
+        }
 }
 
 fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
@@ -297,12 +322,6 @@ fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
         rest = &rest[at + piece.len()..];
     }
     rest.ends_with(last)
-}
-
-/// Replaces `/var/run` by `/run`. The former is a link to the latter on machines with systemd. On
-/// others both are equally good.
-fn without_var(path: &Path) -> PathBuf {
-    path.strip_prefix("/var/run").map_or_else(|_| path.to_owned(), |below| Path::new("/run").join(below))
 }
 
 /// Returns the part of a path below a user's runtime directory, `/run/user/1000`.

@@ -135,6 +135,8 @@ pub(crate) enum Sort {
 pub(crate) enum Column {
     /// The address it is bound to
     Address,
+    /// The well-known service that has the address
+    Service,
     /// Stream, dgram or seqpacket
     Kind,
     /// Its state

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 
+use stoop_inspect::endpoints::recognise;
 use stoop_inspect::{Pid, Snapshot, SocketId, Workload};
 
 use crate::args::{Column, Ls, Sort};
@@ -73,6 +74,11 @@ pub(super) fn shows_titles(flags: &Ls) -> bool {
     flags.wide && flags.columns.is_empty() && !flags.json && !flags.watch
 }
 
+/// Returns the well-known service that has the row's address.
+fn service(snapshot: &Snapshot, row: &Row) -> &'static str {
+    recognise(&snapshot[row.named(snapshot)].name).map_or("-", |service| service.label())
+}
+
 fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
     snapshot.namespace(snapshot[id].namespace).is_none_or(|namespace| namespace.is_own)
 }
@@ -82,6 +88,7 @@ fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
 fn layout(column: Column, is_asked_for: bool) -> output::Column {
     let (title, truncate, spare) = match column {
         Column::Address => ("ADDRESS", Truncate::Middle(20), 0),
+        Column::Service => ("SERVICE", Truncate::End(12), 0),
         Column::Kind => ("KIND", Truncate::Never, 2),
         Column::State => ("STATE", Truncate::Never, 0),
         Column::Queue => ("QUEUE", Truncate::Never, 1),
@@ -112,6 +119,7 @@ pub(super) fn write(
     let inode = |id: Option<SocketId>| id.map_or(format::NOTHING.into(), |id| snapshot[id].ino.to_string());
     match column {
         Column::Address => formatter.address(row, text),
+        Column::Service => text.push_str(service(snapshot, row)),
         Column::Kind => text.push_str(row.kind(snapshot).map_or("?", |kind| kind.word())),
         Column::State => text.push_str(format::state(row.state(snapshot))),
         Column::Queue => formatter.queue(row, text),

@@ -10,7 +10,8 @@ use stoop_inspect::internal::{Hindrance, gather};
 use stoop_inspect::why::{Operation, Question, Who};
 use stoop_inspect::{Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, State};
 
-use super::file::{self, FileFacts};
+use super::file::{self, FileFacts, FileState};
+use super::mounted::{MountedIn, mounted_in};
 use super::render::hexdump::PEEK_BYTES;
 use super::traffic::Traffic;
 use crate::sockets::ResolvedSelector;
@@ -35,6 +36,8 @@ pub(super) struct Detail<'a> {
     pub(super) is_queue_full: bool,
     /// What has happened to its file, or `None` if it is not bound to one.
     pub(super) file: Option<FileFacts>,
+    /// The containers and other views of the file system in which its file is, too.
+    pub(super) mounted_in: Vec<MountedIn>,
     /// Its socket options, or why they are not available.
     pub(super) settings: Result<Settings, String>,
     /// Its first unread bytes, if requested and available.
@@ -90,10 +93,13 @@ impl<'a> Detail<'a> {
             }
         }
         let file = file::facts(snapshot, socket, copy.as_ref().ok(), looked_at);
+        let is_there = |file: &&FileFacts| file.fate == FileState::There && !file.is_elsewhere;
+        let mounted_in = file.as_ref().filter(is_there).map(|file| mounted_in(&file.path));
         Detail {
             snapshot,
             id,
             socket,
+            mounted_in: mounted_in.unwrap_or_default(),
             clients,
             traffic: Traffic::default(),
             hindrances: Vec::new(),

@@ -173,6 +173,7 @@ mod tests {
             hindrances: Vec::new(),
             asker_uid: 0,
             is_queue_full: false,
+            mounted_in: Vec::new(),
             file,
             settings: Err("operation not permitted (EPERM)".into()),
             peeked: None,

@@ -1,10 +1,12 @@
 //! Formats the details of a socket as a JSON line, a stable interface.
 
 use serde::Serialize;
-use stoop_inspect::Queue;
+use stoop_inspect::endpoints::recognise;
+use stoop_inspect::{Queue, Workload};
 
 use super::super::detail::Detail;
 use super::super::file::{FileFacts, FileState};
+use super::super::mounted::MountedIn;
 use super::super::warnings::warnings;
 use crate::output::{Data, SCHEMA, push_json};
 use crate::sockets::format::device;
@@ -38,6 +40,10 @@ struct Line<'a> {
     file: Option<File>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<Settings>,
+    /// The well-known service that has the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'static str>,
+    mounted_in: Vec<Mounted>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unread: Option<Data>,
     warnings: Vec<Warned>,
@@ -91,6 +97,16 @@ struct Settings {
     peer_gid: Option<u32>,
 }
 
+/// A view of the file system in which the file is, too.
+#[derive(Serialize)]
+struct Mounted {
+    pid: u32,
+    command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<String>,
+    path: String,
+}
+
 #[derive(Serialize)]
 struct Warned {
     code: &'static str,
@@ -132,10 +148,22 @@ pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
         waiting_clients: socket.waiting.iter().map(|&id| formatter.end(id)).collect(),
         file: detail.file.as_ref().map(file),
         settings: detail.settings.as_ref().ok().map(settings),
+        service: recognise(&socket.name).map(|service| service.label()),
+        mounted_in: detail.mounted_in.iter().map(mounted).collect(),
         unread: bytes(&detail.peeked),
         warnings: warnings(detail).into_iter().map(|w| Warned { code: w.code, text: w.text }).collect(),
     };
     push_json(&line, text);
+}
+
+fn mounted(view: &MountedIn) -> Mounted {
+    let is_known = view.workload != Workload::Unknown;
+    Mounted {
+        pid: view.pid,
+        command: view.command.clone(),
+        workload: is_known.then(|| view.workload.to_string()),
+        path: format::path(&view.path),
+    }
 }
 
 fn file(file: &FileFacts) -> File {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use stoop_inspect::endpoints::recognise;
 use stoop_inspect::{Process, Queue, Snapshot, Socket, SocketId, State, Workload};
 
 use super::super::detail::{Client, Detail};
@@ -22,7 +23,9 @@ pub(in crate::commands::who) fn render(detail: &Detail<'_>, all_clients: bool) -
     page.owners();
     page.peer();
     page.queue();
+    page.service();
     page.file();
+    page.mounted_in();
     page.settings();
     page.clients(all_clients);
     page.waiting(all_clients);
@@ -221,6 +224,28 @@ impl Page<'_> {
         }
         if let Some(line) = status_line(file) {
             self.line("", line);
+        }
+    }
+
+    /// Adds the containers and other views of the file system that have the file.
+    fn mounted_in(&mut self) {
+        let mut label = "mounted in";
+        for view in &self.detail.mounted_in {
+            let place = match &view.workload {
+                Workload::Unknown => String::new(),
+                place => format!("{place}, "),
+            };
+            let command = stoop::escaped(&view.command);
+            let path = format::path(&view.path);
+            self.line(label, format!("{place}process {}/{command}, at {path}", view.pid));
+            label = "";
+        }
+    }
+
+    /// Adds the well-known service that has the address.
+    fn service(&mut self) {
+        if let Some(service) = recognise(&self.detail.socket.name) {
+            self.line("service", service.what);
         }
     }
 

@@ -1,0 +1,165 @@
+//! The processes that see a socket's file under another path, or below another root: containers into
+//! which the file or its directory is mounted. Only inspects.
+//!
+//! A mount table leads to the paths at which the file may be. Only a path that leads to that very
+//! file counts.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use stoop::diag::FileId;
+use stoop_inspect::Workload;
+
+/// A view of the file system in which the file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MountedIn {
+    /// A process that has this view, the one with the lowest id.
+    pub(super) pid: u32,
+    pub(super) command: String,
+    pub(super) workload: Workload,
+    /// The path of the file in this view.
+    pub(super) path: PathBuf,
+}
+
+/// Returns the views in which the file at this path, as seen from here, is found elsewhere. Views of
+/// processes that may not be inspected are missing.
+pub(super) fn mounted_in(path: &Path) -> Vec<MountedIn> {
+    let Some((path, file)) = fs::canonicalize(path).ok().and_then(|path| Some((path.clone(), id(&path)?)))
+    else {
+        return Vec::new();
+    };
+    let Some(own) = fs::read("/proc/self/mountinfo").ok().map(|text| mounts(&text)) else {
+        return Vec::new();
+    };
+    let Some(at) = own.iter().rev().find_map(|mount| mount.file_below(&path)) else { return Vec::new() };
+    let mut seen: HashSet<u64> = namespace("self").into_iter().collect();
+    let mut found: Vec<MountedIn> = pids()
+        .into_iter()
+        .filter(|pid| namespace(&pid.to_string()).is_some_and(|namespace| seen.insert(namespace)))
+        .filter_map(|pid| view(pid, &own, &at, file, &path))
+        .collect();
+    found.sort_by_key(|view| view.pid);
+    found
+}
+
+/// A file by its file system, and its path in that.
+struct OnDevice {
+    device: Vec<u8>,
+    path: PathBuf,
+}
+
+/// A line of a mount table.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    /// `major:minor`.
+    device: Vec<u8>,
+    /// The mounted directory or file, as a path of the file system.
+    root: PathBuf,
+    /// Where it is mounted.
+    point: PathBuf,
+}
+
+impl Mount {
+    /// Returns the file that a path leads to, if it is below this mount.
+    fn file_below(&self, path: &Path) -> Option<OnDevice> {
+        let below = path.strip_prefix(&self.point).ok()?;
+        Some(OnDevice { device: self.device.clone(), path: joined(&self.root, below) })
+    }
+
+    /// Returns the path of a file, if this mount shows it.
+    fn path_of(&self, file: &OnDevice) -> Option<PathBuf> {
+        let below = (self.device == file.device).then(|| file.path.strip_prefix(&self.root).ok())??;
+        Some(joined(&self.point, below))
+    }
+}
+
+/// Joins without a slash at the end where nothing is below.
+fn joined(path: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) }
+}
+
+/// Parses a mount table: `36 35 98:0 /root /point options…`.
+fn mounts(text: &[u8]) -> Vec<Mount> {
+    let mount = |line: &[u8]| {
+        let mut fields = line.split(|&byte| byte == b' ').skip(2);
+        let [device, root, point] = [fields.next()?, fields.next()?, fields.next()?];
+        Some(Mount { device: device.to_owned(), root: unescaped(root), point: unescaped(point) })
+    };
+    text.split(|&byte| byte == b'\n').filter_map(mount).collect()
+}
+
+/// Decodes `\040` and the like.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, others @ ..] = rest {
+        let octal = others.get(..3).filter(|_| *first == b'\\');
+        let byte = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &others[3..] } else { others };
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+/// Returns where a process sees the file, unless it sees it as we do.
+fn view(pid: u32, own: &[Mount], at: &OnDevice, file: FileId, path: &Path) -> Option<MountedIn> {
+    let theirs = mounts(&fs::read(format!("/proc/{pid}/mountinfo")).ok()?);
+    let root = |mounts: &[Mount]| {
+        let root = mounts.iter().rev().find(|mount| mount.point == Path::new("/"))?;
+        Some((root.device.clone(), root.root.clone()))
+    };
+    let has_our_root = root(&theirs) == root(own);
+    let leads_to_it = |candidate: &PathBuf| {
+        let below = candidate.strip_prefix("/").unwrap_or(candidate);
+        (!has_our_root || candidate != path)
+            && id(&Path::new(&format!("/proc/{pid}/root")).join(below)) == Some(file)
+    };
+    let path = theirs.iter().filter_map(|mount| mount.path_of(at)).find(leads_to_it)?;
+    let text = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let command = String::from_utf8_lossy(text("comm").trim_ascii_end()).into_owned();
+    Some(MountedIn { pid, command, workload: Workload::from_cgroup(&text("cgroup")), path })
+}
+
+fn id(path: &Path) -> Option<FileId> {
+    let status = fs::symlink_metadata(path).ok()?;
+    Some(FileId { dev: status.dev(), ino: status.ino() })
+}
+
+/// Returns the mount namespace of a process.
+fn namespace(process: &str) -> Option<u64> {
+    Some(fs::metadata(format!("/proc/{process}/ns/mnt")).ok()?.ino())
+}
+
+/// Returns every process, in order.
+fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pid = |entry: fs::DirEntry| std::str::from_utf8(entry.file_name().as_bytes()).ok()?.parse().ok();
+    let mut pids: Vec<u32> = entries.filter_map(pid).collect();
+    pids.sort_unstable();
+    pids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_table_leads_to_the_file() {
+        let own = mounts(b"1 0 8:1 / / rw - ext4\n2 1 0:25 / /run rw - tmpfs\n");
+        let at = own.iter().rev().find_map(|mount| mount.file_below(Path::new("/run/docker.sock"))).unwrap();
+        assert_eq!(
+            (at.device.as_slice(), at.path.as_path()),
+            (b"0:25".as_slice(), Path::new("/docker.sock"))
+        );
+        let paths =
+            |text: &[u8]| mounts(text).iter().filter_map(|mount| mount.path_of(&at)).collect::<Vec<_>>();
+        let file = b"9 8 0:25 /docker.sock /var/run/my\\040docker.sock rw - tmpfs";
+        assert_eq!(paths(file), [Path::new("/var/run/my docker.sock")]);
+        assert_eq!(paths(b"9 8 0:25 / /host/run rw - tmpfs"), [Path::new("/host/run/docker.sock")]);
+        assert!(paths(b"9 8 0:26 / /host/run rw - tmpfs").is_empty());
+        assert!(paths(b"9 8 0:25 /docker.sock.old /x rw - tmpfs\n\n9 8\n").is_empty());
+    }
+}
