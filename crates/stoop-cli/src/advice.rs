@@ -73,6 +73,9 @@ pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) 
             in_place(at, &format!("stoop recv {}    # start a receiver", shell::address(&at.address)))
         }
         Action::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
+        Action::AssumeStale(at) => {
+            serve(at, " --assume-stale", "only if no other machine or mount has a server there")
+        }
         Action::TakeOver(at) => serve(at, " --replace", "take the name over, refusing no client"),
         Action::AllowGroup(at) => {
             serve(at, " --mode 660 --group GROUP", "the server decides: this allows a group of users")

@@ -107,6 +107,7 @@ mod tests {
             (ErrorKind::PermissionDenied, 4),
             (ErrorKind::NotPermitted, 4),
             (ErrorKind::AddressInUse, 3),
+            (ErrorKind::LivenessUnknown, 3),
             (ErrorKind::WouldBlock, 3),
             (ErrorKind::TimedOut, 3),
             (ErrorKind::MessageTooLarge, 3),

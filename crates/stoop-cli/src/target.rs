@@ -111,7 +111,10 @@ pub(crate) fn refuse(flags: &[GivenFlag], subject: impl std::fmt::Display, why: 
 }
 
 fn bind(address: &Address, flags: &BindFlags) -> Bind {
-    let mut bind = Bind::new(address).replace(flags.replace).policy(policy(address, flags));
+    let mut bind = Bind::new(address)
+        .replace(flags.replace)
+        .assume_stale(flags.assume_stale)
+        .policy(policy(address, flags));
     if let Some(mode) = flags.mode {
         bind = bind.mode(mode);
     }

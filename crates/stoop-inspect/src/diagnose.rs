@@ -60,11 +60,12 @@ fn question(error: &Error) -> Option<Question> {
             | ErrorKind::PermissionDenied
             | ErrorKind::NotPermitted
             | ErrorKind::AddressInUse
+            | ErrorKind::LivenessUnknown
             | ErrorKind::WouldBlock
             | ErrorKind::TimedOut
             | ErrorKind::Unsupported
             | ErrorKind::Other
-    );
+    ) || error.operation() == Failed::Bind && error.kind() == ErrorKind::Unsupported;
     let operation = match error.operation() {
         Failed::Accept | Failed::Receive | Failed::Configure => return None,
         Failed::Bind | Failed::Release => Operation::Bind,

@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::{Address, AddressError, Kind};
 
@@ -85,6 +87,9 @@ pub enum ErrorKind {
     NotPermitted,
     /// `EADDRINUSE`: the path or the name is in use.
     AddressInUse,
+    /// `EADDRINUSE`: no socket of this machine is bound to the socket file through this mount, but
+    /// one may be on another machine, or through another mount of the same files.
+    LivenessUnknown,
     /// `EAGAIN`: on a nonblocking socket, or after its timeout, the call would have to wait for
     /// space or for a message.
     WouldBlock,
@@ -176,6 +181,8 @@ struct Inner {
     detail: Option<String>,
     received_bytes: Option<usize>,
     is_refusal_limit: bool,
+    /// Another path of the file, by which its server is bound to it.
+    bound_as: Option<PathBuf>,
     cause: Option<io::Error>,
 }
 
@@ -191,6 +198,7 @@ impl Error {
             detail: Some(detail.into()),
             received_bytes: None,
             is_refusal_limit: false,
+            bound_as: None,
             cause: None,
         }))
     }
@@ -220,6 +228,7 @@ impl Error {
             detail: None,
             received_bytes: None,
             is_refusal_limit: false,
+            bound_as: None,
             cause: Some(cause),
         }))
     }
@@ -260,7 +269,7 @@ impl Error {
     }
 
     /// Returns the error as that of unlinking a socket file.
-    pub(crate) fn during_release(mut self, path: &std::path::Path) -> Error {
+    pub(crate) fn during_release(mut self, path: &Path) -> Error {
         self.0.operation = Operation::Release;
         self.0.subject = Address::path(path).ok();
         self
@@ -278,6 +287,14 @@ impl Error {
 
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Error {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Returns the error with the path by which the server is bound to the file.
+    pub(crate) fn with_server_at(mut self, path: PathBuf) -> Error {
+        let shown = crate::escaped(path.as_os_str().as_bytes()).to_string();
+        self.0.detail = Some(format!("a live socket is bound to this file as '{shown}'"));
+        self.0.bound_as = Some(path);
         self
     }
 
@@ -372,6 +389,13 @@ impl Error {
     #[doc(hidden)]
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
+    }
+
+    /// Returns the path by which a live server is bound to the file, if it is another one than the
+    /// address: that of another mount of the same files.
+    #[doc(hidden)]
+    pub fn bound_as(&self) -> Option<&Path> {
+        self.0.bound_as.as_deref()
     }
 
     /// Returns how many bytes are in the buffer, if a receive failed because of truncation or
@@ -679,7 +703,7 @@ impl From<Error> for io::Error {
             ErrorKind::NotFound => io::ErrorKind::NotFound,
             ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
             ErrorKind::PermissionDenied | ErrorKind::NotPermitted => io::ErrorKind::PermissionDenied,
-            ErrorKind::AddressInUse => io::ErrorKind::AddrInUse,
+            ErrorKind::AddressInUse | ErrorKind::LivenessUnknown => io::ErrorKind::AddrInUse,
             ErrorKind::WouldBlock => io::ErrorKind::WouldBlock,
             ErrorKind::TimedOut => io::ErrorKind::TimedOut,
             ErrorKind::NotConnected => io::ErrorKind::NotConnected,

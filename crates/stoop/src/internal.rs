@@ -13,4 +13,5 @@ pub use crate::frame::encoder::Encoder;
 pub use crate::frame::error::FrameError;
 pub use crate::kind::UnknownKind;
 pub use crate::socket::Socket;
+pub use crate::socket_file::file_system;
 pub use crate::sys::query;

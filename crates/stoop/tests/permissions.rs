@@ -17,6 +17,9 @@ use stoop_testkit::{NOBODY, Role, has_program, is_root, public_tempdir, role, sk
 const UMASKS: [u32; 4] = [0, 0o022, 0o077, 0o777];
 const MODES: [u32; 4] = [0o600, 0o660, 0o666, 0o000];
 
+/// The bit that a file gets if the kernel's table has another path than its own.
+const STICKY: u32 = 0o1000;
+
 fn mode_of(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
@@ -80,11 +83,14 @@ fn the_mode_is_exact_whatever_the_umask() {
                 // its name.
                 let may_ask = is_root() || mode & 0o200 != 0;
                 assert!(server.is_ok() || !may_ask);
-                assert_eq!(mode_of(&path), mode, "taken over");
+                let bit = if may_ask { STICKY } else { 0 };
+                assert_eq!(mode_of(&path), mode | bit, "taken over");
                 server
             });
         }
-        drop(Bind::new(dir.join("long name ".repeat(20))).mode(0o640).listen().unwrap());
+        let long = dir.join("long name ".repeat(20));
+        let _server = Bind::new(&long).mode(0o640).listen().unwrap();
+        assert_eq!(mode_of(&long), 0o640 | STICKY);
     });
 }
 
@@ -121,7 +127,7 @@ fn no_instant_sees_a_wider_mode() {
         let look = || {
             for watched in [&path, &staged] {
                 if let Ok(file) = fs::symlink_metadata(watched) {
-                    assert_eq!(file.mode() & 0o7777 & !0o620, 0, "{:o}", file.mode());
+                    assert_eq!(file.mode() & 0o777 & !0o620, 0, "{:o}", file.mode());
                 }
             }
         };
@@ -140,8 +146,13 @@ fn no_instant_sees_a_wider_mode() {
 fn without_a_mode_the_umask_decides() {
     under_every_umask("without_a_mode_the_umask_decides", |dir| {
         let mask: u32 = std::env::var("MASK").unwrap().parse().unwrap();
-        let _server = Bind::new(dir.join("socket")).listen().unwrap();
+        let _first = Bind::new(dir.join("socket")).listen().unwrap();
         assert_eq!(mode_of(&dir.join("socket")), 0o777 & !mask);
+        // Without the right to write, only root can ask whether the first one is live.
+        if is_root() || mask & 0o200 == 0 {
+            let _second = Bind::new(dir.join("socket")).replace(true).listen().unwrap();
+            assert_eq!(mode_of(&dir.join("socket")), (0o777 & !mask) | STICKY);
+        }
     });
 }
 
@@ -208,7 +219,7 @@ fn a_set_group_id_directory_gives_its_group() {
         let first = Bind::new(&path).mode(0o660).listen().unwrap();
         let second = replace.then(|| Bind::new(&path).mode(0o660).replace(true).listen().unwrap());
         let file = fs::metadata(&path).unwrap();
-        assert_eq!((file.gid(), file.mode() & 0o7777), (NOBODY, 0o660), "replaced: {replace}");
+        assert_eq!((file.gid(), file.mode() & 0o777), (NOBODY, 0o660), "replaced: {replace}");
         drop((first, second));
     }
     let _server = Bind::new(&path).group(0).listen().unwrap();
@@ -231,7 +242,7 @@ fn a_default_access_list_does_not_change_the_mode() {
         let first = Bind::new(&path).mode(mode).listen().unwrap();
         assert_eq!(mode_of(&path), mode);
         let second = Bind::new(&path).mode(mode).replace(true).listen().unwrap();
-        assert_eq!(mode_of(&path), mode);
+        assert_eq!(mode_of(&path), mode | STICKY);
         drop((first, second));
     }
     assert!(is_empty(dir.path()));

@@ -299,3 +299,60 @@ fn queued_clients_stay_with_the_old_listener() {
     assert_eq!(recv(&accept(&old).unwrap(), 10).unwrap(), b"early");
     assert_eq!(recv(&accept(&new).unwrap(), 10).unwrap(), b"late");
 }
+
+/// K-BIND-22
+#[test]
+fn the_sticky_bit_means_nothing_on_a_socket() {
+    const TEST: &str = "the_sticky_bit_means_nothing_on_a_socket";
+    if let Some(path) = std::env::var_os("SOCKET").filter(|_| role().is_some()) {
+        assert_eq!(try_client(STREAM, &Name::path(&path)).map(drop), Ok(()));
+        fs::remove_file(path).unwrap();
+        return;
+    }
+    let dir = public_tempdir();
+    let (path, name) = at(&dir, "socket");
+    let socket = socket(STREAM);
+    fchmod(&socket, Mode::from_raw_mode(0o1666)).unwrap();
+    with_umask(0o022, || bind(&socket, &name)).unwrap();
+    assert_eq!(mode(&path), 0o1644);
+    fs::set_permissions(&path, Permissions::from_mode(0o1666)).unwrap();
+    listen(&socket, 8).unwrap();
+    let other = Role::new(TEST, "other").env("SOCKET", path.to_str().unwrap());
+    if is_root() {
+        other.user(NOBODY, NOBODY).run()
+    } else {
+        other.run()
+    }
+    assert!(!path.exists());
+}
+
+/// K-BIND-23
+#[test]
+fn a_mount_point_is_renamed_only_from_outside() {
+    const TEST: &str = "a_mount_point_is_renamed_only_from_outside";
+    if let Some(path) = std::env::var_os("SOCKET").filter(|_| role().is_some()) {
+        let path = Path::new(&path);
+        rustix::mount::mount_bind(path, path).unwrap();
+        let shown = rustix::fs::StatxFlags::BASIC_STATS;
+        let file = rustix::fs::statx(o_path(path), "", rustix::fs::AtFlags::EMPTY_PATH, shown).unwrap();
+        assert!(file.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT));
+        let renamed = || rustix::fs::rename(path, path.with_extension("moved"));
+        assert_eq!(renamed(), Err(Errno::BUSY));
+        println!("\nmounted");
+        std::io::read_to_string(std::io::stdin()).unwrap();
+        assert!(!path.exists(), "the rename outside has detached the mount");
+        return;
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    let (path, name) = at(&dir, "socket");
+    let _socket = bound(STREAM, &name);
+    let inside = Role::new(TEST, "inside").env("SOCKET", path.to_str().unwrap());
+    let mut inside = inside.within("unshare", &["--mount"]).spawn();
+    inside.line("mounted", SOON);
+    fs::rename(&path, dir.path().join("outside")).unwrap();
+    drop(inside.0.stdin.take());
+    assert!(inside.finish(SOON).success());
+}

@@ -175,3 +175,38 @@ fn a_datagram_receiver_looks_connected_until_its_client_disconnects() {
     close(client);
     assert_eq!(state(), established, "closing does not withdraw it");
 }
+
+/// K-PROBE-10
+#[test]
+fn a_server_is_not_seen_through_another_file_system() {
+    const TEST: &str = "a_server_is_not_seen_through_another_file_system";
+    if role().is_none() {
+        if !is_root() {
+            skip!("lacks root");
+        }
+        return Role::new(TEST, "mounted").within("unshare", &["--mount"]).run();
+    }
+    let dir = tempdir();
+    let base = dir.path();
+    rustix::mount::mount("none", base, "tmpfs", rustix::mount::MountFlags::empty(), None).unwrap();
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(base.join(name)).unwrap();
+    }
+    let at = |name: &str| Name::path(base.join(name).join("socket"));
+    let below = listener(STREAM, &at("lower"), 8);
+    let options = ["lower", "upper", "work"].map(|name| format!("{name}dir={}", base.join(name).display()));
+    let options = std::ffi::CString::new(options.join(",")).unwrap();
+    let merged = base.join("merged");
+    if rustix::mount::mount("overlay", merged, "overlay", rustix::mount::MountFlags::empty(), &*options)
+        .is_err()
+    {
+        skip!("lacks overlayfs");
+    }
+    assert_eq!(probe(&at("lower")), Err(Errno::PROTOTYPE));
+    assert_eq!(probe(&at("merged")), Err(Errno::CONNREFUSED));
+    close(below);
+    fs::remove_file(base.join("merged/socket")).unwrap();
+    let _above = listener(STREAM, &at("merged"), 8);
+    assert_eq!(probe(&at("merged")), Err(Errno::PROTOTYPE));
+    assert_eq!(probe(&at("upper")), Err(Errno::CONNREFUSED));
+}

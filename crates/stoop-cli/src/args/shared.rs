@@ -160,6 +160,10 @@ pub(crate) struct BindFlags {
     #[arg(long)]
     pub(crate) replace: bool,
 
+    /// Replace a socket file as stale even if another machine or mount may have its server
+    #[arg(long)]
+    pub(crate) assume_stale: bool,
+
     /// Create missing parent directories, with mode 755
     #[arg(long)]
     pub(crate) mkdir: bool,

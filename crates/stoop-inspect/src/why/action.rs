@@ -65,6 +65,8 @@ pub enum Action {
     StartReceiver(Site),
     /// Start a server at the address of a stale socket file, which it replaces.
     ReplaceStale(Site),
+    /// Start a server that replaces a socket file though its server may be elsewhere.
+    AssumeStale(Site),
     /// Start a server that takes the address over from the live one.
     TakeOver(Site),
     /// Start the server such that a group of users may connect.
@@ -313,6 +315,7 @@ impl Action {
             Action::StartServer { at, .. }
             | Action::StartReceiver(at)
             | Action::ReplaceStale(at)
+            | Action::AssumeStale(at)
             | Action::TakeOver(at)
             | Action::AllowGroup(at)
             | Action::Connect { at, .. }
@@ -436,6 +439,12 @@ impl fmt::Display for Action {
             Action::StartReceiver(at) => write!(f, "start a receiver at {at}"),
             Action::ReplaceStale(at) => {
                 write!(f, "start a server that replaces the stale socket file at {at}")
+            }
+            Action::AssumeStale(at) => {
+                write!(
+                    f,
+                    "start a server at {at} that replaces the file, if no other machine or mount serves there"
+                )
             }
             Action::TakeOver(at) => write!(f, "take {at} over from the live server"),
             Action::AllowGroup(at) => write!(f, "let the server at {at} allow a group of users"),

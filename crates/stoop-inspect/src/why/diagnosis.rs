@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::io::Errno;
 use stoop::internal::Operation as Failed;
-use stoop::{Error, ErrorKind};
+use stoop::{Address, Error, ErrorKind};
 
 use super::action::Action;
 use super::advice::Advice;
@@ -30,6 +30,8 @@ use super::{advise, caveats, judge};
 /// |---|---|
 #[doc = cause_rows!()]
 /// | `not-replaced` | A server replaces only a stale socket file that its user owns. |
+/// | `server-elsewhere` | A live server is bound to the same file by another path. |
+/// | `liveness-unknown` | The file may have a server on another machine, or through another mount. |
 /// | `no-new-directory` | A directory that the bind was to create cannot be created. |
 /// | `file-not-changeable` | The file may not be changed, though its directory may. |
 /// | `staging-directory` | The private directory for changes of the name is not private. |
@@ -57,6 +59,8 @@ enum Reason {
     /// A check of the kernel.
     Cause(Cause),
     NotReplaced,
+    ServerElsewhere,
+    LivenessUnknown,
     CannotCreateDirectory,
     FileNotChangeable,
     StagingDirectory,
@@ -70,6 +74,8 @@ impl Reason {
         match self {
             Reason::Cause(cause) => cause.name(),
             Reason::NotReplaced => "not-replaced",
+            Reason::ServerElsewhere => "server-elsewhere",
+            Reason::LivenessUnknown => "liveness-unknown",
             Reason::CannotCreateDirectory => "no-new-directory",
             Reason::FileNotChangeable => "file-not-changeable",
             Reason::StagingDirectory => "staging-directory",
@@ -136,6 +142,9 @@ pub(crate) fn judge(error: &Error, facts: Option<&Facts>, staging: Option<&Facts
     }
     // `stoop` reaches paths of any length.
     let verdict = judge::judge(facts, usize::MAX);
+    if let Some(elsewhere) = server_elsewhere(error, facts) {
+        return elsewhere;
+    }
     let may_be_stale = matches!(verdict.cause, Cause::TakenStale | Cause::TakenBySocket);
     if error.operation() == Failed::Bind && may_be_stale && error.is_in_use() {
         return not_replaced(facts, verdict);
@@ -178,6 +187,7 @@ fn not_repeated(error: &Error, facts: &Facts, verdict: &Verdict) -> Diagnosis {
         return denied;
     }
     match (error.operation(), error.kind()) {
+        (Failed::Bind, ErrorKind::Unsupported) => no_sockets(error),
         (Failed::Bind | Failed::Release, ErrorKind::PermissionDenied) => may_not_bind(facts, verdict),
         (Failed::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_was_full(facts),
         (Failed::Send, ErrorKind::WouldBlock) => queue_was_full(facts),
@@ -241,6 +251,39 @@ fn not_replaced(facts: &Facts, verdict: Verdict) -> Diagnosis {
         .seen(verdict.seen)
         .seen([Messages(facts).identity()])
         .advise(file)
+}
+
+/// The server of the file is bound to it through another mount, or may be.
+fn server_elsewhere(error: &Error, facts: &Facts) -> Option<Diagnosis> {
+    let at = advise::site(facts);
+    if let Some(path) = error.bound_as() {
+        let why = format!("its server is bound to the same file by the path {}", quoted(path));
+        let address = Address::path(path).ok();
+        let reach = address.map(|address| Action::Connect { at: advise::other_site(&address), kind: None });
+        return Some(
+            Diagnosis::new(Reason::ServerElsewhere, why).advise(reach).advise([Action::TakeOver(at)]),
+        );
+    }
+    if error.kind() != ErrorKind::LivenessUnknown {
+        return None;
+    }
+    let why = "this kernel knows only the servers that are bound through this mount, and the file may have one elsewhere";
+    let seen = file_at_end(facts).map(|file| Messages(facts).permissions(file));
+    let show = file_at_end(facts).map(|file| Action::ShowMount(advise::reached(facts, &file.path)));
+    Some(
+        Diagnosis::new(Reason::LivenessUnknown, why)
+            .seen(seen)
+            .advise(show)
+            .advise([Action::AssumeStale(at), Action::UsePrivateDirectory]),
+    )
+}
+
+/// The file system creates no sockets.
+fn no_sockets(error: &Error) -> Diagnosis {
+    let why = "a socket file can be created only on a file system that supports sockets";
+    Diagnosis::new(Reason::Cause(Cause::NoSocketsHere), why)
+        .seen(error.detail().map(str::to_owned))
+        .advise([Action::UsePrivateDirectory])
 }
 
 /// The private directory next to the socket exists, and is not usable.

@@ -29,6 +29,9 @@ use crate::{Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
 /// - A *stale* socket file, whose server has exited, is replaced. The kernel is asked whether any
 ///   socket in any network namespace is still bound to that inode. A server that has bound but does
 ///   not listen yet therefore keeps its file ([K-PROBE-3]).
+/// - A socket file whose server may be on another machine, or bound through another mount of the
+///   same files, is kept: on NFS, 9p, virtiofs, FUSE and other file systems that this kernel does
+///   not have for itself ([K-PROBE-10]). See [`Bind::assume_stale`].
 /// - A file that is not a socket is never touched. Neither is another user's stale file in a
 ///   directory with the sticky bit, such as `/tmp`.
 ///
@@ -49,6 +52,7 @@ use crate::{Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
 /// ```
 ///
 /// [K-PROBE-3]: crate::kernel_facts#K-PROBE-3
+/// [K-PROBE-10]: crate::kernel_facts#K-PROBE-10
 #[doc(alias("bind", "socket", "unlink"))]
 #[derive(Clone, Debug)]
 #[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
@@ -236,6 +240,30 @@ impl Bind {
         self
     }
 
+    /// Sets whether a socket file is replaced as stale if its server could only be on another
+    /// machine, or bound through another mount of the same files. The default is `false`: binding
+    /// then fails with [`ErrorKind::LivenessUnknown`](crate::ErrorKind::LivenessUnknown).
+    ///
+    /// Set it if no other machine, container or mount serves at this path. On a file system that
+    /// this machine has for itself it has no effect. A file whose server is found is kept in any
+    /// case. [`Bind::replace`] includes it.
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).assume_stale(true).listen()?;
+    /// let error = Bind::new(&path).assume_stale(true).listen().unwrap_err();
+    /// assert!(error.is_in_use()); // a live server keeps its file
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    #[doc(alias("NFS", "FUSE", "9p", "virtiofs"))]
+    pub fn assume_stale(mut self, on: bool) -> Bind {
+        self.options.file.assume_stale = on;
+        self
+    }
+
     /// Sets the policy: which clients may connect or send. See [`Policy`] for the default.
     ///
     /// ```
@@ -347,7 +375,10 @@ impl Bind {
     /// - a live server has the address ([`ErrorKind::AddressInUse`]);
     /// - the path has a file that is never replaced: not a socket, another user's stale file in a
     ///   directory with the sticky bit, or one that cannot be probed ([`ErrorKind::AddressInUse`]);
+    /// - the path has a socket file whose server may be on another machine, or bound through
+    ///   another mount ([`ErrorKind::LivenessUnknown`]);
     /// - the directory does not exist ([`ErrorKind::NotFound`]);
+    /// - the file system does not support sockets ([`ErrorKind::Unsupported`]);
     /// - the process may not create the file there ([`ErrorKind::PermissionDenied`]);
     /// - the process may not set the mode, owner or group ([`ErrorKind::NotPermitted`]);
     /// - a foreign file has the name `.NAME.stoop`, which is needed briefly to replace a name
@@ -368,6 +399,8 @@ impl Bind {
     /// [`ErrorKind::TimedOut`]: crate::ErrorKind::TimedOut
     /// [`ErrorKind::InvalidAddress`]: crate::ErrorKind::InvalidAddress
     /// [`ErrorKind::InvalidInput`]: crate::ErrorKind::InvalidInput
+    /// [`ErrorKind::LivenessUnknown`]: crate::ErrorKind::LivenessUnknown
+    /// [`ErrorKind::Unsupported`]: crate::ErrorKind::Unsupported
     pub fn listen(&self) -> Result<Listener<Stream>> {
         self.listener()
     }

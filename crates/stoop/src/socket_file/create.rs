@@ -6,12 +6,14 @@ use std::path::Path;
 
 use super::location::{Bindable, Location};
 use super::permissions::Permissions;
+use super::refusal::refused;
 use super::release::SocketFile;
 use super::staging::Staging;
 use super::stale::{self, Occupant};
 use super::{LOCK_WAIT, binding, in_use, parents};
 use crate::Address;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_id::FileId;
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 
@@ -25,6 +27,8 @@ pub(crate) struct FileOptions {
     /// The mode of missing parent directories. If `None`, they are not created.
     pub(crate) parents: Option<u32>,
     pub(crate) replace: bool,
+    /// Whether a file is stale if no socket of this machine is bound to it by its path.
+    pub(crate) assume_stale: bool,
 }
 
 impl FileOptions {
@@ -56,6 +60,22 @@ pub(crate) fn bind(
     Ok((socket, None))
 }
 
+/// What to do about the file that has the name.
+enum Plan {
+    /// There is none.
+    Create,
+    /// Remove it: it is stale.
+    Remove(FileId),
+    /// Replace it at once, without a moment in which there is none.
+    Replace(FileId),
+}
+
+fn liveness_unknown(why: &str) -> Error {
+    let detail =
+        format!("no socket of this machine is bound to the socket file through this mount, but {why}");
+    in_use().with_kind(ErrorKind::LivenessUnknown).with_detail(detail)
+}
+
 struct Creation<'a> {
     options: FileOptions,
     start: &'a dyn Fn(&Socket) -> Result<()>,
@@ -70,16 +90,12 @@ impl Creation<'_> {
         for _ in 0..TRIES {
             // A socket can be bound only once, so each attempt needs a new one (K-BIND-12).
             let socket = make()?;
-            let placed = match (stale::examine(&location)?, location.bindable()) {
+            let placed = match (self.plan(stale::examine(&location)?)?, location.bindable()) {
                 // bind(2) fails if the name exists, so it needs no lock here, and no other file
                 // ever appears in the directory.
-                (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&location) => {
+                (Plan::Create, Some(bindable)) if !Staging::is_there(&location) => {
                     self.directly(&socket, &location, &bindable, None)
                 }
-                (Occupant::Live(_), _) if !self.options.replace => {
-                    return Err(in_use());
-                }
-                (Occupant::Unknown(detail), _) => return Err(in_use().with_detail(detail)),
                 _ => self.under_lock(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),
             };
             match placed {
@@ -89,6 +105,21 @@ impl Creation<'_> {
             }
         }
         Err(in_use().with_detail("another process keeps binding and removing the same name"))
+    }
+
+    /// Returns what to do about the file that has the name, or why nothing is done.
+    fn plan(&self, occupant: Occupant) -> Result<Plan> {
+        let FileOptions { replace, assume_stale, .. } = self.options;
+        match occupant {
+            Occupant::Nothing => Ok(Plan::Create),
+            Occupant::Stale(file) => Ok(Plan::Remove(file)),
+            Occupant::MaybeStale(file, _) if assume_stale && !replace => Ok(Plan::Remove(file)),
+            Occupant::MaybeStale(file, _) | Occupant::Live(file, _) if replace => Ok(Plan::Replace(file)),
+            Occupant::MaybeStale(_, why) => Err(liveness_unknown(&why)),
+            Occupant::Live(_, Some(path)) => Err(in_use().with_server_at(path)),
+            Occupant::Live(_, None) => Err(in_use()),
+            Occupant::Unknown(detail) => Err(in_use().with_detail(detail)),
+        }
     }
 
     /// Binds under the final name, which is free. Tools then show that path indefinitely
@@ -102,12 +133,13 @@ impl Creation<'_> {
         bindable: &Bindable,
         staging: Option<&Staging>,
     ) -> Result<SocketFile> {
-        self.options.permissions.before_bind(socket)?;
+        let permissions = self.permissions(bindable.is_own_path);
+        permissions.before_bind(socket)?;
         let reserved = location.reserve()?;
-        sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
+        sys::bind(socket.as_fd(), &bindable.raw).map_err(|cause| refused(location, cause))?;
         drop(reserved);
         let file = SocketFile::new(location, location.bound_file(socket)?)?;
-        match self.finish(socket, &file) {
+        match self.finish(socket, &file, permissions) {
             Ok(()) => Ok(file),
             Err(error) => {
                 // If this call does not hold the lock, dropping the file takes it.
@@ -122,15 +154,13 @@ impl Creation<'_> {
     /// Binds, under the lock, a name that is occupied or too long for the kernel. Under the lock,
     /// the occupant is examined once more.
     fn under_lock(&self, socket: &Socket, staging: &Staging, location: &Location) -> Result<SocketFile> {
-        match stale::examine(location)? {
-            Occupant::Live(file) if self.options.replace => {
+        match self.plan(stale::examine(location)?)? {
+            Plan::Replace(file) => {
                 let new = self.in_staging(socket, staging)?;
                 return staging.publish_over(new, file);
             }
-            Occupant::Live(_) => return Err(in_use()),
-            Occupant::Unknown(detail) => return Err(in_use().with_detail(detail)),
-            Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
-            Occupant::Nothing => {}
+            Plan::Remove(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
+            Plan::Create => {}
         }
         match location.bindable() {
             Some(bindable) => self.directly(socket, location, &bindable, Some(staging)),
@@ -142,16 +172,23 @@ impl Creation<'_> {
     /// Binds in the staging directory, sets permissions and listens: the socket is ready to be
     /// published.
     fn in_staging(&self, socket: &Socket, staging: &Staging) -> Result<SocketFile> {
-        self.options.permissions.before_bind(socket)?;
+        let permissions = self.permissions(false);
+        permissions.before_bind(socket)?;
         let file = staging.bind(socket)?;
-        match self.finish(socket, &file) {
+        match self.finish(socket, &file, permissions) {
             Ok(()) => Ok(file),
             Err(error) => Err(staging.discard(file, error)),
         }
     }
 
+    /// Returns the permissions for a file. Without its own path in the kernel's table, it needs the
+    /// bit that keeps cleaners away.
+    fn permissions(&self, is_own_path: bool) -> Permissions {
+        Permissions { is_sticky: !is_own_path, ..self.options.permissions }
+    }
+
     /// Sets the permissions of a bound file, then starts listening.
-    fn finish(&self, socket: &Socket, file: &SocketFile) -> Result<()> {
-        self.options.permissions.after_bind(file).and_then(|()| (self.start)(socket))
+    fn finish(&self, socket: &Socket, file: &SocketFile, permissions: Permissions) -> Result<()> {
+        permissions.after_bind(file).and_then(|()| (self.start)(socket))
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct Location {
 /// An address for `bind`.
 pub(crate) struct Bindable {
     pub(crate) raw: RawAddress,
+    /// Whether it is the file's own path, absolute and without symbolic links: what a program that
+    /// compares the kernel's table with the files of a directory looks for.
+    pub(crate) is_own_path: bool,
 }
 
 /// The file of a socket.
@@ -79,11 +82,17 @@ impl Location {
     ///
     /// [K-NAME-11]: crate::kernel_facts#K-NAME-11
     pub(crate) fn bindable(&self) -> Option<Bindable> {
-        let given = [Some(&self.path), self.relative.as_ref()].into_iter().flatten();
-        let direct = given.into_iter().find(|path| path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES);
+        let fits = |path: &&PathBuf| path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES;
+        let direct = [Some(&self.path), self.relative.as_ref()].into_iter().flatten().find(fits);
         let through_directory = || descriptor_path(&self.directory).join(&self.name);
-        let raw = RawAddress::path(&direct.cloned().unwrap_or_else(through_directory));
-        raw.ok().map(|raw| Bindable { raw })
+        let path = direct.cloned().unwrap_or_else(through_directory);
+        let is_own_path = self.real_path().is_ok_and(|real| real == path);
+        RawAddress::path(&path).ok().map(|raw| Bindable { raw, is_own_path })
+    }
+
+    /// Returns the path without symbolic links, as it is now.
+    pub(super) fn real_path(&self) -> io::Result<PathBuf> {
+        Ok(std::fs::read_link(descriptor_path(&self.directory))?.join(&self.name))
     }
 
     /// Reserves file descriptors for the steps after a bind, to be closed right before them.

@@ -7,16 +7,22 @@
 //! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
 //! | creating parent directories | `parents.rs` |
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
+//! | whether a server is bound to the same file through another mount | `other_views.rs` (`mounts.rs`, `file_system.rs`) |
+//! | why a file system did not create the file | `refusal.rs` |
 //! | examining a file without blocking | `stat.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
 //! | replacing a name atomically, under a lock | `staging.rs` (`publish.rs`), `private_dir.rs` |
 //! | unlinking the file if it is still this socket's | `release.rs` |
 
 mod create;
+pub mod file_system;
 mod location;
+mod mounts;
+mod other_views;
 mod parents;
 mod permissions;
 mod private_dir;
+mod refusal;
 mod release;
 mod staging;
 mod stale;

@@ -4,7 +4,15 @@
 //! Bits that the umask removed are added afterwards. If the file is to change its owner, it is
 //! created accessible to the creator alone, and opened up once it has its new owner.
 //!
+//! `systemd-tmpfiles` deletes old files from `/tmp` and `/var/tmp`. It spares a socket whose path
+//! is in the kernel's table, which has the string that was given to `bind` ([K-NAME-1]). For a
+//! socket that was renamed, or whose path is too long, that is another string. Such a file has the
+//! sticky bit: `systemd-tmpfiles` skips a file that has it, and on a socket it means nothing else
+//! ([K-BIND-22]).
+//!
 //! [K-BIND-3]: crate::kernel_facts#K-BIND-3
+//! [K-BIND-22]: crate::kernel_facts#K-BIND-22
+//! [K-NAME-1]: crate::kernel_facts#K-NAME-1
 
 use std::os::fd::AsFd;
 
@@ -23,7 +31,13 @@ pub(crate) struct Permissions {
     pub(crate) mode: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
+    /// Whether the file gets the sticky bit, which keeps `systemd-tmpfiles` from deleting it.
+    pub(super) is_sticky: bool,
 }
+
+/// The mode of a socket that no one has set.
+const DEFAULT_MODE: u32 = 0o777;
+const STICKY: u32 = 0o1000;
 
 impl Permissions {
     /// Returns whether any of them is requested.
@@ -35,10 +49,21 @@ impl Permissions {
         self.uid.is_some() || self.gid.is_some()
     }
 
+    fn sticky_bit(self) -> u32 {
+        if self.is_sticky { STICKY } else { 0 }
+    }
+
     pub(super) fn before_bind(self, socket: &Socket) -> Result<()> {
-        let Some(mode) = self.mode else { return Ok(()) };
-        let birth = if self.changes_owner() { mode & 0o700 } else { mode };
-        rustix::fs::fchmod(socket.as_fd(), Mode::from_raw_mode(birth)).map_err(failed)
+        let chmod = |mode| rustix::fs::fchmod(socket.as_fd(), Mode::from_raw_mode(mode | self.sticky_bit()));
+        match self.mode {
+            Some(mode) if self.changes_owner() => chmod(mode & 0o700).map_err(failed),
+            Some(mode) => chmod(mode).map_err(failed),
+            None => {
+                // Without the bit, the server works as well as with it.
+                let _ = self.is_sticky.then(|| chmod(DEFAULT_MODE));
+                Ok(())
+            }
+        }
     }
 
     /// Applies them to the file that was bound, wherever its name refers to by now.
@@ -48,7 +73,7 @@ impl Permissions {
             let (uid, gid) = (self.uid.map(Uid::from_raw), self.gid.map(Gid::from_raw));
             rustix::fs::chownat(file.handle(), "", uid, gid, AtFlags::EMPTY_PATH).map_err(failed)?;
         }
-        let Some(mode) = self.mode else { return Ok(()) };
+        let Some(mode) = self.mode.map(|mode| mode | self.sticky_bit()) else { return Ok(()) };
         let now = rustix::fs::fstat(file.handle()).map_err(failed)?;
         if now.st_mode & 0o7777 == mode {
             return Ok(());

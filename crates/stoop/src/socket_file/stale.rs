@@ -4,19 +4,23 @@
 //! A socket file is stale if no socket is bound to its inode any more. To find out, a datagram
 //! socket is connected to it. A dead file answers `ECONNREFUSED`. A live one answers `EPROTOTYPE`
 //! or accepts the connection, even before it listens and from any network namespace. A stream
-//! server does not notice the probe ([K-PROBE-1] … [K-PROBE-5]).
+//! server does not notice the probe ([K-PROBE-1] … [K-PROBE-5]). If the file can be seen through other
+//! mounts or from other machines, `other_views` has a say too.
 //!
 //! [K-PROBE-1]: crate::kernel_facts#K-PROBE-1
 //! [K-PROBE-5]: crate::kernel_facts#K-PROBE-5
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FileType;
 
 use super::binding;
 use super::location::{Location, descriptor_path};
+use super::other_views::{self, Elsewhere};
+use super::refusal::refused;
 use super::stat::{self, Stat};
 use crate::Kind;
 use crate::error::{Result, words};
@@ -34,8 +38,11 @@ pub(super) enum Occupant {
     Nothing,
     /// A socket file to which no socket is bound, and which this process may remove.
     Stale(FileId),
-    /// A socket file with a socket bound to it.
-    Live(FileId),
+    /// A socket file to which no socket of this machine is bound by this path, for this reason not
+    /// known to be stale. This process may remove it.
+    MaybeStale(FileId, String),
+    /// A socket file with a socket bound to it: by the given path, if it is not this one.
+    Live(FileId, Option<PathBuf>),
     /// Something that must be left alone, for this reason.
     Unknown(String),
 }
@@ -44,22 +51,41 @@ pub(super) enum Occupant {
 pub(super) fn examine(location: &Location) -> Result<Occupant> {
     let file = match location.open_entry(&location.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
-        file => file.map_err(binding)?,
+        // bpf does not even look a name with a dot up.
+        file => file.map_err(|cause| refused(location, cause))?,
     };
     let there = stat::of(&file).map_err(|errno| binding(errno.into()))?;
     if there.kind != FileType::Socket {
         let detail = format!("the name is taken by {}, which is never removed", describe(there.kind));
         return Ok(Occupant::Unknown(detail));
     }
+    // To rename the file would fail here, and detach the mount if it is another namespace's.
+    if there.is_mount_root {
+        return Ok(Occupant::Unknown("the socket file is a mount point, which is never removed".into()));
+    }
     match is_alive_settled(&file, &there) {
-        Ok(true) => Ok(Occupant::Live(there.id)),
+        Ok(true) => Ok(Occupant::Live(there.id, None)),
         Ok(false) => {
-            Ok(removable(location, &there).map_or_else(Occupant::Unknown, |()| Occupant::Stale(there.id)))
+            Ok(removable(location, &there)
+                .map_or_else(Occupant::Unknown, |()| without_server(location, &there)))
         }
         Err(error) => {
             let detail = format!("cannot determine whether the socket file is stale: {}", words(&error));
             Ok(Occupant::Unknown(detail))
         }
+    }
+}
+
+/// Classifies a file to which no socket is bound by this path.
+fn without_server(location: &Location, file: &Stat) -> Occupant {
+    let elsewhere = match location.real_path() {
+        Ok(path) => other_views::find(&path, file),
+        Err(error) => Elsewhere::Possible(format!("its path cannot be determined: {}", words(&error))),
+    };
+    match elsewhere {
+        Elsewhere::Nowhere => Occupant::Stale(file.id),
+        Elsewhere::Bound(path) => Occupant::Live(file.id, Some(path)),
+        Elsewhere::Possible(why) => Occupant::MaybeStale(file.id, why),
     }
 }
 

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, FileType, StatxFlags, makedev};
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
 
 use crate::file_id::FileId;
@@ -23,6 +23,8 @@ pub(super) struct Stat {
     pub(super) uid: u32,
     /// The time of the last inode change.
     pub(super) changed: SystemTime,
+    /// Whether something is mounted on it (Linux 5.8; `false` on older kernels).
+    pub(super) is_mount_root: bool,
 }
 
 /// Examines the file with this name in a directory. Does not follow symbolic links.
@@ -33,6 +35,13 @@ pub(super) fn at(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Stat>
 /// Examines the file of a file descriptor, which may be an `O_PATH` one.
 pub(super) fn of(file: impl AsFd) -> rustix::io::Result<Stat> {
     statx(file, OsStr::new(""), AtFlags::EMPTY_PATH)
+}
+
+/// Returns whether a file has the immutable flag, as far as its file system shows it.
+pub(super) fn is_immutable(file: impl AsFd) -> bool {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    rustix::fs::statx(file, "", flags, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::IMMUTABLE))
 }
 
 fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Stat> {
@@ -49,7 +58,9 @@ fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
             let stat = stat?;
             let id = FileId { dev: makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino };
             let changed = stat.stx_ctime;
-            Ok(Stat::new(id, stat.stx_mode.into(), stat.stx_uid, changed.tv_sec, changed.tv_nsec))
+            let is_mount_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+            let stat = Stat::new(id, stat.stx_mode.into(), stat.stx_uid, changed.tv_sec, changed.tv_nsec);
+            Ok(Stat { is_mount_root, ..stat })
         }
     }
 }
@@ -57,7 +68,8 @@ fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
 impl Stat {
     fn new(id: FileId, raw_mode: u32, uid: u32, seconds: i64, nanoseconds: u32) -> Stat {
         let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds.max(0) as u64, nanoseconds);
-        Stat { id, kind: FileType::from_raw_mode(raw_mode), mode: raw_mode & 0o7777, uid, changed }
+        let (kind, mode) = (FileType::from_raw_mode(raw_mode), raw_mode & 0o7777);
+        Stat { id, kind, mode, uid, changed, is_mount_root: false }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{MARKER, Staging, failed};
 use crate::error::{Error, Result};
 use crate::file_id::FileId;
 use crate::socket::Socket;
+use crate::socket_file::refusal::refused;
 use crate::socket_file::release::SocketFile;
 use crate::socket_file::{binding, in_use, stat};
 use crate::sys;
@@ -29,7 +30,7 @@ impl Staging<'_> {
             };
         let too_long = || binding(std::io::Error::from_raw_os_error(libc::ENAMETOOLONG));
         let bindable = inside.bindable().ok_or_else(too_long)?;
-        sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
+        sys::bind(socket.as_fd(), &bindable.raw).map_err(|cause| refused(&inside, cause))?;
         SocketFile::new(&inside, inside.bound_file(socket)?)
     }
 

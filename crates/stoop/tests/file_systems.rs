@@ -1,0 +1,191 @@
+//! File systems that show the files of others, or have no sockets: a server's file is never taken
+//! from it through them, and a stale file is replaced if it is known to be stale.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use stoop::{Bind, ErrorKind, Listener, Stream};
+use stoop_kernel_facts::SOON;
+use stoop_testkit::{
+    KillOnDrop, Role, TempDir, close, eventually, has_program, is_root, record_skip, role, skip, spawn,
+    tempdir,
+};
+
+/// Runs the rest of a test in a mount namespace of its own. Returns whether this is that run.
+fn has_own_mounts(test: &str) -> bool {
+    if role().is_some() {
+        return true;
+    }
+    if !is_root() {
+        record_skip(test, "lacks root");
+        return false;
+    }
+    Role::new(test, "mounted").within("unshare", &["--mount"]).run();
+    false
+}
+
+fn leave_stale(path: &Path) {
+    close(UnixListener::bind(path).unwrap());
+}
+
+fn serve(path: &Path) -> Listener {
+    Bind::new(path).listen().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A directory with `real`, and `view` through which bindfs shows it.
+struct Passed {
+    dir: TempDir,
+    _bindfs: KillOnDrop,
+}
+
+impl Passed {
+    fn new() -> Passed {
+        let dir = tempdir();
+        let [real, view] = ["real", "view"].map(|name| dir.path().join(name));
+        fs::create_dir(&real).unwrap();
+        fs::create_dir(&view).unwrap();
+        let bindfs = spawn(Command::new("bindfs").arg("-f").args([&real, &view])).unwrap();
+        let before = fs::metadata(dir.path()).unwrap();
+        eventually(SOON, || fs::metadata(&view).is_ok_and(|now| now.dev() != before.dev()));
+        Passed { dir, _bindfs: KillOnDrop(bindfs) }
+    }
+
+    fn real(&self) -> PathBuf {
+        self.dir.path().join("real/app.sock")
+    }
+
+    fn view(&self) -> PathBuf {
+        self.dir.path().join("view/app.sock")
+    }
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        let _ = unmount(self.dir.path().join("view"), UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_server_behind_a_fuse_mount_keeps_its_file() {
+    if !has_own_mounts("a_server_behind_a_fuse_mount_keeps_its_file") {
+        return;
+    }
+    if !has_program("bindfs") {
+        skip!("lacks bindfs");
+    }
+    let passed = Passed::new();
+    for (bound, other) in [(passed.real(), passed.view()), (passed.view(), passed.real())] {
+        let server = UnixListener::bind(&bound).unwrap();
+        for bind in [Bind::new(&other), Bind::new(&other).assume_stale(true)] {
+            let error = bind.listen().unwrap_err();
+            assert!(error.is_in_use(), "{error}");
+            assert!(error.to_string().contains(bound.to_str().unwrap()), "{error}");
+        }
+        Stream::connect(&bound).unwrap();
+        close(server);
+        // Now it is stale, and known to be so: the file behind the mount has no server either.
+        let next = serve(&other);
+        Stream::connect(&other).unwrap();
+        close(next);
+        // The mount may know of the removal a moment later.
+        eventually(SOON, || !bound.exists());
+    }
+}
+
+/// Without the directory behind it, nothing is known of the file's other users.
+#[test]
+fn a_file_that_others_may_share_is_replaced_only_if_told() {
+    if !has_own_mounts("a_file_that_others_may_share_is_replaced_only_if_told") {
+        return;
+    }
+    if !has_program("bindfs") {
+        skip!("lacks bindfs");
+    }
+    let passed = Passed::new();
+    let path = passed.view();
+    for told in [Bind::new(&path).assume_stale(true), Bind::new(&path).replace(true)] {
+        leave_stale(&path);
+        mount("none", passed.dir.path().join("real"), "tmpfs", MountFlags::empty(), None).unwrap();
+        let error = Bind::new(&path).listen().unwrap_err();
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::LivenessUnknown, Some(98)), "{error}");
+        assert!(error.to_string().contains("fuse"), "{error}");
+        let server: Listener = told.listen().unwrap();
+        Stream::connect(&path).unwrap();
+        // A live server is seen, and kept.
+        assert!(Bind::new(&path).assume_stale(true).listen().unwrap_err().is_in_use());
+        close(server);
+        unmount(passed.dir.path().join("real"), UnmountFlags::empty()).unwrap();
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn stale_files_of_every_layer_of_an_overlay_are_replaced() {
+    if !has_own_mounts("stale_files_of_every_layer_of_an_overlay_are_replaced") {
+        return;
+    }
+    let dir = tempdir();
+    let base = dir.path();
+    mount("none", base, "tmpfs", MountFlags::empty(), None).unwrap();
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(base.join(name)).unwrap();
+    }
+    let at = |directory: &str, name: &str| base.join(directory).join(name);
+    leave_stale(&at("lower", "low"));
+    leave_stale(&at("upper", "up"));
+    let host = UnixListener::bind(at("lower", "live")).unwrap();
+    let options = ["lower", "upper", "work"].map(|name| format!("{name}dir={}", base.join(name).display()));
+    let options = std::ffi::CString::new(options.join(",")).unwrap();
+    if mount("overlay", base.join("merged"), "overlay", MountFlags::empty(), &*options).is_err() {
+        skip!("lacks overlayfs");
+    }
+    leave_stale(&at("merged", "new"));
+    let servers = ["low", "up", "new"].map(|name| serve(&at("merged", name)));
+    servers.iter().for_each(|server| drop(Stream::connect(server.file().unwrap().path()).unwrap()));
+    // A layer's server keeps its file, and so does a server of the overlay asked for in its layer.
+    assert!(Bind::new(at("merged", "live")).listen().unwrap_err().is_in_use());
+    assert!(Bind::new(at("upper", "new")).listen().unwrap_err().is_in_use());
+    Stream::connect(at("lower", "live")).unwrap();
+    close(host);
+}
+
+#[test]
+fn a_mount_point_is_not_replaced() {
+    if !has_own_mounts("a_mount_point_is_not_replaced") {
+        return;
+    }
+    let dir = tempdir();
+    let [stale, over] = ["stale", "over"].map(|name| dir.path().join(name));
+    leave_stale(&stale);
+    leave_stale(&over);
+    mount_bind(&stale, &over).unwrap();
+    for replace in [false, true] {
+        let error = Bind::new(&over).replace(replace).listen().unwrap_err();
+        assert!(error.is_in_use() && error.to_string().contains("mount point"), "{error}");
+    }
+    let _server = serve(&stale);
+}
+
+#[test]
+fn a_file_system_without_sockets_is_named() {
+    let error = Bind::new("/proc/none").listen().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("the file system (proc) does not support sockets"), "{error}");
+    if !has_own_mounts("a_file_system_without_sockets_is_named") {
+        return;
+    }
+    let dir = tempdir();
+    for fs_type in ["sysfs", "mqueue", "bpf", "cgroup2", "tracefs", "debugfs", "fusectl", "pstore"] {
+        if mount("none", dir.path(), fs_type, MountFlags::empty(), None).is_err() {
+            continue;
+        }
+        let error = Bind::new(dir.path().join("app.sock")).listen().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(fs_type), "{error}");
+        unmount(dir.path(), UnmountFlags::empty()).unwrap();
+    }
+}
