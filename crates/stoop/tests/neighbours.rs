@@ -192,6 +192,50 @@ fn a_mount_that_never_answers_holds_nobody_up() {
     drop((over_staging, over_name));
 }
 
+/// A socket file is mounted into a container. Replacing the name that it is mounted on, from
+/// outside, would take the mount away ([K-MOUNT-2]).
+///
+/// [K-MOUNT-2]: stoop::kernel_facts#K-MOUNT-2
+#[test]
+fn a_file_that_is_mounted_in_another_namespace_is_left_alone() {
+    const TEST: &str = "a_file_that_is_mounted_in_another_namespace_is_left_alone";
+    if role().is_none() {
+        if !is_root() {
+            skip!("lacks root");
+        }
+        return Role::new(TEST, "container").run();
+    }
+    let own_mounts = || {
+        stoop_kernel_facts::unshare(stoop_kernel_facts::libc::CLONE_NEWNS).unwrap();
+        let private =
+            rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).unwrap();
+    };
+    own_mounts();
+    let dir = tempdir();
+    let (source, place) = (dir.path().join("source"), dir.path().join("place"));
+    fs::write(&place, "").unwrap();
+    let live = UnixListener::bind(&source).unwrap();
+    rustix::mount::mount_bind(&source, &place).unwrap();
+    let is_mounted = || fs::metadata(&place).unwrap().ino() == fs::symlink_metadata(&source).unwrap().ino();
+    let through = format!("/proc/{}/root{}", rustix::thread::gettid().as_raw_nonzero(), place.display());
+    let refused = || {
+        let (_, status) = stoop_kernel_facts::in_child(|| {
+            own_mounts();
+            rustix::mount::unmount(&place, rustix::mount::UnmountFlags::DETACH).unwrap();
+            let is_refusal = |replace| {
+                let error = Bind::new(&through).replace(replace).listen().unwrap_err();
+                error.is_in_use() && error.to_string().contains("mounted")
+            };
+            i32::from(is_refusal(false) && is_refusal(true))
+        });
+        status.code() == Some(1) && is_mounted()
+    };
+    assert!(refused(), "a live one");
+    close(live);
+    assert!(refused(), "a stale one");
+}
+
 /// The owner of the parent exchanges the directory that is being created for a private one of
 /// root.
 #[test]

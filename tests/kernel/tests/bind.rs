@@ -325,34 +325,3 @@ fn the_sticky_bit_means_nothing_on_a_socket() {
     }
     assert!(!path.exists());
 }
-
-/// K-BIND-23
-#[test]
-fn a_mount_point_is_renamed_only_from_outside() {
-    const TEST: &str = "a_mount_point_is_renamed_only_from_outside";
-    if let Some(path) = std::env::var_os("SOCKET").filter(|_| role().is_some()) {
-        let path = Path::new(&path);
-        rustix::mount::mount_bind(path, path).unwrap();
-        let shown = rustix::fs::StatxFlags::BASIC_STATS;
-        let file = rustix::fs::statx(o_path(path), "", rustix::fs::AtFlags::EMPTY_PATH, shown).unwrap();
-        assert!(file.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT));
-        let renamed = || rustix::fs::rename(path, path.with_extension("moved"));
-        assert_eq!(renamed(), Err(Errno::BUSY));
-        println!("\nmounted");
-        std::io::read_to_string(std::io::stdin()).unwrap();
-        assert!(!path.exists(), "the rename outside has detached the mount");
-        return;
-    }
-    if !is_root() {
-        skip!("lacks root");
-    }
-    let dir = tempdir();
-    let (path, name) = at(&dir, "socket");
-    let _socket = bound(STREAM, &name);
-    let inside = Role::new(TEST, "inside").env("SOCKET", path.to_str().unwrap());
-    let mut inside = inside.within("unshare", &["--mount"]).spawn();
-    inside.line("mounted", SOON);
-    fs::rename(&path, dir.path().join("outside")).unwrap();
-    drop(inside.0.stdin.take());
-    assert!(inside.finish(SOON).success());
-}

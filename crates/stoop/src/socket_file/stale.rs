@@ -31,6 +31,9 @@ use crate::sys::{self, RawAddress};
 /// than this is probed twice.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
+/// Why a mounted socket file is left alone.
+const MOUNTED: &str = "a socket file is mounted there: replacing it would detach the mount";
+
 /// What has the name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Occupant {
@@ -59,9 +62,10 @@ pub(super) fn examine(location: &Location) -> Result<Occupant> {
         let detail = format!("the name is taken by {}, which is never removed", describe(there.kind));
         return Ok(Occupant::Unknown(detail));
     }
-    // To rename the file would fail here, and detach the mount if it is another namespace's.
-    if there.is_mount_root {
-        return Ok(Occupant::Unknown("the socket file is a mount point, which is never removed".into()));
+    if there.is_mount_point {
+        // Removing or replacing a name on which another mount namespace has a mount succeeds, and
+        // detaches that mount (K-MOUNT-2).
+        return Ok(Occupant::Unknown(MOUNTED.to_owned()));
     }
     match is_alive_settled(&file, &there) {
         Ok(true) => Ok(Occupant::Live(there.id, None)),

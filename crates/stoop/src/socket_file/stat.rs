@@ -23,8 +23,10 @@ pub(super) struct Stat {
     pub(super) uid: u32,
     /// The time of the last inode change.
     pub(super) changed: SystemTime,
-    /// Whether something is mounted on it (Linux 5.8; `false` on older kernels).
-    pub(super) is_mount_root: bool,
+    /// Whether the file itself is mounted there, over another file (Linux 5.8; [K-MOUNT-1]).
+    ///
+    /// [K-MOUNT-1]: crate::kernel_facts#K-MOUNT-1
+    pub(super) is_mount_point: bool,
 }
 
 /// Examines the file with this name in a directory. Does not follow symbolic links.
@@ -58,9 +60,9 @@ fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
             let stat = stat?;
             let id = FileId { dev: makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino };
             let changed = stat.stx_ctime;
-            let is_mount_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+            let is_mount_point = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
             let stat = Stat::new(id, stat.stx_mode.into(), stat.stx_uid, changed.tv_sec, changed.tv_nsec);
-            Ok(Stat { is_mount_root, ..stat })
+            Ok(Stat { is_mount_point, ..stat })
         }
     }
 }
@@ -68,8 +70,8 @@ fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
 impl Stat {
     fn new(id: FileId, raw_mode: u32, uid: u32, seconds: i64, nanoseconds: u32) -> Stat {
         let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds.max(0) as u64, nanoseconds);
-        let (kind, mode) = (FileType::from_raw_mode(raw_mode), raw_mode & 0o7777);
-        Stat { id, kind, mode, uid, changed, is_mount_root: false }
+        let kind = FileType::from_raw_mode(raw_mode);
+        Stat { id, kind, mode: raw_mode & 0o7777, uid, changed, is_mount_point: false }
     }
 }
 
