@@ -9,10 +9,10 @@ use crate::model::{Snapshot, SocketId};
 impl Snapshot {
     /// Returns whether the socket was bound to this path.
     ///
-    /// Both paths are compared as they are written, without `.` components. A relative name is
+    /// Both paths are compared as they are written, without `.` components, and with the symbolic
+    /// links of their directories resolved (`/var/run` leads to `/run`). A relative name is
     /// resolved against the *present* working directory of one of the socket's owners. `path` must
-    /// be absolute. This reads links in `/proc` only for sockets with a relative name that has the
-    /// same last component.
+    /// be absolute. Files are read only for sockets whose name has the same last component.
     ///
     /// # Examples
     ///
@@ -34,17 +34,25 @@ impl Snapshot {
         if name.file_name() != path.file_name() {
             return false;
         }
-        let path = plain(path);
+        let is_path = |name: &Path| plain(name) == plain(path) || resolved(name) == resolved(path);
         if name.is_absolute() {
-            return plain(name) == path;
+            return is_path(name);
         }
         let directory = |pid| fs::read_link(format!("/proc/{pid}/cwd")).ok();
         let mut directories = self.processes_of(id).filter_map(|process| directory(process.pid));
-        directories.any(|directory| plain(&directory.join(name)) == path)
+        directories.any(|directory| is_path(&directory.join(name)))
     }
 }
 
 /// Returns the path without `.` and redundant slashes.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
+}
+
+/// Returns the path with the links of its directory resolved, or as it is if that does not exist.
+fn resolved(path: &Path) -> PathBuf {
+    match (path.parent().and_then(|parent| fs::canonicalize(parent).ok()), path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => plain(path),
+    }
 }

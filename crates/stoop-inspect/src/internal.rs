@@ -6,6 +6,7 @@ pub use crate::endpoints::{
     add_services,
     definition::{Definition, DefinitionError, parse as parse_definition},
 };
+pub use crate::file_location::{FileLocation, FileLocator, NameTarget, OtherView, ViewDifference};
 pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
 pub use crate::probe::{Delivery, Probe, denial_of_probe, probe};
 pub use crate::why::action::{Action, ModeClass, Permission, Site};

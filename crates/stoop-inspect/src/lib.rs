@@ -68,6 +68,7 @@ mod builder;
 mod diagnose;
 mod dup_fd;
 pub mod endpoints;
+mod file_location;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -77,6 +78,7 @@ mod inspector;
 pub mod internal;
 mod join;
 mod model;
+mod mountinfo;
 mod namespaces;
 mod options;
 mod owners;

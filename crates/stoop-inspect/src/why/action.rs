@@ -12,6 +12,7 @@ use stoop::{Address, Kind};
 use super::messages::quoted;
 use super::question::{Operation, Who};
 use crate::endpoints::Service;
+use crate::file_location::ViewDifference;
 use crate::hindrance::{FrozenGroup, Tracer};
 
 /// An address as this process reaches it.
@@ -179,6 +180,18 @@ pub enum Action {
         path: PathBuf,
         /// Whether root is required.
         as_root: bool,
+    },
+    /// Let client and server use a directory that both see.
+    ShareDirectory {
+        /// A process of the server.
+        pid: u32,
+        /// How its view of the files differs.
+        difference: ViewDifference,
+    },
+    /// Mount a socket file again, or the directory instead of the file.
+    MountAgain {
+        /// The file that is mounted, in the view of the subject.
+        path: PathBuf,
     },
     /// Show the private directory next to a socket, which this user does not own alone.
     ShowStagingDirectory(PathBuf),
@@ -414,6 +427,7 @@ impl Action {
             | Action::Resume { pid, .. }
             | Action::Detach { pid, .. }
             | Action::RaiseLimitOf { pid, .. }
+            | Action::ShareDirectory { pid, .. }
             | Action::ShowWaitChannel { pid, .. } => Some(*pid),
             _ => None,
         }
@@ -481,6 +495,22 @@ impl fmt::Display for Action {
             Action::ShowFileInView { path, .. } => {
                 write!(f, "mount the socket's directory into the view of the process, at {}", shown(path))
             }
+            Action::ShareDirectory { difference: ViewDifference::PrivateTmp, .. } => f.write_str(
+                "use a directory that both see, such as /run/NAME (RuntimeDirectory=), or disable PrivateTmp= in its unit, or \
+                 join its namespace (JoinsNamespaceOf=)",
+            ),
+            Action::ShareDirectory { difference: ViewDifference::Root, .. } => {
+                f.write_str("let the server bind in a directory that is inside both root directories")
+            }
+            Action::ShareDirectory { difference: ViewDifference::Mounts, .. } => f.write_str(
+                "let the server bind in a directory that both see: mount one into the container (BindPaths= for a unit)",
+            ),
+            Action::MountAgain { path } => write!(
+                f,
+                "restart the container, which mounts {} again; to survive restarts of the server, let it mount the \
+                 socket's directory instead of the file",
+                shown(path)
+            ),
             Action::ShowStagingDirectory(path) => write!(f, "move {} away, or check its owner", shown(path)),
             Action::ShowLink(path) | Action::ShowDangling(path) => {
                 write!(f, "check the symbolic link {}", shown(path))

@@ -128,6 +128,12 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     if let Some(socket) = sockets.into_iter().find(|socket| socket.state != EndpointState::Accepted) {
         return live(facts, socket, Cause::TakenLive);
     }
+    if file.mount.is_of_file {
+        let why = "a socket file is mounted there: replacing it would detach the mount";
+        return fails(Cause::TakenByMount, why.to_owned())
+            .seen(Messages(facts).permissions(file))
+            .advise(Action::MountAgain { path: file.path.clone() });
+    }
     if is_served(&file.mount.file_system) && facts.alive != Some(true) {
         return taken_on_served(facts, file);
     }

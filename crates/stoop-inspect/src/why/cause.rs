@@ -56,8 +56,12 @@ causes! {
 
     /// The last component does not exist.
     Missing => "missing",
-    /// The last component was unlinked, but its server is still running.
+    /// The last component was unlinked, or moved away unseen, but its server is still running.
     Unlinked => "unlinked",
+    /// The file was moved, and its server is still running.
+    Moved => "moved",
+    /// The file exists in the view of its server, but not in that of the subject.
+    ServersView => "servers-view",
     /// The file exists as this process sees it, but not as the subject does.
     OtherView => "other-view",
     /// A directory of the path does not exist.
@@ -99,6 +103,9 @@ causes! {
     /// No socket of this machine is bound to the file through its mount, but the file system is
     /// provided by another machine or process, where its server may be.
     ServedElsewhere => "served-elsewhere",
+    /// The socket file is stale, and mounted as a single file: the mount keeps it, whatever the
+    /// server does.
+    StaleMount => "stale-mount",
     /// The socket is of another kind.
     WrongKind => "wrong-kind",
     /// The socket is bound but does not listen.
@@ -129,6 +136,8 @@ causes! {
     TakenLive => "taken-live",
     /// The path is in use by a stale socket file.
     TakenStale => "taken-stale",
+    /// The path is in use by a single file that is mounted there.
+    TakenByMount => "taken-by-mount",
     /// The path is in use by a socket file. Whether it has a server could not be determined.
     TakenBySocket => "taken-by-socket",
     /// The path is in use by a file that is not a socket.

@@ -15,7 +15,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     if !is_absent || !matches!(verdict.outcome, Outcome::Fails(_)) {
         return verdict;
     }
-    let others: Vec<&Near> = facts.near.iter().filter(|near| what(near.how).is_some()).collect();
+    let others: Vec<&Near> = facts.near.iter().filter(|near| what(&near.how).is_some()).collect();
     let mut verdict = others.iter().fold(verdict, |verdict, near| seen(facts, verdict, near));
     if others.iter().any(|near| near.how != Nearness::SameName) {
         // The address belongs to a program that has its socket elsewhere.
@@ -27,12 +27,12 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
 }
 
 fn seen(facts: &Facts, verdict: Verdict, near: &Near) -> Verdict {
-    let (Some(what), Some(path)) = (what(near.how), near.address.as_pathname()) else { return verdict };
+    let (Some(what), Some(path)) = (what(&near.how), near.address.as_pathname()) else { return verdict };
     verdict.seen(format!("{what} is at {}", quoted(path))).seen_all(Messages(facts).owners(&near.socket))
 }
 
 /// Returns what a socket elsewhere is, or `None` if it is not one.
-fn what(how: Nearness) -> Option<&'static str> {
+fn what(how: &Nearness) -> Option<&'static str> {
     match how {
         Nearness::SameService => Some("a live socket of this service"),
         Nearness::SameName => Some("a live socket of the same name"),

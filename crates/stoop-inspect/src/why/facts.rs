@@ -10,6 +10,7 @@ use stoop::{Address, Kind};
 
 pub use super::denials::{Denial, Mechanism};
 use super::question::Question;
+use crate::file_location::FileLocation;
 use crate::hindrance::Hindrance;
 use crate::model::Messages;
 
@@ -246,6 +247,10 @@ pub struct Mount {
     pub may_be_foreign: bool,
     /// Whether the file system has quotas.
     pub has_quota: bool,
+    /// Whether a single file is mounted, and this is that file.
+    pub is_of_file: bool,
+    /// Whether what is mounted has been unlinked: its name belongs to another file, or to none.
+    pub is_unlinked: bool,
 }
 
 /// The ids that a mount maps, as its users see them.
@@ -388,10 +393,10 @@ pub struct Near {
 }
 
 /// How a socket differs from what was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nearness {
-    /// It was bound to that path, and the file has been unlinked.
-    Unlinked,
+    /// It was bound to that path, which does not lead to its file. The file has this location now.
+    WasBoundTo(FileLocation),
     /// It has that address as this process sees it, but not as the subject does.
     OurView,
     /// It has the same abstract name, but is of another kind.

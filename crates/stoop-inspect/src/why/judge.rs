@@ -5,10 +5,10 @@ use stoop::{Address, Kind};
 
 use super::action::Action;
 use super::cause::Cause;
-use super::facts::{self, Facts, Refusal};
+use super::facts::{Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{advise, bind, caveats, elsewhere, messages, server, service};
+use super::{advise, bind, bound_elsewhere, caveats, elsewhere, messages, server, service};
 
 /// Predicts the result of the call from these facts. Does no I/O.
 pub fn why(facts: &Facts) -> Verdict {
@@ -25,7 +25,7 @@ pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
             Operation::Bind => bind::judge(facts),
             Operation::Connect | Operation::Send { .. } => server::judge(facts),
         };
-        elsewhere::add(facts, service::add(facts, at_the_end(facts, unlinked_server(facts, verdict))))
+        elsewhere::add(facts, service::add(facts, at_the_end(facts, bound_elsewhere::add(facts, verdict))))
     });
     match verdict.outcome {
         // Other security mechanisms are consulted last, and not at all if the call fails before.
@@ -41,22 +41,6 @@ fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
     match (verdict.stop, last) {
         (None, Some(last)) if verdict.outcome != Outcome::Succeeds => verdict.stopped(Stop::At(last)),
         _ => verdict,
-    }
-}
-
-/// Handles a server that is still running, but whose path now refers to another file.
-fn unlinked_server(facts: &Facts, verdict: Verdict) -> Verdict {
-    let lost = facts.near.iter().find(|near| near.how == facts::Nearness::Unlinked);
-    let Some(near) = lost.filter(|_| facts.walk.as_ref().is_some_and(|walk| walk.reached.is_some())) else {
-        return verdict;
-    };
-    let text = "a server bound to this path is still running, but the path refers to another file now: no client reaches it";
-    let owners = messages::Messages(facts).owners(&near.socket);
-    match verdict.outcome {
-        Outcome::Fails(_) => {
-            verdict.seen(text).seen_all(owners).advise_all(advise::restart(facts, &near.socket))
-        }
-        _ => owners.into_iter().fold(verdict.caveat(text), Verdict::caveat),
     }
 }
 

@@ -6,13 +6,13 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::action::Action;
-use super::advise;
 use super::cause::Cause;
 use super::facts::{Facts, File, FileKind, Found, Near, Nearness, Step};
 use super::messages::{Messages, quoted, quoted_bytes, symbol};
 use super::permission::{Access, By, SEARCH, access};
 use super::question::Operation;
 use super::verdict::{Stop, Verdict};
+use super::{advise, bound_elsewhere};
 
 /// The number of symbolic links that one lookup follows.
 const LINKS_MAX: usize = 40;
@@ -176,17 +176,13 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if let Some(near) = facts.near.iter().find(|near| near.how == Nearness::OurView) {
         return other_view(facts, near, path);
     }
+    if let Some(verdict) = bound_elsewhere::missing(facts) {
+        return verdict;
+    }
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
         return fails(cause, format!("the directory {} does not exist", quoted(path)))
             .advise(advise::create_directory(facts, step, path));
-    }
-    let unlinked = facts.near.iter().find(|near| near.how == Nearness::Unlinked);
-    if let Some(near) = unlinked {
-        let why = "its server is running, but the socket file was removed: no client can reach it";
-        return fails(Cause::Unlinked, why.to_owned())
-            .seen_all(Messages(facts).owners(&near.socket))
-            .advise_all(advise::restart(facts, &near.socket));
     }
     let why = "no server has created this file: none was started, or it has exited and removed it";
     let verdict = fails(Cause::Missing, why.to_owned())

@@ -39,6 +39,7 @@ pub(crate) mod action;
 mod advice;
 pub(crate) mod advise;
 mod bind;
+mod bound_elsewhere;
 pub(crate) mod cause;
 mod caveats;
 pub(crate) mod denials;

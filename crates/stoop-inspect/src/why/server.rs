@@ -107,6 +107,9 @@ fn accepted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
     match (is_dead, &facts.sockets) {
         _ if facts.alive == Some(true) => verdict.advise_all(server_grants(facts, file, by)),
+        (true, _) if file.mount.is_of_file => verdict
+            .seen("no socket is bound to it (stale), and it is a mount of a single file: permission would not help")
+            .advise(Action::MountAgain { path: file.path.clone() }),
         (true, _) => verdict
             .seen("no socket is bound to it (stale): permission would not help")
             .advise(replaces(facts, file)),
@@ -148,6 +151,9 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
     let why = "the socket file is stale: no socket is bound to it";
     let (device, inode) = file.id;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    if file.mount.is_of_file {
+        return stale_mount(file);
+    }
     let verdict = Verdict::fails(Errno::CONNREFUSED, Cause::Stale, why.to_owned())
         .seen(format!("no socket in the kernel's table is bound to device {major}:{minor} inode {inode}"));
     let verdict = match facts.near.iter().find(|near| near.how == Nearness::OurView) {
@@ -158,6 +164,29 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
         None => verdict,
     };
     verdict.advise(replaces(facts, file))
+}
+
+/// The file itself is mounted, into a container for example. The mount keeps that inode although
+/// the server has made another file at its path ([K-MOUNT-3]).
+///
+/// [K-MOUNT-3]: stoop::kernel_facts#K-MOUNT-3
+fn stale_mount(file: &File) -> Verdict {
+    let why = match file.mount.is_unlinked {
+        true => {
+            "the socket file is mounted here, and was removed since where it came from: the mount keeps the old file"
+        }
+        false => "the socket file is mounted here and is stale: no socket is bound to it",
+    };
+    let shown = quoted(&file.path);
+    let seen = match file.mount.is_unlinked {
+        true => format!("{shown} is a mount of a single file; mountinfo lists that as deleted"),
+        false => {
+            format!("{shown} is a mount of a single file: a new file of the server does not appear here")
+        }
+    };
+    Verdict::fails(Errno::CONNREFUSED, Cause::StaleMount, why.to_owned())
+        .seen(seen)
+        .advise(Action::MountAgain { path: file.path.clone() })
 }
 
 /// Predicts the result for the socket that the kernel finds. Its kind is checked first, then its

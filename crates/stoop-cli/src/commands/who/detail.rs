@@ -78,7 +78,7 @@ impl<'a> Detail<'a> {
         snapshot: &'a Snapshot,
         id: SocketId,
         mut clients: Vec<Client>,
-        looked_at: Option<&ResolvedSelector>,
+        (wanted, is_by_name): (&ResolvedSelector, bool),
         peek: bool,
     ) -> Detail<'a> {
         let socket = &snapshot[id];
@@ -92,8 +92,8 @@ impl<'a> Detail<'a> {
                 client.peeked = client.server.and_then(|server| unread(&snapshot[server]));
             }
         }
-        let file = file::facts(snapshot, socket, copy.as_ref().ok(), looked_at);
-        let is_there = |file: &&FileFacts| file.fate == FileState::There && !file.is_elsewhere;
+        let file = file::facts(snapshot, id, copy.as_ref().ok(), wanted, is_by_name);
+        let is_there = |file: &&FileFacts| file.fate == FileState::There && file.view.is_none();
         let mounted_in = file.as_ref().filter(is_there).map(|file| mounted_in(&file.path));
         Detail {
             snapshot,

@@ -1,24 +1,28 @@
 //! The file that a socket is bound to, and whether it was moved, replaced or removed. Only
 //! inspects.
 
-use std::fs::{self, File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use stoop::diag::{self, FileId};
-use stoop_inspect::{NamespaceIno, Snapshot, Socket};
+use stoop_inspect::internal::{FileLocation, FileLocator, NameTarget, ViewDifference};
+use stoop_inspect::{Snapshot, SocketId};
 
 use crate::sockets::ResolvedSelector;
 
 /// What is known of a socket's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileFacts {
-    /// The path to which its name resolves from here, or through the root directory of its owner.
+    /// The path that leads to it from here, if one does. Otherwise the path to which its name
+    /// resolves through the root directory of its owner, or the name itself.
     pub(super) path: PathBuf,
+    /// The name given to bind, if the path differs from it.
+    pub(super) bound_as: Option<PathBuf>,
     /// The file that it was bound to: the low 32 bits of the inode.
     pub(super) bound: Option<FileId>,
     pub(super) fate: FileState,
@@ -26,8 +30,8 @@ pub(super) struct FileFacts {
     pub(super) status: Option<Status>,
     /// The file's current path, if the kernel was queried and it differs from the name.
     pub(super) moved_to: Option<PathBuf>,
-    /// Whether it is seen from another mount namespace.
-    pub(super) is_elsewhere: bool,
+    /// How the view of its process differs from ours, if the file is seen in it.
+    pub(super) view: Option<ViewDifference>,
     /// The path that was asked for, if another file than the socket's is there.
     pub(super) asked: Option<PathBuf>,
 }
@@ -37,8 +41,10 @@ pub(super) struct FileFacts {
 pub(super) enum FileState {
     /// The path still leads to it.
     There,
-    /// The path no longer exists.
+    /// The path no longer exists, and no other leads to the file.
     Gone,
+    /// The path no longer exists: the file was removed or moved.
+    NotThere,
     /// The path leads to another file: a socket, or something else.
     Replaced { by_socket: bool },
     /// The file was moved, and its path is free or leads to another file.
@@ -60,56 +66,86 @@ pub(super) struct Status {
 }
 
 /// Gathers these facts, using a duplicate of the socket's file descriptor if there is one.
+/// `is_by_name` is whether the socket was found by its name alone.
 pub(super) fn facts(
     snapshot: &Snapshot,
-    socket: &Socket,
+    id: SocketId,
     copy: Option<&OwnedFd>,
-    looked_at: Option<&ResolvedSelector>,
+    wanted: &ResolvedSelector,
+    is_by_name: bool,
 ) -> Option<FileFacts> {
+    let socket = &snapshot[id];
     // An accepted socket has the name and the file of its listener.
     let name = socket.name.as_pathname().filter(|_| socket.listener.is_none())?;
-    let root = foreign_root(snapshot, socket);
+    let mut locator = FileLocator::new();
+    let location = locator.locate(snapshot, id).unwrap_or(FileLocation::UNKNOWN);
+    let asked = match wanted {
+        ResolvedSelector::Path(path, Ok(_)) => Some(path.as_path()),
+        _ => None,
+    };
+    let leads_there = asked.filter(|path| !is_by_name && locator.leads_to(path, socket));
+    let found = Whereabouts::of(name, &location, leads_there);
+    let path = found.path.unwrap_or_else(|| name.to_owned());
     // The file itself, whatever its current path. Requires CAP_NET_ADMIN.
     let very = copy.and_then(|copy| diag::bound_file_of(copy).ok()).map(File::from);
-    // Only the program knew what a relative name was relative to, but the kernel knows where the
-    // file is.
-    let now = || very.as_ref().filter(|very| has_name(very)).and_then(|very| fs::read_link(link(very)).ok());
-    let name = if name.is_relative() { now().unwrap_or(name.to_owned()) } else { name.to_owned() };
-    let named = match name.is_absolute() {
-        true => open(root.as_deref(), &name, OFlags::NOFOLLOW),
-        false => Err(io::ErrorKind::Other.into()),
+    let seen = very.or_else(|| open(None, found.moved_to.as_ref().unwrap_or(&path), OFlags::NOFOLLOW).ok());
+    let seen = seen.filter(|_| found.fate != FileState::Unknown);
+    let may_enter = match (&found.moved_to, &location.here, &location.view) {
+        (Some(path), ..) | (None, Some(path), _) => others_may_enter(None, path),
+        (None, None, Some(view)) => {
+            others_may_enter(Some(format!("/proc/{}/root", view.pid).as_ref()), &view.path)
+        }
+        _ => others_may_enter(None, &path),
     };
-    let fate = fate(socket, &named, very.as_ref());
-    let moved_to = now().filter(|_| fate == FileState::Moved);
-    let seen = very.as_ref().or(named.as_ref().ok().filter(|_| fate == FileState::There));
-    let may_enter = || match &moved_to {
-        Some(now) => others_may_enter(None, now),
-        None => others_may_enter(root.as_deref(), &name),
-    };
-    let status = seen.and_then(|file| status_of(file, may_enter()));
     Some(FileFacts {
-        path: match &root {
-            Some(root) => root.join(name.strip_prefix("/").unwrap_or(&name)),
-            None => name,
-        },
+        bound_as: (path != name).then(|| name.to_owned()),
+        path,
         bound: socket.file,
-        fate,
-        status,
-        moved_to,
-        is_elsewhere: root.is_some(),
-        asked: match looked_at {
-            Some(ResolvedSelector::Path(path, Ok(_))) => Some(path.clone()),
-            _ => None,
-        },
+        fate: found.fate,
+        status: seen.and_then(|file| status_of(&file, may_enter)),
+        moved_to: found.moved_to,
+        view: location.view.map(|view| view.difference),
+        asked: asked.filter(|_| is_by_name).map(Path::to_owned),
     })
+}
+
+/// The place of the file, in terms of its name.
+struct Whereabouts {
+    fate: FileState,
+    /// The path to show, if that is not the name.
+    path: Option<PathBuf>,
+    moved_to: Option<PathBuf>,
+}
+
+impl Whereabouts {
+    /// Evaluates a location. `leads_there` is a path that the user asked for and that leads to the
+    /// file.
+    fn of(name: &Path, location: &FileLocation, leads_there: Option<&Path>) -> Whereabouts {
+        let through = location.view.as_ref().map(|view| view.through_proc());
+        let now = location.here.clone().or(through.clone());
+        let at = |fate, path| Whereabouts { fate, path, moved_to: None };
+        if let Some(path) = leads_there {
+            return at(FileState::There, Some(path.to_owned()));
+        }
+        // Only the program knew what a relative name was relative to.
+        let is_named = name.is_absolute() && !name.starts_with("/proc");
+        match (location.name, now) {
+            (NameTarget::SameFile, now) => at(FileState::There, now),
+            (_, Some(now)) if !is_named => at(FileState::There, Some(now)),
+            (_, Some(now)) => Whereabouts { fate: FileState::Moved, path: None, moved_to: Some(now) },
+            (NameTarget::OtherFile { is_socket }, None) if location.is_removed != Some(false) => {
+                at(FileState::Replaced { by_socket: is_socket }, None)
+            }
+            _ if location.is_removed == Some(true) => at(FileState::Gone, None),
+            _ if location.is_removed == Some(false) => at(FileState::Moved, None),
+            (NameTarget::Nothing, None) => at(FileState::NotThere, None),
+            _ => at(FileState::Unknown, None),
+        }
+    }
 }
 
 fn link(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
-}
-
-fn has_name(file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
 /// Resolves a path below a root directory with `O_PATH`, so that nothing is opened. Absolute links
@@ -119,41 +155,6 @@ fn open(root: Option<&Path>, name: &Path, more: OFlags) -> io::Result<File> {
     let Some(root) = root else { return Ok(openat(CWD, name, flags | more, Mode::empty())?.into()) };
     let root = openat(CWD, root, flags | OFlags::DIRECTORY, Mode::empty())?;
     Ok(openat2(root, name, flags | more, Mode::empty(), ResolveFlags::IN_ROOT)?.into())
-}
-
-/// Returns the root directory of the socket's owner, if that sees other files than this process.
-fn foreign_root(snapshot: &Snapshot, socket: &Socket) -> Option<PathBuf> {
-    let own = fs::metadata("/proc/self/ns/mnt").ok().map(|file| NamespaceIno(file.ino()))?;
-    let owner = socket.owners.iter().find(|owner| owner.pid.0 != 1).or(socket.owners.first())?;
-    let process = snapshot.processes.get(&owner.pid)?;
-    let root = PathBuf::from(format!("/proc/{}/root", owner.pid));
-    let id = |root: &Path| fs::metadata(root).ok().map(|root| (root.dev(), root.ino()));
-    let is_foreign = process.namespaces.mnt.is_some_and(|mnt| mnt != own)
-        || id(&root).is_some_and(|theirs| id(Path::new("/")) != Some(theirs));
-    is_foreign.then_some(root)
-}
-
-fn fate(socket: &Socket, named: &io::Result<File>, very_file: Option<&File>) -> FileState {
-    let very = very_file.and_then(|very| very.metadata().ok());
-    let named = named.as_ref().map(File::metadata);
-    let is_it = |metadata: &Metadata| match &very {
-        Some(very) => (very.dev(), very.ino()) == (metadata.dev(), metadata.ino()),
-        None => socket.file.is_some_and(|bound| bound.may_be(FileId::from(metadata))),
-    };
-    let is_alive = very_file.is_some_and(has_name);
-    match named {
-        Ok(Ok(metadata)) if is_it(&metadata) => FileState::There,
-        Ok(Ok(_)) if is_alive => FileState::Moved,
-        Ok(Ok(metadata)) => FileState::Replaced { by_socket: metadata.file_type().is_socket() },
-        Err(error) if is_nothing(error) && is_alive => FileState::Moved,
-        Err(error) if is_nothing(error) => FileState::Gone,
-        _ if very.is_some() && !is_alive => FileState::Gone,
-        _ => FileState::Unknown,
-    }
-}
-
-fn is_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn status_of(file: &File, others_may_enter: Option<bool>) -> Option<Status> {

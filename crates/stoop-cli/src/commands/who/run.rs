@@ -46,9 +46,8 @@ pub(crate) fn run(flags: &Who) -> Outcome {
     let mut hindrances = Hindrances::default();
     let mut text = Vec::new();
     for &id in &found {
-        let looked_at = if is_by_name { Some(&wanted) } else { None };
-        let mut detail =
-            Detail::of(&snapshot, id, clients.remove(&id).unwrap_or_default(), looked_at, flags.peek);
+        let clients = clients.remove(&id).unwrap_or_default();
+        let mut detail = Detail::of(&snapshot, id, clients, (&wanted, is_by_name), flags.peek);
         detail.traffic = twice.traffic(id, &detail.clients);
         detail.hindrances = hindrances.of(&snapshot, id);
         if flags.json {
@@ -157,11 +156,12 @@ mod tests {
         };
         let file = socket.name.as_pathname().map(|path| FileFacts {
             path: path.to_owned(),
+            bound_as: None,
             bound: socket.file,
             fate: FileState::There,
             status: Some(status),
             moved_to: None,
-            is_elsewhere: false,
+            view: None,
             asked: None,
         });
         Detail {
@@ -220,6 +220,7 @@ mod tests {
         assert_eq!(codes(FileState::Gone), ["file_removed"]);
         assert_eq!(codes(FileState::Replaced { by_socket: true }), ["file_replaced"]);
         assert_eq!(codes(FileState::Moved), ["file_moved", "world_writable"]);
+        assert_eq!(codes(FileState::NotThere), ["file_not_there"]);
         assert_eq!(codes(FileState::Unknown), [""; 0]);
     }
 

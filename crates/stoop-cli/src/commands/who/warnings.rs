@@ -232,6 +232,10 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
     let warning = match file.fate {
         FileState::There | FileState::Unknown => return warnings,
         FileState::Gone => Warning::new("file_removed", format!("its file {shown} was removed; {restart}")),
+        FileState::NotThere => {
+            let text = format!("no file leads to it at {shown}: it was removed or moved; root can tell");
+            Warning::new("file_not_there", text)
+        }
         FileState::Replaced { by_socket: true } => {
             let text = format!("the file at {shown} is now another socket's: new clients reach that one");
             Warning::new("file_replaced", text)

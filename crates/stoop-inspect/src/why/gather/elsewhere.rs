@@ -34,7 +34,7 @@ pub(super) fn find(facts: &Facts, snapshot: &Snapshot) -> Vec<Near> {
         .map(|(how, id, _)| (how, id))
         .collect();
     // The same service first, then by name, for the same output on every run.
-    found.sort_by_key(|&(how, id)| (how != Nearness::SameService, snapshot[id].name.to_string()));
+    found.sort_by_key(|(how, id)| (*how != Nearness::SameService, snapshot[*id].name.to_string()));
     found.truncate(SHOWN);
     let near = |(how, id): (Nearness, SocketId)| Near {
         how,

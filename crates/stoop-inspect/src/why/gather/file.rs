@@ -24,6 +24,8 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
     if mount.maps_ids {
         mount.id_maps = mounts.id_maps(&fd);
     }
+    let is_mount_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    mount.is_of_file = is_mount_root && kind != FileKind::Directory;
     Ok(File {
         path,
         id: (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino),

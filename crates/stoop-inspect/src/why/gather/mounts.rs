@@ -100,6 +100,7 @@ pub(super) fn parse(line: &[u8]) -> Option<(u64, String, Mount)> {
         no_links: has(options, "nosymfollow"),
         maps_ids: has(options, "idmapped"),
         has_quota: fields.get(dash + 3).unwrap_or(&"").split(',').any(|option| QUOTA.contains(&option)),
+        is_unlinked: fields.get(3)?.ends_with("//deleted"),
         ..Mount::default()
     };
     Some((fields.first()?.parse().ok()?, (*fields.get(2)?).to_owned(), mount))

@@ -21,6 +21,7 @@ use stoop::diag::FileId;
 
 use super::elsewhere;
 use super::subject::SubjectContext;
+use crate::file_location::FileLocator;
 use crate::hindrance::hindrance;
 use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
@@ -304,27 +305,34 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
     )
 }
 
-/// Records servers whose socket file was unlinked or replaced, and the one that has the path in the
-/// view of this process but not in the subject's.
+/// Records servers that were bound to the path and have their file elsewhere, and the one that has
+/// the path in the view of this process but not in the subject's.
 fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_pathname().map(PathBuf::from) else { return };
     let absolute = context.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
     let ours = rustix::fs::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
-    let is_at = |socket: &Socket, file: Option<FileId>| {
-        socket.file.zip(file).is_some_and(|(bound, file)| bound.may_be(file))
-    };
-    let is_lost = |&(id, socket): &(SocketId, &Socket)| {
-        !is_at(socket, reached) && !is_at(socket, ours) && snapshot.was_bound_to(id, &absolute)
-    };
-    let lost = snapshot.iter().filter(is_lost).map(|(id, _)| (Nearness::Unlinked, id));
+    let at = |file: Option<FileId>| file.map_or(Vec::new(), |file| bound_to(snapshot, file));
+    let found = [at(reached), at(ours)].concat();
+    let mut locator = FileLocator::new();
+    let lost = snapshot.iter().filter_map(|(id, _)| {
+        let is_lost = !found.contains(&id) && snapshot.was_bound_to(id, &absolute);
+        Some((Nearness::WasBoundTo(is_lost.then(|| locator.locate(snapshot, id))??), id))
+    });
+    let lost: Vec<_> = lost.filter(|(how, _)| !leads_there(how, &absolute)).collect();
     let elsewhere = ours.filter(|ours| Some(*ours) != reached && facts.walk.is_some());
     let elsewhere = elsewhere.into_iter().flat_map(|ours| bound_to(snapshot, ours));
     let near = |(how, id): (Nearness, SocketId)| {
         let alive = (how == Nearness::OurView).then_some(true);
         Near { how, address: snapshot[id].name.clone(), socket: endpoint(snapshot, id, alive) }
     };
-    facts.near = lost.chain(elsewhere.map(|id| (Nearness::OurView, id))).map(near).collect();
+    let elsewhere = elsewhere.map(|id| (Nearness::OurView, id));
+    facts.near = lost.into_iter().chain(elsewhere).map(near).collect();
     facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
+}
+
+/// Returns whether the file is at the path after all.
+fn leads_there(how: &Nearness, path: &Path) -> bool {
+    matches!(how, Nearness::WasBoundTo(location) if location.here.as_deref() == Some(path))
 }
 
 fn by_name(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, name: &[u8]) {

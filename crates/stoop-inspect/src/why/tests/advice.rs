@@ -83,7 +83,7 @@ fn permission_is_not_advised_for_a_stale_socket() {
 #[test]
 fn a_server_that_lost_its_name_is_named() {
     let taken = |facts: &mut Facts| {
-        facts.near.push(near(Nearness::Unlinked, "/run/app/app.sock"));
+        facts.near.push(near(removed(), "/run/app/app.sock"));
     };
     let by_file = connect(|facts| {
         facts.arrives(file("/run/app/app.sock", FileKind::Regular, 0o666));

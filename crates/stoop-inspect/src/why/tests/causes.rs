@@ -92,7 +92,32 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             Fails(Errno::NOENT),
             connect(|facts| {
                 facts.ends(2, Found::Nothing);
-                facts.near.push(near(Nearness::Unlinked, "/run/app/app.sock"));
+                facts.near.push(near(removed(), "/run/app/app.sock"));
+            }),
+        ),
+        (
+            Moved,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(2, Found::Nothing);
+                facts.near.push(near(moved(), "/run/app/app.sock"));
+            }),
+        ),
+        (
+            ServersView,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(1, Found::Nothing);
+                facts.near.push(near(in_view(), "/run/app/app.sock"));
+            }),
+        ),
+        (
+            StaleMount,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| {
+                facts.reached().mount.is_of_file = true;
+                facts.reached().mode = 0o666;
+                facts.alive = Some(false);
             }),
         ),
         (
@@ -221,6 +246,16 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             Fails(Errno::ADDRINUSE),
             with(Operation::Bind, |facts| {
                 (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+            }),
+        ),
+        (
+            TakenByMount,
+            Fails(Errno::ADDRINUSE),
+            with(Operation::Bind, |facts| {
+                (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+                let mut mounted = facts.walk().reached.clone().unwrap();
+                mounted.mount.is_of_file = true;
+                facts.arrives(mounted);
             }),
         ),
         (

@@ -12,6 +12,8 @@ use super::facts::*;
 use super::judge::why;
 use super::verdict::*;
 use super::*;
+use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
+use crate::model::Pid;
 
 /// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, which root owns, in
 /// directories that every user may search.
@@ -211,6 +213,26 @@ fn with(operation: Operation, change: impl FnOnce(&mut Facts)) -> Verdict {
 
 fn near(how: Nearness, address: &str) -> Near {
     Near { how, address: Address::parse(address).unwrap(), socket: listening() }
+}
+
+/// A server was bound to the path, and its file was removed.
+fn removed() -> Nearness {
+    let name = NameTarget::Nothing;
+    Nearness::WasBoundTo(FileLocation { name, is_removed: Some(true), ..FileLocation::UNKNOWN })
+}
+
+/// A server was bound to the path, and its file was moved.
+fn moved() -> Nearness {
+    let (name, here) = (NameTarget::Nothing, Some("/run/app/old.sock".into()));
+    Nearness::WasBoundTo(FileLocation { name, here, is_removed: Some(false), view: None })
+}
+
+/// A server with a private `/tmp` has the path there.
+fn in_view() -> Nearness {
+    let view =
+        OtherView { pid: Pid(12), path: "/run/app/app.sock".into(), difference: ViewDifference::PrivateTmp };
+    let (name, view) = (NameTarget::SameFile, Some(view));
+    Nearness::WasBoundTo(FileLocation { name, here: None, view, is_removed: Some(false) })
 }
 
 fn lines(verdict: &Verdict) -> impl Iterator<Item = String> {

@@ -37,10 +37,11 @@ proptest! {
 }
 
 prop_compose! {
-    fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, maps_ids: bool, name in 0..4usize) -> Mount {
+    fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, maps_ids: bool, is_of_file: bool, name in 0..4usize) -> Mount {
         let file_system = ["ext4", "proc", "sysfs", "fuse.x\n"][name].into();
         let id_maps = maps_ids.then(IdMaps::default);
-        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids, id_maps, ..Mount::default() }
+        let is_unlinked = is_of_file && read_only;
+        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids, id_maps, is_of_file, is_unlinked, ..Mount::default() }
     }
 }
 
@@ -176,15 +177,15 @@ prop_compose! {
         )),
         sockets in proptest::option::weighted(0.8, proptest::collection::vec(any_endpoint(), 0..3)),
         alive: Option<bool>,
-        near in proptest::collection::vec((0..6usize, any_address(), any_endpoint()), 0..3),
+        near in proptest::collection::vec((0..8usize, any_address(), any_endpoint()), 0..3),
         (wmem, somaxconn, queue, protected) in any::<(Option<usize>, Option<u32>, Option<u32>, Option<bool>)>(),
         (modules, label) in (proptest::option::of(Just(vec!["ev\nil".to_owned(), "landlock".to_owned()])), any::<Option<String>>()),
         (seccomp, no_new_privileges) in any::<(Option<bool>, Option<bool>)>(),
         name in "[a\n]{0,3}",
     ) -> Facts {
         let hows = [
-            Nearness::Unlinked, Nearness::OurView, Nearness::OtherKind, Nearness::OtherNamespace, Nearness::Padded,
-            Nearness::Alike,
+            removed(), Nearness::OurView, Nearness::OtherKind, Nearness::OtherNamespace, Nearness::Padded,
+            Nearness::Alike, moved(), in_view(),
         ];
         Facts {
             question,
@@ -193,7 +194,7 @@ prop_compose! {
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
             sockets,
             alive,
-            near: near.into_iter().map(|(how, address, socket)| Near { how: hows[how], address, socket }).collect(),
+            near: near.into_iter().map(|(how, address, socket)| Near { how: hows[how].clone(), address, socket }).collect(),
             limits: Limits { wmem_default_bytes: wmem, somaxconn, max_dgram_qlen: queue, protected_symlinks: protected },
             security: Security { modules, label, seccomp, no_new_privileges, ..Security::default() },
             hidden_networks: false,

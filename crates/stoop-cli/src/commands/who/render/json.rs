@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use stoop_inspect::endpoints::recognise;
+use stoop_inspect::internal::ViewDifference;
 use stoop_inspect::{Queue, Workload};
 
 use super::super::detail::Detail;
@@ -62,10 +63,16 @@ struct Pair<'a> {
 #[derive(Serialize)]
 struct File {
     path: String,
-    /// `there`, `removed`, `replaced`, `moved` or `unknown`.
+    /// `there`, `removed`, `not-there` (removed or moved), `replaced`, `moved` or `unknown`.
     fate: &'static str,
+    /// The name given to bind, if the path is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_as: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     moved_to: Option<String>,
+    /// How the view of its process differs: `private-tmp`, `root` or `mounts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,11 +180,18 @@ fn file(file: &FileFacts) -> File {
         fate: match file.fate {
             FileState::There => "there",
             FileState::Gone => "removed",
+            FileState::NotThere => "not-there",
             FileState::Replaced { .. } => "replaced",
             FileState::Moved => "moved",
             FileState::Unknown => "unknown",
         },
+        bound_as: file.bound_as.as_deref().map(format::path),
         moved_to: file.moved_to.as_deref().map(format::path),
+        view: file.view.map(|view| match view {
+            ViewDifference::PrivateTmp => "private-tmp",
+            ViewDifference::Root => "root",
+            ViewDifference::Mounts => "mounts",
+        }),
         device: file.bound.map(|bound| device(bound.dev)),
         inode: file.bound.map(|bound| bound.ino),
         mode: status.map(|status| format!("{:03o}", status.mode)),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use stoop_inspect::endpoints::recognise;
+use stoop_inspect::internal::ViewDifference;
 use stoop_inspect::{Process, Queue, Snapshot, Socket, SocketId, State, Workload};
 
 use super::super::detail::{Client, Detail};
@@ -213,12 +214,21 @@ impl Page<'_> {
         let fate = match file.fate {
             FileState::There => "",
             FileState::Gone => ", removed",
+            FileState::NotThere => ", removed or moved",
             FileState::Replaced { .. } => ", replaced by another file",
             FileState::Moved => ", moved",
             FileState::Unknown => ", not accessible from here",
         };
-        let elsewhere = if file.is_elsewhere { ", in the mount namespace of its process" } else { "" };
-        self.line("file", format!("{}{fate}{elsewhere}", format::path(&file.path)));
+        let view = match file.view {
+            None => "",
+            Some(ViewDifference::PrivateTmp) => ", in the private /tmp of its process",
+            Some(ViewDifference::Root) => ", below the root directory of its process",
+            Some(ViewDifference::Mounts) => ", in the mount namespace of its process",
+        };
+        self.line("file", format!("{}{fate}{view}", format::path(&file.path)));
+        if let Some(name) = &file.bound_as {
+            self.line("", format!("bound as {}", format::path(name)));
+        }
         if let Some(now) = &file.moved_to {
             self.line("", format!("now {}", format::path(now)));
         }

@@ -1,0 +1,217 @@
+//! Determines where the file of a socket is, from what its name leads to in each view.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use stoop::diag::{self, FileId};
+
+use super::view::{Found, Stat, View, Views, path_of, stat};
+use super::{FileLocation, NameTarget, OtherView, ViewDifference};
+use crate::model::{Pid, Snapshot, Socket, SocketId};
+use crate::mountinfo::MountEntry;
+
+/// The maximum number of processes whose views are looked through for one socket.
+const PROCESSES_MAX: usize = 8;
+
+/// Finds the files of sockets. What is read of a process is kept for the next socket.
+#[derive(Debug)]
+pub struct FileLocator {
+    ours: Option<View>,
+    theirs: Views,
+}
+
+/// A file of the socket that was found in a view.
+struct Sighting {
+    fd: OwnedFd,
+    stat: Stat,
+    /// Its path in the view.
+    path: PathBuf,
+}
+
+impl Default for FileLocator {
+    fn default() -> FileLocator {
+        FileLocator::new()
+    }
+}
+
+impl FileLocator {
+    /// Creates one for the view of this process.
+    pub fn new() -> FileLocator {
+        FileLocator { ours: View::of("/proc/thread-self"), theirs: Views::default() }
+    }
+
+    /// Returns where the file of a socket is now, or `None` if the socket is not bound to a file
+    /// itself: an accepted socket has the name of its listener.
+    pub fn locate(&mut self, snapshot: &Snapshot, id: SocketId) -> Option<FileLocation> {
+        let socket = &snapshot[id];
+        let name = socket.name.as_pathname().filter(|_| socket.listener.is_none())?;
+        let bound = socket.file?;
+        let pids = distinct_pids(socket);
+        if let Some(here) = self.at_its_name(name, bound) {
+            // Wherever its owner sees it, here the name leads to it.
+            return Some(
+                FileLocation { name: NameTarget::SameFile, here: Some(here), ..FileLocation::UNKNOWN }
+                    .found(),
+            );
+        }
+        let mut location = FileLocation::UNKNOWN;
+        for &pid in &pids {
+            let Some((target, sighting)) = self.through(pid, name, bound) else { continue };
+            if location.name == NameTarget::Unknown {
+                location.name = target;
+            }
+            if let Some(sighting) = sighting {
+                location.name = target;
+                return Some(self.place(pid, sighting, location));
+            }
+        }
+        Some(self.by_the_kernel(socket, &pids, bound, location))
+    }
+
+    /// Returns whether a path leads to the socket's file, in the view of this process. A relative
+    /// path starts at the working directory.
+    pub fn leads_to(&self, path: &Path, socket: &Socket) -> bool {
+        let (Some(ours), Some(bound)) = (&self.ours, socket.file) else { return false };
+        // A link at the end of a path is followed by those who connect.
+        let whole = std::fs::canonicalize(path);
+        matches!(ours.look_up(whole.as_deref().unwrap_or(path)), Found::File(_, stat) if is_bound(&stat, ours, bound))
+    }
+
+    fn at_its_name(&self, name: &Path, bound: FileId) -> Option<PathBuf> {
+        let ours = self.ours.as_ref().filter(|_| name.is_absolute() && !is_in_proc(name))?;
+        let is_it = matches!(ours.look_up(name), Found::File(_, stat) if is_bound(&stat, ours, bound));
+        is_it.then(|| name.to_owned())
+    }
+
+    /// Looks the name up in the view of a process, and else looks for the file in its directory.
+    fn through(&mut self, pid: Pid, name: &Path, bound: FileId) -> Option<(NameTarget, Option<Sighting>)> {
+        let view = self.theirs.get(pid.0).filter(|_| !is_in_proc(name))?;
+        let is_it = |stat: &Stat| is_bound(stat, view, bound);
+        let target = match view.look_up(name) {
+            Found::File(fd, stat) if is_it(&stat) => {
+                let path = in_view(name, &fd);
+                return Some((NameTarget::SameFile, Some(Sighting { fd, stat, path })));
+            }
+            // The working directory may be another than the one the name was relative to.
+            Found::Nothing | Found::File(..) if name.is_relative() => NameTarget::Unknown,
+            Found::File(_, stat) => NameTarget::OtherFile { is_socket: stat.is_socket },
+            Found::Nothing => NameTarget::Nothing,
+            Found::Hidden => return None,
+        };
+        let found = view.scan(name, &is_it, bound.ino).and_then(|(fd, path)| {
+            let path = in_view(&path, &fd);
+            Some(Sighting { stat: stat(&fd)?, fd, path })
+        });
+        Some((target, found))
+    }
+
+    /// Asks the kernel for the file, whatever its path is. Requires `CAP_NET_ADMIN` ([K-BIND-11]).
+    ///
+    /// [K-BIND-11]: stoop::kernel_facts#K-BIND-11
+    fn by_the_kernel(
+        &mut self,
+        socket: &Socket,
+        pids: &[Pid],
+        bound: FileId,
+        so_far: FileLocation,
+    ) -> FileLocation {
+        let file = socket.dup_fd().ok().and_then(|copy| diag::bound_file_of(copy).ok());
+        let Some((stat, fd)) = file.and_then(|fd| Some((stat(&fd)?, fd))) else { return so_far };
+        if !bound.may_be(stat.id) {
+            return so_far;
+        }
+        if stat.links == 0 {
+            return FileLocation { is_removed: Some(true), ..so_far };
+        }
+        let so_far = so_far.found();
+        match (pids.first(), path_of(&fd)) {
+            (Some(&pid), Some(path)) => self.place(pid, Sighting { fd, stat, path }, so_far),
+            _ => so_far,
+        }
+    }
+
+    /// Completes the location of a file that was found: whether this process sees it too.
+    fn place(&mut self, pid: Pid, sighting: Sighting, so_far: FileLocation) -> FileLocation {
+        let location = so_far.found();
+        let Some(ours) = &self.ours else { return location };
+        let leads_to_it = |path: &Path| matches!(ours.look_up(path), Found::File(_, stat) if is_same(&stat, &sighting.stat));
+        let by_kernel = path_of(&sighting.fd).filter(|path| leads_to_it(path));
+        let Some(theirs) = self.theirs.get(pid.0) else {
+            return FileLocation { here: by_kernel, ..location };
+        };
+        let mount = theirs.mount(&sighting.stat);
+        let known = [path_of(&sighting.fd), Some(sighting.path.clone())];
+        let by_mount = || {
+            let mount = mount?;
+            let inside = known.iter().flatten().find_map(|path| mount.path_in_file_system(path))?;
+            let mut paths: Vec<PathBuf> =
+                ours.mounts.paths_of(mount.device, &inside).filter(|path| leads_to_it(path)).collect();
+            paths.sort_by_key(|path| (path.components().count(), path.clone()));
+            paths.into_iter().next()
+        };
+        let here = by_kernel.or_else(by_mount);
+        let is_there =
+            matches!(theirs.look_up(&sighting.path), Found::File(_, stat) if is_same(&stat, &sighting.stat));
+        let difference = difference(ours, theirs, mount.is_some_and(MountEntry::is_private_tmp));
+        let view = difference.filter(|_| is_there);
+        let view = view.map(|difference| OtherView { pid, path: sighting.path, difference });
+        FileLocation { here, view, ..location }
+    }
+}
+
+impl FileLocation {
+    /// The file was found, so it has not been removed.
+    fn found(self) -> FileLocation {
+        FileLocation { is_removed: Some(false), ..self }
+    }
+}
+
+/// Returns how two views differ, if they do.
+fn difference(ours: &View, theirs: &View, is_private_tmp: bool) -> Option<ViewDifference> {
+    if ours.root_id.id == theirs.root_id.id && ours.root_id.mount == theirs.root_id.mount {
+        return None;
+    }
+    // A mount id belongs to one mount namespace.
+    let is_same_namespace = theirs.root_id.mount.is_some_and(|id| ours.mounts.0.contains_key(&id));
+    Some(match (is_private_tmp, is_same_namespace) {
+        (true, _) => ViewDifference::PrivateTmp,
+        (false, true) => ViewDifference::Root,
+        (false, false) => ViewDifference::Mounts,
+    })
+}
+
+/// Returns whether a file is the one in the kernel's table, which has the device of the file system
+/// and the low 32 bits of the inode. If the mount is unknown, only the inode is compared.
+fn is_bound(stat: &Stat, view: &View, bound: FileId) -> bool {
+    let is_device = view.mount(stat).is_none_or(|mount| mount.device == bound.dev);
+    stat.is_socket && is_device && bound.may_be(stat.id)
+}
+
+fn is_same(one: &Stat, other: &Stat) -> bool {
+    one.id == other.id && one.is_socket
+}
+
+/// Returns whether a name leads through the file descriptors of the process that bound it, as one
+/// does that is too long for an address ([K-NAME-11]). What it leads to differs by process.
+///
+/// [K-NAME-11]: stoop::kernel_facts#K-NAME-11
+fn is_in_proc(name: &Path) -> bool {
+    name.starts_with("/proc") || name.starts_with("/dev/fd")
+}
+
+/// Returns the path of a file in a view: its name if that is absolute, else what the kernel keeps.
+fn in_view(name: &Path, fd: &OwnedFd) -> PathBuf {
+    match name.is_absolute() {
+        true => name.to_owned(),
+        false => path_of(fd).unwrap_or_else(|| name.to_owned()),
+    }
+}
+
+fn distinct_pids(socket: &Socket) -> Vec<Pid> {
+    let mut pids: Vec<Pid> = socket.owners.iter().map(|owner| owner.pid).collect();
+    pids.dedup();
+    // A service manager keeps the sockets of its services, which see them in their own views.
+    pids.sort_by_key(|pid| pid.0 == 1);
+    pids.truncate(PROCESSES_MAX);
+    pids
+}

@@ -1,0 +1,191 @@
+//! Locating the file of a socket: after renames, links and unlinks, and in views of the files that
+//! other processes have.
+
+use std::fs;
+use std::io::BufRead;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stoop::Address;
+use stoop_inspect::internal::{
+    Cause, FileLocation, FileLocator, NameTarget, Verdict, ViewDifference, gather, why,
+};
+use stoop_inspect::why::{Operation, Outcome, Question, Who};
+use stoop_inspect::{Inspector, Options, Snapshot, SocketId};
+use stoop_testkit::{KillOnDrop, Role, has_program, is_root, role, skip, tempdir};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn snapshot() -> Snapshot {
+    Inspector::new(Options::default()).snapshot()
+}
+
+fn location(listener: &UnixListener) -> FileLocation {
+    let snapshot = snapshot();
+    let id = snapshot.socket_of(listener).expect("it is listed");
+    FileLocator::new().locate(&snapshot, id).expect("it is bound to a file")
+}
+
+fn predict(path: &Path) -> Verdict {
+    let address = Address::path(path).unwrap();
+    let subject = Who::CurrentProcess;
+    why(&gather(&Question { operation: Operation::Connect, kind: None, address, subject }).unwrap())
+}
+
+/// A listener bound at `name` in a directory.
+fn served(dir: &Path, name: &str) -> (UnixListener, PathBuf) {
+    let path = dir.join(name);
+    (UnixListener::bind(&path).unwrap(), path)
+}
+
+#[test]
+fn a_file_is_where_its_name_leads() {
+    let dir = tempdir();
+    fs::create_dir(dir.path().join("real")).unwrap();
+    symlink("real", dir.path().join("link")).unwrap();
+    let (listener, path) = served(&dir.path().join("link"), "app");
+    let found = location(&listener);
+    assert_eq!((found.name, found.here.as_deref()), (NameTarget::SameFile, Some(path.as_path())));
+    assert_eq!((found.view, found.is_removed), (None, Some(false)));
+}
+
+#[test]
+fn a_moved_file_is_found() {
+    let dir = tempdir();
+    let (listener, path) = served(dir.path(), "app");
+    let now = dir.path().join("old");
+    fs::rename(&path, &now).unwrap();
+    let found = location(&listener);
+    assert_eq!((found.name, found.here), (NameTarget::Nothing, Some(now.clone())));
+    let verdict = predict(&path);
+    assert_eq!(verdict.cause, Cause::Moved, "{verdict:?}");
+    // Another server at the name is told about nothing but the move.
+    let _other = UnixListener::bind(&path).unwrap();
+    assert_eq!(location(&listener).name, NameTarget::OtherFile { is_socket: true });
+    assert_eq!(predict(&path).outcome, Outcome::Succeeds);
+}
+
+#[test]
+fn a_file_in_a_moved_directory_is_found() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    fs::create_dir(dir.path().join("one")).unwrap();
+    let (listener, path) = served(&dir.path().join("one"), "app");
+    fs::rename(dir.path().join("one"), dir.path().join("two")).unwrap();
+    let found = location(&listener);
+    assert_eq!((found.name, found.here), (NameTarget::Nothing, Some(dir.path().join("two/app"))));
+    assert_eq!(predict(&path).cause, Cause::Moved);
+}
+
+#[test]
+fn a_hard_link_is_the_file() {
+    let dir = tempdir();
+    let (listener, path) = served(dir.path(), "app.123");
+    let link = dir.path().join("app");
+    fs::hard_link(&path, &link).unwrap();
+    fs::remove_file(&path).unwrap();
+    let found = location(&listener);
+    assert_eq!((found.here.as_deref(), found.is_removed), (Some(link.as_path()), Some(false)));
+    let snapshot = snapshot();
+    let id = snapshot.socket_of(&listener).unwrap();
+    assert!(FileLocator::new().leads_to(&link, &snapshot[id]));
+    assert!(!FileLocator::new().leads_to(&path, &snapshot[id]));
+}
+
+#[test]
+fn a_removed_file_is_removed_only_if_that_is_known() {
+    let dir = tempdir();
+    let (listener, path) = served(dir.path(), "app");
+    fs::remove_file(&path).unwrap();
+    let found = location(&listener);
+    assert_eq!((found.name, found.here), (NameTarget::Nothing, None));
+    // The kernel tells it to root only.
+    assert_eq!(found.is_removed, is_root().then_some(true));
+    assert_eq!(predict(&path).cause, Cause::Unlinked);
+}
+
+#[test]
+fn a_long_path_is_found_through_the_kernel() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    let long = dir.path().join("x".repeat(120));
+    fs::create_dir(&long).unwrap();
+    let directory = fs::File::open(&long).unwrap();
+    let name = format!("/proc/self/fd/{}/app", std::os::fd::AsRawFd::as_raw_fd(&directory));
+    let listener = UnixListener::bind(name).unwrap();
+    drop(directory);
+    let found = location(&listener);
+    assert_eq!((found.name, found.here), (NameTarget::Unknown, Some(long.join("app"))));
+}
+
+/// The views that a child has, the script that creates each, and what is expected of it.
+const VIEWS: &[(&str, &str, Option<ViewDifference>, bool)] = &[
+    // Both file systems number their files alike.
+    ("covered", "mount -t tmpfs none covered", Some(ViewDifference::Mounts), false),
+    ("elsewhere", "mkdir shared && mount --bind shared elsewhere", Some(ViewDifference::Mounts), true),
+];
+
+#[test]
+fn a_file_in_the_view_of_another_process() {
+    if role().is_some() {
+        return serve();
+    }
+    if !is_root() || !has_program("unshare") || !has_program("mount") {
+        skip!("lacks root, unshare or mount");
+    }
+    for (place, script, difference, is_reachable) in VIEWS {
+        let dir = tempdir();
+        let at = dir.path().join(place);
+        fs::create_dir(&at).unwrap();
+        let mut server = start(dir.path(), script, &at.join("app"));
+        server.line("ready", SOON);
+        let (snapshot, id) = bound_to(&at.join("app"));
+        let found = FileLocator::new().locate(&snapshot, id).unwrap();
+        let view = found.view.as_ref().expect("another view");
+        assert_eq!((found.name, Some(view.difference)), (NameTarget::SameFile, *difference), "{place}");
+        assert_eq!(view.path, at.join("app"));
+        let here = is_reachable.then(|| dir.path().join("shared/app"));
+        assert_eq!((found.here, found.is_removed), (here, Some(false)), "{place}");
+        let verdict = predict(&at.join("app"));
+        assert_eq!(verdict.cause, Cause::ServersView, "{verdict:?}");
+        // A server of ours is not affected.
+        let ours = UnixListener::bind(at.join("app")).unwrap();
+        let verdict = predict(&at.join("app"));
+        assert_eq!((verdict.outcome, verdict.caveats.len()), (Outcome::Succeeds, 0), "{verdict:?}");
+        // Nor is the other one advised to end, when ours has exited.
+        drop(ours);
+        let verdict = predict(&at.join("app"));
+        assert_eq!(verdict.cause, Cause::Stale);
+        assert!(
+            !verdict.advice.iter().any(|action| action.to_string().starts_with("restart")),
+            "{verdict:?}"
+        );
+    }
+}
+
+fn bound_to(path: &Path) -> (Snapshot, SocketId) {
+    let snapshot = snapshot();
+    let found = snapshot.iter().find(|(_, socket)| socket.name.as_pathname() == Some(path));
+    let id = found.expect("it is listed").0;
+    (snapshot, id)
+}
+
+fn start(dir: &Path, script: &str, path: &Path) -> KillOnDrop {
+    let script = format!("cd \"$DIR\" && {script} && exec \"$0\" \"$@\"");
+    let role = Role::new("a_file_in_the_view_of_another_process", "server");
+    let role = role.env("DIR", dir.to_str().unwrap()).env("AT", path.to_str().unwrap());
+    role.within("unshare", &["-m", "--propagation", "private", "sh", "-c", &script]).spawn()
+}
+
+/// Serves until standard input ends. Runs in the child.
+fn serve() {
+    let _listener = UnixListener::bind(std::env::var("AT").unwrap()).unwrap();
+    println!("ready");
+    let _ = std::io::stdin().lock().lines().map_while(Result::ok).count();
+}
