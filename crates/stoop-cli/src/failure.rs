@@ -3,7 +3,7 @@
 //! Inspects the machine (through [`diagnose`]) only when the report is printed.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 use stoop::escaped;
@@ -15,7 +15,7 @@ use stoop_inspect::why::Diagnosis;
 use crate::advice::{Client, command_with};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
-use crate::time;
+use crate::{output, time};
 
 /// The result of a command: an exit code, or a failure to report.
 pub(crate) type Outcome = Result<Exit, Failure>;
@@ -149,8 +149,7 @@ impl Failure {
             Failure::Socket(error) => Report::of(&error),
             Failure::Report(report) => report,
         };
-        // If standard error is closed, there is nowhere to report this.
-        let _ = io::stderr().write_all(report.text().as_bytes());
+        output::complain_of(report.text());
         report.exit
     }
 }

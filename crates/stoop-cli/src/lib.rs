@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
     // Names are read with the arguments.
     let warnings = services_d::load();
     let cli = args::read();
+    output::set_color(cli.color);
     // A shell that completes a line has no place for them.
     if !matches!(cli.verb, args::Verb::Complete(_)) {
         warnings.iter().for_each(|warning| drop(writeln!(io::stderr(), "{warning}")));

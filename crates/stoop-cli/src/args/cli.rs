@@ -12,6 +12,7 @@ use super::{
     Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Send, Serve, Tree, Wait, Who, Why, footer,
 };
 use crate::features::is_built;
+use crate::output::ColorWhen;
 
 /// Serve, connect to and inspect Unix domain sockets.
 ///
@@ -32,6 +33,10 @@ use crate::features::is_built;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+
+    /// When to color errors and warnings
+    #[arg(long, value_name = "WHEN", value_enum, global = true, default_value_t = ColorWhen::Auto)]
+    pub(crate) color: ColorWhen,
 }
 
 const EXAMPLES: &str = "

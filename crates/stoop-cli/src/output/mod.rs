@@ -3,6 +3,7 @@
 //!
 //! No control character from an untrusted source reaches a terminal.
 
+mod color;
 mod event;
 mod human;
 mod json;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::{Failure, Report};
 
+pub(crate) use color::{ColorWhen, color_warnings, set_color};
 #[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use event::Headers;
 pub(crate) use event::{Data, Event, Message, PeerInfo, Text, Word};
@@ -87,8 +89,8 @@ impl Output {
         if self.json {
             return self.tell(&Event::Error { from: None, error: report.what().to_owned(), count: 1 });
         }
-        if !self.quiet {
-            status(&report.warning());
+        if !self.quiet && !QUIET.load(Ordering::Relaxed) {
+            complain_of(report.warning());
         }
         Ok(())
     }
@@ -100,6 +102,12 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 /// Suppresses status messages for the rest of the process.
 pub(crate) fn set_quiet() {
     QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Prints a report on standard error, in color on a terminal.
+pub(crate) fn complain_of(report: String) {
+    // If standard error is closed, there is nowhere to report this.
+    let _ = io::stderr().write_all(color::report(report).as_bytes());
 }
 
 /// Prints a status message on standard error, unless they are suppressed.

@@ -12,7 +12,7 @@ use super::render::{json, text};
 use super::traffic::Twice;
 use crate::args::Who;
 use crate::failure::Outcome;
-use crate::output::{print, status};
+use crate::output::{color_warnings, print, status};
 use crate::sockets::{Completeness, ResolvedSelector, note};
 
 /// The maximum number of sockets shown, unless all are requested.
@@ -62,7 +62,11 @@ pub(crate) fn run(flags: &Who) -> Outcome {
     if total > found.len() {
         text.extend(format!("\n… and {} more: --all\n", grouped(total - found.len())).into_bytes());
     }
-    print(&text)?;
+    if flags.json {
+        print(&text)?;
+    } else {
+        print(color_warnings(String::from_utf8_lossy(&text).into_owned()).as_bytes())?;
+    }
     status(&note(&snapshot.missing));
     Ok(Completeness::of(&snapshot).exit())
 }
@@ -77,8 +81,7 @@ fn most_important(snapshot: &Snapshot, mut found: Vec<SocketId>) -> Vec<SocketId
         let socket = &snapshot[id];
         let is_busy = match socket.queue {
             Some(Queue::Backlog { waiting, .. }) => waiting > 0,
-            Some(Queue::Bytes { unread, .. }) => unread > 0,
-            None => false,
+            _ => socket.unread_bytes().is_some_and(|bytes| bytes > 0),
         };
         (socket.state != State::Listening, !is_busy, socket.name.is_unnamed(), id)
     });
