@@ -35,6 +35,7 @@ peers=(
     fish:fish
     mandoc:mandoc
     man:man-db
+    rsvg-convert:librsvg2-bin
 )
 
 python_libraries=('grpcio>=1.70,<2' grpcio-reflection grpcio-status)

@@ -1,6 +1,9 @@
 //! `--json`: every line is JSON with a schema number, has its documented fields, and bytes are
 //! preserved.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
 use serde_json::Value;
 use stoop_e2e::{KINDS, Raw, socket_path, stoop, wait_served};
 
@@ -123,5 +126,124 @@ fn connect_reports_the_connection_and_what_it_receives() {
         assert_eq!((&lines[0]["event"], &lines[0]["kind"]), (&"connected".into(), &kind.into()), "{lines:?}");
         assert_eq!(lines[1]["event"], "message");
         assert_eq!((&lines[1]["size"], &lines[1]["data"]["text"]), (&6.into(), &"gr\u{fc}n\n".into()));
+    }
+}
+
+/// The page that describes the format.
+const PAGE: &str = include_str!("../../../docs/src/reference/json.md");
+
+/// What a row of the page says of an event: who prints it, and the fields that each line has.
+struct Documented {
+    printed_by: BTreeSet<&'static str>,
+    required: BTreeSet<&'static str>,
+}
+
+/// The words in backticks.
+fn words(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Returns the fields in backticks outside brackets that are not followed by a question mark.
+fn required(text: &'static str) -> BTreeSet<&'static str> {
+    let (mut depth, mut outside) = (0, Vec::new());
+    for (at, piece) in text.split('`').enumerate() {
+        if at % 2 == 1 {
+            outside.extend((depth == 0).then_some((piece, text.split('`').nth(at + 1).unwrap_or(""))));
+        } else {
+            depth += piece.matches('(').count() as i32 - piece.matches(')').count() as i32;
+        }
+    }
+    let is_required = |(_, behind): &(&str, &str)| !behind.starts_with('?');
+    outside.into_iter().filter(is_required).map(|(word, _)| word).collect()
+}
+
+fn documented() -> BTreeMap<&'static str, Documented> {
+    let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').splitn(4, " | ").collect();
+        let event = words(cells[0]).next().unwrap();
+        (event, Documented { printed_by: words(cells[1]).collect(), required: required(cells[3]) })
+    })
+    .collect()
+}
+
+/// Fields whose value has the form of something else: received data, and sizes of a machine.
+const FOREIGN: [&str; 4] = ["headers", "trailers", "message", "details"];
+
+/// Collects the names of all fields at any depth.
+fn fields(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                found.insert(name.clone());
+                if !FOREIGN.contains(&&**name) {
+                    fields(value, found);
+                }
+            }
+        }
+        Value::Array(all) => all.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+/// Every verb's lines have what the page lists, and nothing that it does not.
+#[test]
+fn every_field_is_documented() {
+    let (_dir, place) = socket_path();
+    let log = format!("{place}.log");
+    let listener = UnixListener::bind(&place).unwrap();
+    let _client = UnixStream::connect(&place).unwrap();
+    let _served = listener.accept().unwrap();
+    let waiting = UnixStream::connect(&place).unwrap();
+    let receiver = UnixDatagram::bind(&log).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.send_to(b"unread", &log).unwrap();
+    let gone = format!("{place}.gone");
+    drop(UnixListener::bind(&gone).unwrap());
+    let closes = format!("inode:{}", rustix::fs::fstat(&waiting).unwrap().st_ino);
+    let served = format!("{place}.served");
+    let server = stoop(["serve", &served, "--json"]).spawn();
+    wait_served(&served);
+    let runs: [&[&str]; 13] = [
+        &["ls", "--json", "--all"],
+        &["who", "--json", "--peek", &place],
+        &["who", "--json", "--peek", &log],
+        &["who", "--json", &served],
+        &["tree", "--json", "--all"],
+        &["why", "--json", &place],
+        &["why", "--json", "--try", &gone],
+        &["why", "--json", "--op", "send", "--size", "9", &log],
+        &["close", "--json", "--yes", &closes],
+        &["wait", "--json", &place],
+        &["connect", "--json", &served],
+        &["send", "--json", "--reply", &served, "x"],
+        &["demo", "--json"],
+    ];
+    let mut lines: Vec<(&str, Value)> = Vec::new();
+    for run in runs {
+        let output = stoop(run).input("x").run();
+        lines.extend(output.json().into_iter().map(|line| (run[0], line)));
+    }
+    lines.extend(server.terminate().ok().json().into_iter().map(|line| ("serve", line)));
+    drop((receiver, listener));
+    let documented = documented();
+    let known: BTreeSet<&str> = words(PAGE).collect();
+    let mut events = BTreeSet::new();
+    for (verb, line) in &lines {
+        let event = line["event"].as_str().unwrap();
+        events.insert(event);
+        let row = documented.get(event).unwrap_or_else(|| panic!("'{event}' of {verb} is in no row"));
+        assert!(row.printed_by.contains(verb), "'{event}' is printed by {verb}");
+        let mut found = BTreeSet::new();
+        fields(line, &mut found);
+        let unknown: Vec<&String> = found.iter().filter(|name| !known.contains(&***name)).collect();
+        assert!(unknown.is_empty(), "fields of '{event}' that are not documented: {unknown:?}\n{line}");
+        let lacks: Vec<&&str> = row.required.iter().filter(|name| !found.contains(**name)).collect();
+        assert!(lacks.is_empty(), "fields that '{event}' should have: {lacks:?}\n{line}");
+    }
+    for event in
+        ["listener", "connection", "who", "node", "edge", "verdict", "cut", "ready", "check", "closed"]
+    {
+        assert!(events.contains(event), "no '{event}' in {events:?}");
     }
 }

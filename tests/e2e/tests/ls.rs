@@ -328,3 +328,63 @@ fn a_closed_pipe_is_not_a_failure() {
         program("sh", ["-c", "exec \"$0\" ls --json | head -c 1"]).arg(stoop_e2e::binary()).run().ok();
     assert!(output.stdout.len() <= 1);
 }
+
+/// Addresses, processes and inodes as they are printed select what they were printed for.
+#[test]
+fn what_is_printed_can_be_typed_back() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let dir = tempdir();
+    // Names near the borders of the notation, and random ones.
+    const NAMES: &str = "import os, random, socket, sys\n\
+        open('/proc/self/comm', 'wb').write(b'a [b *\\x1b 7')\n\
+        os.chdir(sys.argv[1]); seed = random.randrange(1 << 32); choose = random.Random(seed).choice\n\
+        parts = [b'\\0', b' ', '\\u00d7'.encode(), b'%', b'7', b'a', b'\\x1b', b'\\xff', b'\"', b\"'\", b'\\n', b':', b'@', b'*', b'[']\n\
+        names = [b'x' + bytes(98), b'pad' + bytes(9) + b'7', b'  ', b' a', b'stream:x', b'@x', '%00\\u00d77'.encode()]\n\
+        names += [b''.join(choose(parts) for _ in range(choose(range(1, 30)))) for _ in range(30)]\n\
+        names, kept = list(dict.fromkeys(b'%d' % os.getpid() + name for name in names)), []\n\
+        for name in names:\n\
+        \x20   path = os.path.join(os.fsencode(sys.argv[1]), name.replace(b'\\0', b''))\n\
+        \x20   for place in (b'\\0' + name, path):\n\
+        \x20       one = socket.socket(socket.AF_UNIX)\n\
+        \x20       try: one.bind(place)\n\
+        \x20       except OSError: continue\n\
+        \x20       one.listen(); kept.append(one)\n\
+        print('seed', seed, 'made', len(kept), flush=True); sys.stdin.read()";
+    let process = program("python3", ["-c", NAMES]).arg(dir.path()).open_input().spawn();
+    process.wait_stdout("made");
+    let of_process = format!("pid:{}", process.pid());
+    let columns = ["--columns", "server-inode,address,server", "--wide"];
+    let text = stoop(["ls", &of_process]).args(columns).run().seen().text();
+    let lines: Vec<(&str, &str, &str)> = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let (inode, rest) = line.split_once("  ").unwrap();
+            let (address, server) = rest.trim_start().split_once("  ").unwrap();
+            (inode, address.trim(), server.trim())
+        })
+        .collect();
+    assert!(lines.len() > 40, "{}: {text}", String::from_utf8_lossy(&process.stdout()));
+    for (inode, address, server) in &lines {
+        let found = ls([*address]);
+        let inodes: Vec<String> = found.iter().map(|line| line["server"]["inode"].to_string()).collect();
+        assert_eq!(inodes, [*inode], "{address:?} of {}", String::from_utf8_lossy(&process.stdout()));
+        assert_eq!(*server, lines[0].2);
+    }
+    let (pid, command) = lines[0].2.split_once('/').unwrap();
+    assert_eq!(command, "a%20[b%20*%1B 7", "{text}");
+    let count = |flag: &str, value: &str| ls([flag, value]).len();
+    assert_eq!(count("--command", command), lines.len());
+    assert_eq!(count("--pid", lines[0].2), lines.len());
+    assert_eq!(count("--command", pid), 0);
+    for (_, address, _) in lines.iter().step_by(9) {
+        let who = stoop(["who", "--json", address]).run().seen().json();
+        let shown = stoop(["who", address]).run().seen().text();
+        assert_eq!(who.iter().filter(|line| line["event"] == "who").count(), 1, "{address}");
+        assert!(shown.starts_with(&format!("{address}: stream, listening")), "{shown}");
+        let why = stoop(["why", address]).run();
+        assert_eq!(why.code, Some(0), "{address}: {}", why.text());
+    }
+}

@@ -101,6 +101,101 @@ fn unused_sockets_are_hidden_by_default() {
     assert!(stoop(["tree", "--all", address]).run().seen().text().contains(address));
 }
 
+/// Prints the colors of a PNG file, the most frequent first.
+const COLORS_OF_PNG: &str = r#"
+import collections, struct, sys, zlib
+data, at, packed = open(sys.argv[1], 'rb').read(), 8, b''
+while at < len(data):
+    length, kind = struct.unpack('>I4s', data[at:at + 8])
+    body = data[at + 8:at + 8 + length]
+    if kind == b'IHDR': width, height, depth, form = struct.unpack('>IIBB', body[:10])
+    if kind == b'IDAT': packed += body
+    at += 12 + length
+size = {2: 3, 6: 4}[form]
+assert depth == 8
+rows, raw, before = collections.Counter(), zlib.decompress(packed), bytes(width * size)
+for number in range(height):
+    start = number * (width * size + 1)
+    how, line = raw[start], bytearray(raw[start + 1:start + 1 + width * size])
+    for i in range(len(line)):
+        left = line[i - size] if i >= size else 0
+        up, corner = before[i], before[i - size] if i >= size else 0
+        guess = left + up - corner
+        paeth = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
+        line[i] = (line[i] + [0, left, up, (left + up) // 2, paeth][how]) & 255
+    before = bytes(line)
+    rows.update(before[i:i + 3] for i in range(0, len(before), size))
+for color, _ in rows.most_common(40): print('#' + color.hex())
+"#;
+
+/// What is no browser knows no variables: without literal colors it draws everything black.
+#[test]
+fn the_picture_has_its_colors_in_every_viewer() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let dir = tempdir();
+    let [svg, png] = ["web_site.svg", "picture.png"].map(|name| dir.path().join(name));
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/stoop-cli/golden/web_site.svg");
+    fs::copy(golden, &svg).unwrap();
+    let mut drawn = Vec::new();
+    if has_program("rsvg-convert") {
+        program("rsvg-convert", ["-o"]).arg(&png).arg(&svg).run().ok();
+        drawn.push(("librsvg", colors(&png)));
+    }
+    if has_program("chromium") {
+        let flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
+        let shot = format!("--screenshot={}", png.display());
+        let home = format!("--user-data-dir={}", dir.path().join("profile").display());
+        let run = program("chromium", flags).args([&shot, &home, "--window-size=1400,700"]).arg(&svg).run();
+        // Some machines do not let it start.
+        if run.code == Some(0) {
+            drawn.push(("chromium", colors(&png)));
+        }
+    }
+    if drawn.is_empty() {
+        skip!("lacks rsvg-convert and chromium");
+    }
+    for (viewer, colors) in drawn {
+        let has = |color: &str| colors.iter().any(|one| one == color);
+        let (light, dark) = (["#f7f8fa", "#ffffff", "#d92d20"], ["#10141c", "#1a202b", "#ff7a70"]);
+        let is_light = light.iter().take(2).all(|color| has(color));
+        let is_dark = dark.iter().take(2).all(|color| has(color));
+        assert!(is_light || is_dark, "{viewer}: {colors:?}");
+        assert_ne!(colors[0], "#000000", "{viewer}: {colors:?}");
+    }
+}
+
+fn colors(png: &std::path::Path) -> Vec<String> {
+    let text = program("python3", ["-c", COLORS_OF_PNG]).arg(png).run().ok().text();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Servers with one command that have nothing to do with each other are entries of their own, and
+/// each connection is shown once.
+#[test]
+fn strangers_with_one_command_are_not_merged() {
+    if !has_program("socat") {
+        skip!("lacks socat");
+    }
+    let dir = tempdir();
+    let paths: Vec<_> = (0..4).map(|number| dir.path().join(format!("{number}.sock"))).collect();
+    let listen = |path: &std::path::PathBuf| {
+        let server = program("socat", [format!("UNIX-LISTEN:{}", path.display()), "PIPE".into()]).spawn();
+        wait_served(path);
+        (server, Raw::connect("stream", path.to_str().unwrap()).unwrap())
+    };
+    let servers: Vec<_> = paths.iter().map(listen).collect();
+    servers.iter().for_each(|(_, client)| client.is_echoed(b"x"));
+    let name = format!("{}/*", dir.path().display());
+    let text = stoop(["tree", "--name", &name]).run().seen().text();
+    for (path, (server, _)) in paths.iter().zip(&servers) {
+        assert!(text.contains(&format!("  {}/socat\n", server.pid())), "{text}");
+        assert_eq!(text.matches(path.to_str().unwrap()).count(), 1, "{text}");
+    }
+    assert_eq!(text.matches("<- ").count(), 4, "{text}");
+}
+
 #[test]
 fn the_svg_is_written_atomically_and_escaped() {
     let dir = tempdir();

@@ -480,3 +480,63 @@ fn a_listener_that_only_a_child_has_is_reported() {
     assert!(text.contains(&format!("process {pid} called listen and no longer has the socket")), "{text}");
     server.end_input();
 }
+
+/// Sockets of one process: the most important are shown, quickly, and how many more there are.
+#[test]
+fn many_sockets_are_counted_instead_of_shown() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    const MANY: &str = "import os, resource, socket, sys\n\
+        most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20000)\n\
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n\
+        pairs = [socket.socketpair(socket.AF_UNIX, kind) for kind in (1, 2) for _ in range(most // 4 - 50)]\n\
+        [one.send(b'x') for one, _ in pairs]\n\
+        named = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(40)]\n\
+        [one.bind('\\0stoop-many-%d-%d' % (os.getpid(), at)) for at, one in enumerate(named)]\n\
+        [named[0].sendto(b'x', one.getsockname()) for one in named]\n\
+        print(4 * (most // 4 - 50) + 40, flush=True); sys.stdin.read()";
+    let process = program("python3", ["-c", MANY]).open_input().spawn();
+    process.wait_stdout("\n");
+    let count: usize = String::from_utf8(process.stdout()).unwrap().trim().parse().unwrap();
+    let which = format!("pid:{}", process.pid());
+    let before = std::time::Instant::now();
+    let text = stoop(["who", &which]).run().seen().text();
+    let took = before.elapsed();
+    let headings = text.lines().filter(|line| !line.starts_with(' ') && line.contains(", inode "));
+    assert_eq!(headings.count(), 20, "{text}");
+    let more = text.lines().last().unwrap();
+    let number: String = more.chars().filter(char::is_ascii_digit).collect();
+    assert_eq!(
+        (number.parse(), more.starts_with("… and "), more.ends_with(" more: --all")),
+        (Ok(count - 20), true, true)
+    );
+    // A search that is quadratic takes minutes.
+    assert!(took < LIMIT, "{took:?}");
+}
+
+#[test]
+fn command_lines_and_colors_are_shown() {
+    let (_dir, path) = socket_path();
+    let server = stoop(["serve", "--quiet"]).arg(&path).spawn();
+    wait_served(&path);
+    let as_typed = format!("serve --quiet {}", path.display());
+    let text = stoop(["who"]).arg(&path).run().seen().text();
+    assert!(text.lines().any(|line| line.contains(" as ") && line.ends_with(&as_typed)), "{text}");
+    let json = who(&path);
+    let line = json["socket"]["processes"][0]["command_line"].as_array().unwrap();
+    assert_eq!(line[1..], ["serve", "--quiet", path.to_str().unwrap()], "{line:?}");
+    let wide = stoop(["ls", "--wide"]).arg(&path).run().seen().text();
+    assert!(wide.contains("SERVER-TITLE") && wide.contains("serve --quiet"), "{wide}");
+    server.signal(Signal::STOP);
+    let is_stopped =
+        || fs::read_to_string(format!("/proc/{}/stat", server.pid())).is_ok_and(|stat| stat.contains(") T"));
+    eventually(LIMIT, is_stopped);
+    for (when, has_color) in [("always", true), ("never", false), ("auto", false)] {
+        let text = stoop(["who", "--color", when]).arg(&path).run().seen().text();
+        assert_eq!(text.contains("\x1b[1;33m!\x1b[0m"), has_color, "{text}");
+        let failure = stoop(["connect", "/stoop/no/such", "--color", when]).run();
+        assert_eq!(failure.stderr.contains("\x1b[1;31merror:\x1b[0m"), has_color, "{}", failure.stderr);
+    }
+    server.signal(Signal::CONT);
+}

@@ -93,10 +93,21 @@ pub(crate) struct End<'a> {
     first_message_bytes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unsent_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
     /// The directions that are shut down: `read`, `write`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shutdown: Vec<&'static str>,
     processes: Vec<OwnerFields<'a>>,
+}
+
+/// The memory that a socket is charged for, as `skmem` of `ss -m`.
+#[derive(Debug, Serialize)]
+struct Memory {
+    sent_bytes: u32,
+    send_limit_bytes: u32,
+    received_bytes: u32,
+    dropped_messages: u32,
 }
 
 /// A process that has a socket open.
@@ -234,6 +245,12 @@ impl<'a> JsonFormatter<'a> {
             unread_messages: socket.messages.map(|messages| messages.count),
             first_message_bytes: first.filter(|_| is_datagram),
             unsent_bytes: unsent,
+            memory: socket.memory.map(|memory| Memory {
+                sent_bytes: memory.sent_bytes,
+                send_limit_bytes: memory.send_limit_bytes,
+                received_bytes: memory.received_bytes,
+                dropped_messages: memory.drops,
+            }),
             shutdown: directions.iter().filter(|(is_shut, _)| *is_shut).map(|(_, word)| *word).collect(),
             processes: self.owners(id),
         }

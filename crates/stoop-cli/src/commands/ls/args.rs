@@ -151,6 +151,11 @@ pub(crate) enum Column {
     ServerIn,
     /// The container, unit or session of the client
     ClientIn,
+    /// The unread messages at the server / at the client, of datagrams and seqpackets
+    Messages,
+    /// The memory of sent data that was not read yet, of the server's / the client's socket, as in
+    /// skmem of ss -m
+    Memory,
     /// The command line of the server; shown with --wide
     ServerTitle,
     /// The command line of the client; shown with --wide

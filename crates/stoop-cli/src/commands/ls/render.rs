@@ -96,6 +96,8 @@ fn layout(column: Column, is_asked_for: bool) -> output::Column {
         Column::Client => ("CLIENT", Truncate::End(15), 0),
         Column::ServerIn => ("SERVER-IN", Truncate::End(12), 4),
         Column::ClientIn => ("CLIENT-IN", Truncate::End(12), 3),
+        Column::Messages => ("MESSAGES", Truncate::Never, 0),
+        Column::Memory => ("MEMORY", Truncate::Never, 0),
         Column::ServerTitle => ("SERVER-TITLE", Truncate::End(20), 7),
         Column::ClientTitle => ("CLIENT-TITLE", Truncate::End(20), 8),
         Column::User => ("USER", Truncate::End(6), 5),
@@ -127,6 +129,8 @@ pub(super) fn write(
         Column::Client => formatter.owner(row.client, text),
         Column::ServerIn => formatter.place(row.serving(), text),
         Column::ClientIn => formatter.place(row.client, text),
+        Column::Messages => text.push_str(&at_both_ends(row, |id| Some(snapshot[id].messages?.count))),
+        Column::Memory => text.push_str(&at_both_ends(row, |id| Some(snapshot[id].memory?.sent_bytes))),
         Column::ServerTitle => formatter.title(row.serving(), text),
         Column::ClientTitle => formatter.title(row.client, text),
         Column::User => match snapshot[row.serving().unwrap_or(row.subject())].uid {
@@ -139,6 +143,16 @@ pub(super) fn write(
         Column::ServerFd => text.push_str(&descriptors(snapshot, row.server)),
         Column::ClientFd => text.push_str(&descriptors(snapshot, row.client)),
     }
+}
+
+/// Formats `2/0`: an amount at the server's end and at the client's, or at the only socket.
+fn at_both_ends(row: &Row, amount: impl Fn(SocketId) -> Option<u32>) -> String {
+    let amounts: Vec<Option<u32>> = row.ends().map(amount).collect();
+    if amounts.iter().all(|amount| amount.unwrap_or(0) == 0) {
+        return format::NOTHING.into();
+    }
+    let words = amounts.iter().map(|amount| amount.unwrap_or(0).to_string());
+    words.collect::<Vec<_>>().join("/")
 }
 
 /// Formats `3` or `3,7`: the file descriptors in the process shown, if there is one.

@@ -47,6 +47,7 @@ fn options(flags: &Ls) -> Options {
     // Resolving every ambiguity would double the time for all sockets. `stoop who` does it for a
     // single one.
     options.sure = false;
+    options.memory = flags.json || flags.columns.contains(&Column::Memory);
     let titles = [Column::ServerTitle, Column::ClientTitle];
     options.command_lines = render::shows_titles(flags) || flags.columns.iter().any(|c| titles.contains(c));
     options.workloads = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
