@@ -5,8 +5,9 @@ use std::path::Path;
 use stoop::{Kind, escaped};
 use stoop_inspect::Workload;
 use stoop_inspect::endpoints::{Name, Protocol, Service};
-use stoop_inspect::internal::{Action, FrozenGroup, ModeClass, Permission, Site, Tracer};
-use stoop_inspect::why::{Operation, Who};
+use stoop_inspect::internal::facts::{Exhausted, Unit};
+use stoop_inspect::internal::{Action, FrozenGroup, ModeClass, Permission, Program, Renewal, Site, Tracer};
+use stoop_inspect::why::{Operation, Question, Who};
 
 use crate::distribution;
 use crate::features::is_built;
@@ -21,7 +22,7 @@ pub(crate) struct Client {
     /// Whether to wait for a server.
     pub(crate) waits: bool,
     /// What to add as a comment.
-    pub(crate) comment: Option<&'static str>,
+    pub(crate) comment: Option<String>,
 }
 
 impl Client {
@@ -34,7 +35,7 @@ impl Client {
 
     /// Returns the comment.
     pub(crate) fn comment(&self) -> String {
-        self.comment.map_or(String::new(), |comment| format!("    # {comment}"))
+        self.comment.as_ref().map_or(String::new(), |comment| format!("    # {comment}"))
     }
 
     /// Words it as `stoop connect`.
@@ -55,15 +56,52 @@ pub(crate) fn command(advice: &Action) -> String {
     command_with(advice, &Client::connect)
 }
 
-/// Words an advice as a command. A client in this network namespace is worded by `client`.
+/// Words an advice as a command. A client in this network namespace is worded by `client`. What no
+/// command does is a sentence, in a form that does nothing in a shell: `# restart the container`.
 pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) -> String {
-    let connect = |at: &Site, kind, waits, comment| {
+    let connect = |at: &Site, kind: Option<Kind>, waits, comment: Option<String>| {
+        let kind = kind.or(at.kind.filter(|kind| *kind != Kind::Stream));
         let it = Client { address: shell::address(&at.address), kind, waits, comment };
         match at.netns_of {
             Some(_) => in_place(at, &it.connect()),
             None => client(&it),
         }
     };
+    match advice {
+        Action::Connect { at, kind } => connect(at, *kind, false, None),
+        Action::ConnectByLongPath(at) => connect(at, None, false, Some("reaches it nevertheless".into())),
+        Action::WaitForServer { at, is_bound } => {
+            let comment = if *is_bound { "until it listens" } else { "or wait until one starts" };
+            connect(at, None, true, Some(comment.into()))
+        }
+        Action::WaitForOwner { at, program, exhausted } => {
+            connect(at, None, true, Some(start_owner(program.as_deref(), *exhausted)))
+        }
+        Action::TryAgain { operation: Operation::Connect | Operation::Send { .. }, at } => {
+            connect(at, None, false, Some("try again".into()))
+        }
+        other => server_command(other),
+    }
+}
+
+/// Returns what has to be done while a client waits for a server.
+fn start_owner(program: Option<&str>, exhausted: Option<Exhausted>) -> String {
+    let room = exhausted.map_or(String::new(), |what| {
+        let what = if what == Exhausted::Inodes {
+            "delete files: no inode is left"
+        } else {
+            "make room: the disk is full"
+        };
+        format!("{what}; ")
+    });
+    match program {
+        Some(program) => format!("waits; {room}meanwhile start {}", escaped(program)),
+        None => format!("waits; {room}meanwhile start the program that the socket belongs to"),
+    }
+}
+
+/// Words an advice that is about servers and predictions.
+fn server_command(advice: &Action) -> String {
     match advice {
         Action::StartServer { at, in_view_of } => {
             let view = in_view_of.map_or(String::new(), |pid| format!(" in the view of process {pid}"));
@@ -72,44 +110,42 @@ pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) 
         Action::StartReceiver(at) => {
             in_place(at, &format!("stoop recv {}    # start a receiver", shell::address(&at.address)))
         }
+        Action::UseAnotherName(at) => serve(at, "", "another name, which is free"),
         Action::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
         Action::AssumeStale(at) => {
             serve(at, " --assume-stale", "only if no other machine or mount has a server there")
         }
         Action::TakeOver(at) => serve(at, " --replace", "take the name over, refusing no client"),
-        Action::AllowGroup(at) => {
-            serve(at, " --mode 660 --group GROUP", "the server decides: this allows a group of users")
+        Action::OmitSlash(at) => {
+            format!("stoop why {} --op bind    # without the slash", shell::address(&at.address))
         }
-        Action::OmitSlash(at) => serve(at, "", "without the slash"),
+        Action::TryAgain { at, .. } => {
+            format!("stoop why {} --op bind    # whether it would succeed now", shell::address(&at.address))
+        }
         Action::UsePrivateDirectory => {
-            "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory that is private to us".into()
+            "mktemp -d    # a directory that is private to us: bind in there, or in $XDG_RUNTIME_DIR".into()
         }
-        Action::Connect { at, kind } => connect(at, *kind, false, None),
-        Action::ConnectByLongPath(at) => connect(at, None, false, Some("reaches it nevertheless")),
-        Action::WaitForServer { at, is_bound: false } => {
-            connect(at, None, true, Some("or wait until one starts"))
+        Action::UseNewGroup { group, at, operation } => {
+            let call = match operation {
+                Operation::Bind => format!("stoop why {} --op bind", shell::address(&at.address)),
+                _ => format!("stoop connect {}", shell::address(&at.address)),
+            };
+            format!(
+                "sg {} -c {}    # or log in again: this session is older than the membership",
+                shell::word(group),
+                shell::word(&call)
+            )
         }
-        Action::WaitForServer { at, is_bound: true } => connect(at, None, true, Some("until it listens")),
-        Action::TryAgain { operation: Operation::Bind, at } => serve(at, "", "try again"),
-        Action::TryAgain { at, .. } => connect(at, None, false, Some("try again")),
         Action::PredictConnect { address, kind } => {
             format!("stoop why {} --op connect --kind {}", shell::address(address), kind.word())
         }
-        Action::PredictAsRoot { address, subject } => {
-            let subject = match subject {
-                Who::CurrentProcess => String::new(),
-                Who::User(name) => format!(" --as {}", shell::word(name)),
-                Who::Process(pid) => format!(" --pid {pid}"),
-            };
-            format!("sudo stoop why {}{subject}    # root sees more", shell::address(address))
-        }
+        Action::PredictAsRoot(question) => format!("sudo {}    # root sees more", prediction(question)),
         Action::ShowPath { address, operation } => {
-            let operation = match operation {
-                Operation::Connect => "",
-                Operation::Bind => " --op bind",
-                Operation::Send { .. } => " --op send",
-            };
-            format!("stoop why {}{operation}    # the path, component by component", shell::address(address))
+            let address = shell::address(address);
+            format!(
+                "stoop why {address}{}    # the path, component by component",
+                operation_flags(*operation)
+            )
         }
         Action::SeeElsewhere { address } => {
             format!("stoop why {}    # if that one was meant", shell::address(address))
@@ -125,6 +161,27 @@ pub(crate) fn command_with(advice: &Action, client: &dyn Fn(&Client) -> String) 
             format!("{client}    # finds it as its own clients do")
         }
         other => system_command(other),
+    }
+}
+
+/// Words a question as `stoop why`.
+fn prediction(question: &Question) -> String {
+    let subject = match &question.subject {
+        Who::CurrentProcess => String::new(),
+        Who::User(name) => format!(" --as {}", shell::word(name)),
+        Who::Process(pid) => format!(" --pid {pid}"),
+    };
+    let kind = question.kind.map_or(String::new(), |kind| format!(" --kind {}", kind.word()));
+    let operation = operation_flags(question.operation);
+    format!("stoop why {}{operation}{kind}{subject}", shell::address(&question.address))
+}
+
+fn operation_flags(operation: Operation) -> String {
+    match operation {
+        Operation::Connect => String::new(),
+        Operation::Bind => " --op bind".into(),
+        Operation::Send { len_bytes: 1 } => " --op send".into(),
+        Operation::Send { len_bytes } => format!(" --op send --size {len_bytes}"),
     }
 }
 
@@ -147,9 +204,7 @@ pub(crate) fn client_of(service: &Service, place: &str) -> String {
 /// Words an advice that is about processes, units and limits.
 fn system_command(advice: &Action) -> String {
     match advice {
-        Action::RestartServer { pid, as_root } => {
-            format!("{}kill {pid}    # and start it again: it creates a new socket file", sudo(*as_root))
-        }
+        Action::Restart { program, renewal, as_root } => restart(program, *renewal, *as_root),
         Action::Resume { pid, as_root } => {
             format!("{}kill -CONT {pid}    # it was stopped by a signal", sudo(*as_root))
         }
@@ -191,10 +246,14 @@ fn system_command(advice: &Action) -> String {
         Action::RaiseDescriptorLimit => {
             "ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536".into()
         }
-        Action::StartUnit { service, of_user } => match distribution::unit(service) {
-            Some(unit) => format!("{}    # {} creates it", unit.start(*of_user), service.what),
-            None => format!("# start {}, which creates it", service.what),
-        },
+        Action::StartUnit { service, of_user, is_managed, as_root } => {
+            let unit = distribution::unit(service).filter(|_| service.obsolete.is_none());
+            match unit.map(|unit| format!("{}{}", sudo(*as_root), unit.start(*of_user))) {
+                Some(start) if *is_managed => format!("{start}    # starts {}", service.what),
+                Some(start) => format!("# start {}: with a service manager, {start}", service.what),
+                None => format!("# start {}", service.what),
+            }
+        }
         Action::RestartUnit { service, of_user } => match distribution::unit(service) {
             Some(unit) => unit.restart(*of_user),
             None => format!("# restart {}", service.what),
@@ -203,6 +262,12 @@ fn system_command(advice: &Action) -> String {
             Some(unit) => unit.log(),
             None => format!("# check the log of {}", service.what),
         },
+        Action::StartNamedUnit { unit: Unit { name, of_user }, as_root } => format!(
+            "{}{} start {}    # the unit that the socket belongs to",
+            sudo(*as_root),
+            systemctl(*of_user),
+            shell::word(name)
+        ),
         other => file_command(other),
     }
 }
@@ -257,12 +322,21 @@ fn file_command(advice: &Action) -> String {
             path(directory)
         ),
         Action::ShowLink(link) => format!("readlink {}", path(link)),
-        Action::ShowDangling(link) => format!("readlink -f {}", path(link)),
+        Action::ShowDangling(link) => {
+            format!("readlink {}    # the target, which does not exist", path(link))
+        }
         Action::AvoidLink(link) => format!("readlink -f {}    # the real path; use that instead", path(link)),
         Action::UseAbsolutePath(file) => {
             format!("readlink -f {}    # an absolute path leads both to the same file", path(file))
         }
-        Action::RemoveFile(file) => format!("rm {}    # or remove it", path(file)),
+        Action::RemoveFile { path: file, as_root } => {
+            format!("{}rm {}    # no server is bound to it", sudo(*as_root), path(file))
+        }
+        Action::RemoveDirectory { path: directory, as_root } => format!(
+            "{}rmdir {}    # it is empty, as docker creates it for a mount without a source; then start the server",
+            sudo(*as_root),
+            path(directory)
+        ),
         Action::CreateDirectory { path: directory, owner: None, as_root } => {
             format!("{}mkdir -p {}", sudo(*as_root), path(directory))
         }
@@ -275,10 +349,13 @@ fn file_command(advice: &Action) -> String {
         Action::ChangeDirectory => "cd /    # a directory that exists".into(),
         Action::ChangeMode { path: file, class, permission, group, as_root } => {
             let letter = if *permission == Permission::Search { 'x' } else { 'w' };
-            let (class, effect) = match class {
-                ModeClass::Owner => ('u', String::new()),
-                ModeClass::Group => ('g', format!("    # for all members of {}", escaped(group))),
-                ModeClass::Other => ('o', "    # lets all users search it".into()),
+            let (class, effect) = match (class, permission) {
+                (ModeClass::Owner, _) => ('u', String::new()),
+                (ModeClass::Group, _) => ('g', format!("    # for all members of {}", escaped(group))),
+                (ModeClass::Other, Permission::Search) => {
+                    ('o', "    # lets all users search it, and reach what is in it".into())
+                }
+                (ModeClass::Other, Permission::Write) => ('o', "    # lets all users write to it".into()),
             };
             format!("{}chmod {class}+{letter} {}{effect}", sudo(*as_root), path(file))
         }
@@ -290,9 +367,10 @@ fn file_command(advice: &Action) -> String {
                 path(file)
             )
         }
-        Action::WidenAclMask { path: file, as_root } => format!(
-            "{}setfacl -m m::rwx {}    # there is an entry, but the mask excludes it",
+        Action::WidenAclMask { path: file, permissions, as_root } => format!(
+            "{}setfacl -m m::{} {}    # there is an entry, but the mask excludes it",
             sudo(*as_root),
+            letters(*permissions),
             path(file)
         ),
         Action::ShowFlags(file) => format!("lsattr -d {}", path(file)),
@@ -305,12 +383,66 @@ fn file_command(advice: &Action) -> String {
         Action::ShowMount(directory) => {
             format!("findmnt -T {}    # the mount and its options", path(directory))
         }
+        other => sentence(other),
+    }
+}
+
+/// Words what no command does.
+fn sentence(advice: &Action) -> String {
+    match advice {
+        Action::StartOwner { program: None } => {
+            "# start the program that the socket belongs to, in the way it is usually started".into()
+        }
+        Action::AllowGroup(_) => {
+            "# to last, let its server create the file with such a mode or group: a change of \
+                                  the file is lost when the server starts again"
+                .into()
+        }
+        Action::ChangeBeneathMount(file) => format!(
+            "# the mount is read-only: whoever mounted it can grant the permission on {} elsewhere",
+            escaped(file.as_os_str().as_encoded_bytes())
+        ),
         other => format!("# {other}"),
     }
 }
 
+/// Words how a program is started again, or a sentence if no command does that.
+fn restart(program: &Program, renewal: Renewal, as_root: bool) -> String {
+    let effect = match renewal {
+        Renewal::SocketFile => "creates a new socket file",
+        Renewal::Groups => "a process has the groups of the time of its start",
+    };
+    let sudo = sudo(as_root);
+    match program {
+        Program::Units { names, of_user } => {
+            let names: Vec<String> = names.iter().map(|name| shell::word(name)).collect();
+            format!("{sudo}{} restart {}    # {effect}", systemctl(*of_user), names.join(" "))
+        }
+        Program::Container { runtime, id } if ["docker", "podman", "nerdctl"].contains(&runtime.as_str()) => {
+            format!("{sudo}{runtime} restart {}    # {effect}", shell::word(id))
+        }
+        Program::Signal { pid, signal, name } => {
+            format!(
+                "{sudo}kill -{signal} {pid}    # {name} creates its socket file again, and keeps its sessions"
+            )
+        }
+        Program::Process { pid, command } => format!(
+            "# restart process {pid} ({}) as it was started: {effect}; what it holds ends with it",
+            escaped(command)
+        ),
+        container => format!("# restart {container}: {effect}"),
+    }
+}
+
+fn letters(permissions: u8) -> String {
+    let letter = |bit, letter| if permissions & bit != 0 { letter } else { '-' };
+    [letter(4, 'r'), letter(2, 'w'), letter(1, 'x')].into_iter().collect()
+}
+
 fn serve(at: &Site, flags: &str, comment: &str) -> String {
-    in_place(at, &format!("stoop serve {}{flags}    # {comment}", shell::address(&at.address)))
+    let kind = at.kind.filter(|kind| *kind != Kind::Stream);
+    let kind = kind.map_or(String::new(), |kind| format!(" --kind {}", kind.word()));
+    in_place(at, &format!("stoop serve {}{kind}{flags}    # {comment}", shell::address(&at.address)))
 }
 
 /// Adds what runs a command as root, and in the network namespace of the address.

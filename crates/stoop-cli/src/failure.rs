@@ -94,7 +94,7 @@ impl Failure {
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
             let waited = time::show(waited);
             diagnosis.seen.push(format!("no server was listening within the {waited} of --wait"));
-            diagnosis.advice.retain(|advice| !matches!(advice.action(), Action::WaitForServer { .. }));
+            diagnosis.advice.retain(|advice| !waits(advice.action()));
         }
         Report::diagnosed(&error, diagnosis, &client).into()
     }
@@ -154,6 +154,11 @@ impl Failure {
     }
 }
 
+/// Returns whether an advice is to wait for a server.
+fn waits(action: &Action) -> bool {
+    matches!(action, Action::WaitForServer { .. } | Action::WaitForOwner { .. })
+}
+
 impl From<stoop::Error> for Failure {
     fn from(error: stoop::Error) -> Failure {
         Failure::Socket(error)
@@ -170,6 +175,20 @@ impl Report {
     /// Creates a report of a library error with its diagnosis.
     pub(crate) fn of(error: &stoop::Error) -> Report {
         Report::diagnosed(error, diagnose(error), &Client::connect)
+    }
+
+    /// Creates a report of a library error at an address that was configured for `program`: no
+    /// other server belongs there.
+    pub(crate) fn of_program(error: &stoop::Error, program: &str) -> Report {
+        let mut diagnosis = diagnose(error);
+        let starts = |action: &Action| matches!(action, Action::StartServer { .. } | Action::ReplaceStale(_));
+        let starts_ours = diagnosis.advice.iter().any(|advice| starts(advice.action()));
+        diagnosis.advice.retain(|advice| !starts(advice.action()) && !waits(advice.action()));
+        let report = Report::diagnosed(error, diagnosis, &Client::connect);
+        match starts_ours || report.next.is_empty() && (error.is_not_found() || error.is_refused()) {
+            true => report.next(format!("# start {program}, or correct the address that is configured")),
+            false => report,
+        }
     }
 
     fn diagnosed(error: &stoop::Error, diagnosis: Diagnosis, client: &dyn Fn(&Client) -> String) -> Report {

@@ -31,7 +31,7 @@ use crate::why::{Diagnosis, Operation, Question, Who, diagnosis};
 /// let diagnosis = stoop_inspect::diagnose(&error);
 /// assert_eq!(diagnosis.cause, "stale");
 /// assert_eq!(diagnosis.why, "the socket file is stale: no socket is bound to it");
-/// assert!(diagnosis.advice[0].to_string().starts_with("start a server that replaces"));
+/// assert!(diagnosis.advice[0].to_string().starts_with("start the program that"));
 ///
 /// // An error that is not repeated has no present cause.
 /// std::fs::remove_file(&path)?;

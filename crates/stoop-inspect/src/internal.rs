@@ -9,7 +9,7 @@ pub use crate::endpoints::{
 pub use crate::file_location::{FileLocation, FileLocator, NameTarget, OtherView, ViewDifference};
 pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
 pub use crate::probe::{Delivery, Probe, denial_of_probe, probe};
-pub use crate::why::action::{Action, ModeClass, Permission, Site};
+pub use crate::why::action::{Action, ModeClass, Permission, Program, Renewal, Site};
 pub use crate::why::advise::relief;
 pub use crate::why::cause::Cause;
 pub use crate::why::gather::gather;

@@ -6,7 +6,7 @@ use stoop_inspect::endpoints;
 use super::*;
 
 fn at(address: &str) -> Site {
-    Site { address: Address::parse(address).unwrap(), netns_of: None, as_root: false }
+    Site { address: Address::parse(address).unwrap(), netns_of: None, kind: None, as_root: false }
 }
 
 #[test]
@@ -40,9 +40,11 @@ fn root_is_used_only_if_required() {
             create(Some("alice")),
             format!("{sudo}install -d -o alice -m 0755 /run/a    # owned by the user who binds")
         );
+        let units = Program::Units { names: vec!["a.socket".into(), "a b.service".into()], of_user: false };
+        let restart = Action::Restart { program: units, renewal: Renewal::SocketFile, as_root };
         assert_eq!(
-            command(&Action::RestartServer { pid: 12, as_root }),
-            format!("{sudo}kill 12    # and start it again: it creates a new socket file")
+            command(&restart),
+            format!("{sudo}systemctl restart a.socket 'a b.service'    # creates a new socket file")
         );
         assert_eq!(
             command(&Action::Resume { pid: 12, as_root }),
@@ -59,7 +61,10 @@ fn permissions_are_granted_to_whom_they_are_for() {
     };
     assert_eq!(mode(ModeClass::Owner, Permission::Write), "chmod u+w /run/x");
     assert_eq!(mode(ModeClass::Group, Permission::Search), "chmod g+x /run/x    # for all members of app");
-    assert_eq!(mode(ModeClass::Other, Permission::Search), "chmod o+x /run/x    # lets all users search it");
+    assert_eq!(
+        mode(ModeClass::Other, Permission::Search),
+        "chmod o+x /run/x    # lets all users search it, and reach what is in it"
+    );
     let (user, group) = ("alice".to_owned(), "web team".to_owned());
     let join = Action::JoinGroup { user: user.clone(), group, is_root: false, as_root: false };
     assert_eq!(
@@ -110,7 +115,68 @@ fn services_have_clients_of_their_own() {
 
 #[test]
 fn the_subject_of_a_prediction_is_kept() {
-    let ask = |subject| command(&Action::PredictAsRoot { address: at("/s").address, subject });
+    let address = at("/s").address;
+    let question =
+        |subject| Question { operation: Operation::Connect, kind: None, address: address.clone(), subject };
+    let ask = |subject| command(&Action::PredictAsRoot(Box::new(question(subject))));
     assert_eq!(ask(Who::User("a b".into())), "sudo stoop why /s --as 'a b'    # root sees more");
     assert_eq!(ask(Who::Process(7)), "sudo stoop why /s --pid 7    # root sees more");
+}
+
+#[test]
+fn a_question_is_repeated_as_a_whole() {
+    let question = Question {
+        operation: Operation::Send { len_bytes: 9 },
+        kind: Some(Kind::Datagram),
+        address: at("/s").address,
+        subject: Who::User("7".into()),
+    };
+    let expected = "sudo stoop why /s --op send --size 9 --kind dgram --as 7    # root sees more";
+    assert_eq!(command(&Action::PredictAsRoot(Box::new(question))), expected);
+}
+
+#[test]
+fn servers_and_clients_are_of_the_kind_asked_for() {
+    let datagram = Site { kind: Some(Kind::Datagram), ..at("/s") };
+    let start = Action::StartServer { at: datagram.clone(), in_view_of: None };
+    assert_eq!(command(&start), "stoop serve /s --kind dgram    # start one");
+    let wait = Action::WaitForOwner { at: datagram, program: Some("x.service".into()), exhausted: None };
+    assert_eq!(
+        command(&wait),
+        "stoop connect /s --kind dgram --wait 10s    # waits; meanwhile start x.service"
+    );
+}
+
+/// Pasted into a shell, a sentence does nothing.
+#[test]
+fn what_no_command_does_is_a_comment() {
+    let process = Program::Process { pid: 1, command: "x\n".into() };
+    for action in [
+        Action::Restart { program: process, renewal: Renewal::SocketFile, as_root: true },
+        Action::StartOwner { program: None },
+        Action::StartOwner { program: Some("a\nb".into()) },
+        Action::AllowGroup(at("/s")),
+        Action::ChangeBeneathMount("/a\nb".into()),
+        Action::UseDirectoryOf("alice".into()),
+    ] {
+        let text = command(&action);
+        assert!(text.starts_with("# ") && !text.contains('\n'), "{text}");
+    }
+    let signal = Program::Signal { pid: 7, signal: "USR1", name: "tmux" };
+    let restart = Action::Restart { program: signal, renewal: Renewal::SocketFile, as_root: false };
+    assert!(command(&restart).starts_with("kill -USR1 7    # tmux creates"));
+}
+
+/// Without a service manager, a command of one is only an example.
+#[test]
+fn a_unit_is_started_where_a_manager_runs() {
+    let service = endpoints::recognise(&Address::path("/run/docker.sock").unwrap()).unwrap();
+    let start =
+        |is_managed, as_root| command(&Action::StartUnit { service, of_user: false, is_managed, as_root });
+    assert!(start(true, false).starts_with("systemctl start docker.service    # "));
+    assert!(start(true, true).starts_with("sudo systemctl start docker.service    # "));
+    assert!(start(false, false).starts_with("# start the Docker daemon: with a service manager, "));
+    let unit = Unit { name: "a b.socket".into(), of_user: true };
+    let named = command(&Action::StartNamedUnit { unit, as_root: false });
+    assert_eq!(named, "systemctl --user start 'a b.socket'    # the unit that the socket belongs to");
 }

@@ -151,7 +151,8 @@ fn none_answers(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failur
 }
 
 fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
-    let report = Report::of(error).seen(how_found(name, candidate));
+    let program = name.services().next().map_or("its server", |service| service.what);
+    let report = Report::of_program(error, program).seen(how_found(name, candidate));
     let report = report.next_all(usual_instead(name, candidate));
     match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
         Some(group) if error.is_permission() => {

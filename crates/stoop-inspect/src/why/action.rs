@@ -4,13 +4,12 @@
 //! them, even if the subject sees other files, and whether root is required. How it is worded, and
 //! quoted for a shell, is up to the program that shows it.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use stoop::{Address, Kind};
 
-use super::messages::quoted;
-use super::question::{Operation, Who};
+use super::facts::{Exhausted, Unit};
+use super::question::{Operation, Question};
 use crate::endpoints::Service;
 use crate::file_location::ViewDifference;
 use crate::hindrance::{FrozenGroup, Tracer};
@@ -24,8 +23,54 @@ pub struct Site {
     /// The process whose network namespace has the abstract name, if it is not that of this
     /// process.
     pub netns_of: Option<u32>,
+    /// The kind of the socket, if one was asked for.
+    pub kind: Option<Kind>,
     /// Whether root is required.
     pub as_root: bool,
+}
+
+/// How the program of a server is started again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// By the units of a service manager.
+    Units {
+        /// Their names: that of the socket, if there is one, then that of the service.
+        names: Vec<String>,
+        /// Whether they are units of the user's service manager.
+        of_user: bool,
+    },
+    /// By a container runtime.
+    Container {
+        /// The name of the runtime: `docker`, `podman`, ….
+        runtime: String,
+        /// The container's id or name.
+        id: String,
+    },
+    /// It need not be: at this signal it creates its socket file again, and keeps its state.
+    Signal {
+        /// The process.
+        pid: u32,
+        /// The name of the signal, such as `USR1`.
+        signal: &'static str,
+        /// The program.
+        name: &'static str,
+    },
+    /// By whoever started it. What ends the process ends what it holds.
+    Process {
+        /// The process.
+        pid: u32,
+        /// Its command name.
+        command: String,
+    },
+}
+
+/// Why a server is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// A new server creates a new socket file.
+    SocketFile,
+    /// A process has the groups of its user from the time at which it was started.
+    Groups,
 }
 
 /// A class of users in a file's mode.
@@ -64,18 +109,36 @@ pub enum Action {
     },
     /// Start a receiver of datagrams.
     StartReceiver(Site),
-    /// Start a server at the address of a stale socket file, which it replaces.
+    /// Wait at the address, while the program that it belongs to is started by its user.
+    WaitForOwner {
+        /// The address.
+        at: Site,
+        /// The program, if that is known.
+        program: Option<String>,
+        /// What the file system must have first.
+        exhausted: Option<Exhausted>,
+    },
+    /// Start the program that the address belongs to.
+    StartOwner {
+        /// The program, if that is known.
+        program: Option<String>,
+    },
+    /// Start a server at another name, next to the one that is in use.
+    UseAnotherName(Site),
+    /// Start a server of `stoop` again, whose stale socket file it replaces.
     ReplaceStale(Site),
     /// Start a server that replaces a socket file though its server may be elsewhere.
     AssumeStale(Site),
     /// Start a server that takes the address over from the live one.
     TakeOver(Site),
-    /// Start the server such that a group of users may connect.
+    /// Have the server create its file such that a group of users may connect.
     AllowGroup(Site),
-    /// Start the server at this path, without the slash at the end.
+    /// Bind this path, without the slash at the end.
     OmitSlash(Site),
-    /// Start the server in a directory that is private to the user.
+    /// Bind in a directory that is private to the user of this process.
     UsePrivateDirectory,
+    /// Bind in a directory that this other user owns.
+    UseDirectoryOf(String),
     /// Connect to the address, with a socket of this kind if there is one.
     Connect {
         /// The address.
@@ -107,12 +170,7 @@ pub enum Action {
         kind: Kind,
     },
     /// Predict the call as root, who sees more.
-    PredictAsRoot {
-        /// The address.
-        address: Address,
-        /// The subject of the call.
-        subject: Who,
-    },
+    PredictAsRoot(Box<Question>),
     /// Show the components of the path with their permissions.
     ShowPath {
         /// The address.
@@ -122,12 +180,23 @@ pub enum Action {
     },
     /// Use a valid address.
     CorrectAddress,
-    /// End a server, and start it again: its new socket file has the path.
-    RestartServer {
-        /// A process of the server.
-        pid: u32,
+    /// Restart a program.
+    Restart {
+        /// The program.
+        program: Program,
+        /// What is renewed by that.
+        renewal: Renewal,
         /// Whether root is required.
         as_root: bool,
+    },
+    /// Make the call with a group that the user has joined since this process was started.
+    UseNewGroup {
+        /// The group, by name or number.
+        group: String,
+        /// The address.
+        at: Site,
+        /// The call.
+        operation: Operation,
     },
     /// Resume a process that a signal has stopped.
     Resume {
@@ -204,7 +273,20 @@ pub enum Action {
     /// Use an absolute path, which means the same to both processes.
     UseAbsolutePath(PathBuf),
     /// Remove a stale socket file.
-    RemoveFile(PathBuf),
+    RemoveFile {
+        /// The file.
+        path: PathBuf,
+        /// Whether root is required.
+        as_root: bool,
+    },
+    /// Remove an empty directory that has the name of a socket, as container runtimes create it for
+    /// a mount whose source does not exist.
+    RemoveDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Whether root is required.
+        as_root: bool,
+    },
     /// Create the missing directories of a path.
     CreateDirectory {
         /// The last of them.
@@ -244,6 +326,8 @@ pub enum Action {
     WidenAclMask {
         /// The file.
         path: PathBuf,
+        /// The permissions of the mask: read 4, write 2, search 1.
+        permissions: u8,
         /// Whether root is required.
         as_root: bool,
     },
@@ -278,6 +362,8 @@ pub enum Action {
         /// Whether root is required.
         as_root: bool,
     },
+    /// Have the permissions of a file changed where its mount is not read-only.
+    ChangeBeneathMount(PathBuf),
     /// List the users.
     ListUsers,
     /// List the processes.
@@ -296,6 +382,10 @@ pub enum Action {
         service: &'static Service,
         /// Whether it is a unit of the user's service manager.
         of_user: bool,
+        /// Whether a service manager runs on this machine.
+        is_managed: bool,
+        /// Whether root is required.
+        as_root: bool,
     },
     /// Restart the unit of a well-known service.
     RestartUnit {
@@ -303,6 +393,13 @@ pub enum Action {
         service: &'static Service,
         /// Whether it is a unit of the user's service manager.
         of_user: bool,
+    },
+    /// Start a unit of systemd, which creates the socket or starts its server.
+    StartNamedUnit {
+        /// The unit.
+        unit: Unit,
+        /// Whether root is required.
+        as_root: bool,
     },
     /// Show the log of a well-known service.
     ShowJournal(&'static Service),
@@ -321,21 +418,18 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns whether it concerns a server or client of the user's own, as opposed to that of a
-    /// well-known service.
+    /// Returns whether it is about a server that would be started at the address, as opposed to that
+    /// of the program to which it belongs.
     pub(super) fn is_about_own_server(&self) -> bool {
-        match self {
-            Action::StartServer { at, .. }
-            | Action::StartReceiver(at)
-            | Action::ReplaceStale(at)
-            | Action::AssumeStale(at)
-            | Action::TakeOver(at)
-            | Action::AllowGroup(at)
-            | Action::Connect { at, .. }
-            | Action::WaitForServer { at, .. } => !at.as_root,
-            Action::UsePrivateDirectory => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Action::StartServer { .. }
+                | Action::StartReceiver(_)
+                | Action::ReplaceStale(_)
+                | Action::AssumeStale(_)
+                | Action::TakeOver(_)
+                | Action::WaitForServer { .. }
+        )
     }
 
     /// Returns whether it ends what keeps a process from answering.
@@ -349,7 +443,11 @@ impl Action {
     /// Returns whether root is required.
     pub(super) fn as_root(&self) -> bool {
         match self {
-            Action::RestartServer { as_root, .. }
+            Action::Restart { as_root, .. }
+            | Action::StartUnit { as_root, .. }
+            | Action::StartNamedUnit { as_root, .. }
+            | Action::RemoveFile { as_root, .. }
+            | Action::RemoveDirectory { as_root, .. }
             | Action::Resume { as_root, .. }
             | Action::Detach { as_root, .. }
             | Action::Thaw { as_root, .. }
@@ -362,7 +460,7 @@ impl Action {
             | Action::WidenAclMask { as_root, .. }
             | Action::JoinGroup { as_root, .. }
             | Action::ClearImmutable { as_root, .. } => *as_root,
-            Action::PredictAsRoot { .. } => true,
+            Action::PredictAsRoot(_) => true,
             other => other.site().is_some_and(|at| at.as_root),
         }
     }
@@ -375,6 +473,9 @@ impl Action {
             | Action::TakeOver(at)
             | Action::AllowGroup(at)
             | Action::OmitSlash(at)
+            | Action::UseAnotherName(at)
+            | Action::WaitForOwner { at, .. }
+            | Action::UseNewGroup { at, .. }
             | Action::Connect { at, .. }
             | Action::ConnectByLongPath(at)
             | Action::ShowServer(at)
@@ -388,10 +489,10 @@ impl Action {
     pub(super) fn address(&self) -> Option<&Address> {
         match self {
             Action::PredictConnect { address, .. }
-            | Action::PredictAsRoot { address, .. }
             | Action::ShowPath { address, .. }
             | Action::SeeElsewhere { address }
             | Action::UseService { address, .. } => Some(address),
+            Action::PredictAsRoot(question) => Some(&question.address),
             other => other.site().map(|at| &at.address),
         }
     }
@@ -406,7 +507,9 @@ impl Action {
             | Action::ShowDangling(path)
             | Action::AvoidLink(path)
             | Action::UseAbsolutePath(path)
-            | Action::RemoveFile(path)
+            | Action::RemoveFile { path, .. }
+            | Action::RemoveDirectory { path, .. }
+            | Action::ChangeBeneathMount(path)
             | Action::CreateDirectory { path, .. }
             | Action::ChangeMode { path, .. }
             | Action::AddAclEntry { path, .. }
@@ -423,142 +526,15 @@ impl Action {
     /// Returns the process it is about.
     pub(super) fn pid(&self) -> Option<u32> {
         match self {
-            Action::RestartServer { pid, .. }
+            Action::Restart {
+                program: Program::Process { pid, .. } | Program::Signal { pid, .. }, ..
+            }
             | Action::Resume { pid, .. }
             | Action::Detach { pid, .. }
             | Action::RaiseLimitOf { pid, .. }
             | Action::ShareDirectory { pid, .. }
             | Action::ShowWaitChannel { pid, .. } => Some(*pid),
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.address)?;
-        match self.netns_of {
-            Some(pid) => write!(f, ", in the network namespace of process {pid}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    /// Writes the step in words, without a full stop.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |path: &Path| quoted(path);
-        match self {
-            Action::StartServer { at, .. } => write!(f, "start a server at {at}"),
-            Action::StartReceiver(at) => write!(f, "start a receiver at {at}"),
-            Action::ReplaceStale(at) => {
-                write!(f, "start a server that replaces the stale socket file at {at}")
-            }
-            Action::AssumeStale(at) => {
-                write!(
-                    f,
-                    "start a server at {at} that replaces the file, if no other machine or mount serves there"
-                )
-            }
-            Action::TakeOver(at) => write!(f, "take {at} over from the live server"),
-            Action::AllowGroup(at) => write!(f, "let the server at {at} allow a group of users"),
-            Action::OmitSlash(at) => write!(f, "bind {at}, without the slash"),
-            Action::UsePrivateDirectory => {
-                f.write_str("bind in a private directory, such as $XDG_RUNTIME_DIR")
-            }
-            Action::Connect { at, kind: Some(kind) } => write!(f, "connect to {at} with a {kind} socket"),
-            Action::Connect { at, kind: None } => write!(f, "connect to {at}"),
-            Action::ConnectByLongPath(at) => write!(f, "connect to {at} by way of its directory"),
-            Action::WaitForServer { at, .. } => write!(f, "wait until a server listens at {at}"),
-            Action::TryAgain { .. } => f.write_str("try again"),
-            Action::PredictConnect { kind, .. } => write!(f, "connect the {kind} socket first"),
-            Action::PredictAsRoot { .. } => f.write_str("ask as root, who sees more"),
-            Action::ShowPath { address, .. } => write!(f, "check the components of '{address}'"),
-            Action::CorrectAddress => f.write_str("correct the address"),
-            Action::RestartServer { pid, .. } => write!(f, "restart the server, process {pid}"),
-            Action::Resume { pid, .. } => write!(f, "resume process {pid}, which a signal has stopped"),
-            Action::Detach { pid, tracer, .. } => write!(
-                f,
-                "let process {} ({}), which traces process {pid}, continue it or detach from it",
-                tracer.pid,
-                stoop::escaped(&tracer.command)
-            ),
-            Action::Thaw { group, .. } => {
-                write!(f, "thaw the control group that {} freezes", shown(&group.switch))
-            }
-            Action::RaiseLimitOf { pid, to, .. } => {
-                write!(f, "raise the limit of open file descriptors of process {pid} to {to}")
-            }
-            Action::ShowServer(at) => write!(f, "check the processes and clients of the server at {at}"),
-            Action::ShowWaitChannel { pid, .. } => write!(f, "check what process {pid} waits for"),
-            Action::ShowFile(path) => write!(f, "check the file {}", shown(path)),
-            Action::ShowFileInView { path, .. } => {
-                write!(f, "mount the socket's directory into the view of the process, at {}", shown(path))
-            }
-            Action::ShareDirectory { difference: ViewDifference::PrivateTmp, .. } => f.write_str(
-                "use a directory that both see, such as /run/NAME (RuntimeDirectory=), or disable PrivateTmp= in its unit, or \
-                 join its namespace (JoinsNamespaceOf=)",
-            ),
-            Action::ShareDirectory { difference: ViewDifference::Root, .. } => {
-                f.write_str("let the server bind in a directory that is inside both root directories")
-            }
-            Action::ShareDirectory { difference: ViewDifference::Mounts, .. } => f.write_str(
-                "let the server bind in a directory that both see: mount one into the container (BindPaths= for a unit)",
-            ),
-            Action::MountAgain { path } => write!(
-                f,
-                "restart the container, which mounts {} again; to survive restarts of the server, let it mount the \
-                 socket's directory instead of the file",
-                shown(path)
-            ),
-            Action::ShowStagingDirectory(path) => write!(f, "move {} away, or check its owner", shown(path)),
-            Action::ShowLink(path) | Action::ShowDangling(path) => {
-                write!(f, "check the symbolic link {}", shown(path))
-            }
-            Action::AvoidLink(path) => write!(f, "use a path without the symbolic link {}", shown(path)),
-            Action::UseAbsolutePath(path) => write!(f, "use an absolute path for {}", shown(path)),
-            Action::RemoveFile(path) => write!(f, "remove {}", shown(path)),
-            Action::CreateDirectory { path, .. } => write!(f, "create the directory {}", shown(path)),
-            Action::ChangeDirectory => f.write_str("change to a directory that exists"),
-            Action::ChangeMode { path, class, permission, .. } => {
-                let class = match class {
-                    ModeClass::Owner => "its owner",
-                    ModeClass::Group => "its group",
-                    ModeClass::Other => "all users",
-                };
-                let permission = match permission {
-                    Permission::Write => "write",
-                    Permission::Search => "search",
-                };
-                write!(f, "grant {class} {permission} permission on {}", shown(path))
-            }
-            Action::AddAclEntry { path, user, permissions, .. } => {
-                write!(f, "grant {} the permissions {permissions} on {}", stoop::escaped(user), shown(path))
-            }
-            Action::WidenAclMask { path, .. } => {
-                write!(f, "widen the mask of the access control list of {}", shown(path))
-            }
-            Action::JoinGroup { user, group, .. } => {
-                write!(f, "add {} to the group {}", stoop::escaped(user), stoop::escaped(group))
-            }
-            Action::ShowFlags(path) => write!(f, "check the flags of {}", shown(path)),
-            Action::ClearImmutable { path, .. } => write!(f, "clear the immutable flag of {}", shown(path)),
-            Action::ShowMount(path) => write!(f, "check the mount options of {}", shown(path)),
-            Action::ShowInodes(path) => write!(f, "check the free inodes at {}", shown(path)),
-            Action::ShowDescriptors { pid, .. } => write!(f, "list what process {pid} has open"),
-            Action::ListUsers => f.write_str("check the name of the user"),
-            Action::ListProcesses => f.write_str("check the process id"),
-            Action::CheckProc => f.write_str("mount /proc"),
-            Action::ShowSendBufferLimit => {
-                f.write_str("raise the send buffer up to net.core.wmem_max, or use a stream socket")
-            }
-            Action::ShowQueueLimit => f.write_str("check net.unix.max_dgram_qlen"),
-            Action::RaiseDescriptorLimit => f.write_str("raise the limit of open file descriptors"),
-            Action::StartUnit { service, .. } => write!(f, "start {}", service.what),
-            Action::RestartUnit { service, .. } => write!(f, "restart {}", service.what),
-            Action::ShowJournal(service) => write!(f, "check the log of {}", service.what),
-            Action::SeeElsewhere { address } => write!(f, "check '{address}', which may have been meant"),
-            Action::UseService { service, .. } => write!(f, "use a client of {}", service.what),
         }
     }
 }

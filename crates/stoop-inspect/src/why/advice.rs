@@ -22,7 +22,7 @@ use super::action::Action;
 /// let error = stoop::Stream::connect(&path).unwrap_err();
 /// let [advice] = &stoop_inspect::diagnose(&error).advice[..] else { panic!() };
 /// let expected =
-///     format!("start a server that replaces the stale socket file at '{}'", path.display());
+///     format!("start the program that the socket belongs to and wait at '{}'", path.display());
 /// assert_eq!(advice.to_string(), expected);
 /// assert_eq!(advice.address().and_then(|address| address.as_pathname()), Some(path.as_path()));
 /// assert!(!advice.requires_root());

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use stoop::Address;
+use stoop::{Address, Kind};
 
-use super::action::{Action, ModeClass, Permission, Site};
-use super::facts::{Endpoint, Facts, File, FileKind, Owner, Step};
+use super::action::{Action, ModeClass, Permission, Renewal, Site};
+use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Owner, Step};
+use super::owner_program;
 use super::permission::{By, SEARCH};
 use super::question::{Operation, Who};
 use crate::hindrance::Hindrance;
@@ -23,23 +24,31 @@ pub(super) fn site(facts: &Facts) -> Site {
         Who::Process(pid) if away && address.as_abstract_name().is_some() => Some(*pid),
         _ => None,
     };
-    Site { address, netns_of, as_root: netns_of.is_some() && needs_root(facts, None) }
+    Site { address, netns_of, kind: question.kind, as_root: netns_of.is_some() && needs_root(facts, None) }
 }
 
 /// Returns another address of a socket in this network namespace.
 pub(super) fn other_site(address: &Address) -> Site {
-    Site { address: address.clone(), netns_of: None, as_root: false }
+    Site { address: address.clone(), netns_of: None, kind: None, as_root: false }
 }
 
 /// Returns a path in the subject's view as this process reaches it.
 pub(super) fn reached(facts: &Facts, path: &Path) -> PathBuf {
     match &facts.question.subject {
+        Who::Process(pid) if own_proc(path).is_some() => {
+            PathBuf::from(format!("/proc/{pid}")).join(own_proc(path).unwrap_or(path))
+        }
         Who::Process(pid) if path.is_relative() => PathBuf::from(format!("/proc/{pid}/cwd")).join(path),
         Who::Process(pid) if has_other_files(facts) => {
             PathBuf::from(format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path))
         }
         _ => path.to_owned(),
     }
+}
+
+/// Returns the part of a path below `/proc/self`, which is another directory for each process.
+fn own_proc(path: &Path) -> Option<&Path> {
+    ["/proc/self", "/proc/thread-self"].iter().find_map(|own| path.strip_prefix(own).ok())
 }
 
 fn has_other_files(facts: &Facts) -> bool {
@@ -52,7 +61,7 @@ pub(super) fn needs_root(facts: &Facts, owner: Option<u32>) -> bool {
 }
 
 /// Returns the name of the subject's user, or its number.
-fn user(facts: &Facts, uid: u32) -> String {
+pub(super) fn user(facts: &Facts, uid: u32) -> String {
     facts.names.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
 }
 
@@ -89,35 +98,89 @@ pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Acti
 }
 
 /// Returns what would grant the subject `want` on the file, the narrowest first.
-pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Option<Action> {
-    // What belongs to a user or group without an id here can be changed by no user here.
-    let subject = facts.subject.as_ref().filter(|_| file.has_exact_ids())?;
-    let (permission, bit) = if want == SEARCH { (Permission::Search, 1) } else { (Permission::Write, 2) };
+pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<Action> {
     let path = reached(facts, &file.path);
+    if file.mount.read_only || file.mount.file_system_read_only {
+        return vec![Action::ShowMount(path.clone()), Action::ChangeBeneathMount(path)];
+    }
+    if file.immutable {
+        let flags = Action::ClearImmutable { path: path.clone(), as_root: needs_root(facts, None) };
+        return std::iter::once(flags).chain(grants(facts, file, &path, by, want)).collect();
+    }
+    grants(facts, file, &path, by, want)
+}
+
+fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Action> {
+    // What belongs to a user or group without an id here can be changed by no user here.
+    let Some(subject) = facts.subject.as_ref().filter(|_| file.has_exact_ids()) else { return Vec::new() };
+    let (permission, bit) = if want == SEARCH { (Permission::Search, 1) } else { (Permission::Write, 2) };
     let as_root = needs_root(facts, Some(file.uid));
-    let group_has = file.mode >> 3 & bit != 0 && file.acl.as_ref().is_some_and(Vec::is_empty);
-    let permissions = match (want, file.kind) {
-        (SEARCH, _) => "rx",
-        (_, FileKind::Directory) => "rwx",
-        _ => "rw",
-    };
     let mode = |class| {
-        let (path, group) = (path.clone(), group(facts, file.gid));
+        let (path, group) = (path.to_owned(), group(facts, file.gid));
         Action::ChangeMode { path, class, permission, group, as_root }
     };
-    Some(match by {
-        By::Unmapped => return None,
-        By::Owner => mode(ModeClass::Owner),
-        By::Group => mode(ModeClass::Group),
-        By::Other if group_has && file.gid != 0 => {
-            join_group(facts, subject.uid, group(facts, file.gid), false)
+    let entry = || {
+        let (path, user) = (path.to_owned(), user(facts, subject.uid));
+        Action::AddAclEntry { path, user, permissions: entry_for(want, file.kind), as_root }
+    };
+    let narrow = |wide: Action| match file.lacks_acl {
+        true => vec![wide],
+        false => vec![entry(), wide],
+    };
+    let group_has = file.mode >> 3 & bit != 0 && file.acl.as_ref().is_some_and(Vec::is_empty);
+    match by {
+        By::Unmapped => Vec::new(),
+        By::Owner => vec![mode(ModeClass::Owner)],
+        By::Group => narrow(mode(ModeClass::Group)),
+        By::Other if group_has && file.gid != 0 => membership(facts, file.gid, group(facts, file.gid), false),
+        By::Other if want == SEARCH || file.lacks_acl => narrow(mode(ModeClass::Other)),
+        By::AclMask => vec![widen_mask(file, path, want, as_root)],
+        By::Other | By::AclUser | By::AclGroups | By::AclOther => vec![entry()],
+    }
+}
+
+/// Returns the permissions of an access list's entry that grants `want`.
+fn entry_for(want: u8, kind: FileKind) -> &'static str {
+    match (want, kind) {
+        (SEARCH, _) => "x",
+        (_, FileKind::Directory) => "wx",
+        _ => "rw",
+    }
+}
+
+fn widen_mask(file: &File, path: &Path, want: u8, as_root: bool) -> Action {
+    let is_mask = |entry: &&AclEntry| entry.who == AclWho::Mask;
+    let mask = file.acl.iter().flatten().find(is_mask).map_or(0, |entry| entry.permissions);
+    Action::WidenAclMask { path: path.to_owned(), permissions: mask | want, as_root }
+}
+
+/// Advises how the subject gets the permissions of a group. An account that is a member already
+/// must be logged in again, or its service restarted: a process keeps the groups with which it was
+/// started.
+pub(super) fn membership(facts: &Facts, gid: u32, group: String, is_root: bool) -> Vec<Action> {
+    let Some(subject) = &facts.subject else { return Vec::new() };
+    let is_member = subject.account_groups.as_ref().is_some_and(|groups| groups.contains(&gid));
+    match (&facts.question.subject, is_member) {
+        (Who::Process(pid), true) => vec![restart_process(facts, *pid, Renewal::Groups)],
+        (Who::CurrentProcess, true) => {
+            vec![Action::UseNewGroup { group, at: site(facts), operation: facts.question.operation }]
         }
-        By::Other if want == SEARCH => mode(ModeClass::Other),
-        By::AclMask => Action::WidenAclMask { path, as_root },
-        By::Other | By::AclUser | By::AclGroups | By::AclOther => {
-            Action::AddAclEntry { path, user: user(facts, subject.uid), permissions, as_root }
+        (Who::Process(pid), false) => {
+            let restart = restart_process(facts, *pid, Renewal::Groups);
+            vec![join_group(facts, subject.uid, group, is_root), restart]
         }
-    })
+        _ => vec![join_group(facts, subject.uid, group, is_root)],
+    }
+}
+
+fn restart_process(facts: &Facts, pid: u32, renewal: Renewal) -> Action {
+    let subject = facts.subject.as_ref();
+    let command = subject.and_then(|subject| subject.command.clone()).unwrap_or_default();
+    let workload = facts.traces.subject_workload.clone();
+    let uid = subject.map(|subject| subject.uid);
+    let program = owner_program::of_process(pid, &command, &workload);
+    let as_root = owner_program::needs_root(facts, &program, uid);
+    Action::Restart { program, renewal, as_root }
 }
 
 /// Advises to add the user to a group.
@@ -133,25 +196,46 @@ pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<Action> {
     }
     let Who::Process(_) = facts.question.subject else { return None };
     let as_root = needs_root(facts, facts.subject.as_ref().map(|subject| subject.uid));
+    // What is missing cannot be shown: the directory in which it is missing can.
+    let missing = |step: &&Step| matches!(step.found, Found::Nothing);
+    let step = facts.walk.as_ref().and_then(|walk| walk.steps.iter().find(missing));
+    let path = step.map_or(path, |step| &step.directory.path);
     Some(Action::ShowFileInView { path: reached(facts, path), as_root })
 }
 
 /// Advises to ask as root, if that would show more.
 pub(super) fn with_more_privileges(facts: &Facts) -> Option<Action> {
-    let question = &facts.question;
-    needs_root(facts, None).then(|| Action::PredictAsRoot {
-        address: question.address.clone(),
-        subject: match &question.subject {
-            Who::CurrentProcess => Who::User(facts.asker_uid.to_string()),
-            subject => subject.clone(),
-        },
-    })
+    let mut question = facts.question.clone();
+    if question.subject == Who::CurrentProcess {
+        question.subject = Who::User(facts.asker_uid.to_string());
+    }
+    needs_root(facts, None).then(|| Action::PredictAsRoot(Box::new(question)))
 }
 
 /// Advises to restart a server whose socket file was lost.
 pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<Action> {
-    let owner = socket.owners.as_deref()?.first()?;
-    Some(Action::RestartServer { pid: owner.pid, as_root: needs_root(facts, owner.uid) })
+    let owners = socket.owners.as_deref()?;
+    let (program, uid) = owner_program::of_server(facts, owners)?;
+    let as_root = owner_program::needs_root(facts, &program, uid);
+    Some(Action::Restart { program, renewal: Renewal::SocketFile, as_root })
+}
+
+/// Advises to remove a stale socket file, if its directory can be changed.
+pub(super) fn remove_stale(facts: &Facts, file: &File) -> Option<Action> {
+    let directory = &facts.walk.as_ref()?.steps.last()?.directory;
+    let is_fixed = directory.immutable || file.immutable;
+    let is_read_only = file.mount.read_only || file.mount.file_system_read_only;
+    let is_sticky = directory.mode & 0o1000 != 0;
+    let as_root = needs_root(facts, Some(if is_sticky { file.uid } else { directory.uid }));
+    let path = reached(facts, &file.path);
+    (!is_fixed && !is_read_only).then_some(Action::RemoveFile { path, as_root })
+}
+
+/// Advises to connect to the server of a client that has the address in question.
+pub(super) fn its_server(facts: &Facts, client: &Endpoint) -> Option<Action> {
+    let address = client.server.as_ref().filter(|_| facts.question.operation == Operation::Connect)?;
+    let kind = client.kind.filter(|kind| *kind != Kind::Stream);
+    Some(Action::Connect { at: other_site(address), kind })
 }
 
 /// Advises what ends the hindrance of an owner.

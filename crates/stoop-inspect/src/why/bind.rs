@@ -55,6 +55,7 @@ impl Endpoint {
 }
 
 const LIVE: &str = "a live server has that address";
+const CLIENT: &str = "a socket with a peer has that address: the name of a client is in use, too";
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let is_silent = socket.state == EndpointState::Bound && socket.kind.is_some_and(Kind::is_connected);
@@ -63,7 +64,8 @@ fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
         true => Action::WaitForServer { at, is_bound: true },
         false => Action::Connect { at, kind: None },
     };
-    let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
+    let why = if socket.state == EndpointState::Connected { CLIENT } else { LIVE };
+    let verdict = Verdict::fails(Errno::ADDRINUSE, cause, why.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(is_silent.then(|| "it does not listen yet".to_owned()))
         .advise(client);
@@ -142,7 +144,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
             fails(Cause::TakenStale, "a stale socket file has that name: no socket is bound to it".to_owned())
                 .seen(Messages(facts).permissions(file))
                 .advise(Action::ReplaceStale(advise::site(facts)))
-                .advise(Action::RemoveFile(advise::reached(facts, &file.path)))
+                .advise_all(advise::remove_stale(facts, file))
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
             .seen("a socket of another network namespace, whose table cannot be read, is bound to it")

@@ -13,6 +13,7 @@ use super::question::Question;
 use crate::file_location::FileLocation;
 use crate::hindrance::Hindrance;
 use crate::model::Messages;
+use crate::workload::Workload;
 
 /// Everything that a verdict is based on, as [`gather`](super::gather::gather()) observed it.
 ///
@@ -43,6 +44,72 @@ pub struct Facts {
     pub security: Security,
     /// Names of users and groups, for texts.
     pub names: Names,
+    /// Traces of the program that the address belongs to.
+    pub traces: Traces,
+}
+
+/// What the machine reveals about the program that an address belongs to, whether that runs or not,
+/// and about the place of the address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// The container, unit or session of the subject, if that is a process.
+    pub subject_workload: Workload,
+    /// Whether systemd manages the services of this machine.
+    pub has_systemd: bool,
+    /// Whether systemd or OpenRC manages them.
+    pub has_manager: bool,
+    /// The systemd units that name the path, those of sockets first.
+    pub units: Vec<Unit>,
+    /// The lock or pid file that a program left beside the socket.
+    pub lock: Option<Lock>,
+    /// Whether a server of `stoop` was here: its private directory is beside the socket.
+    pub is_of_stoop: bool,
+    /// The private directory for sockets of the user of this process (`$XDG_RUNTIME_DIR`), if that
+    /// exists.
+    pub runtime_dir: Option<PathBuf>,
+    /// Whether what the path leads to is an empty directory.
+    pub is_empty_directory: bool,
+    /// What the file system of the last directory has no more of.
+    pub exhausted: Option<Exhausted>,
+    /// The home directory of the user of this process.
+    pub home: Option<PathBuf>,
+}
+
+/// A unit of systemd.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unit {
+    /// Its name, such as `app.socket`.
+    pub name: String,
+    /// Whether it is one of the user's own service manager.
+    pub of_user: bool,
+}
+
+/// A file by which a program marks that it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Its path.
+    pub path: PathBuf,
+    /// The program that it names, or that names such files.
+    pub program: Option<String>,
+}
+
+/// What a file system may lack for another file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// Free inodes.
+    Inodes,
+    /// Free blocks.
+    Blocks,
+}
+
+impl Exhausted {
+    /// Returns what it lacks, in a word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Exhausted::Inodes => "inode",
+            Exhausted::Blocks => "block",
+        }
+    }
 }
 
 /// The process or user that makes the call, as the kernel's permission checks see it.
@@ -61,6 +128,9 @@ pub struct Subject {
     pub gid: u32,
     /// The supplementary group ids.
     pub groups: Vec<u32>,
+    /// The group ids that the group database lists for its user. A process has those of the time of
+    /// its login. `None` if the user has no account.
+    pub account_groups: Option<Vec<u32>>,
     /// Whether `CAP_DAC_OVERRIDE` is effective, in the subject's user namespace.
     pub dac_override: bool,
     /// Whether `CAP_DAC_READ_SEARCH` is effective, in the subject's user namespace.
@@ -183,6 +253,8 @@ pub struct File {
     pub gid_is: ShownId,
     /// Its access control list. Empty if it has none in addition to its mode.
     pub acl: Option<Vec<AclEntry>>,
+    /// Whether its file system has no access control lists.
+    pub lacks_acl: bool,
     /// What the kernel grants the subject: search 1, write 2. Queried if the list cannot be read
     /// and the subject is this process.
     pub granted: Option<u8>,
@@ -323,6 +395,8 @@ pub struct Endpoint {
     /// For a listener: the process that called `listen`, if it no longer has the socket open. The
     /// owners have inherited or received it.
     pub listened: Option<u32>,
+    /// For a client with a name: the address of the server that it is connected to.
+    pub server: Option<Address>,
 }
 
 impl Endpoint {
@@ -379,6 +453,8 @@ pub struct Owner {
     pub parent: Option<u32>,
     /// How many clients that were accepted from the listener it still serves.
     pub clients: usize,
+    /// The container, unit or session it is part of.
+    pub workload: Workload,
 }
 
 /// A socket that may have been meant.

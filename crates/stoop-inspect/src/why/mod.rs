@@ -36,6 +36,7 @@
 // `gather` inspects the machine and does all I/O. `judge` evaluates these facts and is pure: the
 // same facts give the same verdict on any machine.
 pub(crate) mod action;
+mod action_text;
 mod advice;
 pub(crate) mod advise;
 mod bind;
@@ -51,11 +52,13 @@ pub(crate) mod gather;
 pub(crate) mod judge;
 mod lookup;
 pub(crate) mod messages;
+mod owner_program;
 mod permission;
 mod prediction;
 pub(crate) mod question;
 mod server;
 mod service;
+mod suit;
 pub(crate) mod verdict;
 
 pub use advice::Advice;

@@ -243,7 +243,8 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
             return refused(
                 Cause::IsAClient,
                 "the socket there is a client with a name, connected to its server: it accepts no connections",
-            );
+            )
+            .advise_all(advise::its_server(facts, socket));
         }
         EndpointState::Listening if socket.shut_down => {
             return refused(
@@ -451,7 +452,8 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
 /// Advises to connect in the network namespace that has the name.
 fn enter(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     let (netns_of, address) = (Some(first_owner(socket)?.pid), facts.question.address.clone());
-    let at = Site { address, netns_of, as_root: advise::needs_root(facts, None) };
+    let kind = facts.question.kind;
+    let at = Site { address, netns_of, kind, as_root: advise::needs_root(facts, None) };
     Some(Action::Connect { at, kind: None })
 }
 

@@ -15,51 +15,56 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let question = &facts.question;
     match endpoints::recognise(&question.address) {
         Some(service) if question.operation == Operation::Connect => {
-            let advice = advice_on(facts, service, verdict.cause);
-            let mut verdict = verdict.seen(format!("this is the default address of {}", service.what));
-            if let Some(why) = service.obsolete {
-                verdict.advice.retain(|advice| !advice.is_about_own_server());
-                return verdict.seen(why);
+            let verdict = verdict.seen(format!("this is the default address of {}", service.what));
+            match service.obsolete {
+                Some(why) => {
+                    let mut verdict = verdict.seen(why);
+                    verdict.advice.retain(|advice| !advice.is_about_own_server());
+                    verdict
+                }
+                None => advise_on(facts, service, verdict),
             }
-            if !advice.is_empty() {
-                // Another server at that address would be pointless.
-                verdict.advice.retain(|advice| !advice.is_about_own_server());
-                verdict.advice.splice(0..0, advice);
-                // What ends a hindrance costs nothing, and a restart does.
-                verdict.advice.sort_by_key(|advice| !advice.is_relief());
-            }
-            verdict
         }
         _ => verdict,
     }
 }
 
-fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Action> {
+fn advise_on(facts: &Facts, service: &'static Service, mut verdict: Verdict) -> Verdict {
+    // A user who controls a container runtime effectively has root.
+    for action in &mut verdict.advice {
+        if let Action::JoinGroup { group, is_root, .. } = action {
+            *is_root = service.group_is_root && Some(group.as_str()) == service.group;
+        }
+    }
+    let is_managed = facts.traces.has_manager;
     let address = &facts.question.address;
     let of_user = address.as_pathname().is_some_and(|path| path.starts_with("/run/user"));
-    let use_it = || Action::UseService { service, address: address.clone() };
-    match cause {
-        Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => {
-            let start = service.unit.map(|_| Action::StartUnit { service, of_user });
-            start.into_iter().chain([use_it()]).collect()
+    match verdict.cause {
+        Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale
+            if facts.traces.units.is_empty() && service.unit.is_some() =>
+        {
+            let as_root = !of_user && advise::needs_root(facts, None);
+            verdict.advice.insert(0, Action::StartUnit { service, of_user, is_managed, as_root });
+            verdict
         }
-        Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
-            match service.unit {
-                Some(_) => vec![Action::RestartUnit { service, of_user }, Action::ShowJournal(service)],
-                None => Vec::new(),
+        Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull
+            if is_managed && service.unit.is_some() =>
+        {
+            let restarts = |action: &Action| matches!(action, Action::Restart { .. });
+            if !verdict.advice.iter().any(restarts) {
+                verdict.advice.push(Action::RestartUnit { service, of_user });
             }
+            // What ends a hindrance costs nothing, and a restart does.
+            verdict.advice.sort_by_key(|advice| !advice.is_relief());
+            verdict.advise(Action::ShowJournal(service))
         }
-        Cause::NoWrite | Cause::NoSearch => join_group(facts, service).into_iter().collect(),
-        Cause::Nothing => vec![use_it()],
-        _ => Vec::new(),
+        Cause::Nothing => {
+            let address = facts.question.address.clone();
+            verdict.advice.insert(0, Action::UseService { service, address });
+            verdict
+        }
+        _ => verdict,
     }
-}
-
-/// Advises to join the group whose members may connect. A user who controls a container runtime
-/// effectively has root.
-fn join_group(facts: &Facts, service: &Service) -> Option<Action> {
-    let (group, subject) = (service.group?, facts.subject.as_ref()?);
-    Some(advise::join_group(facts, subject.uid, group.to_owned(), service.group_is_root))
 }
 
 #[cfg(test)]
@@ -75,11 +80,12 @@ mod tests {
         let docker = Address::path("/var/run/docker.sock").unwrap();
         let closed = connect(|facts| {
             facts.question.address = docker.clone();
-            facts.walk.as_mut().unwrap().reached.as_mut().unwrap().mode = 0o660;
+            facts.names.groups.insert(70, "docker".into());
+            let file = facts.walk.as_mut().unwrap().reached.as_mut().unwrap();
+            (file.mode, file.gid) = (0o660, 70);
         });
         let (user, group) = ("alice".to_owned(), "docker".to_owned());
         assert_eq!(closed.advice[0], Action::JoinGroup { user, group, is_root: true, as_root: false });
-        assert!(closed.advice.iter().all(|advice| !advice.is_about_own_server()), "{closed:?}");
         assert!(closed.seen.iter().any(|line| line == "this is the default address of the Docker daemon"));
         let mut open = facts(Operation::Connect);
         open.question.address = docker.clone();

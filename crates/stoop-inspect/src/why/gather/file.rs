@@ -18,6 +18,10 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
     let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
     let kind = kind(FileType::from_raw_mode(stat.stx_mode.into()));
+    let (acl, lacks_acl) = match kind {
+        FileKind::Link => (Some(Vec::new()), false),
+        _ => list(&fd),
+    };
     let known =
         (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then(|| mounts.get(stat.stx_mnt_id)).flatten();
     let mut mount = known.cloned().unwrap_or_else(|| mount(&fd));
@@ -35,7 +39,8 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
         gid: stat.stx_gid,
         uid_is: mounts.shown.uid(stat.stx_uid, &mount),
         gid_is: mounts.shown.gid(stat.stx_gid, &mount),
-        acl: if kind == FileKind::Link { Some(Vec::new()) } else { list(&fd) },
+        acl,
+        lacks_acl,
         granted: None,
         immutable: stat.stx_attributes.contains(StatxAttributes::IMMUTABLE),
         deleted: kind == FileKind::Directory && stat.stx_nlink == 0,
@@ -101,15 +106,16 @@ pub(super) fn space(fd: impl AsFd) -> Option<Space> {
 /// `ST_NOSYMFOLLOW` (Linux 5.10).
 const NO_LINKS: u64 = 0x2000;
 
-/// Reads the access control list. Extended attributes cannot be read through an `O_PATH`
+/// Reads the access control list, and whether the file system has none. Extended attributes cannot be read through an `O_PATH`
 /// descriptor, but through its link in `/proc`.
-fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {
+fn list(fd: impl AsFd) -> (Option<Vec<AclEntry>>, bool) {
     let mut bytes = vec![0; 64 * 1024];
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     match getxattr(&path, c"system.posix_acl_access", &mut bytes) {
-        Ok(len) => entries(&bytes[..len]),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Some(Vec::new()),
-        Err(_) => None,
+        Ok(len) => (entries(&bytes[..len]), false),
+        Err(Errno::NODATA) => (Some(Vec::new()), false),
+        Err(Errno::OPNOTSUPP) => (Some(Vec::new()), true),
+        Err(_) => (None, false),
     }
 }
 

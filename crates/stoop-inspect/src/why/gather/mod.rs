@@ -11,12 +11,14 @@ mod mounts;
 pub(crate) mod settings;
 mod sockets;
 pub(crate) mod subject;
+mod traces;
+mod units;
 mod users;
 mod walk;
 
 use std::io;
 
-use super::facts::{Facts, File, Found, Names, Walk};
+use super::facts::{Facts, File, Found, Names, Traces, Walk};
 use super::question::{Operation, Question};
 
 /// Gathers all facts that the verdict on this question is based on.
@@ -43,6 +45,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         limits: settings::limits(),
         security: settings::security(question),
         names: Names::default(),
+        traces: Traces::default(),
     };
     let users = users::Users::read();
     let Some(found) = subject::find(&question.subject, &users)? else { return Ok(facts) };
@@ -56,6 +59,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
     id_maps::Shown::read().retain_known(&mut facts.names);
     facts.subject = Some(found.subject);
+    facts.traces = traces::find(&facts, &users);
     Ok(facts)
 }
 
@@ -81,6 +85,7 @@ pub(crate) fn read_anything(data: &[u8]) {
 fn ids(subject: &super::facts::Subject, walk: Option<&Walk>) -> (Vec<u32>, Vec<u32>) {
     let mut users = vec![subject.uid];
     let mut groups = subject.groups.clone();
+    groups.extend(subject.account_groups.iter().flatten());
     groups.push(subject.gid);
     for file in walk.into_iter().flat_map(files) {
         users.push(file.uid);

@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use stoop::Kind;
 use stoop::diag::FileId;
+use stoop::{Address, Kind};
 
 use super::elsewhere;
 use super::subject::SubjectContext;
@@ -26,7 +26,7 @@ use crate::hindrance::hindrance;
 use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
 use crate::why::{Operation, Question};
-use crate::{Inspector, Options};
+use crate::{Inspector, Options, Workload};
 
 /// The maximum number of similar names that are shown.
 const ALIKE_SHOWN: usize = 3;
@@ -153,6 +153,21 @@ pub(super) fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -
         messages: socket.messages,
         owners: owners(snapshot, id, state),
         listened: (state == EndpointState::Listening).then(|| listened(snapshot, id)).flatten(),
+        server: server(snapshot, socket),
+    }
+}
+
+/// Returns the address of the server that a client is connected to: that of the socket at the other
+/// end, if it leads this process to the same file.
+fn server(snapshot: &Snapshot, client: &Socket) -> Option<Address> {
+    let other = &snapshot[client.peer?];
+    match other.name.as_pathname() {
+        Some(path) => {
+            let file = rustix::fs::stat(path).ok()?;
+            let is_there = other.file?.may_be(FileId { dev: file.st_dev, ino: file.st_ino });
+            is_there.then(|| other.name.clone())
+        }
+        None => other.name.as_abstract_name().map(|_| other.name.clone()),
     }
 }
 
@@ -189,6 +204,8 @@ fn owners(snapshot: &Snapshot, id: SocketId, state: EndpointState) -> Option<Vec
         hindrance: is_reached.then(|| hindrance(process.pid.0)).flatten(),
         parent: process.parent.map(|parent| parent.0),
         clients: if is_reached { clients_of(snapshot, id, process.pid) } else { 0 },
+        workload: std::fs::read(format!("/proc/{}/cgroup", process.pid.0))
+            .map_or(Workload::Unknown, |text| Workload::from_cgroup(&text)),
     };
     let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
     let hidden = snapshot.missing.iter().any(|missing| matches!(missing.what, What::Descriptors(_)));
@@ -284,6 +301,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
         messages: None,
         owners: None,
         listened: None,
+        server: None,
     };
     match connect_datagram(target)? {
         Ok(()) => return Some(bare(Kind::Datagram, EndpointState::Bound, None)),

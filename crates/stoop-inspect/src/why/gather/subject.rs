@@ -79,6 +79,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
             };
         }
     }
+    subject.account_groups = users.groups_of(subject.uid);
     let (root, working) = match who {
         Who::Process(pid) => (open(&format!("/proc/{pid}/root")), open(&format!("/proc/{pid}/cwd"))),
         _ => (open("/"), open(".")),
@@ -131,6 +132,7 @@ pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
         uid: id("Uid:")?,
         gid: id("Gid:")?,
         groups: numbers(status, "Groups:").collect(),
+        account_groups: None,
         dac_override: false,
         dac_read_search: false,
         mapped_uids: None,

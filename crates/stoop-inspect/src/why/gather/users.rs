@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use crate::why::facts::Names;
 
@@ -43,6 +44,20 @@ impl Users {
         let groups =
             lines(&self.group, 4).filter(is_member).filter_map(|fields| fields[2].parse().ok()).collect();
         Some(User { uid, gid, groups })
+    }
+
+    /// Returns the groups that the files list for the account with this id, with its primary group.
+    pub(super) fn groups_of(&self, uid: u32) -> Option<Vec<u32>> {
+        let account = lines(&self.passwd, 4).find(|fields| fields[2].parse() == Ok(uid))?;
+        let User { gid, mut groups, .. } = self.find(account[0])?;
+        groups.push(gid);
+        Some(groups)
+    }
+
+    /// Returns the home directory of the account with this id.
+    pub(super) fn home_of(&self, uid: u32) -> Option<PathBuf> {
+        let account = lines(&self.passwd, 6).find(|fields| fields[2].parse() == Ok(uid))?;
+        Some(account[5].into())
     }
 
     /// Returns the names of these users and groups.

@@ -3,12 +3,13 @@
 use super::*;
 
 fn at(address: &str) -> Site {
-    Site { address: Address::parse(address).unwrap(), netns_of: None, as_root: false }
+    Site { address: Address::parse(address).unwrap(), netns_of: None, kind: None, as_root: false }
 }
 
 fn ask_as_root() -> Action {
     let address = Address::path("/run/app/app.sock").unwrap();
-    Action::PredictAsRoot { address, subject: Who::User("alice".into()) }
+    let (operation, subject) = (Operation::Connect, Who::User("alice".into()));
+    Action::PredictAsRoot(Box::new(Question { operation, kind: None, address, subject }))
 }
 
 #[test]
@@ -21,32 +22,26 @@ fn commands_use_paths_in_the_view_of_the_process() {
         inside(facts);
         facts.ends(2, Found::Nothing);
     });
-    let seen_from_here = at("/proc/9/root/run/app/app.sock");
-    assert_eq!(missing.advice[0], Action::StartServer { at: seen_from_here, in_view_of: Some(9) });
+    assert_eq!(missing.advice, [Action::StartOwner { program: None }], "its place is not ours");
     let closed = connect(|facts| {
         inside(facts);
         facts.step(1).directory.mode = 0o700;
     });
-    let grant = Action::ChangeMode {
-        path: "/proc/9/root/run".into(),
+    let path = || "/proc/9/root/run".into();
+    let narrow = Action::AddAclEntry { path: path(), user: "alice".into(), permissions: "x", as_root: false };
+    let wide = Action::ChangeMode {
+        path: path(),
         class: ModeClass::Other,
         permission: Permission::Search,
         group: "root".into(),
         as_root: false,
     };
-    assert_eq!(closed.advice, [grant]);
+    assert_eq!(closed.advice, [narrow, wide]);
     let name = by_name(Operation::Connect, |facts| {
         facts.question.subject = Who::Process(9);
         facts.subject.as_mut().unwrap().view.other_network = true;
     });
-    let inside = Site { netns_of: Some(9), ..at("@app") };
-    assert_eq!(name.advice, [Action::StartServer { at: inside, in_view_of: None }]);
-    let relative = connect(|facts| {
-        facts.question.subject = Who::Process(9);
-        facts.question.address = Address::path("app.sock").unwrap();
-        facts.ends(2, Found::Nothing);
-    });
-    assert_eq!(relative.advice[0], Action::StartServer { at: at("/proc/9/cwd/app.sock"), in_view_of: None });
+    assert!(matches!(name.advice[..], [Action::StartServer { .. }]), "{name:?}");
 }
 
 #[test]
@@ -56,8 +51,7 @@ fn permission_is_not_advised_for_a_stale_socket() {
         (facts.sockets, facts.alive, facts.asker_uid) = (Some(Vec::new()), None, 1000);
     });
     assert_eq!(stale.cause, Cause::NoWrite);
-    let as_root = Site { as_root: true, ..at("/run/app/app.sock") };
-    assert_eq!(stale.advice, [Action::ReplaceStale(as_root)], "{stale:?}");
+    assert_eq!(stale.advice, [Action::StartOwner { program: None }], "{stale:?}");
     let unsure = connect(|facts| {
         facts.reached().mode = 0o600;
         (facts.sockets, facts.alive, facts.asker_uid) = (None, None, 1000);
@@ -92,7 +86,9 @@ fn a_server_that_lost_its_name_is_named() {
     assert_eq!(by_file.cause, Cause::NotASocket);
     assert!(by_file.seen.iter().any(|line| line.contains("refers to another file now")), "{by_file:?}");
     assert!(by_file.seen.iter().any(|line| line.contains("process 12 (app)")), "{by_file:?}");
-    assert!(by_file.advice.contains(&Action::RestartServer { pid: 12, as_root: false }), "{by_file:?}");
+    let program = Program::Process { pid: 12, command: "app".into() };
+    let restart = Action::Restart { program, renewal: Renewal::SocketFile, as_root: false };
+    assert!(by_file.advice.contains(&restart), "{by_file:?}");
     let by_socket = connect(taken);
     assert_eq!(by_socket.outcome, Outcome::Succeeds);
     assert!(by_socket.caveats.iter().any(|line| line.contains("process 12 (app)")), "{by_socket:?}");
@@ -191,6 +187,147 @@ fn without_visible_owners_root_is_advised() {
 
 #[test]
 fn a_private_directory_is_advised_first() {
-    let closed = bind(|facts| facts.step(2).directory.mode = 0o755);
-    assert_eq!(closed.advice[0], Action::UsePrivateDirectory, "{closed:?}");
+    let closed = |asker| {
+        bind(|facts| {
+            (facts.step(2).directory.mode, facts.asker_uid) = (0o755, asker);
+        })
+    };
+    assert_eq!(closed(1000).advice[0], Action::UsePrivateDirectory);
+    assert_eq!(closed(0).advice[0], Action::UseDirectoryOf("alice".into()), "ours is not alice's");
+}
+
+/// A server of `stoop` belongs only where no other program has its address.
+#[test]
+fn a_server_is_started_only_at_an_address_of_our_own() {
+    let asked = |directory: &str, change: &dyn Fn(&mut Facts)| {
+        let missing = connect(|facts| {
+            facts.question.subject = Who::CurrentProcess;
+            facts.question.address = Address::path(format!("{directory}/app.sock")).unwrap();
+            facts.ends(2, Found::Nothing);
+            facts.step(2).directory.path = directory.into();
+            facts.traces.home = Some("/home/alice".into());
+            change(facts);
+        });
+        matches!(missing.advice[0], Action::StartServer { .. })
+    };
+    let lock = Lock { path: "/tmp/a/app.pid".into(), program: None };
+    for (directory, own) in
+        [("/tmp/a", true), ("/home/alice/app", true), ("/tmp", false), ("/run/app", false), ("/srv", false)]
+    {
+        assert_eq!(asked(directory, &|_| ()), own, "{directory}");
+        assert!(!asked(directory, &|facts| facts.asker_uid = 1000), "the directory is root's");
+        assert!(!asked(directory, &|facts| facts.step(2).directory.mode = 0o777));
+        assert!(!asked(directory, &|facts| facts.traces.lock = Some(lock.clone())));
+        assert!(!asked(directory, &|facts| facts.traces.exhausted = Some(Exhausted::Inodes)));
+    }
+}
+
+#[test]
+fn the_unit_of_an_address_is_started_first() {
+    let unit = Unit { name: "app.socket".into(), of_user: false };
+    let managed = |facts: &mut Facts| {
+        (facts.traces.units, facts.traces.has_systemd) = (vec![unit.clone()], true);
+        facts.asker_uid = 1000;
+    };
+    let start = [Action::StartNamedUnit { unit: unit.clone(), as_root: true }];
+    let missing = connect(|facts| {
+        facts.ends(2, Found::Nothing);
+        managed(facts);
+    });
+    assert_eq!(missing.advice, start);
+    let stale = connect(|facts| {
+        (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+        managed(facts);
+    });
+    assert_eq!(stale.advice, start);
+    let lost = connect(|facts| {
+        facts.ends(2, Found::Nothing);
+        facts.near.push(near(removed(), "/run/app/app.sock"));
+        let owner = &mut facts.near[0].socket.owners.as_mut().unwrap()[0];
+        owner.workload = Workload::Unit { name: "app.service".into(), user: None };
+        managed(facts);
+    });
+    let names = vec!["app.socket".into(), "app.service".into()];
+    let program = Program::Units { names, of_user: false };
+    assert_eq!(lost.advice, [Action::Restart { program, renewal: Renewal::SocketFile, as_root: true }]);
+}
+
+#[test]
+fn a_member_of_the_group_logs_in_again() {
+    let closed = |subject: Who, is_member: bool| {
+        connect(|facts| {
+            facts.question.subject = subject;
+            (facts.reached().mode, facts.reached().gid) = (0o660, 50);
+            let subject = facts.subject.as_mut().unwrap();
+            (subject.groups, subject.account_groups) = (Vec::new(), is_member.then(|| vec![50]));
+        })
+        .advice[0]
+            .clone()
+    };
+    let us = Who::CurrentProcess;
+    assert!(matches!(closed(us.clone(), true), Action::UseNewGroup { group, .. } if group == "app"));
+    assert!(matches!(closed(us, false), Action::JoinGroup { group, .. } if group == "app"));
+    assert!(matches!(
+        closed(Who::Process(9), true),
+        Action::Restart { renewal: Renewal::Groups, program: Program::Process { pid: 9, .. }, .. }
+    ));
+}
+
+#[test]
+fn permissions_are_granted_where_they_can_be_changed() {
+    let closed = |change: &dyn Fn(&mut File)| {
+        connect(|facts| {
+            facts.step(1).directory.mode = 0o700;
+            change(&mut facts.step(1).directory);
+        })
+        .advice
+    };
+    let is_wide = |action: &Action| matches!(action, Action::ChangeMode { .. });
+    assert!(matches!(closed(&|_| ())[..], [Action::AddAclEntry { .. }, Action::ChangeMode { .. }]));
+    assert!(closed(&|directory| directory.lacks_acl = true).iter().all(is_wide));
+    let read_only = closed(&|directory| directory.mount.read_only = true);
+    assert!(matches!(read_only[..], [Action::ShowMount(_), Action::ChangeBeneathMount(_)]));
+    let immutable = closed(&|directory| directory.immutable = true);
+    assert!(matches!(immutable[0], Action::ClearImmutable { .. }));
+}
+
+#[test]
+fn sessions_survive_the_advice() {
+    let lost = |command: &str, workload: Workload| {
+        connect(|facts| {
+            facts.ends(2, Found::Nothing);
+            facts.near.push(near(removed(), "/run/app/app.sock"));
+            let owner = &mut facts.near[0].socket.owners.as_mut().unwrap()[0];
+            (owner.command, owner.workload) = (command.into(), workload);
+        })
+        .advice
+    };
+    let unit = |name: &str| Workload::Unit { name: name.into(), user: None };
+    let way = |advice: Vec<Action>| match &advice[..] {
+        [Action::Restart { program, .. }] => program.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(
+        way(lost("tmux: server", unit("user@7.service"))),
+        Program::Signal { signal: "USR1", .. }
+    ));
+    for name in ["user@7.service", "dbus.service", "systemd-logind.service", "session-3.scope"] {
+        assert!(matches!(way(lost("app", unit(name))), Program::Process { .. }), "{name}");
+    }
+    assert!(matches!(way(lost("app", unit("app.service"))), Program::Units { .. }));
+}
+
+#[test]
+fn the_server_of_a_client_is_advised_instead() {
+    let asked = |kind| {
+        connect(|facts| {
+            facts.question.kind = kind;
+            *facts.socket() = socket(Kind::Stream, EndpointState::Connected);
+            facts.socket().server = Some(Address::path("/run/app/its.sock").unwrap());
+        })
+        .advice
+    };
+    let its = [Action::Connect { at: at("/run/app/its.sock"), kind: None }];
+    assert_eq!(asked(None), its);
+    assert_eq!(asked(Some(Kind::Datagram)), its);
 }

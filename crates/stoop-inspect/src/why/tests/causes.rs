@@ -408,11 +408,10 @@ fn whoever_may_not_look_is_told_so() {
     assert!(hidden_to(0).advice.is_empty(), "root sees no more than root");
     let hidden = hidden_to(1000);
     assert_eq!((hidden.outcome, hidden.cause), (Outcome::Unknown, Cause::NotVisible));
-    let subject = Who::User("alice".into());
-    assert_eq!(
-        hidden.advice,
-        [Action::PredictAsRoot { address: Address::path("/run/app/app.sock").unwrap(), subject }]
-    );
+    let address = Address::path("/run/app/app.sock").unwrap();
+    let (operation, subject) = (Operation::Connect, Who::User("alice".into()));
+    let question = Question { operation, kind: None, address, subject };
+    assert_eq!(hidden.advice, [Action::PredictAsRoot(Box::new(question))]);
     assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);
     assert_eq!(connect(|facts| facts.reached().acl = None).outcome, Outcome::Unknown);
     assert_eq!(send(|facts| facts.socket().queue_full = None).outcome, Outcome::Unknown);
@@ -445,7 +444,9 @@ fn the_next_step_fits_the_cause() {
         group: "app".into(),
         as_root: false,
     };
-    assert_eq!(member.advice, [grant]);
+    let (path, user) = ("/run".into(), "alice".into());
+    let entry = Action::AddAclEntry { path, user, permissions: "x", as_root: false };
+    assert_eq!(member.advice, [entry, grant]);
     assert!(member.seen[2].contains("in its group app"), "{member:?}");
     let stopped = connect(|facts| {
         facts.socket().backlog = Some((1, 0));

@@ -14,6 +14,7 @@ use super::verdict::*;
 use super::*;
 use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
 use crate::model::Pid;
+use crate::Workload;
 
 /// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, which root owns, in
 /// directories that every user may search.
@@ -64,6 +65,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
             users: [(0, "root".into()), (1000, "alice".into())].into(),
             groups: [(0, "root".into()), (50, "app".into()), (1000, "alice".into())].into(),
         },
+        traces: Traces::default(),
     }
 }
 
@@ -75,6 +77,7 @@ fn alice() -> Subject {
         uid: 1000,
         gid: 1000,
         groups: vec![50],
+        account_groups: Some(vec![50]),
         dac_override: false,
         dac_read_search: false,
         mapped_uids: None,
@@ -95,6 +98,7 @@ fn file(path: &str, kind: FileKind, mode: u32) -> File {
         uid_is: ShownId::Exact,
         gid_is: ShownId::Exact,
         acl: Some(Vec::new()),
+        lacks_acl: false,
         granted: None,
         immutable: false,
         deleted: false,
@@ -118,12 +122,23 @@ fn socket(kind: Kind, state: EndpointState) -> Endpoint {
         messages: None,
         owners: Some(vec![owner(12, "app")]),
         listened: None,
+        server: None,
     }
 }
 
 fn owner(pid: u32, command: &str) -> Owner {
     let command = command.into();
-    Owner { pid, command, uid: Some(0), is_blocked: false, hindrance: None, parent: None, clients: 0 }
+    let workload = Workload::Unknown;
+    Owner {
+        pid,
+        command,
+        uid: Some(0),
+        is_blocked: false,
+        hindrance: None,
+        parent: None,
+        clients: 0,
+        workload,
+    }
 }
 
 pub(super) fn listening() -> Endpoint {

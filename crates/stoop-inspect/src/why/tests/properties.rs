@@ -77,11 +77,11 @@ prop_compose! {
         acl in proptest::option::weighted(0.9, proptest::collection::vec(any_entry(), 0..5)),
         (immutable, deleted) in (proptest::bool::weighted(0.1), proptest::bool::weighted(0.1)),
         mount in any_mount(),
-        granted: Option<u8>,
+        (granted, lacks_acl) in any::<(Option<u8>, bool)>(),
         (uid_is, gid_is) in (any_shown(), any_shown()),
     ) -> File {
         let kinds = [FileKind::Socket, FileKind::Directory, FileKind::Link, FileKind::Regular, FileKind::Fifo, FileKind::Device];
-        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, uid_is, gid_is, acl, granted, immutable, deleted, mount }
+        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, uid_is, gid_is, acl, lacks_acl, granted, immutable, deleted, mount }
     }
 }
 
@@ -114,15 +114,18 @@ prop_compose! {
         shut_down: bool,
         backlog: Option<(u32, u32)>,
         queue_full: Option<bool>,
-        owners in proptest::option::of(proptest::collection::vec((any::<u32>(), "[a\n]{0,3}", any::<bool>()), 0..6)),
+        owners in proptest::option::of(proptest::collection::vec(
+            (any::<u32>(), "[a\n]{0,3}", any::<bool>(), any_workload()), 0..6
+        )),
+        server in proptest::option::of(any_address()),
     ) -> Endpoint {
         let states =
             [EndpointState::Listening, EndpointState::Bound, EndpointState::Connected, EndpointState::Accepted];
-        let owner = |(pid, command, is_blocked)| Owner {
-            pid, command, uid: None, is_blocked, hindrance: None, parent: None, clients: 0,
+        let owner = |(pid, command, is_blocked, workload)| Owner {
+            pid, command, uid: None, is_blocked, hindrance: None, parent: None, clients: 0, workload,
         };
         let owners = owners.map(|owners| owners.into_iter().map(owner).collect());
-        Endpoint { inode: 1, kind, state: states[state], is_bound_itself: false, shut_down, backlog, queue_full, messages: None, owners, listened: None }
+        Endpoint { inode: 1, kind, state: states[state], is_bound_itself: false, shut_down, backlog, queue_full, messages: None, owners, listened: None, server }
     }
 }
 
@@ -133,11 +136,42 @@ prop_compose! {
         (uid, gid, groups) in (0..3u32, 0..3u32, proptest::collection::vec(0..3u32, 0..3)),
         (dac_override, dac_read_search, mapped) in (proptest::bool::weighted(0.3), any::<bool>(), any::<bool>()),
         (other_files, other_network) in (any::<bool>(), any::<bool>()),
+        account_groups in proptest::option::of(proptest::collection::vec(0..3u32, 0..3)),
     ) -> Subject {
         let some = mapped.then(|| vec![IdRange { first: 1, count: 1 }]);
         Subject {
-            pid, command, began: None, uid, gid, groups, dac_override, dac_read_search,
+            pid, command, began: None, uid, gid, groups, account_groups, dac_override, dac_read_search,
             mapped_uids: some.clone(), mapped_gids: some, descriptors: None, view: View { other_files, other_network },
+        }
+    }
+}
+
+fn any_workload() -> impl Strategy<Value = Workload> {
+    prop_oneof![
+        Just(Workload::Unknown),
+        "[a\n]{0,3}(.service|.scope)".prop_map(|name| Workload::Unit { name, user: None }),
+        "[a\n]{0,3}".prop_map(|id| Workload::Container { runtime: "docker".into(), id, pod: None }),
+    ]
+}
+
+prop_compose! {
+    fn any_traces()(
+        (has_systemd, is_of_stoop, is_empty_directory, is_full) in any::<(bool, bool, bool, bool)>(),
+        unit in proptest::option::of("[a\n]{0,3}(.socket|.service)"),
+        lock in proptest::option::of(("[a\n]", proptest::option::of("[a\n]{0,3}"))),
+        subject_workload in any_workload(),
+    ) -> Traces {
+        Traces {
+            subject_workload,
+            has_systemd,
+            has_manager: has_systemd,
+            units: unit.map(|name| Unit { name, of_user: false }).into_iter().collect(),
+            lock: lock.map(|(path, program)| Lock { path: path.into(), program }),
+            is_of_stoop,
+            runtime_dir: None,
+            is_empty_directory,
+            exhausted: is_full.then_some(Exhausted::Inodes),
+            home: Some("/a".into()),
         }
     }
 }
@@ -181,7 +215,7 @@ prop_compose! {
         (wmem, somaxconn, queue, protected) in any::<(Option<usize>, Option<u32>, Option<u32>, Option<bool>)>(),
         (modules, label) in (proptest::option::of(Just(vec!["ev\nil".to_owned(), "landlock".to_owned()])), any::<Option<String>>()),
         (seccomp, no_new_privileges) in any::<(Option<bool>, Option<bool>)>(),
-        name in "[a\n]{0,3}",
+        (name, traces) in ("[a\n]{0,3}", any_traces()),
     ) -> Facts {
         let hows = [
             removed(), Nearness::OurView, Nearness::OtherKind, Nearness::OtherNamespace, Nearness::Padded,
@@ -199,6 +233,7 @@ prop_compose! {
             security: Security { modules, label, seccomp, no_new_privileges, ..Security::default() },
             hidden_networks: false,
             names: Names { users: [(0, name.clone())].into(), groups: [(1, name)].into() },
+            traces,
         }
     }
 }
