@@ -451,6 +451,10 @@ fn in_place(at: &Site, command: &str) -> String {
     format!("{}{enter}{command}", sudo(at.as_root))
 }
 
+fn systemctl(of_user: bool) -> &'static str {
+    if of_user { "systemctl --user" } else { "systemctl" }
+}
+
 fn sudo(as_root: bool) -> &'static str {
     if as_root { "sudo " } else { "" }
 }

@@ -58,7 +58,8 @@ fn run(mut command: Command) -> Result<String, String> {
 /// A command that shows something.
 fn shows(mut command: Command, codes: &[i32]) -> Result<(), String> {
     let output = command.output().map_err(|error| error.to_string())?;
-    let is_right = output.status.code().is_some_and(|code| codes.contains(&code)) && !output.stdout.is_empty();
+    let is_right =
+        output.status.code().is_some_and(|code| codes.contains(&code)) && !output.stdout.is_empty();
     match is_right {
         true => Ok(()),
         false => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr))),

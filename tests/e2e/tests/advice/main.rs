@@ -60,7 +60,8 @@ fn cases() {
     fs::set_permissions(base, fs::Permissions::from_mode(0o755)).expect("set a mode");
     let place = Place::new(base);
     let only = number("STOOP_SEED");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_millis() as u64;
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_millis() as u64;
     let first = only.unwrap_or(now % 1_000_000_000);
     let count = only.map_or(number("STOOP_CASES").unwrap_or(CASES), |_| 1);
     let (mut followed, mut wrong) = (0, Vec::new());
@@ -77,7 +78,8 @@ fn cases() {
             followed += 1;
             if let Err(text) = result {
                 let asked = world.question();
-                wrong.push(format!("STOOP_SEED={seed}, {:?}, {asked}\n  next: {piece}\n  {text}", world.last));
+                wrong
+                    .push(format!("STOOP_SEED={seed}, {:?}, {asked}\n  next: {piece}\n  {text}", world.last));
             }
             world.remove(base);
         }

@@ -94,7 +94,8 @@ impl World {
         fs::create_dir_all(&inner).expect("create directories");
         let last = random.of(&LASTS);
         let asker = random.of(&[0, 0, NOBODY]);
-        let mut flags = random.of(&[&[][..], &[], &["--op", "bind"], &["--op", "send"], &["--kind", "dgram"]]).to_vec();
+        let mut flags =
+            random.of(&[&[][..], &[], &["--op", "bind"], &["--op", "send"], &["--kind", "dgram"]]).to_vec();
         if asker == 0 && random.one_in(2) {
             flags.extend(["--as", "nobody"]);
         }
@@ -131,7 +132,8 @@ impl World {
         let is_data = matches!(self.last, Last::File | Last::FullDirectory);
         let own = (is_live || is_data).then(|| self.path.clone());
         let fact = |path: PathBuf| {
-            let file = fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let file =
+                fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let content = if file.is_file() { fs::read(&path).expect("read a file") } else { Vec::new() };
             (path, file.ino(), content)
         };
