@@ -41,7 +41,7 @@ fn advise_on(facts: &Facts, service: &'static Service, mut verdict: Verdict) -> 
     let of_user = address.as_pathname().is_some_and(|path| path.starts_with("/run/user"));
     match verdict.cause {
         Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale
-            if facts.traces.units.is_empty() && service.unit.is_some() =>
+            if (facts.traces.units.is_empty() || !facts.traces.has_systemd) && service.unit.is_some() =>
         {
             let as_root = !of_user && advise::needs_root(facts, None);
             verdict.advice.insert(0, Action::StartUnit { service, of_user, is_managed, as_root });
