@@ -135,7 +135,7 @@ fn with(difference: ViewDifference) -> &'static str {
 
 fn connect(facts: &Facts, path: PathBuf, as_root: bool) -> Option<Action> {
     let address = Address::path(path).ok()?;
-    let at = Site { address, netns_of: None, as_root };
+    let at = Site { address, netns_of: None, kind: None, as_root };
     (facts.question.operation != super::Operation::Bind).then_some(Action::Connect { at, kind: None })
 }
 

@@ -12,9 +12,9 @@ use super::facts::*;
 use super::judge::why;
 use super::verdict::*;
 use super::*;
+use crate::Workload;
 use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
 use crate::model::Pid;
-use crate::Workload;
 
 /// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, which root owns, in
 /// directories that every user may search.
