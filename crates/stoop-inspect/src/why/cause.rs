@@ -101,7 +101,7 @@ causes! {
     /// The socket file is stale: no socket is bound to it any more.
     Stale => "stale",
     /// No socket of this machine is bound to the file through its mount, but the file system is
-    /// provided by another machine or process, where its server may be.
+    /// provided by another machine or process, and its server may be there.
     ServedElsewhere => "served-elsewhere",
     /// The socket file is stale, and mounted as a single file: the mount keeps it, whatever the
     /// server does.

@@ -5,21 +5,8 @@ use std::time::Duration;
 
 use stoop::{Address, escaped};
 
-use super::facts::{Facts, Security};
+use super::facts::{Denial, Facts, Mechanism, Security};
 use super::question::Who;
-
-/// A mechanism that denies calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// SELinux.
-    Selinux,
-    /// AppArmor.
-    AppArmor,
-    /// A system call filter.
-    Seccomp,
-    /// Landlock.
-    Landlock,
-}
 
 impl Mechanism {
     pub(in crate::why) fn name(self) -> &'static str {
@@ -30,25 +17,6 @@ impl Mechanism {
             Mechanism::Landlock => "Landlock",
         }
     }
-}
-
-/// A record of a denied call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial {
-    /// When it was denied, since 1970.
-    pub at: Duration,
-    /// The mechanism.
-    pub by: Mechanism,
-    /// The process.
-    pub pid: Option<u32>,
-    /// Its command name.
-    pub command: Option<String>,
-    /// The operation, permission, system call or right that was denied.
-    pub what: String,
-    /// The file, or the abstract name after its NUL.
-    pub path: Option<Vec<u8>>,
-    /// The profile, or the labels, that the rule is about.
-    pub rule: Option<String>,
 }
 
 /// How old a record may be that is about a call which has just failed.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use rustix::io::Errno;
 use stoop::{Address, Kind};
 
-pub use super::denials::{Denial, Mechanism};
 use super::question::Question;
 use crate::file_location::FileLocation;
 use crate::hindrance::Hindrance;
@@ -525,6 +524,38 @@ pub struct Security {
     pub denials_hidden: bool,
     /// When they were read, since 1970.
     pub read_at: Duration,
+}
+
+/// A mechanism that denies calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// SELinux.
+    Selinux,
+    /// AppArmor.
+    AppArmor,
+    /// A system call filter.
+    Seccomp,
+    /// Landlock.
+    Landlock,
+}
+
+/// A record of a denied call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// When it was denied, since 1970.
+    pub at: Duration,
+    /// The mechanism.
+    pub by: Mechanism,
+    /// The process.
+    pub pid: Option<u32>,
+    /// Its command name.
+    pub command: Option<String>,
+    /// The operation, permission, system call or right that was denied.
+    pub what: String,
+    /// The file, or the abstract name after its NUL.
+    pub path: Option<Vec<u8>>,
+    /// The profile, or the labels, that the rule is about.
+    pub rule: Option<String>,
 }
 
 /// A system call that a filter answers itself.

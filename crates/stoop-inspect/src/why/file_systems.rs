@@ -104,7 +104,7 @@ pub(super) fn sockets_on(name: &str) -> Sockets {
 }
 
 /// Returns whether the files are another machine's, or are provided by a process. The process that
-/// a socket file belongs to, and whoever checks permissions, may be on the other side.
+/// a socket file belongs to, and the one that checks permissions, may be on the other side.
 pub(super) fn is_served(name: &str) -> bool {
     SERVED.contains(&name) || name == "fuse" || name.starts_with("fuse.")
 }

@@ -100,7 +100,7 @@ impl Messages<'_> {
         }
     }
 
-    /// Returns the owner of a file. An overflow id is no user's name.
+    /// Returns the owner of a file. An overflow id is not the name of a user.
     fn owner_of(self, file: &File) -> String {
         unmapped(file.uid_is, file.uid).unwrap_or_else(|| self.user(file.uid))
     }

@@ -132,8 +132,8 @@ fn server_grants(facts: &Facts, file: &File, by: By) -> impl Iterator<Item = Act
     advise::grant(facts, file, by, WRITE).into_iter().chain([Action::AllowGroup(advise::site(facts))])
 }
 
-/// The file is on a file system with another side, where its server may be. What connecting here
-/// returns is certain ([K-SERVED-1]).
+/// The file is on a file system with another side, and its server may be there. The result of
+/// connecting here is certain ([K-SERVED-1]).
 ///
 /// [K-SERVED-1]: stoop::kernel_facts#K-SERVED-1
 fn served_elsewhere(facts: &Facts, file: &File) -> Verdict {

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 
-use crate::why::denials::{Denial, parse};
+use crate::why::denials::parse;
+use crate::why::facts::Denial;
 
 /// How much is read from the end of the audit log.
 const TAIL_BYTES: u64 = 256 * 1024;

@@ -74,8 +74,8 @@ fn refusal_of(call: &'static str) -> impl Fn(i32) -> Refusal {
     move |errno| Refusal { call, errno: Errno::from_raw_os_error(errno) }
 }
 
-/// Returns the security modules in use: as securityfs lists them, if it is mounted, or as the kernel
-/// does since Linux 6.8 ([K-LSM-1]).
+/// Returns the security modules in use: as securityfs lists them, if it is mounted, or as the
+/// kernel does since Linux 6.8 ([K-LSM-1]).
 ///
 /// [K-LSM-1]: stoop::kernel_facts#K-LSM-1
 fn modules() -> Option<Vec<String>> {
