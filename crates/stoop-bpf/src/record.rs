@@ -111,8 +111,8 @@ pub struct Record {
     ///
     /// [K-BPF-9]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-9
     pub is_bound_to_path: bool,
-    /// The slot of the namespace's hash table that the socket is in. Since Linux 6.0 the upper half,
-    /// from 256 on, has the sockets that were bound to an abstract name, and no accepted ones
+    /// The slot of the namespace's hash table that the socket is in. Since Linux 6.0 the upper
+    /// half, from 256 on, has the sockets that were bound to an abstract name, and no accepted ones
     /// ([K-BPF-10]). 0 before Linux 5.17.
     ///
     /// [K-BPF-10]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-10

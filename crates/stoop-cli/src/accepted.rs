@@ -11,8 +11,8 @@ use stoop::diag::{Entry, Show, Table};
 pub(crate) const NOT_ACCEPTED: &str =
     "no process has accepted the connection: it waits in the backlog of the server";
 
-/// Returns whether a connection of this process waits to be accepted. `None` if the kernel cannot be
-/// asked.
+/// Returns whether a connection of this process waits to be accepted. `None` if the kernel cannot
+/// be asked.
 pub(crate) fn is_waiting() -> Option<bool> {
     any_waits().ok()
 }

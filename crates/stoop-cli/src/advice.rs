@@ -272,8 +272,8 @@ fn system_command(advice: &Action) -> String {
     }
 }
 
-/// Words how to release a traced process. A tracer that has attached is ended: it then detaches. One
-/// that started the process may end it as well, so it has to be told to continue it.
+/// Words how to release a traced process. A tracer that has attached is ended: it then detaches.
+/// One that started the process may end it as well, so it has to be told to continue it.
 fn detach(pid: u32, tracer: &Tracer, as_root: bool) -> String {
     let name = escaped(&tracer.command);
     match tracer.is_parent {

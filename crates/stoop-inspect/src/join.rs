@@ -12,7 +12,6 @@ use stoop::{Address, Kind};
 use stoop_bpf::NameKey;
 
 use crate::model::{Messages, NamespaceIno, Socket, SocketId, SocketIno, State};
-use crate::owners::Inner;
 
 /// The relations of a socket as a table lists them, by inode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +25,17 @@ pub(crate) struct Links {
     pub(crate) name: Option<NameKey>,
     /// What no table lists, if the source of the owners reports it.
     pub(crate) inner: Option<Inner>,
+}
+
+/// What only the kernel's own structures say of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inner {
+    /// Whether it was bound to a path itself.
+    pub(crate) is_bound_to_path: bool,
+    /// Its slot of the hash table.
+    pub(crate) slot: u32,
+    /// Its receive queue.
+    pub(crate) queue: stoop_bpf::Queue,
 }
 
 /// A socket's peer, according to its table.

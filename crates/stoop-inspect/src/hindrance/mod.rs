@@ -112,8 +112,8 @@ fn status_number(status: &[u8], name: &str) -> Option<u32> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Returns the soft and the hard limit of open files from `/proc/PID/limits`. `None` if the soft one
-/// is unlimited.
+/// Returns the soft and the hard limit of open files from `/proc/PID/limits`. `None` if the soft
+/// one is unlimited.
 fn open_files_limits(limits: &[u8]) -> Option<(u32, Option<u32>)> {
     let line = limits.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Max open files"))?;
     let mut words = std::str::from_utf8(line).ok()?.split_whitespace();

@@ -10,7 +10,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use stoop_bpf::{Record, TaskFiles};
 
-use super::{Holding, Inner};
+use super::Holding;
+use crate::join::Inner;
 use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
 use crate::process::Known;
 

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use stoop_bpf::NameKey;
 
-use crate::join::{ByInode, Links};
+use crate::join::{ByInode, Inner, Links};
 use crate::model::{NamespaceIno, Owner, Socket, SocketId, SocketIno};
 use crate::procfs::{Referent, referent};
 
@@ -31,17 +31,6 @@ pub(crate) struct Holding {
     pub(crate) name: Option<NameKey>,
     /// What no table lists, if the source reports it.
     pub(crate) inner: Option<Inner>,
-}
-
-/// What only the kernel's own structures say of a socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Inner {
-    /// Whether it was bound to a path itself.
-    pub(crate) is_bound_to_path: bool,
-    /// Its slot of the hash table.
-    pub(crate) slot: u32,
-    /// Its receive queue.
-    pub(crate) queue: stoop_bpf::Queue,
 }
 
 impl Holding {

@@ -13,7 +13,6 @@ use stoop_inspect::{Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, Stat
 use super::file::{self, FileFacts, FileState};
 use super::mounted::{MountedIn, mounted_in};
 use super::render::hexdump::PEEK_BYTES;
-use super::traffic::Traffic;
 use crate::sockets::ResolvedSelector;
 
 /// One socket, and everything related to it.
@@ -45,6 +44,21 @@ pub(super) struct Detail<'a> {
     pub(super) limits: Limits,
     /// The current time, from which the age of each process is computed.
     pub(super) now: Now,
+}
+
+/// What was the same in two snapshots, a moment apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traffic {
+    /// Whether the client that has waited longest was not accepted meanwhile.
+    pub(super) is_nobody_accepted: bool,
+    /// How many accepted connections are still open although their clients have closed them.
+    pub(super) leaked: usize,
+    /// How many clients have a full send buffer, because the server does not read.
+    pub(super) blocked_clients: usize,
+    /// How many ends of the server have a full send buffer, because the client does not read.
+    pub(super) unread_by_clients: usize,
+    /// Whether the send buffer of the socket itself is full.
+    pub(super) is_blocked: bool,
 }
 
 /// A client of the socket.

@@ -135,9 +135,8 @@ impl Hindrances {
 
 #[cfg(test)]
 mod tests {
-    use super::super::detail::{Limits, Now};
+    use super::super::detail::{Limits, Now, Traffic};
     use super::super::file::{FileFacts, FileState, Status};
-    use super::super::traffic::Traffic;
     use super::super::warnings::warnings;
     use super::*;
     use crate::sockets::sample;

@@ -5,22 +5,7 @@ use std::collections::HashMap;
 
 use stoop_inspect::{Queue, Snapshot, Socket, SocketId, SocketIno, State};
 
-use super::detail::Client;
-
-/// What was the same in two snapshots, a moment apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traffic {
-    /// Whether the client that has waited longest was not accepted meanwhile.
-    pub(super) is_nobody_accepted: bool,
-    /// How many accepted connections are still open although their clients have closed them.
-    pub(super) leaked: usize,
-    /// How many clients have a full send buffer, because the server does not read.
-    pub(super) blocked_clients: usize,
-    /// How many ends of the server have a full send buffer, because the client does not read.
-    pub(super) unread_by_clients: usize,
-    /// Whether the send buffer of the socket itself is full.
-    pub(super) is_blocked: bool,
-}
+use super::detail::{Client, Traffic};
 
 /// Identifies a socket in both snapshots.
 type Key = (SocketIno, Option<u64>);
@@ -84,7 +69,9 @@ impl<'a> Twice<'a> {
         left.filter(|(id, _)| self.later(*id).is_some_and(|(_, socket)| is_left(socket))).count()
     }
 
-    /// Returns whether a blocking write would wait (K-BUFFER-1), and nothing was read meanwhile.
+    /// Returns whether a blocking write would wait ([K-STUCK-5]), and nothing was read meanwhile.
+    ///
+    /// [K-STUCK-5]: stoop::kernel_facts#K-STUCK-5
     fn is_full(&self, id: SocketId) -> bool {
         let socket = &self.first[id];
         let (Some(Queue::Bytes { unsent, .. }), Some(memory), State::Connected) =

@@ -191,8 +191,8 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
     warnings
 }
 
-/// Warns of file descriptors that were sent to the socket, or to the connections of a server, and not
-/// received: their senders run into a limit (`ETOOMANYREFS`).
+/// Warns of file descriptors that were sent to the socket, or to the connections of a server, and
+/// not received: their senders run into a limit (`ETOOMANYREFS`).
 fn in_flight(detail: &Detail<'_>) -> Option<Warning> {
     let of = |id: SocketId| detail.snapshot[id].in_flight.unwrap_or(0) as usize;
     let own = detail.socket.in_flight.unwrap_or(0) as usize;
