@@ -24,7 +24,7 @@ pub(crate) fn surely_waits() -> bool {
 
 /// Returns the command that shows what the server at this address, quoted, is doing.
 pub(crate) fn show_server(address: &str) -> String {
-    format!("stoop who {address}    # what its server does, and how many clients wait")
+    format!("stoop who {address}    # what its server does, and how much is waiting")
 }
 
 fn any_waits() -> io::Result<bool> {

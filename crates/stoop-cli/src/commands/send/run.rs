@@ -262,7 +262,7 @@ impl OutgoingMessage<'_> {
             let address = quoted(OsStr::new(&address.to_string()));
             return Failure::new(Exit::Failed, what)
                 .why(why)
-                .next(format!("stoop who {address}    # what its server does, and how much is waiting"))
+                .next(accepted::show_server(&address))
                 .into();
         }
         if error.kind() == ErrorKind::NotPermitted && !self.descriptors.is_empty() {
