@@ -180,3 +180,41 @@ fn a_unit_is_started_where_a_manager_runs() {
     let named = command(&Action::StartNamedUnit { unit, as_root: false });
     assert_eq!(named, "systemctl --user start 'a b.socket'    # the unit that the socket belongs to");
 }
+
+#[test]
+fn a_group_is_thawed_by_what_froze_it() {
+    let thaw = |cgroup: &str, file: &str, as_root| {
+        let switch = format!("/sys/fs/cgroup{cgroup}/{file}").into();
+        let workload = Workload::from_cgroup(format!("0::{cgroup}\n").as_bytes());
+        let words = command(&Action::Thaw { group: FrozenGroup { switch, workload }, as_root });
+        words.split("    #").next().unwrap().to_owned()
+    };
+    let id = "0123456789abcdef".repeat(4);
+    let docker = format!("/system.slice/docker-{id}.scope");
+    assert_eq!(thaw(&docker, "cgroup.freeze", true), format!("sudo docker unpause {id}"));
+    assert_eq!(thaw("/system.slice/app.service", "cgroup.freeze", false), "systemctl thaw app.service");
+    assert_eq!(thaw("/a", "cgroup.freeze", false), "echo 0 > /sys/fs/cgroup/a/cgroup.freeze");
+    assert_eq!(
+        thaw("/a b", "freezer.state", true),
+        "echo THAWED | sudo tee '/sys/fs/cgroup/a b/freezer.state'"
+    );
+}
+
+#[test]
+fn a_tracer_is_ended_only_if_it_has_attached() {
+    let detach = |is_parent| {
+        let tracer = Tracer { pid: 9, command: "gdb".into(), uid: Some(0), is_parent };
+        command(&Action::Detach { pid: 12, tracer, as_root: false })
+    };
+    assert!(detach(false).starts_with("kill 9    # ends gdb, which then detaches"));
+    assert_eq!(detach(true), "# continue process 12 in gdb, process 9, which started it");
+}
+
+#[test]
+fn a_limit_is_raised_without_lowering_the_other() {
+    let raise =
+        |to, is_beyond_hard| command(&Action::RaiseLimitOf { pid: 12, to, is_beyond_hard, as_root: false });
+    assert!(raise(40, false).starts_with("prlimit --pid 12 --nofile=40:    # "));
+    assert!(raise(40, true).starts_with("prlimit --pid 12 --nofile=40:40    # "));
+    assert!(!raise(1024, false).contains("select") && raise(2048, false).contains("select"));
+}

@@ -260,10 +260,7 @@ impl OutgoingMessage<'_> {
             };
             let what = format!("cannot send to '{address}': {what} within {timeout}");
             let address = quoted(OsStr::new(&address.to_string()));
-            return Failure::new(Exit::Failed, what)
-                .why(why)
-                .next(accepted::show_server(&address))
-                .into();
+            return Failure::new(Exit::Failed, what).why(why).next(accepted::show_server(&address)).into();
         }
         if error.kind() == ErrorKind::NotPermitted && !self.descriptors.is_empty() {
             let what =
