@@ -1,12 +1,13 @@
-//! Well-known services: live sockets elsewhere, and files that describe further services.
+//! Well-known services: live sockets elsewhere, files that describe further services, and where a
+//! socket's file is mounted.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use stoop_e2e::{Run, stoop};
-use stoop_testkit::{NOBODY, is_root, tempdir};
+use stoop_e2e::{Run, program, stoop};
+use stoop_testkit::{NOBODY, has_program, is_root, tempdir};
 
 const SHOP: &str = "what = \"the shop\"\nnames = [\"shop\"]\nsockets = [\"/run/no-such-shop/app.sock\"]\n";
 
@@ -70,4 +71,26 @@ fn files_of_other_users_are_not_read() {
         let foreign = why(config.path(), "/run/no-such-shop/app.sock").run().code(1);
         assert!(foreign.stderr.contains("belongs to user"), "{}", foreign.stderr);
     }
+}
+
+#[test]
+fn who_names_views_that_have_the_file_mounted() {
+    if !is_root() || !has_program("unshare") {
+        return;
+    }
+    let directory = tempdir();
+    let [run, other] = ["run", "other"].map(|name| directory.path().join(name));
+    fs::create_dir(&run).unwrap();
+    fs::create_dir(&other).unwrap();
+    let path = run.join("app.sock");
+    let _server = UnixListener::bind(&path).unwrap();
+    let line = || stoop(["who", "--json"]).arg(&path).run().ok().json().remove(0);
+    assert!(line().get("mounted_in").is_none());
+    let script = "mount --bind \"$0\" \"$1\" && echo mounted && exec cat";
+    let container = program("unshare", ["-m", "sh", "-c", script]).arg(&run).arg(&other);
+    let container = container.open_input().spawn();
+    container.wait_stdout("mounted");
+    let view = line()["mounted_in"][0].clone();
+    assert_eq!(view["pid"], container.pid());
+    assert_eq!(view["path"], other.join("app.sock").to_str().unwrap());
 }

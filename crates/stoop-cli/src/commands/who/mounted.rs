@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use stoop::diag::FileId;
 use stoop_inspect::Workload;
@@ -31,18 +32,31 @@ pub(super) fn mounted_in(path: &Path) -> Vec<MountedIn> {
     else {
         return Vec::new();
     };
-    let Some(own) = fs::read("/proc/self/mountinfo").ok().map(|text| mounts(&text)) else {
-        return Vec::new();
-    };
-    let Some(at) = own.iter().rev().find_map(|mount| mount.file_below(&path)) else { return Vec::new() };
-    let mut seen: HashSet<u64> = namespace("self").into_iter().collect();
-    let mut found: Vec<MountedIn> = pids()
-        .into_iter()
-        .filter(|pid| namespace(&pid.to_string()).is_some_and(|namespace| seen.insert(namespace)))
-        .filter_map(|pid| view(pid, &own, &at, file, &path))
-        .collect();
-    found.sort_by_key(|view| view.pid);
-    found
+    // Read once for all sockets.
+    static VIEWS: LazyLock<Views> = LazyLock::new(Views::read);
+    let views = &*VIEWS;
+    let at = views.own.iter().rev().find_map(|mount| mount.file_below(&path));
+    let Some(at) = at else { return Vec::new() };
+    let view = |(pid, theirs): &(u32, Vec<Mount>)| view(*pid, theirs, &views.own, &at, file, &path);
+    views.others.iter().filter_map(view).collect()
+}
+
+/// The mount tables of this process, and of the first process of every other mount namespace.
+struct Views {
+    own: Vec<Mount>,
+    others: Vec<(u32, Vec<Mount>)>,
+}
+
+impl Views {
+    fn read() -> Views {
+        let table = |process: &str| Some(mounts(&fs::read(format!("/proc/{process}/mountinfo")).ok()?));
+        let mut seen: HashSet<u64> = namespace("self").into_iter().collect();
+        let mut is_new =
+            |pid: &u32| namespace(&pid.to_string()).is_some_and(|namespace| seen.insert(namespace));
+        let others = pids().into_iter().filter(|pid| is_new(pid));
+        let others = others.filter_map(|pid| Some((pid, table(&pid.to_string())?))).collect();
+        Views { own: table("self").unwrap_or_default(), others }
+    }
 }
 
 /// A file by its file system, and its path in that.
@@ -105,13 +119,19 @@ fn unescaped(field: &[u8]) -> PathBuf {
 }
 
 /// Returns where a process sees the file, unless it sees it as we do.
-fn view(pid: u32, own: &[Mount], at: &OnDevice, file: FileId, path: &Path) -> Option<MountedIn> {
-    let theirs = mounts(&fs::read(format!("/proc/{pid}/mountinfo")).ok()?);
+fn view(
+    pid: u32,
+    theirs: &[Mount],
+    own: &[Mount],
+    at: &OnDevice,
+    file: FileId,
+    path: &Path,
+) -> Option<MountedIn> {
     let root = |mounts: &[Mount]| {
         let root = mounts.iter().rev().find(|mount| mount.point == Path::new("/"))?;
         Some((root.device.clone(), root.root.clone()))
     };
-    let has_our_root = root(&theirs) == root(own);
+    let has_our_root = root(theirs) == root(own);
     let leads_to_it = |candidate: &PathBuf| {
         let below = candidate.strip_prefix("/").unwrap_or(candidate);
         (!has_our_root || candidate != path)

@@ -44,6 +44,7 @@ struct Line<'a> {
     /// The well-known service that has the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     mounted_in: Vec<Mounted>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unread: Option<Data>,
