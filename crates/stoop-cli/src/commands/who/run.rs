@@ -140,7 +140,7 @@ mod tests {
     use super::super::warnings::warnings;
     use super::*;
     use crate::sockets::sample;
-    use stoop_inspect::{ProcessState, Socket};
+    use stoop_inspect::Socket;
 
     /// Gathers a socket of the sample, with everything that root could see.
     fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
