@@ -2,8 +2,8 @@
 //! administrator's, and those of packages.
 //!
 //! What a service is called decides what is suggested, also to root. Only files of this user and of
-//! root are read, in directories of theirs, which nobody else may change. A file that cannot be used
-//! is named in a warning, and ignored.
+//! root are read, in directories that no other user may change. A file that cannot be used is named
+//! in a warning, and ignored.
 
 use std::fs::{self, File};
 use std::io::Read;

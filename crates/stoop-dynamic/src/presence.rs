@@ -1,7 +1,7 @@
 //! Finds out whether a server without reflection has a service, without running any of its methods.
 //!
-//! First a method is called that no service has. Servers in Go, and ttrpc's, then report whether the
-//! service or the method is missing. Others report the same in both cases. They are asked for a
+//! First a method is called that no service has. Servers in Go, and ttrpc's, then report whether
+//! the service or the method is missing. Others report the same in both cases. They are asked for a
 //! method of the service, with a request that ends before its message: a server that knows the
 //! method answers that the message is missing, and does not run it.
 

@@ -200,8 +200,7 @@ impl Service {
         }
     }
 
-    /// Returns whether both services have a name in common: whoever looks for the one may find the
-    /// other.
+    /// Returns whether both services have a name in common: a search for one may find the other.
     pub(crate) fn is_akin(&self, other: &Service) -> bool {
         std::ptr::eq(self, other) || self.names.iter().any(|name| other.names.contains(name))
     }

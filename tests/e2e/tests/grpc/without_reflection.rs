@@ -9,7 +9,7 @@ use tonic::service::Routes;
 
 use crate::talk::LONG;
 
-/// A server of two services: the one given as an argument, and one that nobody knows.
+/// A server of two services: the one given as an argument, and one of its own.
 const SERVER: &str = r#"
 import grpc, sys
 from concurrent import futures

@@ -1,5 +1,5 @@
-//! The processes that see a socket's file under another path, or below another root: containers into
-//! which the file or its directory is mounted. Only inspects.
+//! The processes that see a socket's file under another path, or below another root: containers
+//! into which the file or its directory is mounted. Only inspects.
 //!
 //! A mount table leads to the paths at which the file may be. Only a path that leads to that very
 //! file counts.
@@ -25,8 +25,8 @@ pub(super) struct MountedIn {
     pub(super) path: PathBuf,
 }
 
-/// Returns the views in which the file at this path, as seen from here, is found elsewhere. Views of
-/// processes that may not be inspected are missing.
+/// Returns the views in which the file at this path, as seen from here, is found elsewhere. Views
+/// of processes that may not be inspected are missing.
 pub(super) fn mounted_in(path: &Path) -> Vec<MountedIn> {
     let Some((path, file)) = fs::canonicalize(path).ok().and_then(|path| Some((path.clone(), id(&path)?)))
     else {
@@ -90,7 +90,7 @@ impl Mount {
     }
 }
 
-/// Joins without a slash at the end where nothing is below.
+/// Joins paths. Adds no slash at the end if nothing is below.
 fn joined(path: &Path, below: &Path) -> PathBuf {
     if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) }
 }

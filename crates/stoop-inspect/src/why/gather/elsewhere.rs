@@ -9,18 +9,17 @@ use std::path::Path;
 use stoop::Address;
 use stoop::diag::FileId;
 
-use super::sockets::endpoint;
 use crate::endpoints;
 use crate::model::{Snapshot, Socket, SocketId, State};
 use crate::why::Operation;
-use crate::why::facts::{Facts, FileKind, Near, Nearness};
+use crate::why::facts::{Facts, FileKind, Nearness};
 use stoop::Kind;
 
 /// The maximum number that is shown.
 const SHOWN: usize = 3;
 
 /// Returns the live sockets that may have been meant, if there is none at the path.
-pub(super) fn find(facts: &Facts, snapshot: &Snapshot) -> Vec<Near> {
+pub(super) fn find(facts: &Facts, snapshot: &Snapshot) -> Vec<(Nearness, SocketId)> {
     let Some(asked) = facts.question.address.as_pathname() else { return Vec::new() };
     let is_bind = facts.question.operation == Operation::Bind;
     if is_bind || facts.sockets.as_ref().is_some_and(|sockets| !sockets.is_empty()) {
@@ -36,12 +35,7 @@ pub(super) fn find(facts: &Facts, snapshot: &Snapshot) -> Vec<Near> {
     // The same service first, then by name, for the same output on every run.
     found.sort_by_key(|(how, id)| (*how != Nearness::SameService, snapshot[*id].name.to_string()));
     found.truncate(SHOWN);
-    let near = |(how, id): (Nearness, SocketId)| Near {
-        how,
-        address: snapshot[id].name.clone(),
-        socket: endpoint(snapshot, id, Some(true)),
-    };
-    found.into_iter().map(near).collect()
+    found
 }
 
 fn serves(socket: &Socket) -> bool {

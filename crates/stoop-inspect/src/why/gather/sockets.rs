@@ -114,7 +114,12 @@ fn by_file(
         }
     }
     near_files(facts, context, snapshot, file);
-    facts.near.extend(elsewhere::find(facts, snapshot));
+    let near = |(how, id): (Nearness, SocketId)| Near {
+        how,
+        address: snapshot[id].name.clone(),
+        socket: endpoint(snapshot, id, Some(true)),
+    };
+    facts.near.extend(elsewhere::find(facts, snapshot).into_iter().map(near));
 }
 
 /// Returns whether every table was read. Only then is a socket that no table lists known not to
@@ -136,7 +141,7 @@ fn bound_to(snapshot: &Snapshot, file: FileId) -> Vec<SocketId> {
     same.into_iter().filter(|(_, bound)| !exact || bound.dev == file.dev).map(|(id, _)| id).collect()
 }
 
-pub(super) fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint {
+fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint {
     let socket = &snapshot[id];
     let state = state(snapshot, socket, alive);
     Endpoint {
