@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use stoop::Address;
 use stoop::internal::Place;
 use stoop_inspect::FileId;
+use stoop_inspect::internal::FileLocator;
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
 use super::format;
@@ -56,6 +57,10 @@ impl ResolvedSelector {
             // On some file systems the kernel's table has a device other than the file's. If any
             // socket has the same device, only such sockets match.
             found.retain(|&id| snapshot[id].file == Some(*file));
+        } else if let (ResolvedSelector::Path(path, Ok(_)), false) = (self, found.is_empty()) {
+            // Others have the same inode number on another file system.
+            let locator = FileLocator::new();
+            found.retain(|&id| locator.leads_to(path, &snapshot[id]));
         }
         if let ResolvedSelector::Path(..) | ResolvedSelector::Name(_) = self {
             let all: HashSet<SocketId> = found.iter().copied().collect();

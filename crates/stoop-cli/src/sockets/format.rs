@@ -11,6 +11,7 @@ use stoop::{Address, escaped};
 use stoop_inspect::FileId;
 use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What, Workload};
 
+use super::paths::Paths;
 use super::row::{Row, Shape};
 use super::words;
 use crate::output::truncate_end;
@@ -30,6 +31,7 @@ pub(crate) struct SocketFormatter<'a> {
     processes: HashMap<Pid, String>,
     places: HashMap<Pid, String>,
     users: HashMap<u32, String>,
+    paths: Paths<'a>,
 }
 
 impl<'a> SocketFormatter<'a> {
@@ -40,6 +42,7 @@ impl<'a> SocketFormatter<'a> {
             processes: HashMap::new(),
             places: HashMap::new(),
             users: HashMap::new(),
+            paths: Paths::new(snapshot),
         }
     }
 
@@ -102,6 +105,14 @@ impl<'a> SocketFormatter<'a> {
     /// Writes the line's address, or `-` if neither end has one.
     pub(crate) fn address(&self, row: &Row, text: &mut String) {
         push_address(&self.snapshot[row.named(self.snapshot)].name, text);
+    }
+
+    /// Writes the present path of the line's file, or `-` if its address leads there.
+    pub(crate) fn path(&mut self, row: &Row, text: &mut String) {
+        match self.paths.other_than_name(row.named(self.snapshot)) {
+            Some(path) => text.push_str(&word(path.as_os_str().as_bytes())),
+            None => text.push_str(NOTHING),
+        }
     }
 
     /// Writes the queue: for a listener `waiting/limit`, for a connection the bytes unread at the

@@ -14,6 +14,7 @@ use stoop_inspect::endpoints::recognise;
 use stoop_inspect::{Missing, Process, Queue, Snapshot, SocketId, Workload};
 
 use super::format;
+use super::paths::Paths;
 use super::row::{Row, Shape};
 use crate::names;
 use crate::output::{Data, SCHEMA, push_json};
@@ -23,6 +24,7 @@ use crate::output::{Data, SCHEMA, push_json};
 pub(crate) struct JsonFormatter<'a> {
     snapshot: &'a Snapshot,
     users: HashMap<u32, Option<String>>,
+    paths: Option<Paths<'a>>,
 }
 
 /// How a line has changed since the last snapshot.
@@ -139,6 +141,9 @@ pub(crate) struct ProcessFields<'a> {
 struct File {
     device: String,
     inode: u64,
+    /// The path that leads to it now, if the address does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
 }
 
 /// The workload of a process, as fields.
@@ -181,7 +186,16 @@ impl Serialize for AddressText<'_> {
 
 impl<'a> JsonFormatter<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> JsonFormatter<'a> {
-        JsonFormatter { snapshot, users: HashMap::new() }
+        JsonFormatter { snapshot, users: HashMap::new(), paths: None }
+    }
+
+    /// Adds the present paths of files, which it looks for.
+    pub(crate) fn with_paths(self) -> JsonFormatter<'a> {
+        JsonFormatter { paths: Some(Paths::new(self.snapshot)), ..self }
+    }
+
+    fn path(&mut self, id: SocketId) -> Option<String> {
+        Some(format::path(&self.paths.as_mut()?.other_than_name(id)?))
     }
 
     /// Appends the line for `row`.
@@ -238,7 +252,11 @@ impl<'a> JsonFormatter<'a> {
             cookie: socket.cookie,
             network_namespace: socket.namespace.0,
             address: named(&socket.name),
-            file: socket.file.map(|file| File { device: format::device(file.dev), inode: file.ino }),
+            file: socket.file.map(|file| File {
+                device: format::device(file.dev),
+                inode: file.ino,
+                path: self.path(id),
+            }),
             uid: socket.uid,
             user: socket.uid.and_then(|uid| self.user(uid)),
             unread_bytes: socket.unread_bytes(),

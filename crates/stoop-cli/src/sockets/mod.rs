@@ -11,6 +11,7 @@
 //! | `words.rs` | untrusted bytes as words, and back |
 //! | `format.rs` | formats addresses, processes and queues as words |
 //! | `json.rs` | the same as JSON, a stable interface |
+//! | `paths.rs` | the present paths of socket files |
 //! | `missing.rs` | what could not be read: a note, and the exit code |
 //!
 //! Everything except the lookup of names and files is pure. Nothing is printed here.
@@ -21,6 +22,7 @@ pub(crate) mod format;
 mod glob;
 pub(crate) mod json;
 mod missing;
+mod paths;
 mod pattern;
 mod row;
 #[cfg(test)]
@@ -34,5 +36,6 @@ pub(crate) use format::SocketFormatter;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, JsonFormatter, missing as missing_json};
 pub(crate) use missing::{Completeness, note, report_files};
+pub(crate) use paths::Paths;
 pub(crate) use pattern::NamePattern;
 pub(crate) use row::{Row, Shape, rows};

@@ -71,7 +71,10 @@ impl FileLocator {
     /// Returns whether a path leads to the socket's file, in the view of this process. A relative
     /// path starts at the working directory.
     pub fn leads_to(&self, path: &Path, socket: &Socket) -> bool {
-        let (Some(ours), Some(bound)) = (&self.ours, socket.file) else { return false };
+        let Some(bound) = socket.file else { return false };
+        let Some(ours) = &self.ours else {
+            return std::fs::metadata(path).is_ok_and(|metadata| bound.may_be(FileId::from(&metadata)));
+        };
         // A link at the end of a path is followed by those who connect.
         let whole = std::fs::canonicalize(path);
         matches!(ours.look_up(whole.as_deref().unwrap_or(path)), Found::File(_, stat) if is_bound(&stat, ours, bound))

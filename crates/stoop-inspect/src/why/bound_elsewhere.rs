@@ -19,6 +19,8 @@ use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
 enum Place<'f> {
     View(&'f OtherView),
     Moved(&'f Path),
+    /// It has a path, which is not known.
+    MovedAway,
     Removed,
     /// The server's view is known, and its name leads to no file, or to another.
     NotAtName,
@@ -31,6 +33,7 @@ impl<'f> Place<'f> {
             FileLocation { view: Some(view), .. } => Place::View(view),
             FileLocation { here: Some(path), .. } => Place::Moved(path),
             FileLocation { is_removed: Some(true), .. } => Place::Removed,
+            FileLocation { is_removed: Some(false), .. } => Place::MovedAway,
             FileLocation { name: NameTarget::Nothing | NameTarget::OtherFile { .. }, .. } => Place::NotAtName,
             _ => Place::Unknown,
         }
@@ -48,9 +51,10 @@ impl<'f> Place<'f> {
         match self {
             Place::Moved(_) => 0,
             Place::View(_) => 1,
-            Place::Removed => 2,
-            Place::NotAtName => 3,
-            Place::Unknown => 4,
+            Place::MovedAway => 2,
+            Place::Removed => 3,
+            Place::NotAtName => 4,
+            Place::Unknown => 5,
         }
     }
 }
@@ -76,6 +80,10 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
                 .seen(format!("it is now {}", quoted(path)))
                 .seen_all(owners)
                 .advise_all(connect(facts, path.to_owned(), false))
+        }
+        Place::MovedAway => {
+            let why = "its server is running, and its socket file was moved, or has another name now";
+            fails(Cause::Moved, why).seen("the new path could not be determined".to_owned()).seen_all(owners)
         }
         Place::Removed => fails(
             Cause::Unlinked,
@@ -150,7 +158,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
 fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> Verdict {
     let owners = Messages(facts).owners(&near.socket);
     let text = match place {
-        Place::Removed | Place::NotAtName => {
+        Place::Removed | Place::NotAtName | Place::MovedAway => {
             "a server bound to this path is still running, but the path refers to another file now: no client \
              reaches it by this path"
                 .to_owned()

@@ -135,6 +135,8 @@ pub(crate) enum Sort {
 pub(crate) enum Column {
     /// The address it is bound to
     Address,
+    /// The path of its file now, if its address does not lead there; shown with --wide
+    Path,
     /// The well-known service that has the address
     Service,
     /// Stream, dgram or seqpacket

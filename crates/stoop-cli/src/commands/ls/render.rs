@@ -9,7 +9,7 @@ use stoop_inspect::{Pid, Snapshot, SocketId, Workload};
 
 use crate::args::{Column, Ls, Sort};
 use crate::output::{self, Table, Truncate};
-use crate::sockets::{Row, SocketFormatter, format};
+use crate::sockets::{Paths, Row, SocketFormatter, format};
 
 /// The default columns.
 const USUAL: [Column; 9] = [
@@ -54,6 +54,10 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
     }
     let mut columns = USUAL.to_vec();
     if shows_titles(flags) {
+        let mut paths = Paths::new(snapshot);
+        if rows.iter().any(|row| paths.other_than_name(row.named(snapshot)).is_some()) {
+            columns.insert(1, Column::Path);
+        }
         columns.extend([Column::ServerTitle, Column::ClientTitle]);
     }
     let has_place = |id: Option<SocketId>| {
@@ -88,6 +92,7 @@ fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
 fn layout(column: Column, is_asked_for: bool) -> output::Column {
     let (title, truncate, spare) = match column {
         Column::Address => ("ADDRESS", Truncate::Middle(20), 0),
+        Column::Path => ("PATH", Truncate::Middle(20), 8),
         Column::Service => ("SERVICE", Truncate::End(12), 0),
         Column::Kind => ("KIND", Truncate::Never, 2),
         Column::State => ("STATE", Truncate::Never, 0),
@@ -121,6 +126,7 @@ pub(super) fn write(
     let inode = |id: Option<SocketId>| id.map_or(format::NOTHING.into(), |id| snapshot[id].ino.to_string());
     match column {
         Column::Address => formatter.address(row, text),
+        Column::Path => formatter.path(row, text),
         Column::Service => text.push_str(service(snapshot, row)),
         Column::Kind => text.push_str(row.kind(snapshot).map_or("?", |kind| kind.word())),
         Column::State => text.push_str(format::state(row.state(snapshot))),

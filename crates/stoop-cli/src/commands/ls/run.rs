@@ -55,7 +55,7 @@ fn options(flags: &Ls) -> Options {
 }
 
 fn json(snapshot: &Snapshot, chosen: &[Row]) -> Vec<u8> {
-    let mut formatter = JsonFormatter::new(snapshot);
+    let mut formatter = JsonFormatter::new(snapshot).with_paths();
     let mut text = Vec::with_capacity(chosen.len() * 400);
     for row in chosen {
         formatter.line(row, None, &mut text);

@@ -1,0 +1,29 @@
+//! The present paths of socket files, for lists. Only inspects.
+
+use std::path::PathBuf;
+
+use stoop_inspect::internal::FileLocator;
+use stoop_inspect::{Snapshot, SocketId};
+
+/// Finds the files of the sockets of one snapshot.
+#[derive(Debug)]
+pub(crate) struct Paths<'a> {
+    snapshot: &'a Snapshot,
+    locator: FileLocator,
+}
+
+impl<'a> Paths<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Paths<'a> {
+        Paths { snapshot, locator: FileLocator::new() }
+    }
+
+    /// Returns a path that leads to the file of a socket, or of the listener it came from, if that
+    /// is not the name given to bind: the file was moved, or is in another view of the files.
+    pub(crate) fn other_than_name(&mut self, id: SocketId) -> Option<PathBuf> {
+        let id = self.snapshot[id].listener.unwrap_or(id);
+        let name = self.snapshot[id].name.as_pathname()?;
+        let location = self.locator.locate(self.snapshot, id)?;
+        let path = location.here.or_else(|| Some(location.view?.through_proc()))?;
+        (path != name).then_some(path)
+    }
+}
