@@ -27,3 +27,27 @@ impl<'a> Paths<'a> {
         (path != name).then_some(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::net::UnixListener;
+
+    use stoop_inspect::{Inspector, Options};
+
+    use super::*;
+
+    #[test]
+    fn only_a_moved_file_has_another_path() {
+        let dir = stoop_testkit::tempdir();
+        let (name, now) = (dir.path().join("name"), dir.path().join("now"));
+        let listener = UnixListener::bind(&name).unwrap();
+        let snapshot = Inspector::new(Options::default()).snapshot();
+        let id = snapshot.socket_of(&listener).unwrap();
+        assert_eq!(Paths::new(&snapshot).other_than_name(id), None);
+        fs::rename(&name, &now).unwrap();
+        assert_eq!(Paths::new(&snapshot).other_than_name(id), Some(now.clone()));
+        fs::remove_file(now).unwrap();
+        assert_eq!(Paths::new(&snapshot).other_than_name(id), None);
+    }
+}
