@@ -112,6 +112,7 @@ fn server_command(advice: &Action) -> String {
         }
         Action::UseAnotherName(at) => serve(at, "", "another name, which is free"),
         Action::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
+        Action::BindByLongPath(at) => serve(at, "", "binds a path of any length"),
         Action::AssumeStale(at) => {
             serve(at, " --assume-stale", "only if no other machine or mount has a server there")
         }
@@ -345,6 +346,11 @@ fn file_command(advice: &Action) -> String {
             sudo(*as_root),
             shell::word(owner),
             path(directory)
+        ),
+        Action::EnterDirectory { directory, name } => format!(
+            "cd {}    # from there, any program can bind {}",
+            path(directory),
+            shell::path(&Path::new(".").join(name))
         ),
         Action::ChangeDirectory => "cd /    # a directory that exists".into(),
         Action::ChangeMode { path: file, class, permission, group, as_root } => {

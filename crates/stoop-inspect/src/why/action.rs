@@ -4,6 +4,7 @@
 //! them, even if the subject sees other files, and whether root is required. How it is worded, and
 //! quoted for a shell, is up to the program that shows it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use stoop::{Address, Kind};
@@ -131,6 +132,15 @@ pub enum Action {
     AssumeStale(Site),
     /// Start a server that takes the address over from the live one.
     TakeOver(Site),
+    /// Start the server at a path that is too long for an address.
+    BindByLongPath(Site),
+    /// Bind a path that is too long for an address by its name, from its directory.
+    EnterDirectory {
+        /// The directory.
+        directory: PathBuf,
+        /// The name in it.
+        name: OsString,
+    },
     /// Have the server create its file such that a group of users may connect.
     AllowGroup(Site),
     /// Bind this path, without the slash at the end.
@@ -427,6 +437,7 @@ impl Action {
                 | Action::StartReceiver(_)
                 | Action::ReplaceStale(_)
                 | Action::AssumeStale(_)
+                | Action::BindByLongPath(_)
                 | Action::TakeOver(_)
                 | Action::WaitForServer { .. }
         )
@@ -501,6 +512,7 @@ impl Action {
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Action::ShowFile(path)
+            | Action::EnterDirectory { directory: path, .. }
             | Action::ShowFileInView { path, .. }
             | Action::ShowStagingDirectory(path)
             | Action::ShowLink(path)

@@ -39,6 +39,10 @@ impl fmt::Display for Action {
                     "start a server at {at} that replaces the file, if no other machine or mount serves there"
                 )
             }
+            Action::BindByLongPath(at) => write!(f, "start a server at {at} by way of its directory"),
+            Action::EnterDirectory { directory, name } => {
+                write!(f, "bind {} from the directory {}", quoted(Path::new(name)), quoted(directory))
+            }
             Action::TakeOver(at) => write!(f, "take {at} over from the live server"),
             Action::AllowGroup(at) => write!(f, "let the server at {at} allow a group of users"),
             Action::OmitSlash(at) => write!(f, "bind {at}, without the slash"),

@@ -486,6 +486,8 @@ pub enum Nearness {
     SameService,
     /// It has the same file name in another directory.
     SameName,
+    /// Its path is the beginning of this one, as long as an address holds.
+    Truncated,
     /// It is in the directory that has the address.
     Inside,
 }

@@ -8,16 +8,13 @@ use super::cause::Cause;
 use super::facts::{Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{advise, bind, bound_elsewhere, caveats, elsewhere, messages, server, service, suit};
+use super::{
+    advise, bind, bound_elsewhere, caveats, elsewhere, long_path, messages, server, service, suit,
+};
 
 /// Predicts the result of the call from these facts. Does no I/O.
 pub fn why(facts: &Facts) -> Verdict {
-    judge(facts, stoop::internal::DIRECT_PATH_MAX_BYTES)
-}
-
-/// Predicts the result of a call that reaches paths of this many bytes.
-pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
-    suit::suit(facts, checked(facts, path_max_bytes))
+    suit::suit(facts, checked(facts, stoop::internal::DIRECT_PATH_MAX_BYTES))
 }
 
 /// Predicts the result, with advice that was not yet made to suit its reader.
@@ -25,6 +22,7 @@ pub(super) fn unsuited(facts: &Facts) -> Verdict {
     checked(facts, usize::MAX)
 }
 
+/// Predicts the result of a call that reaches paths of this many bytes.
 fn checked(facts: &Facts, path_max_bytes: usize) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);
@@ -70,7 +68,7 @@ fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
     let Question { operation, kind, address, .. } = &facts.question;
     let path_len = address.as_pathname().map_or(0, |path| path.as_os_str().len());
     match (operation, kind) {
-        _ if path_len > path_max_bytes => return Some(path_too_long(address, path_len)),
+        _ if path_len > path_max_bytes => return Some(long_path::too_long(facts, path_len)),
         (Operation::Send { .. }, Some(kind @ (Kind::Stream | Kind::SeqPacket))) => {
             return Some(needs_connection(address, *kind));
         }
@@ -117,16 +115,6 @@ fn no_socket(facts: &Facts) -> Option<Verdict> {
 ///
 /// [K-DGRAM-6]: stoop::kernel_facts#K-DGRAM-6
 const MESSAGE_OVERHEAD_BYTES: usize = 32;
-
-fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {
-    let why = format!(
-        "the path has {len_bytes} bytes, and a socket address holds {}",
-        stoop::internal::DIRECT_PATH_MAX_BYTES
-    );
-    Verdict::fails(Errno::NAMETOOLONG, Cause::PathTooLong, why)
-        .seen("libraries reject it before the call, which would fail with EINVAL")
-        .advise(Action::ConnectByLongPath(advise::other_site(address)))
-}
 
 fn needs_connection(address: &Address, kind: Kind) -> Verdict {
     let errno = if kind == Kind::Stream { Errno::OPNOTSUPP } else { Errno::NOTCONN };

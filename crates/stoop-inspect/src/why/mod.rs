@@ -50,6 +50,7 @@ pub(crate) mod facts;
 mod file_systems;
 pub(crate) mod gather;
 pub(crate) mod judge;
+mod long_path;
 mod lookup;
 pub(crate) mod messages;
 mod owner_program;

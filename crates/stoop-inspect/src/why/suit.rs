@@ -96,7 +96,7 @@ fn suited(facts: &Facts, verdict: &Verdict, action: Action) -> Vec<Action> {
         Action::WaitForServer { at, is_bound: false } if !is_own(facts) => waits_for_owner(facts, at),
         Action::Connect { at, kind } => connects(facts, at, kind),
         Action::CreateDirectory { .. } => creates_directory(facts, action),
-        Action::ConnectByLongPath(at) => by_long_path(facts, at),
+        Action::BindByLongPath(_) if !is_own(facts) => Vec::new(),
         Action::UsePrivateDirectory => vec![private_directory(facts)],
         other => vec![other],
     }
@@ -213,18 +213,6 @@ fn creates_directory(facts: &Facts, action: Action) -> Vec<Action> {
             vec![Action::ClearImmutable { path: shown, as_root }, action]
         }
         _ => vec![action],
-    }
-}
-
-/// Advises what helps at a path that is too long for an address, and that `stoop` reaches.
-fn by_long_path(facts: &Facts, at: Site) -> Vec<Action> {
-    let verdict = judge::judge(facts, usize::MAX);
-    match verdict.outcome {
-        Outcome::Succeeds | Outcome::Waits if facts.question.operation != Operation::Bind => {
-            vec![Action::ConnectByLongPath(at)]
-        }
-        Outcome::Succeeds if is_own(facts) => vec![Action::StartServer { at, in_view_of: None }],
-        _ => verdict.advice,
     }
 }
 

@@ -4,10 +4,12 @@
 //! A bound name counts only if it leads this process to that very socket: another process may see
 //! other files under the name.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use stoop::Address;
 use stoop::diag::FileId;
+use stoop::internal::DIRECT_PATH_MAX_BYTES;
 
 use crate::endpoints;
 use crate::model::{Snapshot, Socket, SocketId, State};
@@ -70,6 +72,9 @@ impl Like<'_> {
         if self.service.is_some_and(|service| is_of(service, snapshot, id, name)) {
             return Some(Nearness::SameService);
         }
+        if is_truncation(path, self.path) {
+            return Some(Nearness::Truncated);
+        }
         (path.file_name()? == self.path.file_name()?).then_some(Nearness::SameName)
     }
 }
@@ -82,6 +87,14 @@ fn is_of(service: &endpoints::Service, snapshot: &Snapshot, id: SocketId, name: 
     }
     snapshot.processes_of(id).any(|process| service.is_run_as(&process.command))
         && name.as_pathname().is_some_and(|path| service.has_file_like(path))
+}
+
+/// Returns whether the bound path is what an address holds of the asked one, with or without a NUL
+/// at its end.
+fn is_truncation(bound: &Path, asked: &Path) -> bool {
+    let (bound, asked) = (bound.as_os_str().as_bytes(), asked.as_os_str().as_bytes());
+    let is_full = (DIRECT_PATH_MAX_BYTES - 1..=DIRECT_PATH_MAX_BYTES).contains(&bound.len());
+    is_full && asked.len() > bound.len() && asked.starts_with(bound)
 }
 
 fn is_in(path: &Path, directory: (u64, u64)) -> bool {
