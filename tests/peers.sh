@@ -19,6 +19,7 @@ peers=(
     strace:strace
     setpriv:util-linux
     unshare:util-linux
+    bindfs:bindfs
     cc:gcc
     containerd:containerd
     runc:runc

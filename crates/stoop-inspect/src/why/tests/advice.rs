@@ -331,3 +331,31 @@ fn the_server_of_a_client_is_advised_instead() {
     assert_eq!(asked(None), its);
     assert_eq!(asked(Some(Kind::Datagram)), its);
 }
+
+/// The advice for a path that is too long is what works: not a client, if there is no server.
+#[test]
+fn a_path_that_is_too_long_is_reached_by_its_directory() {
+    let long = format!("/run/{}/app.sock", "d".repeat(120));
+    let too_long = |operation, change: &dyn Fn(&mut Facts)| {
+        with(operation, |facts| {
+            facts.question.address = Address::path(&long).unwrap();
+            change(facts);
+        })
+    };
+    let live = too_long(Operation::Connect, &|_| {});
+    assert_eq!(live.advice, [Action::ConnectByLongPath(at(&long))]);
+    let missing = too_long(Operation::Connect, &|facts| facts.ends(2, Found::Nothing));
+    assert!(!missing.advice.contains(&Action::ConnectByLongPath(at(&long))), "{missing:?}");
+    let free = too_long(Operation::Bind, &|facts| facts.ends(2, Found::Nothing));
+    let enter = Action::EnterDirectory {
+        directory: std::path::Path::new(&long).parent().unwrap().to_owned(),
+        name: "app.sock".into(),
+    };
+    assert_eq!(free.advice, [Action::BindByLongPath(at(&long)), enter]);
+    let truncated = too_long(Operation::Connect, &|facts| {
+        facts.ends(2, Found::Nothing);
+        facts.near.push(near(Nearness::Truncated, &long[..107]));
+    });
+    assert_eq!(truncated.advice, [Action::Connect { at: at(&long[..107]), kind: None }]);
+    assert!(truncated.seen.iter().any(|line| line.contains("first 107 bytes")), "{truncated:?}");
+}
