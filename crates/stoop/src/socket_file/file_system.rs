@@ -8,7 +8,7 @@ const CLUSTERED: &[&str] = &["gfs", "gfs2", "ocfs2", "ocfs2_dlmfs"];
 ///
 /// An overlay is one of them although its layers are directories that other programs can reach. A
 /// server that is bound in a *lower* layer keeps its file: a removal in the overlay never touches
-/// the layer. To change the *upper* layer beside the overlay is undefined by its documentation.
+/// the layer. To change the *upper* layer past the overlay is undefined by its documentation.
 const CONFINED: &[&str] = &[
     "aufs",
     "bcachefs",

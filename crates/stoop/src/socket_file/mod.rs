@@ -7,7 +7,7 @@
 //! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
 //! | creating parent directories | `parents.rs` |
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
-//! | whether a server is bound to the same file through another mount | `other_views.rs` (`mounts.rs`, `file_system.rs`) |
+//! | whether another mount has the server | `other_views.rs` (`mounts.rs`, `file_system.rs`) |
 //! | why a file system did not create the file | `refusal.rs` |
 //! | examining a file without blocking | `stat.rs` |
 //! | exact mode, owner and group | `permissions.rs` |

@@ -18,7 +18,7 @@ pub(super) struct Mount {
     device: String,
     /// The directory of the file system that is mounted.
     root: PathBuf,
-    /// Where it is mounted.
+    /// The directory on which it is mounted.
     point: PathBuf,
     pub(super) fs_type: String,
     /// The directories whose files it shows: an overlay's layers, or what a FUSE program passes

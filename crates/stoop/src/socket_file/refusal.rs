@@ -1,4 +1,4 @@
-//! Why a file system did not create a socket file, where that is known.
+//! Why a file system did not create a socket file, if that is known.
 
 use std::io;
 
