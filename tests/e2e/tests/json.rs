@@ -162,7 +162,13 @@ fn documented() -> BTreeMap<&'static str, Documented> {
     rows.map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').splitn(4, " | ").collect();
         let event = words(cells[0]).next().unwrap();
-        (event, Documented { printed_by: words(cells[1]).collect(), required: required(cells[3]) })
+        (
+            event,
+            Documented {
+                printed_by: words(cells[1]).filter_map(|words| words.split(' ').next()).collect(),
+                required: required(cells[3]),
+            },
+        )
     })
     .collect()
 }

@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::selector::{SocketSelector, socket_selector};
 use super::shared::{KindFlag, pid};
 use crate::names;
+use crate::sockets::format::COMMAND_MAX;
 use crate::sockets::{Glob, NamePattern};
 
 /// Selects sockets. Flags with different names must all match. If one flag is repeated, any of its
@@ -90,9 +91,6 @@ fn netns() -> impl TypedValueParser<Value = Netns> {
         }
     })
 }
-
-/// The longest command name that the kernel keeps, in bytes.
-const COMMAND_MAX: usize = 15;
 
 /// Returns a parser of patterns, which may contain any bytes.
 fn glob() -> impl TypedValueParser<Value = Glob> {

@@ -72,22 +72,35 @@ fn other_scheme(text: &[u8]) -> Option<&str> {
     let is_scheme = !scheme.is_empty()
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(&byte));
     let is_url = is_scheme && scheme != "unix" && text[colon + 1..].starts_with(b"//");
-    (is_url || TRANSPORTS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
+    (is_url || is_transport(scheme) || OTHERS.contains(&&*scheme.to_ascii_lowercase())).then_some(scheme)
 }
 
-/// Schemes that are for networks even without `//`.
-const TRANSPORTS: [&str; 9] = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip", "vsock", "sctp"];
+/// Schemes that are for networks even without `//`, and socat's with what it does there behind
+/// them: `TCP4-LISTEN`.
+const TRANSPORTS: [&str; 15] = [
+    "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "udplite", "ip", "ip4", "ip6", "vsock", "sctp", "dccp",
+    "openssl", "ssl",
+];
+
+/// Schemes of what is neither a socket of this machine nor a network.
+const OTHERS: [&str; 5] = ["npipe", "exec", "system", "pty", "hvsock"];
+
+fn is_transport(scheme: &str) -> bool {
+    let lower = scheme.to_ascii_lowercase();
+    let base = lower.split('-').next().unwrap_or_default();
+    TRANSPORTS.contains(&base)
+}
 
 fn is_network(scheme: &str) -> bool {
     const URLS: [&str; 8] = ["http", "https", "ws", "wss", "ssh", "ftp", "grpc", "tls"];
-    let scheme = scheme.to_ascii_lowercase();
-    TRANSPORTS.contains(&scheme.as_str()) || URLS.contains(&scheme.as_str())
+    is_transport(scheme) || URLS.contains(&scheme.to_ascii_lowercase().as_str())
 }
 
-/// Returns whether this is `host:80`, `127.0.0.1:80`, `[::1]:80` or `:80`.
+/// Returns whether this is `host:80`, `127.0.0.1:80`, `[::1]:80` or `:80`, perhaps with a path.
 fn is_host_and_port(text: &[u8]) -> bool {
     const LOCAL: [&str; 9] =
         ["fd", "unix", "stream", "dgram", "seqpacket", "abstract", "unix-abstract", "pid", "inode"];
+    let text = text.split(|&byte| byte == b'/').next().unwrap_or_default();
     let Some((host, port)) = std::str::from_utf8(text).ok().and_then(|text| text.rsplit_once(':')) else {
         return false;
     };
@@ -204,10 +217,22 @@ pub(crate) struct ConnectFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn network_addresses_are_distinguished_from_paths() {
-        for network in ["http://x", "tcp:1.2.3.4", "TCP:host:80", "udp6:[::1]:5", "ssh://host/x"] {
+        for network in [
+            "http://x",
+            "tcp:1.2.3.4",
+            "TCP:host:80",
+            "udp6:[::1]:5",
+            "ssh://host/x",
+            "TCP4-LISTEN:80,fork",
+            "OPENSSL:host:443",
+            "vsock:2:1024",
+            "npipe:x",
+            "EXEC:date",
+        ] {
             assert!(other_scheme(network.as_bytes()).is_some(), "{network}");
         }
         for local in [
@@ -229,7 +254,16 @@ mod tests {
 
     #[test]
     fn a_host_and_a_port_are_not_a_file() {
-        for network in ["127.0.0.1:8080", ":8080", "localhost:80", "my-host.example:443", "[::1]:5", "*:80"] {
+        for network in [
+            "127.0.0.1:8080",
+            ":8080",
+            "localhost:80",
+            "my-host.example:443",
+            "[::1]:5",
+            "*:80",
+            "localhost:80/v1",
+            ":8080/",
+        ] {
             assert!(is_host_and_port(network.as_bytes()), "{network}");
         }
         for file in [
@@ -262,6 +296,24 @@ mod tests {
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        /// In front of anything, another's notation is understood or refused, and never a relative
+        /// path.
+        #[test]
+        fn notations_of_others_are_no_relative_paths(
+            start in "(unix:|unix://|http://unix:|UNIX-CONNECT:|unix:path=|unix:abstract=|http\\+unix://%2F|local:|\
+                      ipc://|unix@|abns@|tcp:|TCP-LISTEN:|vsock:|npipe://|https?://|ws://|ssh://|:80|a\\.b:80|\\[::1\\]:80)",
+            rest in "(/[a-z%20:;,=/?]{0,12})?",
+        ) {
+            let typed = format!("{start}{rest}");
+            if let Ok(address) = local(typed.clone().into(), Address::parse) {
+                let is_local = address.as_abstract_name().is_some()
+                    || address.as_pathname().is_some_and(std::path::Path::is_absolute);
+                prop_assert!(is_local, "{typed} is {address}");
+            }
         }
     }
 

@@ -19,6 +19,8 @@ use crate::{names, shell};
 
 /// Shown in place of a missing value.
 pub(crate) const NOTHING: &str = "-";
+/// The longest command name that the kernel keeps, in bytes.
+pub(crate) const COMMAND_MAX: usize = 15;
 /// The width to which a command line is truncated in a list.
 pub(crate) const TITLE: usize = 72;
 
@@ -187,8 +189,9 @@ pub(crate) fn command(process: &Process) -> String {
 /// At most `most` columns, if given.
 pub(crate) fn title(process: &Process, most: Option<usize>) -> Option<String> {
     let arguments = process.command_line.as_deref().filter(|arguments| !arguments.is_empty())?;
-    let program = Path::new(&arguments[0]).file_name();
-    if arguments.len() == 1 && program == Some(&process.command) {
+    // The kernel truncates the command's name.
+    let program = Path::new(&arguments[0]).file_name().unwrap_or_default().as_bytes();
+    if arguments.len() == 1 && program[..program.len().min(COMMAND_MAX)] == *process.command.as_bytes() {
         return None;
     }
     let words: Vec<String> = arguments.iter().map(|argument| words::spaced(argument.as_bytes())).collect();

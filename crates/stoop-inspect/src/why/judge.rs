@@ -14,7 +14,12 @@ use super::{
 
 /// Predicts the result of the call from these facts. Does no I/O.
 pub fn why(facts: &Facts) -> Verdict {
-    suit::suit(facts, checked(facts, stoop::internal::DIRECT_PATH_MAX_BYTES))
+    judge(facts, stoop::internal::DIRECT_PATH_MAX_BYTES)
+}
+
+/// Predicts the result of a call that reaches paths of this many bytes.
+pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
+    suit::suit(facts, checked(facts, path_max_bytes))
 }
 
 /// Predicts the result, with advice that was not yet made to suit its reader.
@@ -22,7 +27,6 @@ pub(super) fn unsuited(facts: &Facts) -> Verdict {
     checked(facts, usize::MAX)
 }
 
-/// Predicts the result of a call that reaches paths of this many bytes.
 fn checked(facts: &Facts, path_max_bytes: usize) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);

@@ -1,5 +1,5 @@
-//! Formats the graph for a terminal: groups, their processes, and the sockets each serves with their
-//! clients. Each connection is shown once, at its server. Pure.
+//! Formats the graph for a terminal: groups, their processes, and the sockets each serves with
+//! their clients. Each connection is shown once, at its server. Pure.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;

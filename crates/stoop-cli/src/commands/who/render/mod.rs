@@ -3,4 +3,5 @@
 
 pub(super) mod hexdump;
 pub(super) mod json;
+mod phrases;
 pub(super) mod text;
