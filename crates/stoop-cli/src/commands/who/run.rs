@@ -40,35 +40,42 @@ pub(crate) fn run(flags: &Who) -> Outcome {
     if !flags.json && !flags.all {
         found = most_important(&snapshot, found);
     }
-    let mut clients = detail::clients(&snapshot, &found);
-    let later = later(&mut inspector, &snapshot, &found, &clients);
-    let twice = Twice::new(&snapshot, later.as_ref());
-    let mut hindrances = Hindrances::default();
-    let mut text = Vec::new();
-    for &id in &found {
-        let clients = clients.remove(&id).unwrap_or_default();
-        let mut detail = Detail::of(&snapshot, id, clients, (&wanted, is_by_name), flags.peek);
-        detail.traffic = twice.traffic(id, &detail.clients);
-        detail.hindrances = hindrances.of(&snapshot, id);
-        if flags.json {
-            json::line(&detail, &mut text);
-        } else {
-            if !text.is_empty() {
-                text.push(b'\n');
-            }
-            text.extend(text::render(&detail, flags.all_clients || flags.all).into_bytes());
-        }
-    }
+    let asked = (&wanted, is_by_name);
+    let mut text = describe(flags, &mut inspector, &snapshot, &found, asked);
     if total > found.len() {
-        text.extend(format!("\n… and {} more: --all\n", grouped(total - found.len())).into_bytes());
+        text.push_str(&format!("\n… and {} more: --all\n", grouped(total - found.len())));
     }
-    if flags.json {
-        print(&text)?;
-    } else {
-        print(color_warnings(String::from_utf8_lossy(&text).into_owned()).as_bytes())?;
-    }
+    print(if flags.json { text } else { color_warnings(text) }.as_bytes())?;
     status(&note(&snapshot.missing));
     Ok(Completeness::of(&snapshot).exit())
+}
+
+/// Returns the details of these sockets, as text or as JSON lines. `asked` is the selector, and
+/// whether it found them by the name they were bound to.
+fn describe(
+    flags: &Who,
+    inspector: &mut Inspector,
+    snapshot: &Snapshot,
+    found: &[SocketId],
+    asked: (&ResolvedSelector, bool),
+) -> String {
+    let mut clients = detail::clients(snapshot, found);
+    let later = later(inspector, snapshot, found, &clients);
+    let twice = Twice::new(snapshot, later.as_ref());
+    let mut hindrances = Hindrances::default();
+    let (mut pages, mut lines) = (Vec::new(), Vec::new());
+    for &id in found {
+        let its = clients.remove(&id).unwrap_or_default();
+        let mut detail = Detail::of(snapshot, id, its, asked, flags.peek);
+        detail.traffic = twice.traffic(id, &detail.clients);
+        detail.hindrances = hindrances.of(snapshot, id);
+        if flags.json {
+            json::line(&detail, &mut lines);
+        } else {
+            pages.push(text::render(&detail, flags.all_clients || flags.all));
+        }
+    }
+    if flags.json { String::from_utf8(lines).unwrap_or_default() } else { pages.join("\n") }
 }
 
 /// Returns the sockets to show if there are too many: those that serve first, then those with
