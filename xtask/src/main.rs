@@ -84,7 +84,11 @@ const VERBS: &[Verb] = &[
         "build and run a benchmark by its name, with its options; `bench all` writes BENCHMARKS.md",
         bench::run,
     ),
-    ("vm", "the tests on another kernel, in qemu: `vm 6.1 -p stoop-kernel-facts`", vm::run),
+    (
+        "vm",
+        "the tests on another kernel or on arm64, in qemu: `vm 6.1 -p stoop-kernel-facts`; --write",
+        vm::run,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,85 @@
+//! The test binaries, and the script by which the guest runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::output_of;
+use crate::tree::root;
+
+/// How long the tests of one binary may take; a guest is slow.
+const LIMIT_SECONDS: u32 = 900;
+
+/// A test binary.
+pub struct Binary {
+    path: String,
+    /// The directory that its tests expect to be in.
+    directory: PathBuf,
+    package: String,
+    target: String,
+}
+
+/// Builds what `cargo test` would run with these arguments.
+pub fn build(mut cargo: Command, tests: &[String]) -> Result<Vec<Binary>, String> {
+    cargo.args(["test", "-q", "--no-run", "--message-format=json"]).args(tests);
+    let messages = output_of(cargo.stderr(Stdio::inherit()))?;
+    let binaries: Vec<Binary> = messages.split(|&byte| byte == b'\n').filter_map(binary).collect();
+    if binaries.is_empty() { Err("these arguments select no test".into()) } else { Ok(binaries) }
+}
+
+fn binary(line: &[u8]) -> Option<Binary> {
+    let message: Value = serde_json::from_slice(line).ok()?;
+    let is_test = message["profile"]["test"] == true;
+    let path = message["executable"].as_str().filter(|_| is_test)?.to_owned();
+    let directory = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
+    let target = message["target"]["name"].as_str()?.to_owned();
+    Some(Binary { path, package: package(message["package_id"].as_str()?)?, directory, target })
+}
+
+/// Returns the name in a package id: `path+file:///…/crates/stoop#0.1.0`, or `…/kernel#NAME@0.1.0`
+/// if the directory has another name.
+fn package(id: &str) -> Option<String> {
+    let (source, version) = id.rsplit_once('#')?;
+    let name = version.split_once('@').map_or_else(|| source.rsplit('/').next(), |(name, _)| Some(name));
+    name.map(str::to_owned)
+}
+
+/// Returns the script that runs each binary in turn in a guest whose root is `files`. It prints
+/// lines that begin with `vm: `, which [`super::report`] reads.
+pub fn script(binaries: &[Binary], files: &Path) -> String {
+    let is_whole = files == Path::new("/");
+    let path = std::env::var("PATH").ok().filter(|_| is_whole);
+    let path = path.as_deref().unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let mut script = format!(
+        "# root {}\n# workspace {}\nexport PATH={} HOME=/root TERM=dumb TMPDIR=/run/scratch STOOP_SKIPS=/run/skips\n",
+        files.display(),
+        if is_whole { String::new() } else { root().display().to_string() },
+        quoted(path)
+    );
+    for Binary { path, directory, package, target } in binaries {
+        let (path, directory) = (quoted(path), quoted(&directory.display().to_string()));
+        script += &format!(
+            "echo 'vm: run {package} {target}'; >$STOOP_SKIPS; cd {directory}
+timeout {LIMIT_SECONDS} {path} --test-threads=2 </dev/null 2>&1; rc=$?
+sort -u $STOOP_SKIPS; echo \"vm: ended $rc $(sort -u $STOOP_SKIPS | wc -l)\"\n"
+        );
+    }
+    script + "echo \"vm: done $(uname -r) $(uname -m)\"\n"
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_named_in_their_ids() {
+        let name = |id| package(id).unwrap();
+        assert_eq!(name("path+file:///w/crates/stoop#0.1.0"), "stoop");
+        assert_eq!(name("path+file:///w/tests/kernel#stoop-kernel-facts@0.1.0"), "stoop-kernel-facts");
+    }
+}

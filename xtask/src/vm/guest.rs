@@ -1,0 +1,131 @@
+//! A guest: its first files, the server of this machine's files, and qemu.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use super::Machine;
+use super::report::Report;
+use crate::succeed;
+
+const INIT: &str = include_str!("init.sh");
+const MODULES: &[&str] = &[
+    "virtio",
+    "virtio_ring",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "fuse",
+    "virtiofs",
+    "overlay",
+    "unix_diag",
+];
+const FILE_SERVERS: &[&str] = &["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
+
+/// Packs the guest's initial files: busybox, the modules needed to mount this machine's files, and
+/// the tests to run.
+pub fn initramfs(dir: &Path, kernel: &Path, busybox: &Path, tests: &str) -> Result<PathBuf, String> {
+    let files = dir.join("initramfs");
+    let _ = fs::remove_dir_all(&files);
+    let made = (|| {
+        for part in ["bin", "modules", "proc"] {
+            fs::create_dir_all(files.join(part))?;
+        }
+        fs::copy(busybox, files.join("bin/busybox"))?;
+        fs::write(files.join("init"), INIT)?;
+        fs::write(files.join("tests.sh"), tests)
+    })();
+    made.map_err(|e: std::io::Error| {
+        format!("cannot write '{}': {e} (is busybox-static installed?)", files.display())
+    })?;
+    // Drivers built into the kernel have no file.
+    let names = MODULES
+        .iter()
+        .flat_map(|name| ["-o", "-name"].into_iter().map(str::to_owned).chain([format!("{name}.ko*")]));
+    let mut copy = Command::new("find");
+    copy.arg(kernel).arg("(").args(names.skip(1)).args([")", "-exec", "cp", "{}", "modules/", ";"]);
+    succeed(copy.current_dir(&files))?;
+    let pack = "chmod +x init; if ls modules/*.xz >/dev/null 2>&1; then xz -d modules/*.xz; fi
+        find . | cpio --create --format=newc --quiet > ../initramfs.cpio";
+    succeed(Command::new("sh").args(["-ec", pack]).current_dir(&files))?;
+    Ok(dir.join("initramfs.cpio"))
+}
+
+/// Runs the guest to completion, printing its output, and returns what it reported.
+pub fn boot(dir: &Path, machine: Machine, kernel: &Path, initramfs: &Path) -> Result<Report, String> {
+    let socket = dir.join("files.sock");
+    let mut files = serve_files(&socket)?;
+    let report = qemu(machine, &socket, &image(kernel)?, initramfs).and_then(|mut guest| {
+        let report = guest.stdout.take().map(show).unwrap_or_default();
+        guest.wait().map_err(|e| e.to_string())?;
+        if report.is_complete() { Ok(report) } else { Err("the guest did not come to its end".into()) }
+    });
+    let _ = files.kill();
+    let _ = files.wait();
+    report
+}
+
+/// Copies the guest's console to stdout, and reads it.
+fn show(console: ChildStdout) -> Report {
+    let mut report = Report::default();
+    for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).replace(|c: char| c.is_control() && c != '\t', "");
+        // If stdout is closed, the guest continues all the same.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        report.read(&line);
+    }
+    report
+}
+
+fn serve_files(socket: &Path) -> Result<Child, String> {
+    let _ = fs::remove_file(socket);
+    let server =
+        FILE_SERVERS.iter().find(|path| Path::new(path).exists()).ok_or("virtiofsd is not installed")?;
+    let mut command = Command::new(server);
+    command.arg(format!("--socket-path={}", socket.display()));
+    command.args(["-o", "source=/", "-o", "cache=auto", "-o", "sandbox=chroot"]);
+    let child =
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|e| format!("{server}: {e}"))?;
+    // It is ready when its socket exists.
+    for _ in 0..100 {
+        if socket.exists() {
+            return Ok(child);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Err(format!("{server} did not start"))
+}
+
+/// Returns the image of an unpacked kernel. Newer packages keep it with the modules.
+fn image(kernel: &Path) -> Result<PathBuf, String> {
+    let find = Command::new("find").arg(kernel).args(["-type", "f", "-name", "vmlinuz*"]).output();
+    let found = find.map_err(|e| format!("find: {e}"))?.stdout;
+    let found = String::from_utf8_lossy(&found).lines().next().map(PathBuf::from);
+    found.ok_or_else(|| format!("there is no kernel in '{}'", kernel.display()))
+}
+
+fn qemu(machine: Machine, socket: &Path, image: &Path, initramfs: &Path) -> Result<Child, String> {
+    let is_accelerated =
+        machine == Machine::X86 && fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let (program, console) = match machine {
+        Machine::X86 => ("qemu-system-x86_64", "ttyS0"),
+        Machine::Arm => ("qemu-system-aarch64", "ttyAMA0"),
+    };
+    let mut command = Command::new(program);
+    match machine {
+        Machine::X86 => command.args(["-machine", "q35"]),
+        Machine::Arm => command.args(["-machine", "virt"]),
+    };
+    let accelerator = if is_accelerated { "kvm" } else { "tcg,thread=multi" };
+    command.args(["-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", "3G"]);
+    command.args(["-nographic", "-no-reboot", "-nic", "none", "-append"]);
+    let slowness = if is_accelerated { 4 } else { 20 };
+    command.arg(format!("console={console} quiet panic=-1 slowness={slowness}"));
+    let memory = "memory-backend-memfd,id=memory,size=3G,share=on";
+    command.args(["-object", memory, "-numa", "node,memdev=memory"]);
+    command.arg("-chardev").arg(format!("socket,id=files,path={}", socket.display()));
+    command.args(["-device", "vhost-user-fs-pci,chardev=files,tag=host"]);
+    command.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| format!("{program}: {e}"))
+}
