@@ -15,7 +15,7 @@ use stoop_inspect::why::Diagnosis;
 use crate::advice::{Client, command_with};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
-use crate::{output, time};
+use crate::{errno, output, shell, time};
 
 /// The result of a command: an exit code, or a failure to report.
 pub(crate) type Outcome = Result<Exit, Failure>;
@@ -51,9 +51,9 @@ impl Failure {
         Report { exit, what: what.into(), why: None, seen: Vec::new(), next: Vec::new() }
     }
 
-    /// Creates a usage error that the command-line parser cannot detect.
-    pub(crate) fn usage(what: impl Into<String>) -> Failure {
-        Failure::new(Exit::Usage, what).into()
+    /// Creates a usage error that the command-line parser cannot detect, with its reason.
+    pub(crate) fn usage(what: impl Into<String>, why: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, what).why(why).into()
     }
 
     /// Creates a failure of an operation that does not concern a socket address. `doing` reads like
@@ -64,7 +64,9 @@ impl Failure {
             io::ErrorKind::Unsupported => Exit::Unsupported,
             _ => Exit::Failed,
         };
-        Failure::new(exit, format!("cannot {doing}: {}", describe(error))).into()
+        Failure::new(exit, format!("cannot {doing}: {}", describe(error)))
+            .explained(error.raw_os_error())
+            .into()
     }
 
     /// Creates a failure to write to standard output.
@@ -149,6 +151,7 @@ impl Failure {
             Failure::Socket(error) => Report::of(&error),
             Failure::Report(report) => report,
         };
+        let report = report.completed(&verb());
         output::complain_of(report.text());
         report.exit
     }
@@ -192,13 +195,49 @@ impl Report {
     }
 
     fn diagnosed(error: &stoop::Error, diagnosis: Diagnosis, client: &dyn Fn(&Client) -> String) -> Report {
-        Report {
+        let report = Report {
             // A reason that only repeats the error explains nothing.
             why: Some(diagnosis.why).filter(|_| diagnosis.cause != "stated"),
             seen: diagnosis.seen,
             next: diagnosis.advice.iter().map(|advice| command_with(advice.action(), client)).collect(),
             ..Failure::new(Exit::of(error.kind()), error.to_string())
+        };
+        report.explained(error.errno()).or_predict(error)
+    }
+
+    /// Adds what the errno alone explains, if nothing better is known.
+    fn explained(mut self, errno: Option<i32>) -> Report {
+        let Some(explanation) = errno.and_then(errno::explain) else { return self };
+        self.why.get_or_insert_with(|| explanation.why.into());
+        if self.next.is_empty() {
+            self.next.extend(explanation.next.map(str::to_owned));
         }
+        self
+    }
+
+    /// Recommends to predict the call by the kernel's rules, if there is no other advice.
+    fn or_predict(mut self, error: &stoop::Error) -> Report {
+        if let (true, Some(address)) = (self.next.is_empty(), error.subject()) {
+            let operation = match error.operation() {
+                stoop::internal::Operation::Bind => " --op bind",
+                stoop::internal::Operation::Send => " --op send",
+                _ => "",
+            };
+            let address = shell::address(address);
+            self.next.push(format!("stoop why {address}{operation}    # by the rules of the kernel"));
+        }
+        self
+    }
+
+    /// Adds the parts without which no failure is reported: the cause, as far as it is known, and a
+    /// next step, which is the help of this command if there is none.
+    fn completed(mut self, verb: &str) -> Report {
+        self.why.get_or_insert_with(|| "the cause is not visible from here".into());
+        if self.next.is_empty() {
+            let help = ["stoop", verb, "--help"].into_iter().filter(|word| !word.is_empty());
+            self.next.push(help.collect::<Vec<_>>().join(" "));
+        }
+        self
     }
 
     /// Sets the reason.
@@ -243,6 +282,13 @@ impl Report {
         let labelled = [("why:", self.why.as_slice()), ("seen:", &self.seen), ("next:", &self.next)];
         format!("{word}: {}\n{}", one_line(&self.what), parts(&labelled))
     }
+}
+
+/// Returns the command of this process that its first argument names, or an empty string.
+fn verb() -> String {
+    let first = std::env::args_os().nth(1).and_then(|word| word.into_string().ok()).unwrap_or_default();
+    let is_word = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_lowercase());
+    if is_word { first } else { String::new() }
 }
 
 /// Formats lines with labels, aligned.

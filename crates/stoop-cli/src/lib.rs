@@ -7,6 +7,8 @@
 //! | output, as text or as JSON | `output` |
 //! | the sockets of the machine as lines, and their selection | `sockets` |
 //! | failure reports | `failure` |
+//! | servers that speak TLS | `tls` |
+//! | what an errno means by itself | `errno` |
 //! | exit codes | `exit` |
 //! | the commands that a build may lack | `features` |
 //!
@@ -22,6 +24,7 @@ mod deadline;
 mod distribution;
 mod docker_config;
 mod endpoint;
+mod errno;
 mod exit;
 mod failure;
 mod features;
@@ -35,6 +38,8 @@ mod signals;
 mod sockets;
 mod target;
 mod time;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod tls;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -54,12 +54,17 @@ impl BoundSocket {
     }
 }
 
+/// The reason why a file descriptor or a name of another sort has no address.
+pub(crate) const NOT_AN_ADDRESS: &str =
+    "it is not an address: a path, or an abstract name such as '@name', is needed";
+
 /// Returns the kind that was asked for, in front of the address or by `--kind`, if any.
 pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind>, Failure> {
     match (target.kind, flag) {
-        (Some(one), Some(other)) if one != other => {
-            Err(Failure::usage(format!("'{target}' is a {one} address, but --kind is {other}")))
-        }
+        (Some(one), Some(other)) if one != other => Err(Failure::usage(
+            format!("'{target}' cannot be used with --kind {other}"),
+            format!("the address says that its socket is a {one} socket"),
+        )),
         (one, other) => Ok(one.or(other)),
     }
 }
@@ -75,7 +80,7 @@ pub(crate) fn serve(
     let kind = kind_of(target, flags.kind.kind)?;
     let address = match &target.place {
         Place::Address(address) => address,
-        _ => return Err(Failure::usage(format!("'{target}' cannot be served"))),
+        _ => return Err(Failure::usage(format!("'{target}' cannot be served"), NOT_AN_ADDRESS)),
     };
     if address.as_pathname().is_none() {
         refuse(&about_the_file(flags), target, "an abstract name has no file, and no permissions")?;
@@ -151,7 +156,7 @@ pub(crate) fn connect(
 ) -> Result<Connection, Failure> {
     let kind = kind_of(target, flags.kind.kind)?;
     let Place::Address(address) = &target.place else {
-        return Err(Failure::usage(format!("'{target}' cannot be connected to")));
+        return Err(Failure::usage(format!("'{target}' cannot be connected to"), NOT_AN_ADDRESS));
     };
     let mut connect = Connect::new(address).wait_for_server(flags.wait.unwrap_or_default());
     if let Some(timeout) = timeout {
@@ -169,10 +174,10 @@ pub(crate) fn connect(
             client.connect(address)?;
             Ok(Connection::Datagram(client))
         }
-        (connection, Some(_)) => Err(Failure::usage(format!(
-            "--bind requires a datagram socket, but '{target}' is a {} socket",
-            connection.kind()
-        ))),
+        (connection, Some(_)) => Err(Failure::usage(
+            "--bind requires a datagram socket",
+            format!("'{target}' is a {} socket", connection.kind()),
+        )),
         (connection, None) => Ok(connection),
     }
 }

@@ -15,8 +15,48 @@ use crate::features::is_built;
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
     match missing_command(words).or_else(|| invalid_value(&error, words)) {
         Some(failure) => std::process::exit(failure.report().code().into()),
-        None => with_long_flag(error, words).exit(),
+        None if error.use_stderr() && !is_help(&error) => {
+            let failure = in_parts(&with_long_flag(error, words), words);
+            std::process::exit(failure.report().code().into())
+        }
+        None => error.exit(),
     }
+}
+
+/// Returns whether it only shows the help, because the command line has nothing else.
+fn is_help(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
+/// Converts any other usage error, with clap's words for what is wrong and its tips.
+fn in_parts(error: &clap::Error, words: &[OsString]) -> Failure {
+    let text = error.to_string();
+    let lines = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let (what, rest) = text.split_once("\n\n").unwrap_or((text.as_str(), ""));
+    let command = command_of(words);
+    let why = match error.kind() {
+        ErrorKind::UnknownArgument => format!("'{command}' does not have it"),
+        ErrorKind::InvalidSubcommand => "stoop has no command of that name".into(),
+        ErrorKind::MissingRequiredArgument => format!("'{command}' cannot do without"),
+        ErrorKind::ArgumentConflict => "one excludes the other".into(),
+        _ => format!("it is not how '{command}' is called"),
+    };
+    let mut report = Failure::new(Exit::Usage, lines(what.trim_start_matches("error: "))).why(why);
+    for line in rest.lines().map(str::trim) {
+        let hint = line.strip_prefix("tip: ").map(str::to_owned);
+        let usage = || line.strip_prefix("Usage: ").map(|usage| format!("usage: {usage}"));
+        if let Some(seen) = hint.or_else(usage) {
+            report = report.seen(seen);
+        }
+    }
+    report.next(format!("{command} --help")).into()
+}
+
+/// Returns the command as it is called, as far as it exists.
+fn command_of(words: &[OsString]) -> String {
+    let verb = words.get(1).and_then(|word| word.to_str());
+    let verb = verb.filter(|verb| Cli::command().find_subcommand(verb).is_some());
+    verb.map_or_else(|| "stoop".into(), |verb| format!("stoop {verb}"))
 }
 
 /// Explains a command that exists, but not in this build.
@@ -50,9 +90,7 @@ fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
         Some(meant) => report.seen(format!("a similar value exists: '{meant}'")),
         None => report,
     };
-    let verb = words.get(1).and_then(|word| word.to_str());
-    let verb = verb.filter(|verb| Cli::command().find_subcommand(verb).is_some());
-    Some(report.next(format!("stoop {} --help", verb.unwrap_or_default()).replace("  ", " ")).into())
+    Some(report.next(format!("{} --help", command_of(words))).into())
 }
 
 /// Few flags have a short form. For an unknown short flag, suggests the long flag that was probably
@@ -93,6 +131,28 @@ mod tests {
         assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
         // No flag starts with this letter: it may have been meant as the message.
         assert!(tip(&["stoop", "send", "./x", "-z"]).contains("-- -z"));
+    }
+
+    #[test]
+    fn usage_errors_are_reported_in_parts() {
+        let told = |line: &[&str]| {
+            let (error, words) = wrong(line);
+            match in_parts(&error, &words) {
+                Failure::Report(report) => report.text(),
+                other => other.summary(),
+            }
+        };
+        let flag = told(&["stoop", "ls", "--frob"]);
+        let expected = "error: unexpected argument '--frob' found\n  why:  'stoop ls' does not have it\n";
+        assert!(flag.starts_with(expected) && flag.ends_with("  next: stoop ls --help\n"), "{flag}");
+        assert!(flag.contains("usage: stoop ls [OPTIONS]"), "{flag}");
+        let verb = told(&["stoop", "serv"]);
+        assert!(verb.contains("similar subcommand exists: 'serve'"), "{verb}");
+        let missing = told(&["stoop", "connect"]);
+        assert!(
+            missing.starts_with("error: the following required arguments were not provided: <ADDR>"),
+            "{missing}"
+        );
     }
 
     #[test]

@@ -59,12 +59,16 @@ impl Endpoint {
             return Ok(Reached { connection, found: None });
         }
         if let Some(kind) = flags.kind.kind.filter(|kind| *kind != Kind::Stream) {
-            return Err(Failure::usage(format!("'{self}' is a stream socket, but --kind is {kind}")));
+            return Err(Failure::usage(
+                format!("'{self}' cannot be used with --kind {kind}"),
+                "a service that is found by its name has a stream socket",
+            ));
         }
         if flags.bind.is_some() {
-            return Err(Failure::usage(format!(
-                "--bind requires a datagram socket, but '{self}' is a stream socket"
-            )));
+            return Err(Failure::usage(
+                "--bind requires a datagram socket",
+                format!("'{self}' is a stream socket"),
+            ));
         }
         let Reached { connection, found } = self.connect_stream(flags.wait, timeout)?;
         Ok(Reached { connection: Connection::Stream(connection), found })
@@ -93,18 +97,22 @@ impl Endpoint {
 
 fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>) -> Result<Stream, Failure> {
     if let Some(kind) = target.kind.filter(|kind| *kind != Kind::Stream) {
-        return Err(Failure::usage(format!(
-            "'{target}' is a {kind} address, but HTTP and gRPC require a stream socket"
-        )));
+        return Err(Failure::usage(
+            format!("'{target}' is a {kind} address"),
+            "HTTP and gRPC require a stream socket",
+        ));
     }
     match Inherited::named(target, Some(Kind::Stream))? {
         Some(inherited) => match inherited.into_connection()? {
             Connection::Stream(stream) => Ok(stream),
-            other => Err(Failure::usage(format!("'{target}' is a {} socket, not a stream", other.kind()))),
+            other => Err(Failure::usage(
+                format!("'{target}' is a {} socket", other.kind()),
+                "HTTP and gRPC require a stream socket",
+            )),
         },
         None => match &target.place {
             Place::Address(address) => Ok(to_address(address, wait.unwrap_or_default(), timeout)?),
-            _ => Err(Failure::usage(format!("'{target}' cannot be connected to"))),
+            _ => Err(Failure::usage(format!("'{target}' cannot be connected to"), target::NOT_AN_ADDRESS)),
         },
     }
 }

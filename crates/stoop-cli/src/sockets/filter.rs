@@ -71,7 +71,10 @@ impl<'a> Filter<'a> {
                 }
             };
             let Place::Address(address) = &target.place else {
-                return Err(Failure::usage(format!("'{target}' is not an address that a socket can have")));
+                return Err(Failure::usage(
+                    format!("'{target}' is not an address that a socket can have"),
+                    "a path, or an abstract name such as '@name', is needed",
+                ));
             };
             kinds.extend(kind_of(&target, flags.kind.kind)?);
             let address = absolute(address);

@@ -38,7 +38,10 @@ impl ResolvedSelector {
             SocketSelector::At(endpoint) => endpoint.target()?.0,
         };
         let Place::Address(address) = &target.place else {
-            return Err(Failure::usage(format!("'{target}' is not an address that a socket can have")));
+            return Err(Failure::usage(
+                format!("'{target}' is not an address that a socket can have"),
+                "a path, or an abstract name such as '@name', is needed",
+            ));
         };
         let Some(path) = address.as_pathname() else { return Ok(ResolvedSelector::Name(address.clone())) };
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -105,7 +108,9 @@ impl ResolvedSelector {
                     _ => report,
                 };
                 let meant = other_spellings(&which.to_string(), snapshot).into_iter();
-                report.next_all(meant.map(|meant| format!("stoop {verb} {meant}")))
+                report
+                    .next_all(meant.map(|meant| format!("stoop {verb} {meant}")))
+                    .next(format!("stoop ls    # {LISTED}"))
             }
             ResolvedSelector::Path(_, Err(error)) => {
                 return Failure::io(format!("inspect '{which}'"), error);
@@ -116,20 +121,29 @@ impl ResolvedSelector {
                     Some((what, Some(inside))) => {
                         report.why(format!("it is {what}")).next(format!("stoop ls {inside}"))
                     }
-                    Some((what, None)) => report.why(format!("the file is {what}")).seen(seen),
+                    Some((what, None)) => report
+                        .why(format!("the file is {what}"))
+                        .seen(seen)
+                        .next(format!("stoop ls    # {LISTED}")),
                     None => report
                         .why("its server has exited (stale socket file)")
                         .seen(seen)
                         .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
                 }
             }
-            ResolvedSelector::Name(_) => report.why("no socket is bound to exactly that abstract name"),
+            ResolvedSelector::Name(_) => report
+                .why("no socket is bound to exactly that abstract name")
+                .next("stoop ls '@*'    # the abstract names in use"),
             ResolvedSelector::Pid(pid) => no_sockets(*pid, snapshot),
-            ResolvedSelector::Ino(_) => report.why("no Unix socket has that inode"),
+            ResolvedSelector::Ino(_) => report
+                .why("no Unix socket has that inode")
+                .next("stoop ls --columns inode,address,command    # the inodes of all sockets"),
         }
         .into()
     }
 }
+
+const LISTED: &str = "the sockets of this machine";
 
 /// Reports that a process has no socket, as far as it may be inspected.
 fn no_sockets(pid: Pid, snapshot: &Snapshot) -> Report {
@@ -138,10 +152,15 @@ fn no_sockets(pid: Pid, snapshot: &Snapshot) -> Report {
     let what = |what: &str| format!("process {pid} {what}");
     if snapshot.missing.iter().any(is_hidden) {
         return Failure::new(Exit::NotPermitted, what("cannot be inspected"))
-            .why("only its user and root may see its file descriptors");
+            .why("only its user and root may see its file descriptors")
+            .next(format!("sudo stoop who pid:{pid}"));
     }
     match fs::exists(format!("/proc/{pid}")) {
-        Ok(true) => Failure::new(Exit::No, what("has no Unix socket open")),
-        _ => Failure::new(Exit::No, what("does not exist")).why("no process has this id now"),
+        Ok(true) => Failure::new(Exit::No, what("has no Unix socket open"))
+            .why("none of its file descriptors is one")
+            .next(format!("ls -l /proc/{pid}/fd    # what it has open")),
+        _ => Failure::new(Exit::No, what("does not exist"))
+            .why("no process has this id now")
+            .next("ps -e    # the processes visible from here"),
     }
 }

@@ -25,11 +25,17 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
         flags.output.iter().find(|path| !matches!(ending(path).as_deref(), Some("svg" | "html")))
     {
         let name = escaped(path.as_os_str().as_bytes());
-        return Err(Failure::usage(format!("'{name}' must end in .svg or .html")));
+        return Err(Failure::usage(
+            format!("cannot write results to '{name}'"),
+            "the ending of the name says what is written: .svg or .html",
+        ));
     }
     let plan = Plan::new(flags);
     if plan.cells.is_empty() {
-        return Err(Failure::usage("none of these transports supports any of these workloads"));
+        return Err(Failure::usage(
+            "there is nothing to measure",
+            "none of these transports supports any of these workloads",
+        ));
     }
     let report = measured(flags, &plan)?;
     match flags.json {
@@ -55,7 +61,9 @@ fn measured(flags: &Bench, plan: &Plan) -> Result<Results, Failure> {
     let pin = placement::place(flags.pin);
     let machine = Machine::here(pin);
     if let Some((ours, _)) = pin {
-        peer::stay_on(ours).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        peer::stay_on(ours).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot pin this process to a processor").why(error.to_string())
+        })?;
     }
     let rows = runner::run(flags, plan, pin, directory.path())?;
     let advice = advice::advise(Rows(&rows));

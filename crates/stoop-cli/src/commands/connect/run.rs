@@ -147,7 +147,10 @@ fn has_hung_up(connection: &Connection) -> bool {
 /// Refuses flags that do not apply to this kind of socket, which is only known now.
 fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
     let not_for = |flag: &str| {
-        Err(Failure::usage(format!("{flag} cannot be used: '{}' is a {kind} socket", flags.address)))
+        Err(Failure::usage(
+            format!("{flag} cannot be used"),
+            format!("'{}' is a {kind} socket", flags.address),
+        ))
     };
     match kind {
         Kind::Stream if flags.whole => not_for("--whole"),

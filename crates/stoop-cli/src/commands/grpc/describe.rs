@@ -45,7 +45,10 @@ impl Session<'_> {
         name: &str,
     ) -> Result<ServiceDescriptor, Failure> {
         let Symbol::Service(service) = self.symbol(schema, name)? else {
-            return Err(Failure::usage(format!("'{name}' is not a service")));
+            return Err(Failure::usage(
+                format!("'{name}' is not a service"),
+                "'list' lists the methods of a service; 'describe' shows everything else",
+            ));
         };
         if schema.origin() != Origin::Builtin {
             return Ok(service);

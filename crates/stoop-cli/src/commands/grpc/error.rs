@@ -18,6 +18,7 @@ use crate::failure::{Failure, Report};
 use crate::features::is_built;
 use crate::shell::quoted;
 use crate::time;
+use crate::tls::{is_tls, tls_client};
 
 /// The observation about a server that is late: it has neither refused the call nor disconnected.
 pub(super) const UNFINISHED: &str = "the connection is open, and the call has not ended";
@@ -113,7 +114,12 @@ impl ErrorContext<'_> {
             Code::InvalidArgument => {
                 report = report.next(format!("{} describe {called}", self.server()));
             }
-            _ => {}
+            Code::Unavailable => report = report.next(self.command("--wait 10s    # once it is available")),
+            _ => {
+                let server =
+                    format!("stoop who {}    # the server, its user and its clients", self.address());
+                report = report.next(server);
+            }
         }
         report.into()
     }
@@ -144,6 +150,11 @@ impl ErrorContext<'_> {
                 .why("it is an HTTP/1 server")
                 .seen(format!("it sent '{}'", line))
                 .next_all(self.http("/")),
+            Greeting::Other(bytes) if is_tls(bytes) => self
+                .useless("the server speaks TLS")
+                .why("TLS is not needed on a Unix socket: the kernel already keeps the data from other users")
+                .seen("its first bytes are a TLS record")
+                .next_all(tls_client(&self.address())),
             Greeting::Other(bytes) => self
                 .useless("the server speaks another protocol")
                 .why("a gRPC server starts with its HTTP/2 settings")
@@ -151,16 +162,21 @@ impl ErrorContext<'_> {
                 .next(by_hand),
             _ => self
                 .useless("the server closed the connection")
-                .why("it speaks another protocol, refused this client, or exited")
+                .why("it speaks another protocol, such as TLS, refused this client, or exited")
                 .seen("the connection was accepted, but no data was received")
-                .next(by_hand),
+                .next(by_hand)
+                .next_all(tls_client(&self.address())),
         }
         .into()
     }
 
     /// Reports that the connection failed immediately.
     pub(super) fn unusable(&self, error: &dyn std::error::Error) -> Failure {
-        self.useless(&error.to_string()).into()
+        self.useless(&error.to_string())
+            .why("the server speaks another protocol, such as TLS, refused this client, or exited")
+            .next(format!("stoop who {}    # the server, its user and its clients", self.address()))
+            .next_all(tls_client(&self.address()))
+            .into()
     }
 
     /// Reports that no service of the server is known: it has no reflection, and was not proven to
@@ -208,10 +224,10 @@ impl ErrorContext<'_> {
             Unresolved::Unknown(names) => {
                 let report = Failure::new(Exit::Usage, format!("unknown {sort} '{name}'"))
                     .seen(format!("searched: {}", schema.origin()));
-                let report = match names.first() {
-                    Some(nearest) => report.why(format!("did you mean '{}'?", nearest)),
-                    None => report,
-                };
+                let report = report.why(match names.first() {
+                    Some(nearest) => format!("did you mean '{nearest}'?"),
+                    None => format!("the schema has no {sort} of a similar name"),
+                });
                 let suggested = names.iter().fold(report, |report, name| {
                     report.next(format!("{} {}", self.server(), self.asked(sort, name)))
                 });

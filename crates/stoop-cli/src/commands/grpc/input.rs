@@ -112,6 +112,7 @@ impl RequestInput {
 
 fn count(name: &str, how_many: &str) -> Failure {
     Failure::new(Exit::Usage, format!("this method takes one message, but {name} has {how_many}"))
+        .why("in its schema the request is not a stream")
         .next("stoop grpc --help    # an empty message is '{}'")
         .into()
 }
@@ -139,8 +140,9 @@ fn explain(
     if !place.is_empty() {
         report = report.seen(format!("at {}", place.join(", ")));
     }
-    if let Some(nearest) = error.nearest() {
-        report = report.why(format!("did you mean '{}'?", nearest));
-    }
+    let report = report.why(match error.nearest() {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => "it is not JSON, or does not follow the schema of the message".into(),
+    });
     report.next(format!("stoop grpc {address} describe {}    # its fields", message.full_name())).into()
 }

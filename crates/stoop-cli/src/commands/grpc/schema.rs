@@ -18,18 +18,20 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
     let mut add = |new: Schema| {
         let joined = match schema.take() {
             None => new,
-            Some(before) => before
-                .join(&new)
-                .map_err(|error| Failure::new(Exit::Usage, format!("the given schemas conflict: {error}")))?,
+            Some(before) => before.join(&new).map_err(|error| {
+                Failure::new(Exit::Usage, "the given schemas conflict").why(error.to_string())
+            })?,
         };
         schema = Some(joined);
         Ok::<(), Failure>(())
     };
     if !flags.proto.is_empty() {
         add(Schema::from_protos(&flags.proto, &flags.import_path).map_err(|error| {
-            let report = Failure::new(Exit::Usage, format!("cannot compile the schema: {error}"));
+            let report = Failure::new(Exit::Usage, "cannot compile the schema").why(error.to_string());
             match error.position() {
-                Some(place) => report.seen(format!("at {place}")),
+                Some(place) => report
+                    .seen(format!("at {place}"))
+                    .next("# correct the file, or give another one with --proto"),
                 None => report.next("stoop grpc --help    # --import-path sets where imports are found"),
             }
         })?)?;

@@ -13,6 +13,7 @@ use crate::failure::{Failure, Report};
 use crate::features::is_built;
 use crate::shell::quoted;
 use crate::time;
+use crate::tls::{is_tls, tls_client};
 
 /// The request, to be named in failure reports.
 pub(super) struct ErrorContext<'f> {
@@ -36,12 +37,20 @@ impl ErrorContext<'_> {
             ErrorKind::Http1Only => report("the server does not speak HTTP/2 without negotiation")
                 .seen(heard(error))
                 .next(self.command("").replace(" --http2", "")),
+            ErrorKind::NotHttp if is_tls(error.opening()) => report(
+                "TLS is not needed on a Unix socket: the kernel already keeps the data from other users",
+            )
+            .seen("the server speaks TLS: its first bytes are a TLS record")
+            .next_all(tls_client(&self.address())),
             ErrorKind::NotHttp => {
                 report("the server speaks another protocol").seen(heard(error)).next(by_hand())
             }
-            ErrorKind::NoAnswer => report("it speaks another protocol, refused this client, or exited")
-                .seen("the connection was accepted, but no data was received")
-                .next(by_hand()),
+            ErrorKind::NoAnswer => {
+                report("it speaks another protocol, such as TLS, refused this client, or exited")
+                    .seen("the connection was accepted, but no data was received")
+                    .next(by_hand())
+                    .next_all(tls_client(&self.address()))
+            }
             ErrorKind::Malformed => {
                 report("the response starts like HTTP, but is invalid").seen(heard(error)).next(by_hand())
             }

@@ -22,7 +22,10 @@ pub(super) fn check() -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return Ok(());
     }
-    Err(Failure::usage("--tty requires standard input and standard output to be a terminal"))
+    Err(Failure::usage(
+        "--tty cannot be used here",
+        "it requires standard input and standard output to be a terminal",
+    ))
 }
 
 /// A terminal in raw mode, restored on drop.

@@ -10,6 +10,7 @@ use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::base64;
+use crate::shell::quoted;
 
 /// The request as given on the command line.
 pub(super) struct HttpRequest {
@@ -26,7 +27,12 @@ impl HttpRequest {
         let (method, target) = match &flags.request[..] {
             [method, target] => (self::method(method)?, target),
             [target, ..] => (default, target),
-            [] => return Err(Failure::usage("a path is missing")),
+            [] => {
+                return Err(Failure::usage(
+                    "a path is missing",
+                    "a request names what it is for, such as '/'",
+                ));
+            }
         };
         let (uri, user) = without_user(uri(target)?)?;
         let data = RequestBody::open(flags)?;
@@ -52,7 +58,12 @@ impl HttpRequest {
         if let Some(protocol) = &flags.upgrade {
             refuse_beside_upgrade(flags)?;
             let value = HeaderValue::from_str(protocol);
-            let value = value.map_err(|_| Failure::usage(format!("invalid protocol name '{protocol}'")))?;
+            let value = value.map_err(|_| {
+                Failure::usage(
+                    format!("invalid protocol name '{protocol}'"),
+                    "a header's value has no control characters",
+                )
+            })?;
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, value);
         }
@@ -78,17 +89,20 @@ impl fmt::Display for HttpRequest {
 fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
     if flags.http2 {
         return Err(Failure::usage(
-            "--upgrade cannot be used with --http2: HTTP/2 multiplexes requests on one connection",
+            "--upgrade cannot be used with --http2",
+            "HTTP/2 multiplexes requests on one connection",
         ));
     }
     if flags.data.as_deref().is_some_and(|data| data == "@-") {
         return Err(Failure::usage(
-            "--data @- cannot be used with --upgrade: standard input is sent after the upgrade",
+            "--data @- cannot be used with --upgrade",
+            "standard input is sent after the upgrade",
         ));
     }
     if flags.output.is_some() {
         return Err(Failure::usage(
-            "--output cannot be used with --upgrade: redirect standard output instead",
+            "--output cannot be used with --upgrade",
+            "what follows the upgrade is no response: redirect standard output instead",
         ));
     }
     Ok(())
@@ -108,14 +122,15 @@ fn usual(data: &RequestBody) -> HeaderMap {
 
 fn method(word: &str) -> Result<Method, Failure> {
     if word.starts_with('/') {
-        return Err(Failure::usage(format!(
-            "'{word}' is a path, but the method precedes the path: stoop http ADDR METHOD PATH"
-        )));
+        let what = format!("'{word}' is a path, and not a method");
+        let report = Failure::new(Exit::Usage, what).why("the method precedes the path");
+        return Err(report.next(format!("stoop http ADDR METHOD {}", quoted(word.as_ref()))).into());
     }
     // Methods are written in capitals, and nothing else distinguishes them from other words.
     let capitals = word.to_ascii_uppercase();
-    Method::from_bytes(capitals.as_bytes())
-        .map_err(|_| Failure::usage(format!("invalid HTTP method '{word}'")))
+    Method::from_bytes(capitals.as_bytes()).map_err(|_| {
+        Failure::usage(format!("invalid HTTP method '{word}'"), "a method is a word such as GET or POST")
+    })
 }
 
 /// Parses a path, or a URL whose host is used for the `Host` header. Characters that are not
@@ -123,13 +138,17 @@ fn method(word: &str) -> Result<Method, Failure> {
 fn uri(text: &str) -> Result<Uri, Failure> {
     if text.starts_with("https://") {
         let what = format!("TLS is not supported over a Unix socket: '{text}'");
-        return Err(Failure::new(Exit::Usage, what).next("stoop http ADDR /PATH").into());
+        let report = Failure::new(Exit::Usage, what).why("the kernel already keeps it from everybody else");
+        return Err(report.next("stoop http ADDR /PATH").into());
     }
     if !text.starts_with('/') && !text.starts_with("http://") && text != "*" {
-        let what = format!("invalid path '{text}': it must start with '/'");
-        return Err(Failure::new(Exit::Usage, what).next(format!("stoop http ADDR /{text}")).into());
+        let report =
+            Failure::new(Exit::Usage, format!("invalid path '{text}'")).why("it must start with '/'");
+        return Err(report.next(format!("stoop http ADDR {}", quoted(format!("/{text}").as_ref()))).into());
     }
-    encoded(text).parse().map_err(|error| Failure::usage(format!("invalid path '{text}': {error}")))
+    encoded(text).parse().map_err(|error: http::uri::InvalidUri| {
+        Failure::usage(format!("invalid path '{text}'"), error.to_string())
+    })
 }
 
 /// Removes the user and password from a URL. They are not part of the `Host` header: as in curl,
@@ -138,7 +157,7 @@ fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
     let Some((user, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
         return Ok((uri, None));
     };
-    let unfit = || Failure::usage("invalid URL: a host must follow the '@'");
+    let unfit = || Failure::usage("invalid URL", "a host must follow the '@'");
     let host = host.parse().map_err(|_| unfit())?;
     let header = basic(user)?;
     let mut parts = uri.into_parts();
@@ -154,7 +173,9 @@ fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let text = [decoded(name), decoded(password)].join(&b':');
     let value = HeaderValue::from_str(&format!("Basic {}", base64(&text)));
-    let mut value = value.map_err(|_| Failure::usage("invalid user in the URL"))?;
+    let mut value = value.map_err(|_| {
+        Failure::usage("invalid user in the URL", "a header's value has no control characters")
+    })?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -191,7 +212,12 @@ fn encoded(text: &str) -> String {
 /// Parses `Name: value`. As in curl, `Name:` removes a default header, and `Name;` sends one
 /// without a value.
 fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
-    let wrong = || Failure::usage(format!("invalid header '{line}', as in 'Accept: text/plain'"));
+    let wrong = || {
+        Failure::usage(
+            format!("invalid header '{line}'"),
+            "a header is a name, a colon and a value, as in 'Accept: text/plain'",
+        )
+    };
     let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
         (Some((name, value)), _) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
         (None, Some(name)) => (name, Some("")),

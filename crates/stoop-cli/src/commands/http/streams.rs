@@ -97,7 +97,8 @@ impl Sink for Streams {
             return Ok(());
         }
         let report = Failure::new(Exit::Failed, "the stream was truncated inside a frame");
-        Err(report.why("the server closed the connection before the announced end").into())
+        let report = report.why("the server closed the connection before the announced end");
+        Err(report.next("stoop http … --raw    # prints what was received unchanged").into())
     }
 }
 

@@ -38,6 +38,7 @@ fn find<'a>(command: &'a Command, verb: &str) -> Result<&'a Command, Failure> {
     command.find_subcommand(verb).ok_or_else(|| {
         let what = format!("no such command: '{}'", escaped(verb));
         Failure::new(Exit::Usage, what)
+            .why("the manual has a page for each command of stoop")
             .seen(format!("commands: {}", names(command).join(", ")))
             .next("stoop man")
             .into()

@@ -43,8 +43,8 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     }
     let kind = reached.connection.kind();
     if flags.keep_open && kind != Kind::Stream {
-        let what = format!("--keep-open cannot be used: '{}' is a {kind} socket", flags.address);
-        return Err(Failure::usage(what));
+        let why = format!("'{}' is a {kind} socket", flags.address);
+        return Err(Failure::usage("--keep-open cannot be used", why));
     }
     match reached.connection {
         Connection::Stream(stream) => outgoing.over_stream(&stream)?,

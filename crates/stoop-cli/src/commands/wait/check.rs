@@ -75,7 +75,10 @@ impl Condition {
 pub(super) fn check(flags: &Wait, condition: Condition, limit: &Deadline) -> Result<Observed, Failure> {
     let (target, _) = flags.address.target()?;
     let Place::Address(address) = target.place.clone() else {
-        return Err(Failure::usage(format!("'{target}' is not an address that a server can have")));
+        return Err(Failure::usage(
+            format!("'{target}' is not an address that a server can have"),
+            "a path, or an abstract name such as '@name', is needed",
+        ));
     };
     let kind = kind_of(&target, None)?;
     let found = match condition {
@@ -85,7 +88,10 @@ pub(super) fn check(flags: &Wait, condition: Condition, limit: &Deadline) -> Res
         Condition::Healthy => {
             let check = HealthCheck::of(&address, flags.protocol, flags.path.as_deref());
             let check = check.ok_or_else(|| {
-                Failure::usage(format!("the protocol of '{address}' is not known: add --protocol"))
+                Failure::usage(
+                    format!("the health of '{address}' cannot be asked for"),
+                    "its protocol is not known: add --protocol",
+                )
             })?;
             healthy(&address, &check, limit)
         }

@@ -30,7 +30,10 @@ pub(crate) fn run(flags: &Why) -> Outcome {
 fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     let (target, found) = flags.address.target()?;
     let Place::Address(address) = &target.place else {
-        return Err(Failure::usage(format!("'{target}' is not an address that a call can be made with")));
+        return Err(Failure::usage(
+            format!("'{target}' is not an address that a call can be made with"),
+            "a path, or an abstract name such as '@name', is needed",
+        ));
     };
     let kind = kind_of(&target, flags.kind.kind)?;
     let operation = match flags.operation {
@@ -41,11 +44,12 @@ fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     match (flags.operation, flags.attempt, flags.deliver) {
         (Op::Send, true, false) => {
             return Err(Failure::usage(
-                "--try would send a message that is delivered: add --deliver to allow that",
+                "--try cannot be used with --op send alone",
+                "it sends a message that is delivered: add --deliver to allow that",
             ));
         }
         (Op::Connect | Op::Bind, _, true) => {
-            return Err(Failure::usage("--deliver requires --op send"));
+            return Err(Failure::usage("--deliver cannot be used here", "only --op send delivers a message"));
         }
         _ => {}
     }
