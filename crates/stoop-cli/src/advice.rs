@@ -386,6 +386,10 @@ fn file_command(advice: &Action) -> String {
         Action::ShowInodes(directory) => {
             format!("df -i {}    # no inode is free: remove files", path(directory))
         }
+        Action::MountAgain { path: file } => format!(
+            "findmnt -T {}    # its source was deleted: restart the container, and mount the directory, not the file",
+            path(file)
+        ),
         Action::ShowMount(directory) => {
             format!("findmnt -T {}    # the mount and its options", path(directory))
         }

@@ -157,7 +157,7 @@ impl World {
     /// Removes the world.
     pub fn remove(self, base: &Path) {
         if self.is_read_only {
-            super::unmount(self.self.bystander.parent().expect("a parent"));
+            super::unmount(self.bystander.parent().expect("a parent"));
         }
         drop(self.held);
         fs::remove_dir_all(base.join("a")).expect("remove a world");
