@@ -100,7 +100,10 @@ mod tests {
     fn report(passed: u32) -> Report {
         let results = Results { passed, skipped: 1, failed: Vec::new() };
         let packages = BTreeMap::from([("stoop".to_owned(), results)]);
-        Report { release: "6.12.1".into(), machine: "aarch64".into(), packages, ..Report::default() }
+        let mut report = Report::default();
+        (report.release, report.machine) = ("6.12.1".into(), "aarch64".into());
+        report.packages = packages;
+        report
     }
 
     #[test]

@@ -8,9 +8,7 @@ use super::cause::Cause;
 use super::facts::{Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{
-    advise, bind, bound_elsewhere, caveats, elsewhere, long_path, messages, server, service, suit,
-};
+use super::{advise, bind, bound_elsewhere, caveats, elsewhere, long_path, messages, server, service, suit};
 
 /// Predicts the result of the call from these facts. Does no I/O.
 pub fn why(facts: &Facts) -> Verdict {
