@@ -151,10 +151,13 @@ fn server_command(advice: &Action) -> String {
         Action::SeeElsewhere { address } => {
             format!("stoop why {}    # if that one was meant", shell::address(address))
         }
-        Action::ShowServer(at) => format!(
-            "stoop who {}    # its processes, its clients, and those that wait",
-            shell::address(&at.address)
-        ),
+        Action::ShowServer(at) => {
+            let address = shell::address(&at.address);
+            format!(
+                "{}stoop who {address}    # its processes, its clients, and those that wait",
+                sudo(at.as_root)
+            )
+        }
         Action::CorrectAddress => "stoop --help    # how addresses are written".into(),
         Action::UseService { service, address } => {
             let place = service.name().map_or_else(|| shell::address(address), |name| name.word().into());

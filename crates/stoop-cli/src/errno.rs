@@ -13,7 +13,9 @@ pub(crate) struct Explanation {
 /// Explains an errno. Returns `None` for one whose meaning depends on the call.
 pub(crate) fn explain(errno: i32) -> Option<Explanation> {
     let of_memory = "free -h    # the memory of the machine; memory.max of the cgroup limits it further";
-    let (why, next) = match Errno::from_raw_os_error(errno) {
+    // The kernel's own numbers, which `Errno` requires.
+    let errno = Errno::from_raw_os_error(Some(errno).filter(|errno| (1..4096).contains(errno))?);
+    let (why, next) = match errno {
         Errno::AFNOSUPPORT => (
             "this process may not use Unix sockets: it is confined to other address families, as by \
              RestrictAddressFamilies= of a systemd unit",

@@ -101,6 +101,18 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
         let origin = listeners.of_accepted(&sockets[index], &links[index], links);
         (sockets[index].listener, sockets[index].namesake) = origin;
     }
+    for index in 0..sockets.len() {
+        sockets[index].is_bound_itself |= is_client_with_a_name(&sockets[index], sockets);
+    }
+}
+
+/// Returns whether a socket has a name and is the client of a connection: it waits to be accepted, or
+/// its peer was accepted by a listener that still has its name. So nothing but its own bind named it.
+fn is_client_with_a_name(socket: &Socket, sockets: &[Socket]) -> bool {
+    let is_of_a_listener = |peer: SocketId| sockets[peer.0 as usize].may_be_from().is_some();
+    let is_client = socket.waits_for.is_some() || socket.peer.is_some_and(is_of_a_listener);
+    let is_connected = socket.kind.is_some_and(Kind::is_connected);
+    is_connected && is_client && !socket.name.is_unnamed() && socket.may_be_from().is_none()
 }
 
 /// Adds what only the kernel's own structures say.

@@ -165,7 +165,7 @@ fn a_mount_point_is_not_replaced() {
     mount_bind(&stale, &over).unwrap();
     for replace in [false, true] {
         let error = Bind::new(&over).replace(replace).listen().unwrap_err();
-        assert!(error.is_in_use() && error.to_string().contains("mount point"), "{error}");
+        assert!(error.is_in_use() && error.to_string().contains("mounted there"), "{error}");
     }
     let _server = serve(&stale);
 }

@@ -36,7 +36,7 @@ fn tty_passes_keys_and_restores_the_terminal() {
 fn tty_requires_a_terminal() {
     let (server, requests) = Web::listening();
     let output = server.ask(&["POST", "/attach", "--upgrade", "tcp", "--tty"]).run();
-    output.code(2).explains(&["--tty requires standard input"]);
+    output.code(2).explains(&["--tty", "requires standard input"]);
     assert!(requests.try_recv().is_err(), "nobody was asked");
     server.ask(&["POST", "/attach", "--tty"]).run().code(2).explains(&["--upgrade"]);
 }

@@ -396,7 +396,7 @@ fn workers_that_all_have_clients_are_reported() {
         \x20   workers.append(pid)\n\
         print('ready', flush=True); sys.stdin.read()\n\
         for pid in workers: os.kill(pid, 9)";
-    let server = program("python3", ["-c", script, path.to_str().unwrap()]).open_input().spawn();
+    let mut server = program("python3", ["-c", script, path.to_str().unwrap()]).open_input().spawn();
     server.wait_stdout("ready");
     let connect = || UnixStream::connect(&path).unwrap();
     let mut clients = vec![connect(), connect()];
@@ -407,6 +407,7 @@ fn workers_that_all_have_clients_are_reported() {
     warns(&path, "workers_busy");
     clients.remove(0);
     eventually(LIMIT, || !codes(&who(&path)).contains(&"workers_busy"));
+    server.end_input();
     server.finish();
 }
 

@@ -123,7 +123,8 @@ fn statmount_tells_the_ids_of_a_mount() {
         assert!(count == 2 && answer[512..].starts_with(b"0 2000 1\x001000 3000 1\0"));
         Ok(())
     });
-    assert_eq!(told, Some(Ok(())));
+    let Some(told) = told else { skip!("lacks idmapped mounts (5.12)") };
+    assert_eq!(told, Ok(()));
 }
 
 /// K-IDMAP-4

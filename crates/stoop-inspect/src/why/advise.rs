@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use stoop::{Address, Kind};
 
 use super::action::{Action, ModeClass, Permission, Renewal, Site};
-use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Owner, Step};
+use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Owner, Step, Subject};
 use super::owner_program;
 use super::permission::{By, SEARCH};
 use super::question::{Operation, Who};
@@ -132,11 +132,28 @@ fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Acti
         By::Unmapped => Vec::new(),
         By::Owner => vec![mode(ModeClass::Owner)],
         By::Group => narrow(mode(ModeClass::Group)),
-        By::Other if group_has && file.gid != 0 => membership(facts, file.gid, group(facts, file.gid), false),
+        By::Other if group_has && file.gid != 0 => {
+            let joins = membership(facts, file.gid, group(facts, file.gid), false);
+            let entry = (is_group_of_owner(facts, file) && !file.lacks_acl && !is_member(subject, file.gid))
+                .then(entry);
+            entry.into_iter().chain(joins).collect()
+        }
         By::Other if want == SEARCH || file.lacks_acl => narrow(mode(ModeClass::Other)),
         By::AclMask => vec![widen_mask(file, path, want, as_root)],
         By::Other | By::AclUser | By::AclGroups | By::AclOther => vec![entry()],
     }
+}
+
+/// Returns whether the group is that of the owner alone, which has the same name: a member could do
+/// much more than use this file.
+fn is_group_of_owner(facts: &Facts, file: &File) -> bool {
+    let (users, groups) = (&facts.names.users, &facts.names.groups);
+    users.get(&file.uid).is_some_and(|owner| groups.get(&file.gid) == Some(owner))
+}
+
+/// Returns whether the subject's account is a member of the group, though its process is not.
+fn is_member(subject: &Subject, gid: u32) -> bool {
+    subject.account_groups.as_ref().is_some_and(|groups| groups.contains(&gid))
 }
 
 /// Returns the permissions of an access list's entry that grants `want`.
@@ -159,8 +176,7 @@ fn widen_mask(file: &File, path: &Path, want: u8, as_root: bool) -> Action {
 /// started.
 pub(super) fn membership(facts: &Facts, gid: u32, group: String, is_root: bool) -> Vec<Action> {
     let Some(subject) = &facts.subject else { return Vec::new() };
-    let is_member = subject.account_groups.as_ref().is_some_and(|groups| groups.contains(&gid));
-    match (&facts.question.subject, is_member) {
+    match (&facts.question.subject, is_member(subject, gid)) {
         (Who::Process(pid), true) => vec![restart_process(facts, *pid, Renewal::Groups)],
         (Who::CurrentProcess, true) => {
             vec![Action::UseNewGroup { group, at: site(facts), operation: facts.question.operation }]

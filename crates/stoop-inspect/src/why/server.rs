@@ -86,7 +86,9 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
         .seen(messages.applies(by, file, "write (w)"));
     Some(match file.kind {
         FileKind::Socket => accepted(facts, file, by, verdict),
-        kind => verdict.seen(format!("it is {}, not a socket", kind_of(kind))),
+        kind => verdict
+            .seen(format!("it is {}, not a socket", kind_of(kind)))
+            .advise(Action::ShowFile(advise::reached(facts, &file.path))),
     })
 }
 

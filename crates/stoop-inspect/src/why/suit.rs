@@ -29,6 +29,10 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
     }
     let directory = removes_directory(facts, verdict.cause);
     verdict.advice = directory.into_iter().chain(advice).collect();
+    if verdict.advice.is_empty() && verdict.cause == Cause::TakenLive {
+        let as_root = advise::needs_root(facts, None);
+        verdict.advice.push(Action::ShowServer(Site { as_root, ..advise::site(facts) }));
+    }
     match facts.traces.exhausted.filter(|_| is_unstarted(verdict.cause)) {
         Some(what) => verdict.seen(format!(
             "its file system has no {} left: no server can create the file (ENOSPC)",

@@ -210,8 +210,9 @@ impl Walk {
         let causes: &[Cause] = match errno {
             Errno::NOENT if self.is_gone() => &[Cause::DirectoryDeleted],
             Errno::NOENT if part.from_link => &[Cause::Dangling],
-            Errno::NOENT if part.last => &[Cause::Missing, Cause::Unlinked, Cause::OtherView],
-            Errno::NOENT => &[Cause::ParentMissing, Cause::OtherView],
+            // Of a server that was bound to the path, more is known than that there is nothing.
+            Errno::NOENT if part.last => &[Cause::Missing, Cause::Unlinked, Cause::Moved, Cause::OtherView],
+            Errno::NOENT => &[Cause::ParentMissing, Cause::Unlinked, Cause::Moved, Cause::OtherView],
             Errno::ACCESS => &[Cause::NoSearch, Cause::NoSearchAcl],
             Errno::NOTDIR => &[Cause::NotADirectory],
             Errno::NAMETOOLONG => &[Cause::NameTooLong],

@@ -273,6 +273,41 @@ fn a_member_of_the_group_logs_in_again() {
     ));
 }
 
+/// A member of the group that PostgreSQL runs as could read its files.
+#[test]
+fn the_group_of_another_user_is_not_joined_first() {
+    let closed = |owner: u32| {
+        connect(|facts| {
+            (facts.names.users, facts.names.groups) = ([(7, "db".into())].into(), [(7, "db".into())].into());
+            let file = facts.reached();
+            (file.mode, file.uid, file.gid) = (0o660, owner, 7);
+        })
+        .advice
+    };
+    assert!(matches!(closed(7)[..2], [Action::AddAclEntry { .. }, Action::JoinGroup { .. }]));
+    assert!(matches!(closed(0)[0], Action::JoinGroup { .. }), "a group for access");
+}
+
+#[test]
+fn a_file_in_place_of_the_socket_is_shown() {
+    let closed = connect(|facts| (facts.reached().kind, facts.reached().mode) = (FileKind::Regular, 0o600));
+    assert_eq!(
+        (closed.cause, &closed.advice[..]),
+        (Cause::NoWrite, &[Action::ShowFile("/run/app/app.sock".into())][..])
+    );
+}
+
+#[test]
+fn a_server_that_has_the_address_is_shown() {
+    let taken = with(Operation::Bind, |facts| {
+        facts.asker_uid = 1000;
+        (facts.sockets, facts.alive) = (None, Some(true));
+    });
+    let Some(Action::ShowServer(Site { as_root: true, .. })) = taken.advice.last() else {
+        panic!("{taken:?}")
+    };
+}
+
 #[test]
 fn permissions_are_granted_where_they_can_be_changed() {
     let closed = |change: &dyn Fn(&mut File)| {
@@ -354,7 +389,7 @@ fn a_path_that_is_too_long_is_reached_by_its_directory() {
         directory: std::path::Path::new(&long).parent().unwrap().to_owned(),
         name: "app.sock".into(),
     };
-    assert_eq!(free.advice, [Action::BindByLongPath(at(&long)), enter]);
+    assert_eq!(free.advice, [enter], "the directory is one of the system");
     let truncated = too_long(Operation::Connect, &|facts| {
         facts.ends(2, Found::Nothing);
         facts.near.push(near(Nearness::Truncated, &long[..107]));
