@@ -2,8 +2,8 @@
 //!
 //! A [`Schema`] describes services and messages. It comes from the server's reflection service
 //! ([`reflect`]), from `.proto` files, from descriptor sets, or from the built-in interfaces
-//! ([`Schema::builtin`]: Kubernetes' interfaces of a node, containerd, health). A [`Client`] calls its methods,
-//! with any kind of streaming, and [`json`] converts messages to text and back.
+//! ([`Schema::builtin`]: Kubernetes' interfaces of a node, containerd, health). A [`Client`] calls
+//! its methods, with any kind of streaming, and [`json`] converts messages to text and back.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

@@ -128,7 +128,7 @@ for number in range(height):
 for color, _ in rows.most_common(40): print('#' + color.hex())
 "#;
 
-/// What is no browser knows no variables: without literal colors it draws everything black.
+/// Only browsers know variables: without literal colors, other viewers draw everything black.
 #[test]
 fn the_picture_has_its_colors_in_every_viewer() {
     if !has_program("python3") {

@@ -2,8 +2,8 @@
 //!
 //! A toolchain installed with rustup may lack the standard library for arm64. Debian's has one, so
 //! its compiler is unpacked below `target/vm` with the libraries for both architectures, and run
-//! with the loader of its own C library. The linker is this machine's `aarch64-linux-gnu-gcc`. The C
-//! library in the guest is newer than the one that is linked with.
+//! with the loader of its own C library. The linker is this machine's `aarch64-linux-gnu-gcc`. The
+//! C library in the guest is newer than the one that is linked with.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

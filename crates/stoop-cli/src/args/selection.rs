@@ -51,8 +51,8 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "GLOB", value_parser = unit())]
     pub(crate) unit: Vec<NamePattern>,
 
-    /// Show only sockets at an address of a well-known service whose name matches this pattern, such
-    /// as docker
+    /// Show only sockets at an address of a well-known service whose name matches this pattern,
+    /// such as docker
     #[arg(long, value_name = "GLOB", value_parser = glob())]
     pub(crate) service: Vec<Glob>,
 

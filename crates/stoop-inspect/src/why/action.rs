@@ -56,7 +56,7 @@ pub enum Program {
         /// The program.
         name: &'static str,
     },
-    /// By whoever started it. What ends the process ends what it holds.
+    /// By the user or program that started it. What ends the process ends what it holds.
     Process {
         /// The process.
         pid: u32,
@@ -428,8 +428,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns whether it is about a server that would be started at the address, as opposed to that
-    /// of the program to which it belongs.
+    /// Returns whether it is about a server that would be started at the address, as opposed to
+    /// that of the program to which it belongs.
     pub(super) fn is_about_own_server(&self) -> bool {
         matches!(
             self,

@@ -59,9 +59,9 @@ pub struct Traces {
     pub has_manager: bool,
     /// The systemd units that name the path, those of sockets first.
     pub units: Vec<Unit>,
-    /// The lock or pid file that a program left beside the socket.
+    /// The lock or pid file that a program left next to the socket.
     pub lock: Option<Lock>,
-    /// Whether a server of `stoop` was here: its private directory is beside the socket.
+    /// Whether a server of `stoop` was here: its private directory is next to the socket.
     pub is_of_stoop: bool,
     /// The private directory for sockets of the user of this process (`$XDG_RUNTIME_DIR`), if that
     /// exists.

@@ -107,7 +107,7 @@ fn mount(command: &[&str], paths: &[&Path]) {
     assert!(status.success(), "{command:?} {paths:?}");
 }
 
-/// Where the command is, for every user.
+/// The directories of the command, open to every user.
 struct Place {
     programs: PathBuf,
     base: PathBuf,

@@ -216,7 +216,7 @@ fn full(listener: UnixListener) -> (UnixListener, Vec<UnixStream>) {
     (listener, vec![client])
 }
 
-/// A client with a name, and its server beside it.
+/// A client with a name, and its server next to it.
 fn client(path: &Path) -> Vec<OwnedFd> {
     let its = path.with_extension("server");
     let server = UnixListener::bind(&its).expect("bind");

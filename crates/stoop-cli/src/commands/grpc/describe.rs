@@ -37,7 +37,8 @@ impl Session<'_> {
         self.show(&names.iter().map(|name| format!("{name}\n")).collect::<String>())
     }
 
-    /// Finds the service with this name. A built-in definition is no proof that the server has it.
+    /// Finds the service with this name. A built-in definition does not prove that the server
+    /// has it.
     async fn service(
         &self,
         client: &Client,

@@ -72,7 +72,7 @@ struct Mount {
     device: Vec<u8>,
     /// The mounted directory or file, as a path of the file system.
     root: PathBuf,
-    /// Where it is mounted.
+    /// The mount point.
     point: PathBuf,
 }
 

@@ -105,8 +105,8 @@ fn traffic(detail: &Detail<'_>) -> Vec<Warning> {
     warnings.into_iter().flatten().collect()
 }
 
-/// Warns if a listener that nobody serves was inherited: a child that a server has left behind does
-/// not know the socket.
+/// Warns if a listener that no process serves was inherited: a child that a server has left behind
+/// does not know the socket.
 fn inherited(detail: &Detail<'_>) -> Option<Warning> {
     let listened = detail.settings.as_ref().ok()?.peer?.pid;
     let has_it = detail.owners().iter().any(|(process, _)| process.pid.0 == listened);

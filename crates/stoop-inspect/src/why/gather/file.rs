@@ -106,8 +106,8 @@ pub(super) fn space(fd: impl AsFd) -> Option<Space> {
 /// `ST_NOSYMFOLLOW` (Linux 5.10).
 const NO_LINKS: u64 = 0x2000;
 
-/// Reads the access control list, and whether the file system has none. Extended attributes cannot be read through an `O_PATH`
-/// descriptor, but through its link in `/proc`.
+/// Reads the access control list, and whether the file system has none. Extended attributes cannot
+/// be read through an `O_PATH` descriptor, but through its link in `/proc`.
 fn list(fd: impl AsFd) -> (Option<Vec<AclEntry>>, bool) {
     let mut bytes = vec![0; 64 * 1024];
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());

@@ -1,5 +1,5 @@
 //! Looks for traces of the program that an address belongs to: systemd's units, a lock or pid file
-//! beside the socket, and what is at the place itself.
+//! next to the socket, and what is at the place itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};

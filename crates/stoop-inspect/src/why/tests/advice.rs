@@ -196,7 +196,7 @@ fn a_private_directory_is_advised_first() {
     assert_eq!(closed(0).advice[0], Action::UseDirectoryOf("alice".into()), "ours is not alice's");
 }
 
-/// A server of `stoop` belongs only where no other program has its address.
+/// A server of `stoop` belongs at an address only if no other program has it.
 #[test]
 fn a_server_is_started_only_at_an_address_of_our_own() {
     let asked = |directory: &str, change: &dyn Fn(&mut Facts)| {

@@ -11,7 +11,9 @@ use crate::sockets::format::{self, plural};
 use crate::time;
 
 /// Says what a socket has not received. Of a datagram socket the kernel's table has only the size
-/// of the first message (K-LIMIT-2).
+/// of the first message ([K-LIMIT-2]).
+///
+/// [K-LIMIT-2]: stoop::kernel_facts#K-LIMIT-2
 pub(super) fn unread(socket: &Socket) -> String {
     let bytes = |bytes: u32| plural(bytes as usize, "byte");
     let first = match socket.queue {
