@@ -73,7 +73,7 @@ fn recording(commands: &str) -> String {
 
 fn tree_picture() -> Outcome {
     let golden = fs::read_to_string(tree::root().join(TREE)).map_err(|e| format!("{TREE}: {e}"))?;
-    write("tree.svg", &&golden)
+    write("tree.svg", &golden)
 }
 
 fn bench() -> Outcome {
@@ -83,7 +83,7 @@ fn bench() -> Outcome {
         command().and_then(|stoop| succeed(Command::new(stoop).arg("bench").arg("-o").arg(&plots)));
     let drawn = measured.and_then(|()| fs::read_to_string(&plots).map_err(|e| e.to_string()));
     let _ = fs::remove_dir_all(&directory);
-    write("bench.svg", &&drawn?)
+    write("bench.svg", &drawn?)
 }
 
 /// Returns the command as it is distributed, built if it is not. `STOOP_BIN` names another one.

@@ -428,7 +428,7 @@ fn restart(program: &Program, renewal: Renewal, as_root: bool) -> String {
     let sudo = sudo(as_root);
     match program {
         Program::Units { names, of_user } => {
-            let names: Vec<String> = names.iter().map(|name| shell::word(name)).collect();
+            let names: Vec<String> = names.iter().map(shell::word).collect();
             format!("{sudo}{} restart {}    # {effect}", systemctl(*of_user), names.join(" "))
         }
         Program::Container { runtime, id } if ["docker", "podman", "nerdctl"].contains(&runtime.as_str()) => {

@@ -200,8 +200,7 @@ fn endless_imports_end_the_call() {
 #[test]
 fn missing_reflection_is_unsupported() {
     let none = with_server(Routes::new(Echo { name: "x" }), |client| async move {
-        let none = reflect(&client, &Options::default()).await;
-        none
+        reflect(&client, &Options::default()).await
     });
     assert!(matches!(none, Err(ReflectError::Unsupported)), "{none:?}");
 }

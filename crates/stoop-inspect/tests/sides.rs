@@ -50,7 +50,7 @@ fn churn(directory: Option<&Path>, number: usize, known: &Known, made: &AtomicUs
         known.lock().unwrap().extend([(inode(&client), true), (inode(&accepted), false)]);
         drop(listener);
         // The first one closes first: sometimes this, sometimes that end.
-        open.push_back(if count % 2 == 0 { (client, accepted) } else { (accepted, client) });
+        open.push_back(if count.is_multiple_of(2) { (client, accepted) } else { (accepted, client) });
         if open.len() > OPEN {
             open.pop_front();
         }

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_environment_decides() {
-        let table: [(&[(&str, &str)], bool, bool); 8] = [
+        type Variables = &'static [(&'static str, &'static str)];
+        let table: [(Variables, bool, bool); 8] = [
             (&[("TERM", "xterm")], true, true),
             (&[("TERM", "xterm")], false, false),
             (&[("TERM", "dumb")], true, false),

@@ -70,7 +70,8 @@ pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
 /// [K-PERM-3]: stoop::kernel_facts#K-PERM-3
 fn overridden(file: &File, subject: &Subject, want: u8, denied: Access) -> Access {
     let searches = file.kind == FileKind::Directory && want & WRITE == 0;
-    if !subject.dac_override && !(searches && subject.dac_read_search) {
+    let overrides = subject.dac_override || (searches && subject.dac_read_search);
+    if !overrides {
         return denied;
     }
     let mapped = |ids: &Option<Vec<IdRange>>, id: u32| ids.as_ref().is_none_or(|ids| has(ids, id));
