@@ -1,5 +1,7 @@
 //! Whether a server has accepted the connection of this process: a connection succeeds, and takes
-//! data, while it still waits in the backlog (K-CONNECT-1).
+//! data, while it still waits in the backlog ([K-CONNECT-1]).
+//!
+//! [K-CONNECT-1]: stoop::kernel_facts#K-CONNECT-1
 
 use std::fs;
 use std::io;
@@ -13,13 +15,22 @@ pub(crate) const NOT_ACCEPTED: &str =
 
 /// Returns whether a connection of this process waits to be accepted. `None` if the kernel cannot
 /// be asked.
-pub(crate) fn is_waiting() -> Option<bool> {
+fn is_waiting() -> Option<bool> {
     any_waits().ok()
 }
 
 /// Returns whether it is known to wait.
 pub(crate) fn surely_waits() -> bool {
     is_waiting() == Some(true)
+}
+
+/// Says what is known of a server that has not answered. Its connection must still be open.
+pub(crate) fn no_answer() -> &'static str {
+    match is_waiting() {
+        Some(true) => NOT_ACCEPTED,
+        None => "it has not answered",
+        Some(false) => "it accepted the connection, and has not answered",
+    }
 }
 
 /// Returns the command that shows what the server at this address, quoted, is doing.
@@ -40,7 +51,9 @@ fn any_waits() -> io::Result<bool> {
 }
 
 /// A client that was not accepted has a peer without an inode. So has one whose peer was closed,
-/// which is shut down as well (K-DIAG-7).
+/// which is shut down as well ([K-DIAG-7]).
+///
+/// [K-DIAG-7]: stoop::kernel_facts#K-DIAG-7
 fn waits(entry: &Entry) -> bool {
     let is_connected = entry.kind.is_some_and(|kind| kind.is_connected());
     is_connected && entry.is_established && entry.peer == Some(0) && entry.shutdown != 3

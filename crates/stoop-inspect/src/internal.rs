@@ -11,9 +11,9 @@ pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
 pub use crate::probe::{Delivery, Probe, denial_of_probe, probe};
 pub use crate::why::action::{Action, ModeClass, Permission, Program, Renewal, Site};
 pub use crate::why::advise::relief;
+pub use crate::why::answer::why;
 pub use crate::why::cause::Cause;
 pub use crate::why::gather::gather;
-pub use crate::why::judge::why;
 pub use crate::why::messages::{hindered, symbol};
 pub use crate::why::verdict::{Stop, Verdict};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stoop::{Address, Kind};
 
-use super::action::{Action, ModeClass, Permission, Renewal, Site};
+use super::action::{Action, ModeClass, Permission, Program, Renewal, Site};
 use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Owner, Step, Subject};
 use super::owner_program;
 use super::permission::{By, SEARCH};
@@ -58,6 +58,15 @@ fn has_other_files(facts: &Facts) -> bool {
 /// Returns whether the user of this process is neither root nor `owner`.
 pub(super) fn needs_root(facts: &Facts, owner: Option<u32>) -> bool {
     facts.asker_uid != 0 && owner != Some(facts.asker_uid)
+}
+
+/// Returns whether root is required for starting the program again.
+fn renewal_needs_root(facts: &Facts, program: &Program, uid: Option<u32>) -> bool {
+    match program {
+        Program::Units { of_user, .. } => !of_user && needs_root(facts, None),
+        Program::Container { .. } => needs_root(facts, None),
+        Program::Signal { .. } | Program::Process { .. } => needs_root(facts, uid),
+    }
 }
 
 /// Returns the name of the subject's user, or its number.
@@ -195,7 +204,7 @@ fn restart_process(facts: &Facts, pid: u32, renewal: Renewal) -> Action {
     let workload = facts.traces.subject_workload.clone();
     let uid = subject.map(|subject| subject.uid);
     let program = owner_program::of_process(pid, &command, &workload);
-    let as_root = owner_program::needs_root(facts, &program, uid);
+    let as_root = renewal_needs_root(facts, &program, uid);
     Action::Restart { program, renewal, as_root }
 }
 
@@ -232,7 +241,7 @@ pub(super) fn with_more_privileges(facts: &Facts) -> Option<Action> {
 pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     let owners = socket.owners.as_deref()?;
     let (program, uid) = owner_program::of_server(facts, owners)?;
-    let as_root = owner_program::needs_root(facts, &program, uid);
+    let as_root = renewal_needs_root(facts, &program, uid);
     Some(Action::Restart { program, renewal: Renewal::SocketFile, as_root })
 }
 

@@ -15,7 +15,7 @@ use super::messages::{Messages, clients_wait, quoted, with_article};
 use super::permission::{Access, SEARCH, WRITE, access};
 use super::question::Operation;
 use super::verdict::{Outcome, Verdict};
-use super::{advise, caveats, judge};
+use super::{advise, answer, caveats};
 
 /// Why an operation failed, and what may remedy it.
 ///
@@ -31,7 +31,7 @@ use super::{advise, caveats, judge};
 #[doc = cause_rows!()]
 /// | `not-replaced` | A server replaces only a stale socket file that its user owns. |
 /// | `server-elsewhere` | A live server is bound to the same file by another path. |
-/// | `liveness-unknown` | The file may have a server on another machine, or through another mount. |
+/// | `liveness-unknown` | The file may have a server on another machine or by another path. |
 /// | `no-new-directory` | A directory that the bind was to create cannot be created. |
 /// | `file-not-changeable` | The file may not be changed, though its directory may. |
 /// | `staging-directory` | The private directory for changes of the name is not private. |
@@ -138,10 +138,10 @@ pub(crate) fn judge(error: &Error, facts: Option<&Facts>, staging: Option<&Facts
     let refused =
         facts.security.refusal.is_some_and(|refusal| Some(refusal.errno.raw_os_error()) == error.errno());
     if refused {
-        return Diagnosis::of(judge::why(facts));
+        return Diagnosis::of(answer::why(facts));
     }
     // `stoop` reaches paths of any length.
-    let verdict = judge::judge(facts, usize::MAX);
+    let verdict = answer::reaching(facts, usize::MAX);
     if let Some(elsewhere) = server_elsewhere(error, facts) {
         return elsewhere;
     }

@@ -44,7 +44,7 @@ fn what(how: &Nearness) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::why::judge::why;
+    use crate::why::answer::why;
     use crate::why::question::Operation;
     use crate::why::tests::{facts, listening};
     use stoop::Address;

@@ -8,24 +8,11 @@ use super::cause::Cause;
 use super::facts::{Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{advise, bind, bound_elsewhere, caveats, elsewhere, long_path, messages, server, service, suit};
+use super::{advise, bind, bound_elsewhere, caveats, elsewhere, long_path, messages, server, service};
 
-/// Predicts the result of the call from these facts. Does no I/O.
-pub fn why(facts: &Facts) -> Verdict {
-    judge(facts, stoop::internal::DIRECT_PATH_MAX_BYTES)
-}
-
-/// Predicts the result of a call that reaches paths of this many bytes.
+/// Predicts the result of a call that reaches paths of this many bytes. Its advice was not yet made
+/// to suit its reader.
 pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
-    suit::suit(facts, checked(facts, path_max_bytes))
-}
-
-/// Predicts the result, with advice that was not yet made to suit its reader.
-pub(super) fn unsuited(facts: &Facts) -> Verdict {
-    checked(facts, usize::MAX)
-}
-
-fn checked(facts: &Facts, path_max_bytes: usize) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);
     }

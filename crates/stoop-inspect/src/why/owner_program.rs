@@ -1,7 +1,6 @@
 //! Which program an address belongs to, and how that is started again. Pure.
 
 use super::action::Program;
-use super::advise;
 use super::facts::{Facts, Owner};
 use crate::endpoints;
 use crate::workload::Workload;
@@ -55,15 +54,6 @@ pub(super) fn of_server(facts: &Facts, owners: &[Owner]) -> Option<(Program, Opt
 
 fn is_restartable(unit: &str) -> bool {
     unit.ends_with(".service") && !HOLD_SESSIONS.iter().any(|start| unit.starts_with(start))
-}
-
-/// Returns whether root is required for starting the program again.
-pub(super) fn needs_root(facts: &Facts, program: &Program, uid: Option<u32>) -> bool {
-    match program {
-        Program::Units { of_user, .. } => !of_user && advise::needs_root(facts, None),
-        Program::Container { .. } => advise::needs_root(facts, None),
-        Program::Signal { .. } | Program::Process { .. } => advise::needs_root(facts, uid),
-    }
 }
 
 /// Returns the program that an address without a server belongs to, as far as it is known.

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use super::answer::why;
 use super::diagnosis::Diagnosis;
 use super::gather::gather;
-use super::judge::why;
 use super::question::Question;
 use super::verdict::Outcome;
 

@@ -71,7 +71,7 @@ fn advise_on(facts: &Facts, service: &'static Service, mut verdict: Verdict) -> 
 mod tests {
     use super::*;
     use crate::why::Outcome;
-    use crate::why::judge::why;
+    use crate::why::answer::why;
     use crate::why::tests::{connect, facts};
     use stoop::Address;
 

@@ -173,7 +173,7 @@ fn connects(facts: &Facts, at: Site, kind: Option<Kind>) -> Vec<Action> {
         return vec![Action::Connect { at, kind }];
     }
     let question = Question { operation: Operation::Connect, kind, ..facts.question.clone() };
-    let other = judge::unsuited(&Facts { question, ..facts.clone() });
+    let other = judge::judge(&Facts { question, ..facts.clone() }, usize::MAX);
     match other.outcome {
         Outcome::Succeeds | Outcome::Waits | Outcome::Unknown => vec![Action::Connect { at, kind }],
         Outcome::Fails(_) if facts.question.operation == Operation::Bind => another_name(facts),

@@ -7,6 +7,7 @@
 //! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
 //! | creating parent directories | `parents.rs` |
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
+//! | whether a socket is bound to the file | `probe.rs` |
 //! | whether another mount has the server | `other_views.rs` (`mounts.rs`, `file_system.rs`) |
 //! | why a file system did not create the file | `refusal.rs` |
 //! | examining a file without blocking | `stat.rs` |
@@ -22,6 +23,7 @@ mod other_views;
 mod parents;
 mod permissions;
 mod private_dir;
+mod probe;
 mod refusal;
 mod release;
 mod staging;
@@ -32,8 +34,8 @@ use std::io;
 use std::time::Duration;
 
 pub(crate) use create::{FileOptions, bind};
+pub(crate) use probe::is_alive;
 pub use release::SocketFile;
-pub(crate) use stale::is_alive;
 
 use crate::error::{Error, ErrorKind, Operation};
 

@@ -18,7 +18,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::mounts::{Mount, Mounts};
-use super::stale::is_alive;
+use super::probe::is_alive;
 use super::stat::{self, Stat};
 
 /// What is known of servers that this file's own inode does not show.

@@ -32,6 +32,7 @@ use rustix::io::Errno;
 
 use super::location::{Location, descriptor_path};
 use super::private_dir::{self, NotPrivate};
+use super::probe::is_alive;
 use super::stat::{self, Stat};
 use super::{binding, stale};
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -119,7 +120,7 @@ impl<'p> Staging<'p> {
         let inside = self.inside(entry.to_owned())?;
         let file = inside.open_entry(entry).map_err(binding)?;
         let recovered = match stat::of(&file).map_err(failed)?.kind {
-            FileType::Socket => match stale::is_alive(&file) {
+            FileType::Socket => match is_alive(&file) {
                 Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()),
                 Ok(true) => self.restore(entry),
                 // It may be live, and stays.

@@ -1,31 +1,24 @@
 //! Classifying what has a name already, and whether a socket file there is **stale**. Removes
 //! nothing.
 //!
-//! A socket file is stale if no socket is bound to its inode any more. To find out, a datagram
-//! socket is connected to it. A dead file answers `ECONNREFUSED`. A live one answers `EPROTOTYPE`
-//! or accepts the connection, even before it listens and from any network namespace. A stream
-//! server does not notice the probe ([K-PROBE-1] … [K-PROBE-5]). If the file can be seen through other
-//! mounts or from other machines, `other_views` has a say too.
-//!
-//! [K-PROBE-1]: crate::kernel_facts#K-PROBE-1
-//! [K-PROBE-5]: crate::kernel_facts#K-PROBE-5
+//! A socket file is stale if no socket is bound to its inode any more: `probe` finds out. If the
+//! file can be seen through other mounts or from other machines, `other_views` has a say too.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FileType;
 
 use super::binding;
-use super::location::{Location, descriptor_path};
+use super::location::Location;
 use super::other_views::{self, Elsewhere};
+use super::probe::is_alive;
 use super::refusal::refused;
 use super::stat::{self, Stat};
-use crate::Kind;
 use crate::error::{Result, words};
 use crate::file_id::FileId;
-use crate::sys::{self, RawAddress};
 
 /// The kernel creates the file a moment before it enters the socket into its table. A file younger
 /// than this is probed twice.
@@ -104,25 +97,6 @@ fn is_alive_settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
             std::thread::sleep(rest);
             is_alive(file)
         }
-    }
-}
-
-/// Returns whether any socket is bound to this file's inode. `file` is an `O_PATH` file descriptor,
-/// so the answer is about exactly that inode.
-pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
-    let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits)?;
-    let target = RawAddress::path(&descriptor_path(file))?;
-    match sys::connect(probe.as_fd(), &target) {
-        Ok(()) => {
-            // Disconnect, or the receiver would appear connected indefinitely (K-PROBE-9).
-            let _ = rustix::net::connect_unspec(&probe);
-            Ok(true)
-        }
-        Err(error) => match error.raw_os_error() {
-            Some(libc::ECONNREFUSED) => Ok(false),
-            Some(libc::EPROTOTYPE | libc::EPERM) => Ok(true),
-            _ => Err(error),
-        },
     }
 }
 

@@ -9,7 +9,7 @@ use stoop_dynamic::{CallError, Code, Greeting, Origin, Schema, Status, Unresolve
 
 use super::cri_plugin::CriPlugin;
 use super::metadata;
-use super::schema::Probed;
+use super::probed::Probed;
 use crate::accepted;
 use crate::advice::Client;
 use crate::args::Grpc;

@@ -9,12 +9,15 @@
 //! | `schema.rs` | services and methods: reflection, files, built-in definitions |
 //! | `describe.rs` | `list` and `describe` |
 //! | `call.rs` | calls: sends requests and prints replies |
-//! | `cri_plugin.rs` | asks containerd why it does not serve the CRI |
+//! | `probed.rs` | which services of a schema the server has |
+//! | `ask_containerd.rs` | asks containerd why it does not serve the CRI |
+//! | `cri_plugin.rs` | judges its answer |
 //! | `input.rs` | reads messages from the command line, a file, standard input |
 //! | `metadata.rs` | metadata, from flags and as text |
 //! | `error.rs` | errors, explained |
 
 pub(crate) mod args;
+mod ask_containerd;
 mod call;
 mod cri_plugin;
 mod describe;
@@ -22,6 +25,7 @@ mod error;
 mod input;
 mod metadata;
 mod open;
+mod probed;
 mod run;
 mod schema;
 mod session;

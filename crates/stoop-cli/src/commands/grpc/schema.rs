@@ -2,9 +2,10 @@
 //! definitions.
 
 use stoop_dynamic::{
-    Client, Code, MethodDescriptor, Origin, Presence, ReflectError, Schema, Symbol, Unresolved, reflect,
+    Client, MethodDescriptor, Origin, Presence, ReflectError, Schema, Symbol, Unresolved, reflect,
 };
 
+use super::probed::Probed;
 use super::session::Session;
 use crate::args::Grpc;
 use crate::endpoint::Endpoint;
@@ -156,15 +157,4 @@ impl Session<'_> {
         let error = "only services with built-in definitions are listed: for others, add --proto".to_owned();
         self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })
     }
-}
-
-/// What the answers of a server show about the services of a schema.
-#[derive(Debug, Default)]
-pub(super) struct Probed {
-    /// The services that it has.
-    pub(super) present: Vec<String>,
-    /// The status with which it refuses calls.
-    pub(super) refused: Option<Code>,
-    /// Whether it may have others of them.
-    pub(super) is_partial: bool,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use stoop::{Stream, aio};
 use stoop_dynamic::{CallError, Client, Code, Options, Schema, channel, json};
 
+use crate::accepted;
 use crate::deadline::Deadline;
 
 /// The method of gRPC's own health service.
@@ -19,7 +20,7 @@ pub(super) fn check(stream: Stream, limit: &Deadline) -> Result<(), String> {
         // The connection is open as long as this is not dropped.
         let mut answer = std::pin::pin!(ask(stream));
         let checked = tokio::time::timeout(left, answer.as_mut()).await;
-        checked.unwrap_or_else(|_| Err(super::health::no_answer().into()))
+        checked.unwrap_or_else(|_| Err(accepted::no_answer().into()))
     })
 }
 

@@ -73,15 +73,6 @@ fn by_name(address: &Address) -> Option<Protocol> {
     }
 }
 
-/// Says what is known of a server that has not answered. Its connection must still be open.
-pub(super) fn no_answer() -> &'static str {
-    match accepted::is_waiting() {
-        Some(true) => accepted::NOT_ACCEPTED,
-        None => "it has not answered",
-        Some(false) => "it accepted the connection, and has not answered",
-    }
-}
-
 /// Sends a request, and reads until the answer can be judged.
 fn ask(
     stream: Stream,
@@ -91,7 +82,7 @@ fn ask(
 ) -> Result<(), String> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 1024]);
     let told = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => no_answer().to_owned(),
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => accepted::no_answer().to_owned(),
         _ => format!("the connection broke: {error}"),
     };
     stream.set_write_timeout(limit.left()).map_err(|error| error.to_string())?;

@@ -7,9 +7,9 @@ mod properties;
 use stoop::{Address, Kind};
 
 use super::action::*;
+use super::answer::why;
 use super::cause::Cause;
 use super::facts::*;
-use super::judge::why;
 use super::verdict::*;
 use super::*;
 use crate::Workload;

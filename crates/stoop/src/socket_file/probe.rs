@@ -1,0 +1,34 @@
+//! Whether a socket is bound to the inode of a file.
+//!
+//! To find out, a datagram socket is connected to the file. A dead file answers `ECONNREFUSED`. A
+//! live one answers `EPROTOTYPE` or accepts the connection, even before it listens and from any
+//! network namespace. A stream server does not notice the probe ([K-PROBE-1] … [K-PROBE-5]).
+//!
+//! [K-PROBE-1]: crate::kernel_facts#K-PROBE-1
+//! [K-PROBE-5]: crate::kernel_facts#K-PROBE-5
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::location::descriptor_path;
+use crate::Kind;
+use crate::sys::{self, RawAddress};
+
+/// Returns whether any socket is bound to this file's inode. `file` is an `O_PATH` file descriptor,
+/// so the answer is about exactly that inode.
+pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
+    let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits)?;
+    let target = RawAddress::path(&descriptor_path(file))?;
+    match sys::connect(probe.as_fd(), &target) {
+        Ok(()) => {
+            // Disconnect, or the receiver would appear connected indefinitely (K-PROBE-9).
+            let _ = rustix::net::connect_unspec(&probe);
+            Ok(true)
+        }
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ECONNREFUSED) => Ok(false),
+            Some(libc::EPROTOTYPE | libc::EPERM) => Ok(true),
+            _ => Err(error),
+        },
+    }
+}
