@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(pattern, expected);
         let column = told(&["stoop", "ls", "--columns", "adress"]).unwrap();
         assert!(
-            column.contains("possible values: address, path") && column.contains("exists: 'address'"),
+            column.contains("possible values: address, path, service, kind")
+                && column.contains("exists: 'address'"),
             "{column}"
         );
         let address = told(&["stoop", "ls", "tcp:x"]).unwrap();
