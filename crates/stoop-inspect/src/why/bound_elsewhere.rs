@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use stoop::Address;
+use stoop::{Address, Kind};
 
 use super::action::{Action, Site};
 use super::advise;
@@ -79,7 +79,7 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
             fails(Cause::Moved, why)
                 .seen(format!("it is now {}", quoted(path)))
                 .seen_all(owners)
-                .advise_all(connect(facts, path.to_owned(), false))
+                .advise_all(connect(facts, near, path.to_owned(), false))
         }
         Place::MovedAway => {
             let why = "its server is running, and its socket file was moved, or has another name now";
@@ -129,7 +129,7 @@ fn in_its_view(facts: &Facts, near: &Near, view: &OtherView) -> Verdict {
         .seen_all(Messages(facts).owners(&near.socket))
         .seen(format!("from here, the file is {}", quoted(&path)))
         .advise(Action::ShareDirectory { pid: view.pid.0, difference: view.difference })
-        .advise_all(connect(facts, path, as_root))
+        .advise_all(connect(facts, near, path, as_root))
 }
 
 /// Returns how a server's view differs, as a phrase.
@@ -141,10 +141,12 @@ fn with(difference: ViewDifference) -> &'static str {
     }
 }
 
-fn connect(facts: &Facts, path: PathBuf, as_root: bool) -> Option<Action> {
+/// Advises to reach the server by a path, with the kind of its socket.
+fn connect(facts: &Facts, near: &Near, path: PathBuf, as_root: bool) -> Option<Action> {
     let address = Address::path(path).ok()?;
-    let at = Site { address, netns_of: None, kind: None, as_root };
-    (facts.question.operation != super::Operation::Bind).then_some(Action::Connect { at, kind: None })
+    let kind = near.socket.kind.filter(|kind| *kind != Kind::Stream);
+    let at = Site { address, netns_of: None, kind, as_root };
+    (facts.question.operation != super::Operation::Bind).then_some(Action::Connect { at, kind })
 }
 
 /// Adds servers that were bound to the path, if that leads to another file now.

@@ -52,7 +52,8 @@ pub(super) fn of_server(facts: &Facts, owners: &[Owner]) -> Option<(Program, Opt
     Some((program, owner.uid))
 }
 
-fn is_restartable(unit: &str) -> bool {
+/// Returns whether a restart of the unit ends no sessions of users.
+pub(super) fn is_restartable(unit: &str) -> bool {
     unit.ends_with(".service") && !HOLD_SESSIONS.iter().any(|start| unit.starts_with(start))
 }
 

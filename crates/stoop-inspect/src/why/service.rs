@@ -5,6 +5,7 @@ use super::action::Action;
 use super::advise;
 use super::cause::Cause;
 use super::facts::Facts;
+use super::owner_program;
 use super::question::Operation;
 use super::verdict::Verdict;
 use crate::endpoints::{self, Service};
@@ -51,7 +52,8 @@ fn advise_on(facts: &Facts, service: &'static Service, mut verdict: Verdict) -> 
             if is_managed && service.unit.is_some() =>
         {
             let restarts = |action: &Action| matches!(action, Action::Restart { .. });
-            if !verdict.advice.iter().any(restarts) {
+            let is_harmless = service.unit.is_some_and(owner_program::is_restartable);
+            if is_harmless && !verdict.advice.iter().any(restarts) {
                 verdict.advice.push(Action::RestartUnit { service, of_user });
             }
             // What ends a hindrance costs nothing, and a restart does.
@@ -74,6 +76,22 @@ mod tests {
     use crate::why::answer::why;
     use crate::why::tests::{connect, facts};
     use stoop::Address;
+
+    #[test]
+    fn a_restart_of_the_bus_is_not_advised() {
+        let full = |address: &str| {
+            connect(|facts| {
+                facts.question.address = Address::path(address).unwrap();
+                facts.traces.has_manager = true;
+                facts.sockets.as_mut().unwrap()[0].backlog = Some((9, 8));
+            })
+            .advice
+        };
+        let restarts = |advice: &[Action]| advice.iter().any(|it| matches!(it, Action::RestartUnit { .. }));
+        let bus = full("/run/dbus/system_bus_socket");
+        assert!(!restarts(&bus) && matches!(bus.last(), Some(Action::ShowJournal(_))), "{bus:?}");
+        assert!(restarts(&full("/run/docker.sock")));
+    }
 
     #[test]
     fn dockers_socket_has_advice_of_its_own() {

@@ -19,7 +19,7 @@ mod walk;
 use std::io;
 
 use super::facts::{Facts, File, Found, Names, Traces, Walk};
-use super::question::{Operation, Question};
+use super::question::{Operation, Question, Who};
 
 /// Gathers all facts that the verdict on this question is based on.
 ///
@@ -49,18 +49,37 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     };
     let users = users::Users::read();
     let Some(found) = subject::find(&question.subject, &users)? else { return Ok(facts) };
-    let mut reached = None;
-    if let Some(path) = question.address.as_pathname() {
-        let (walk, file) = walk::walk(path, &found, question.operation == Operation::Bind);
-        (facts.walk, reached) = (walk, file);
+    look(&mut facts, &found);
+    if has_appeared(&facts) {
+        look(&mut facts, &found);
     }
-    sockets::inspect(&mut facts, &found, reached);
     read_denials(&mut facts);
     facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
     id_maps::Shown::read().retain_known(&mut facts.names);
     facts.subject = Some(found.subject);
     facts.traces = traces::find(&facts, &users);
     Ok(facts)
+}
+
+/// Gathers what the address leads to.
+fn look(facts: &mut Facts, found: &subject::SubjectContext) {
+    let mut reached = None;
+    if let Some(path) = facts.question.address.as_pathname() {
+        let (walk, file) = walk::walk(path, found, facts.question.operation == Operation::Bind);
+        (facts.walk, reached) = (walk, file);
+    }
+    sockets::inspect(facts, found, reached);
+}
+
+/// Returns whether a file has appeared at a path while this process looked elsewhere: a server may
+/// be starting.
+fn has_appeared(facts: &Facts) -> bool {
+    let is_ours = !matches!(facts.question.subject, Who::Process(_));
+    let last = facts.walk.as_ref().and_then(|walk| walk.steps.last());
+    let is_missing = last.is_some_and(|step| matches!(step.found, Found::Nothing));
+    is_ours
+        && is_missing
+        && facts.question.address.as_pathname().is_some_and(|path| rustix::fs::stat(path).is_ok())
 }
 
 /// Reads what was denied, if there is a mechanism that denies calls.
@@ -114,4 +133,26 @@ fn files(walk: &Walk) -> impl Iterator<Item = &File> {
             std::iter::once(&step.directory).chain(found)
         })
         .chain(&walk.reached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::why::tests::facts;
+    use stoop::Address;
+
+    #[test]
+    fn a_file_that_has_appeared_is_noticed() {
+        let dir = stoop_testkit::tempdir();
+        let path = dir.path().join("app.sock");
+        let mut missing = facts(Operation::Connect);
+        missing.question.address = Address::path(&path).unwrap();
+        missing.walk.as_mut().unwrap().steps.last_mut().unwrap().found = Found::Nothing;
+        assert!(!has_appeared(&missing));
+        std::fs::write(&path, "").unwrap();
+        assert!(has_appeared(&missing));
+        // Another process may have another view of the files.
+        missing.question.subject = Who::Process(1);
+        assert!(!has_appeared(&missing));
+    }
 }

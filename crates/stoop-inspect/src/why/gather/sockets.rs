@@ -25,7 +25,7 @@ use crate::file_location::FileLocator;
 use crate::hindrance::hindrance;
 use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
-use crate::why::{Operation, Question};
+use crate::why::{Operation, Question, Who};
 use crate::{Inspector, Options, Workload};
 
 /// The maximum number of similar names that are shown.
@@ -342,7 +342,9 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
         Some((Nearness::WasBoundTo(is_lost.then(|| locator.locate(snapshot, id))??), id))
     });
     let lost: Vec<_> = lost.filter(|(how, _)| !leads_there(how, &absolute)).collect();
-    let elsewhere = ours.filter(|ours| Some(*ours) != reached && facts.walk.is_some());
+    // Only another process may have another view of the files.
+    let is_other = matches!(facts.question.subject, Who::Process(_)) && facts.walk.is_some();
+    let elsewhere = ours.filter(|ours| Some(*ours) != reached && is_other);
     let elsewhere = elsewhere.into_iter().flat_map(|ours| bound_to(snapshot, ours));
     let near = |(how, id): (Nearness, SocketId)| {
         let alive = (how == Nearness::OurView).then_some(true);

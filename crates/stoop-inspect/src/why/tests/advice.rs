@@ -327,6 +327,25 @@ fn permissions_are_granted_where_they_can_be_changed() {
 }
 
 #[test]
+fn a_moved_socket_is_reached_by_its_kind() {
+    let now = FileLocation { here: Some("/run/new".into()), ..FileLocation::UNKNOWN };
+    let advice = |kind| {
+        connect(|facts| {
+            facts.ends(2, Found::Nothing);
+            facts.near.push(near(Nearness::WasBoundTo(now.clone()), "/run/app/app.sock"));
+            facts.near[0].socket.kind = Some(kind);
+        })
+        .advice
+    };
+    let kind_of = |advice: Vec<Action>| match &advice[..] {
+        [Action::Connect { kind, .. }] => *kind,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kind_of(advice(Kind::Datagram)), Some(Kind::Datagram));
+    assert_eq!(kind_of(advice(Kind::Stream)), None);
+}
+
+#[test]
 fn sessions_survive_the_advice() {
     let lost = |command: &str, workload: Workload| {
         connect(|facts| {
