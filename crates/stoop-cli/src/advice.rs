@@ -38,6 +38,11 @@ impl Client {
         self.comment.as_ref().map_or(String::new(), |comment| format!("    # {comment}"))
     }
 
+    /// Words it as `stoop send`, with a message from standard input.
+    fn send(&self) -> String {
+        format!("stoop send {}{}{}", self.address, self.flags(), self.comment())
+    }
+
     /// Words it as `stoop connect`.
     pub(crate) fn connect(&self) -> String {
         format!("stoop connect {}{}{}", self.address, self.flags(), self.comment())
@@ -46,9 +51,13 @@ impl Client {
 
 const WAIT: &str = " --wait 10s";
 
-/// Words each advice as a command.
-pub(crate) fn commands(advice: &[Action]) -> Vec<String> {
-    advice.iter().map(command).collect()
+/// Words each advice on an operation as a command. A client of `send` becomes `stoop send`.
+pub(crate) fn commands(operation: Operation, advice: &[Action]) -> Vec<String> {
+    let client = match operation {
+        Operation::Send { .. } => Client::send,
+        Operation::Connect | Operation::Bind => Client::connect,
+    };
+    advice.iter().map(|advice| command_with(advice, &client)).collect()
 }
 
 /// Words an advice as a command. A client becomes `stoop connect`.

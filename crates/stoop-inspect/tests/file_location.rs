@@ -109,6 +109,53 @@ fn a_removed_file_is_removed_only_if_that_is_known() {
 }
 
 #[test]
+fn a_file_below_a_mount_is_covered() {
+    if !is_root() || !has_program("mount") {
+        skip!("lacks root or mount");
+    }
+    let dir = tempdir();
+    let (listener, path) = served(dir.path(), "app");
+    let _mounted = Mounted::over(dir.path());
+    let found = location(&listener);
+    assert_eq!((found.here, found.view, found.is_removed), (None, None, Some(false)));
+    assert_eq!(found.covered.as_deref(), Some(path.as_path()));
+    let verdict = predict(&path);
+    assert!(verdict.why.contains("a mount covers its socket file"), "{verdict:?}");
+    // Another file may be there.
+    fs::write(&path, "").unwrap();
+    assert_eq!(location(&listener).covered, Some(path));
+}
+
+#[test]
+fn a_file_whose_first_name_was_removed_is_not_covered() {
+    let dir = tempdir();
+    let (listener, path) = served(dir.path(), "app");
+    let elsewhere = dir.path().join("other");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::hard_link(&path, elsewhere.join("app")).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(location(&listener).covered, None);
+}
+
+/// An empty file system over a directory.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn over(path: &Path) -> Mounted {
+        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(path).status();
+        assert!(mount.unwrap().success());
+        Mounted(path.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmount = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmount.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
 fn a_long_path_is_found_through_the_kernel() {
     if !is_root() {
         skip!("lacks root");

@@ -2,11 +2,11 @@
 
 use std::ffi::c_int;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx};
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use stoop_kernel_facts::*;
 use stoop_testkit::{is_root, skip, tempdir};
@@ -96,6 +96,27 @@ fn a_mount_keeps_a_file_that_was_unlinked() {
         let after = root();
         let is_kept = fs::metadata(place).expect("stat").ino() == inode;
         !before.contains("//deleted") && after == format!("{before}//deleted") && is_kept
+    }));
+}
+
+/// K-MOUNT-5
+#[test]
+fn the_path_of_an_open_file_leads_below_mounts() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (dir, _socket) = directory();
+    fs::create_dir(dir.path().join("over")).unwrap();
+    assert!(with_mounted(dir.path(), |place| {
+        let (dir, real) = (place.parent().unwrap(), place.with_file_name("real"));
+        let file = rustix::fs::open(&real, OFlags::PATH, Mode::empty()).expect("open a path");
+        let path = || fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("read a link");
+        mount_bind(dir.join("over"), dir).expect("mount a directory");
+        let is_covered = !real.exists() && path() == real;
+        rustix::mount::unmount(dir, rustix::mount::UnmountFlags::DETACH).expect("unmount");
+        fs::hard_link(&real, dir.join("second")).expect("link");
+        fs::remove_file(&real).expect("unlink");
+        is_covered && path().to_str() == Some(&format!("{} (deleted)", real.display()))
     }));
 }
 

@@ -218,3 +218,12 @@ fn a_limit_is_raised_without_lowering_the_other() {
     assert!(raise(40, true).starts_with("prlimit --pid 12 --nofile=40:40    # "));
     assert!(!raise(1024, false).contains("select") && raise(2048, false).contains("select"));
 }
+
+#[test]
+fn clients_are_those_of_the_operation() {
+    let at = Site { address: Address::path("/run/new").unwrap(), netns_of: None, kind: None, as_root: false };
+    let advice = [Action::Connect { at, kind: Some(Kind::Datagram) }];
+    let send = Operation::Send { len_bytes: 1 };
+    assert_eq!(commands(send, &advice), ["stoop send /run/new --kind dgram"]);
+    assert_eq!(commands(Operation::Connect, &advice), ["stoop connect /run/new --kind dgram"]);
+}

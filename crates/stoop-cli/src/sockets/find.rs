@@ -126,7 +126,7 @@ impl ResolvedSelector {
                         .seen(seen)
                         .next(format!("stoop ls    # {LISTED}")),
                     None => report
-                        .why("its server has exited (stale socket file)")
+                        .why("no socket that is visible from here is bound to the file: it is stale, or its server is in another view")
                         .seen(seen)
                         .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
                 }

@@ -157,8 +157,10 @@ impl FileLocator {
             matches!(theirs.look_up(&sighting.path), Found::File(_, stat) if is_same(&stat, &sighting.stat));
         let difference = difference(ours, theirs, mount.is_some_and(MountEntry::is_private_tmp));
         let view = difference.filter(|_| is_there);
+        let is_covered = here.is_none() && view.is_none();
+        let covered = is_covered.then(|| covered_path(ours, &sighting)).flatten();
         let view = view.map(|difference| OtherView { pid, path: sighting.path, difference });
-        FileLocation { here, view, ..location }
+        FileLocation { here, view, covered, ..location }
     }
 }
 
@@ -188,6 +190,18 @@ fn difference(ours: &View, theirs: &View, is_private_tmp: bool) -> Option<ViewDi
 fn is_bound(stat: &Stat, view: &View, bound: FileId) -> bool {
     let is_device = view.mount(stat).is_none_or(|mount| mount.device == bound.dev);
     stat.is_socket && is_device && bound.may_be(stat.id)
+}
+
+/// Returns the path of a file that is in a mount of our view and has another file or none at its
+/// path: a mount covers it. The kernel marks the path of a name that was removed ([K-MOUNT-5]).
+///
+/// [K-MOUNT-5]: stoop::kernel_facts#K-MOUNT-5
+fn covered_path(ours: &View, sighting: &Sighting) -> Option<PathBuf> {
+    ours.mount(&sighting.stat)?;
+    let path = path_of(&sighting.fd).filter(|path| path.is_absolute())?;
+    let is_removed = path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
+    let is_other = matches!(ours.look_up(&path), Found::Nothing | Found::File(..));
+    (is_other && !is_removed).then_some(path)
 }
 
 fn is_same(one: &Stat, other: &Stat) -> bool {

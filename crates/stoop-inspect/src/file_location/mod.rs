@@ -26,6 +26,8 @@ pub struct FileLocation {
     pub here: Option<PathBuf>,
     /// The view of a process that has the socket, if it has the file and differs from ours.
     pub view: Option<OtherView>,
+    /// The path of the file in our mounts, if a mount covers it there.
+    pub covered: Option<PathBuf>,
     /// Whether no path leads to the file any more. `None` if unknown.
     pub is_removed: Option<bool>,
 }
@@ -81,5 +83,5 @@ impl OtherView {
 impl FileLocation {
     /// Nothing is known.
     pub const UNKNOWN: FileLocation =
-        FileLocation { name: NameTarget::Unknown, here: None, view: None, is_removed: None };
+        FileLocation { name: NameTarget::Unknown, here: None, view: None, covered: None, is_removed: None };
 }

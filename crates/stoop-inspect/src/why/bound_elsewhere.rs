@@ -19,6 +19,8 @@ use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
 enum Place<'f> {
     View(&'f OtherView),
     Moved(&'f Path),
+    /// A mount covers it at this path.
+    Covered(&'f Path),
     /// It has a path, which is not known.
     MovedAway,
     Removed,
@@ -32,6 +34,7 @@ impl<'f> Place<'f> {
         match location {
             FileLocation { view: Some(view), .. } => Place::View(view),
             FileLocation { here: Some(path), .. } => Place::Moved(path),
+            FileLocation { covered: Some(path), .. } => Place::Covered(path),
             FileLocation { is_removed: Some(true), .. } => Place::Removed,
             FileLocation { is_removed: Some(false), .. } => Place::MovedAway,
             FileLocation { name: NameTarget::Nothing | NameTarget::OtherFile { .. }, .. } => Place::NotAtName,
@@ -51,10 +54,11 @@ impl<'f> Place<'f> {
         match self {
             Place::Moved(_) => 0,
             Place::View(_) => 1,
-            Place::MovedAway => 2,
-            Place::Removed => 3,
-            Place::NotAtName => 4,
-            Place::Unknown => 5,
+            Place::Covered(_) => 2,
+            Place::MovedAway => 3,
+            Place::Removed => 4,
+            Place::NotAtName => 5,
+            Place::Unknown => 6,
         }
     }
 }
@@ -80,6 +84,15 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
                 .seen(format!("it is now {}", quoted(path)))
                 .seen_all(owners)
                 .advise_all(connect(facts, near, path.to_owned(), false))
+        }
+        Place::Covered(path) => {
+            let why =
+                "its server is running, and a mount covers its socket file: no path leads to it from here";
+            let directory = path.parent().unwrap_or(path).to_owned();
+            fails(Cause::Moved, why)
+                .seen(format!("below the mount, it is {}", quoted(path)))
+                .seen_all(owners)
+                .advise(Action::ShowMount(directory))
         }
         Place::MovedAway => {
             let why = "its server is running, and its socket file was moved, or has another name now";
@@ -168,6 +181,11 @@ fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> V
         Place::Moved(path) => {
             format!("the file of another server that was bound to this path is now {}", quoted(path))
         }
+        Place::Covered(path) => format!(
+            "a server bound to this path is still running, and a mount covers its file, {}: no client reaches it by \
+             this path",
+            quoted(path)
+        ),
         Place::View(view) => format!(
             "a server {} has the same path there: the file is {}",
             with(view.difference),

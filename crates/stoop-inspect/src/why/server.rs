@@ -244,7 +244,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
         EndpointState::Connected | EndpointState::Accepted => {
             return refused(
                 Cause::IsAClient,
-                "the socket there is a client with a name, connected to its server: it accepts no connections",
+                "the socket there is a client with a name: it accepts no connections",
             )
             .advise_all(advise::its_server(facts, socket));
         }

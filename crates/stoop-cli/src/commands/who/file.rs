@@ -49,6 +49,8 @@ pub(super) enum FileState {
     Replaced { by_socket: bool },
     /// The file was moved, and its path is free or leads to another file.
     Moved,
+    /// The path is what it was, and a mount covers the file there.
+    Covered,
     /// The path is relative to a directory that only the program knew, or may not be inspected.
     Unknown,
 }
@@ -133,6 +135,7 @@ impl Whereabouts {
             (NameTarget::SameFile, now) => at(FileState::There, now),
             (_, Some(now)) if !is_named => at(FileState::There, Some(now)),
             (_, Some(now)) => Whereabouts { fate: FileState::Moved, path: None, moved_to: Some(now) },
+            _ if location.covered.is_some() => at(FileState::Covered, location.covered.clone()),
             (NameTarget::OtherFile { is_socket }, None) if location.is_removed != Some(false) => {
                 at(FileState::Replaced { by_socket: is_socket }, None)
             }

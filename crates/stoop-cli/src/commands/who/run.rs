@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(codes(FileState::Gone), ["file_removed"]);
         assert_eq!(codes(FileState::Replaced { by_socket: true }), ["file_replaced"]);
         assert_eq!(codes(FileState::Moved), ["file_moved", "world_writable"]);
+        assert_eq!(codes(FileState::Covered), ["file_covered"]);
         assert_eq!(codes(FileState::NotThere), ["file_not_there"]);
         assert_eq!(codes(FileState::Unknown), [""; 0]);
     }

@@ -243,6 +243,10 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
         FileState::Replaced { by_socket: false } => {
             Warning::new("file_replaced", format!("the file at {shown} is no longer a socket; {restart}"))
         }
+        FileState::Covered => {
+            let text = format!("a mount covers its file {shown}: new clients reach what is mounted there");
+            Warning { next: Some(covering(&file.path)), ..Warning::new("file_covered", text) }
+        }
         FileState::Moved => match &file.moved_to {
             Some(now) => Warning::new("file_moved", format!("its file was moved to {}", format::path(now))),
             None => Warning::new("file_moved", format!("its file was moved away from {shown}")),
@@ -250,6 +254,12 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
     };
     warnings.push(warning);
     warnings
+}
+
+/// Words the command that shows the mount that covers a file.
+fn covering(path: &std::path::Path) -> String {
+    let directory = path.parent().unwrap_or(path).to_owned();
+    advice::command(&words::Action::ShowMount(directory))
 }
 
 fn permissions(detail: &Detail<'_>) -> Vec<Warning> {

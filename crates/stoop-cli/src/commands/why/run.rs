@@ -7,6 +7,7 @@ use stoop_inspect::why::{Errno, Operation, Question, Who};
 use super::prediction::Prediction;
 use super::render::{json, text};
 use crate::args::{Op, Why};
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use crate::target::kind_of;
@@ -14,8 +15,7 @@ use crate::target::kind_of;
 /// Answers the question given by the flags.
 pub(crate) fn run(flags: &Why) -> Outcome {
     let (question, found) = question(flags)?;
-    let facts = gather(&question)
-        .map_err(|error| Failure::io(format_args!("inspect '{}'", question.address), &error))?;
+    let facts = gather(&question).map_err(|error| not_inspected(&question, &error))?;
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
     let tried = flags.attempt.then(|| probe(&facts, delivery));
@@ -24,6 +24,17 @@ pub(crate) fn run(flags: &Why) -> Outcome {
     let answer = Prediction { facts, verdict, tried, denied, found };
     print(&if flags.json { json::line(&answer) } else { text::render(&answer) })?;
     Ok(answer.exit())
+}
+
+/// Without `/proc`, nothing is known of any process, not even of this one.
+fn not_inspected(question: &Question, error: &std::io::Error) -> Failure {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return Failure::io(format_args!("inspect '{}'", question.address), error);
+    }
+    Failure::new(Exit::Failed, format!("cannot inspect '{}'", question.address))
+        .why("/proc is not mounted here, so it is not known what a process may access")
+        .next("sudo mount -t proc proc /proc    # in the mounts and the root directory of this shell")
+        .into()
 }
 
 /// Creates the question, and says how its address was found if a name was given.

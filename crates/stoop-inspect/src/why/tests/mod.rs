@@ -239,7 +239,7 @@ fn removed() -> Nearness {
 /// A server was bound to the path, and its file was moved.
 fn moved() -> Nearness {
     let (name, here) = (NameTarget::Nothing, Some("/run/app/old.sock".into()));
-    Nearness::WasBoundTo(FileLocation { name, here, is_removed: Some(false), view: None })
+    Nearness::WasBoundTo(FileLocation { name, here, is_removed: Some(false), ..FileLocation::UNKNOWN })
 }
 
 /// A server with a private `/tmp` has the path there.
@@ -247,7 +247,7 @@ fn in_view() -> Nearness {
     let view =
         OtherView { pid: Pid(12), path: "/run/app/app.sock".into(), difference: ViewDifference::PrivateTmp };
     let (name, view) = (NameTarget::SameFile, Some(view));
-    Nearness::WasBoundTo(FileLocation { name, here: None, view, is_removed: Some(false) })
+    Nearness::WasBoundTo(FileLocation { name, view, is_removed: Some(false), ..FileLocation::UNKNOWN })
 }
 
 fn lines(verdict: &Verdict) -> impl Iterator<Item = String> {

@@ -216,6 +216,7 @@ impl Page<'_> {
             FileState::Gone => ", removed",
             FileState::NotThere => ", removed or moved",
             FileState::Replaced { .. } => ", replaced by another file",
+            FileState::Covered => ", covered by a mount",
             FileState::Moved => ", moved",
             FileState::Unknown => ", not accessible from here",
         };

@@ -121,7 +121,7 @@ pub(in crate::commands::why) fn line(answer: &Prediction) -> Vec<u8> {
         cause: verdict.cause.name(),
         why: &verdict.why,
         seen: &verdict.seen,
-        next: commands(&verdict.advice),
+        next: commands(facts.question.operation, &verdict.advice),
         cautions: &verdict.caveats,
         walk: steps.iter().enumerate().map(|(at, step)| component(answer, at, step)).collect(),
         tried: answer.tried.as_ref().map(|tried| Tried {

@@ -27,7 +27,7 @@ pub(in crate::commands::why) fn render(answer: &Prediction) -> Vec<u8> {
         ("why:", why),
         ("seen:", &seen),
         ("note:", &verdict.caveats),
-        ("next:", &commands(&verdict.advice)),
+        ("next:", &commands(answer.facts.question.operation, &verdict.advice)),
         ("tried:", &tried),
     ]);
     text.into_bytes()
