@@ -216,6 +216,40 @@ fn a_file_in_the_view_of_another_process() {
     }
 }
 
+#[test]
+fn a_file_in_a_private_tmp_or_below_another_root() {
+    if !is_root() || !has_program("unshare") || !has_program("mount") {
+        skip!("lacks root, unshare or mount");
+    }
+    let private = "mkdir -p systemd-private-0-app/tmp && mount --bind systemd-private-0-app/tmp /var/tmp";
+    let in_mounts = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
+    let cases: [(&[&str], &str, &str, &str, ViewDifference, &str); 2] = [
+        (
+            &in_mounts,
+            private,
+            "/var/tmp",
+            "systemd-private-0-app/tmp",
+            ViewDifference::PrivateTmp,
+            "PrivateTmp=",
+        ),
+        (&["sh", "-c"], "mkdir jail && export JAIL=jail", "/", "jail", ViewDifference::Root, "(chroot)"),
+    ];
+    for (launcher, script, directory, here, difference, words) in cases {
+        let dir = tempdir();
+        let name = dir.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+        let at = Path::new(directory).join(name);
+        let mut server = start_with(launcher, dir.path(), script, &at);
+        server.line("ready", SOON);
+        let (snapshot, id) = bound_to(&at);
+        let found = FileLocator::new().locate(&snapshot, id).unwrap();
+        assert_eq!(found.here, Some(dir.path().join(here).join(name)), "{words}");
+        assert_eq!(found.view.map(|view| (view.path, view.difference)), Some((at.clone(), difference)));
+        let verdict = predict(&at);
+        assert_eq!(verdict.cause, Cause::ServersView, "{verdict:?}");
+        assert!(verdict.why.contains(words), "{verdict:?}");
+    }
+}
+
 fn bound_to(path: &Path) -> (Snapshot, SocketId) {
     let snapshot = snapshot();
     let found = snapshot.iter().find(|(_, socket)| socket.name.as_pathname() == Some(path));
@@ -224,14 +258,23 @@ fn bound_to(path: &Path) -> (Snapshot, SocketId) {
 }
 
 fn start(dir: &Path, script: &str, path: &Path) -> KillOnDrop {
+    start_with(&["unshare", "-m", "--propagation", "private", "sh", "-c"], dir, script, path)
+}
+
+/// Starts a server by a launcher whose last argument is a script.
+fn start_with(launcher: &[&str], dir: &Path, script: &str, path: &Path) -> KillOnDrop {
     let script = format!("cd \"$DIR\" && {script} && exec \"$0\" \"$@\"");
     let role = Role::new("a_file_in_the_view_of_another_process", "server");
     let role = role.env("DIR", dir.to_str().unwrap()).env("AT", path.to_str().unwrap());
-    role.within("unshare", &["-m", "--propagation", "private", "sh", "-c", &script]).spawn()
+    let arguments: Vec<&str> = launcher[1..].iter().copied().chain([script.as_str()]).collect();
+    role.within(launcher[0], &arguments).spawn()
 }
 
 /// Serves until standard input ends. Runs in the child.
 fn serve() {
+    if let Ok(root) = std::env::var("JAIL") {
+        std::os::unix::fs::chroot(root).unwrap();
+    }
     let _listener = UnixListener::bind(std::env::var("AT").unwrap()).unwrap();
     println!("ready");
     let _ = std::io::stdin().lock().lines().map_while(Result::ok).count();

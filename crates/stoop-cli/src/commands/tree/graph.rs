@@ -2,6 +2,7 @@
 //! user names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 
 use stoop::Kind;
 use stoop_inspect::{Pid, Process, Queue, Snapshot, SocketId, State, Workload};
@@ -54,6 +55,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Port {
     pub(super) name: String,
+    /// The present path of its file, if that is not its name.
+    pub(super) path: Option<String>,
     pub(super) kind: Option<Kind>,
     /// For a listener: the number of waiting clients, and the limit.
     pub(super) backlog: Option<(u32, u32)>,
@@ -85,11 +88,18 @@ struct Key {
 }
 
 /// Creates the graph of these lines. With `each`, no two processes are merged into one node. With
+/// `paths` are the present paths of files that are not at their names. With
 /// `all`, sockets without clients and unconnected sockets are included.
-pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
+pub(super) fn graph(
+    snapshot: &Snapshot,
+    rows: &[Row],
+    paths: &HashMap<SocketId, PathBuf>,
+    each: bool,
+    all: bool,
+) -> Graph {
     let merged = if each { Merged::default() } else { Merged::of(snapshot, rows) };
     let (formatter, nodes, edges) = (SocketFormatter::new(snapshot), BTreeMap::new(), BTreeMap::new());
-    let mut builder = Builder { snapshot, merged, formatter, nodes, edges };
+    let mut builder = Builder { snapshot, paths, merged, formatter, nodes, edges };
     for row in rows {
         builder.add(row);
     }
@@ -107,6 +117,7 @@ type EdgeKey = (Key, Option<String>, Key);
 
 struct Builder<'a> {
     snapshot: &'a Snapshot,
+    paths: &'a HashMap<SocketId, PathBuf>,
     merged: Merged,
     formatter: SocketFormatter<'a>,
     nodes: BTreeMap<Key, NodeBuilder>,
@@ -173,7 +184,8 @@ impl Builder<'_> {
             Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
             _ => None,
         };
-        let fresh = Port { name: name.clone(), kind: row.kind(snapshot), backlog, connections: 0 };
+        let path = self.paths.get(&row.named(snapshot)).map(|path| format::path(path));
+        let fresh = Port { name: name.clone(), path, kind: row.kind(snapshot), backlog, connections: 0 };
         let ports = &mut self.nodes.entry(key.clone()).or_default().ports;
         let port = ports.entry(name.clone()).or_insert(fresh);
         port.connections += connections;
@@ -285,11 +297,12 @@ impl Port {
     /// [K-CONNECT-1]: stoop::kernel_facts#K-CONNECT-1
     pub(super) fn words(&self) -> String {
         let kind = self.kind.map_or("unknown", |kind| kind.word());
+        let path = self.path.as_ref().map_or(String::new(), |path| format!(", now at {path}"));
         match self.backlog {
             Some((waiting @ 1.., limit)) => {
-                format!("{kind}, {waiting} waiting, capacity {}", u64::from(limit) + 1)
+                format!("{kind}, {waiting} waiting, capacity {}{path}", u64::from(limit) + 1)
             }
-            _ => kind.to_owned(),
+            _ => format!("{kind}{path}"),
         }
     }
 }

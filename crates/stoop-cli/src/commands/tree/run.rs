@@ -1,19 +1,20 @@
 //! Creates the graph from the flags, and writes it.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use stoop_inspect::{Inspector, Options};
+use stoop_inspect::{Inspector, Options, Snapshot, SocketId};
 
 use super::graph;
 use super::render::{dot, json, svg, text};
 use crate::args::Tree;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
-use crate::sockets::{self, Completeness, Filter, format, note, rows};
+use crate::sockets::{self, Completeness, Filter, Paths, Row, format, note, rows};
 
 /// Prints the graph.
 pub(crate) fn run(flags: &Tree) -> Outcome {
@@ -28,7 +29,8 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     sockets::report_files(&filter, &snapshot);
     let mut chosen = rows(&snapshot);
     chosen.retain(|row| filter.matches(&snapshot, row));
-    let graph = graph::graph(&snapshot, &chosen, flags.each, flags.all);
+    let paths = moved(&snapshot, &chosen);
+    let graph = graph::graph(&snapshot, &chosen, &paths, flags.each, flags.all);
     if graph.nodes.is_empty() && !flags.json {
         status(&nothing(flags, chosen.len()));
     }
@@ -44,6 +46,13 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     }
     status(&note(&snapshot.missing));
     Ok(Completeness::of(&snapshot).exit())
+}
+
+/// Returns the present paths of the files of servers that are not at their names.
+fn moved(snapshot: &Snapshot, rows: &[Row]) -> HashMap<SocketId, PathBuf> {
+    let mut paths = Paths::new(snapshot);
+    let named: HashSet<SocketId> = rows.iter().map(|row| row.named(snapshot)).collect();
+    named.into_iter().filter_map(|id| Some((id, paths.other_than_name(id)?))).collect()
 }
 
 /// The output format.
@@ -103,7 +112,7 @@ mod tests {
 
     fn sample(each: bool, all: bool) -> graph::Graph {
         let machine = sample::machine();
-        graph::graph(&machine, &rows(&machine), each, all)
+        graph::graph(&machine, &rows(&machine), &HashMap::new(), each, all)
     }
 
     #[test]
@@ -116,6 +125,16 @@ mod tests {
     }
 
     #[test]
+    fn a_moved_file_is_shown_where_it_is() {
+        let machine = sample::machine();
+        let rows = rows(&machine);
+        let moved = rows.iter().map(|row| (row.named(&machine), "/run/moved".into())).collect();
+        let graph = graph::graph(&machine, &rows, &moved, false, false);
+        assert!(text::render(&graph).contains(", now at /run/moved)"));
+        assert!(json::render(&graph, &machine).contains(r#""path":"/run/moved""#));
+    }
+
+    #[test]
     fn the_svg_matches_the_golden_file() {
         sample::golden("tree.svg", &svg::render(&sample(false, true)));
     }
@@ -123,7 +142,7 @@ mod tests {
     #[test]
     fn the_picture_of_the_readme_is_what_is_drawn_now() {
         let machine = sample::web_site();
-        let graph = graph::graph(&machine, &rows(&machine), false, false);
+        let graph = graph::graph(&machine, &rows(&machine), &HashMap::new(), false, false);
         sample::golden("web_site.svg", &svg::render(&graph));
     }
 }

@@ -43,7 +43,19 @@ pub(super) fn naming(path: &Path, home: Option<&Path>, runtime: Option<&Path>) -
     // A mention may be that of a client. More than one says nothing.
     let only = units.len() == 1;
     let counts = |how: Named| how != Named::Mention || only;
-    units.into_iter().filter(|(how, _)| Some(*how) == best && counts(*how)).map(|(_, unit)| unit).collect()
+    let best = units.into_iter().filter(|(how, _)| Some(*how) == best && counts(*how)).map(|(_, unit)| unit);
+    of_file_name(best.collect(), &path)
+}
+
+/// Narrows units that are given the same directory to those that are called as the file in it:
+/// `php8.2-fpm.service` for `/run/php/php8.2-fpm.sock`. Pure.
+fn of_file_name(units: Vec<Unit>, path: &str) -> Vec<Unit> {
+    let file = path.rsplit('/').next().and_then(|file| file.split(".sock").next()).unwrap_or(path);
+    let is_called = |unit: &Unit| unit.name.rsplit_once('.').is_some_and(|(stem, _)| stem == file);
+    match units.iter().any(is_called) {
+        true => units.into_iter().filter(is_called).collect(),
+        false => units,
+    }
 }
 
 /// How a unit names a path, the surest first.
@@ -150,6 +162,14 @@ mod tests {
         for other in ["/srv/shop/g.soc", "/shop/g.sock", "/run/x.sock", "/run/ap/x.sock"] {
             assert_eq!(how(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn of_several_versions_the_one_of_the_file_is_named() {
+        let unit = |name: &str| Unit { name: name.into(), of_user: false };
+        let both = || vec![unit("php7.4-fpm.service"), unit("php8.2-fpm.service")];
+        assert_eq!(of_file_name(both(), "/run/php/php8.2-fpm.sock"), [unit("php8.2-fpm.service")]);
+        assert_eq!(of_file_name(both(), "/run/php/php-fpm.sock"), both());
     }
 
     proptest::proptest! {

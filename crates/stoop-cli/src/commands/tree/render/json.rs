@@ -24,6 +24,9 @@ struct Node<'a> {
 #[derive(Serialize)]
 struct Served<'a> {
     address: &'a str,
+    /// The present path of its file, if that is not the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u32>,
@@ -49,6 +52,7 @@ pub(in crate::commands::tree) fn render(graph: &Graph, snapshot: &Snapshot) -> S
     for (number, node) in graph.nodes.iter().enumerate() {
         let serves = node.ports.iter().map(|port| Served {
             address: &port.name,
+            path: port.path.as_deref(),
             kind: port.kind.map(|kind| kind.word()),
             waiting: port.backlog.map(|(waiting, _)| waiting),
             backlog: port.backlog.map(|(_, limit)| limit),

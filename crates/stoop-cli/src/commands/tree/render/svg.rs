@@ -244,6 +244,8 @@ fn curve(points: &[Point]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::commands::tree::graph::graph;
     use crate::sockets::{rows, sample};
@@ -276,7 +278,7 @@ mod tests {
         for (process, name) in machine.processes.values_mut().zip(hostile.iter().cycle()) {
             process.command = (*name).into();
         }
-        let text = render(&graph(&machine, &rows(&machine), true, true));
+        let text = render(&graph(&machine, &rows(&machine), &HashMap::new(), true, true));
         is_well_formed(&text);
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
         assert!(!text.contains("<script") && !text.contains("href") && !text.contains("http://e"));
@@ -286,7 +288,7 @@ mod tests {
     #[test]
     fn nothing_overlaps_or_is_outside() {
         let machine = sample::busy();
-        let graph = graph(&machine, &rows(&machine), true, true);
+        let graph = graph(&machine, &rows(&machine), &HashMap::new(), true, true);
         let layout = layout(&graph);
         let is_apart = |one: &Rect, other: &Rect| {
             one.x + one.width <= other.x
