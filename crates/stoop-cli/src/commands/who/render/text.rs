@@ -226,9 +226,13 @@ impl Page<'_> {
             Some(ViewDifference::Root) => ", below the root directory of its process",
             Some(ViewDifference::Mounts) => ", in the mount namespace of its process",
         };
-        self.line("file", format!("{}{fate}{view}", format::path(&file.path)));
-        if let Some(name) = &file.bound_as {
-            self.line("", format!("bound as {}", format::path(name)));
+        // The view is that of the name. The path, if it is another one, leads there from here.
+        match &file.bound_as {
+            None => self.line("file", format!("{}{fate}{view}", format::path(&file.path))),
+            Some(name) => {
+                self.line("file", format!("{}{fate}", format::path(&file.path)));
+                self.line("", format!("bound as {}{view}", format::path(name)));
+            }
         }
         if let Some(now) = &file.moved_to {
             self.line("", format!("now {}", format::path(now)));
