@@ -106,8 +106,9 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
     }
 }
 
-/// Returns whether a socket has a name and is the client of a connection: it waits to be accepted, or
-/// its peer was accepted by a listener that still has its name. So nothing but its own bind named it.
+/// Returns whether a socket has a name and is the client of a connection: it waits to be accepted,
+/// or its peer was accepted by a listener that still has its name. So nothing but its own bind
+/// named it.
 fn is_client_with_a_name(socket: &Socket, sockets: &[Socket]) -> bool {
     let is_of_a_listener = |peer: SocketId| sockets[peer.0 as usize].may_be_from().is_some();
     let is_client = socket.waits_for.is_some() || socket.peer.is_some_and(is_of_a_listener);
