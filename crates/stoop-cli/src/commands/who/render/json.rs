@@ -64,8 +64,8 @@ struct Pair<'a> {
 #[derive(Serialize)]
 struct File {
     path: String,
-    /// `there`, `removed`, `not-there` (removed or moved), `replaced`, `covered` (by a mount), `moved` or
-    /// `unknown`.
+    /// `there`, `removed`, `not-there` (removed or moved), `replaced`, `covered` (by a mount),
+    /// `moved` or `unknown`.
     fate: &'static str,
     /// The name given to bind, if the path is another.
     #[serde(skip_serializing_if = "Option::is_none")]
