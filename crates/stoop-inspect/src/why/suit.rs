@@ -144,10 +144,12 @@ fn is_own(facts: &Facts) -> bool {
 
 fn is_new(facts: &Facts, step: &Step) -> bool {
     let directory = &step.directory;
+    // A server that this user starts does not let another user in, and is not the other's.
+    let is_for_itself = facts.subject.as_ref().is_some_and(|subject| subject.uid == facts.asker_uid);
     let is_private = directory.uid == facts.asker_uid && directory.mode & 0o022 == 0;
     let is_writable = !directory.immutable && !directory.mount.read_only;
     let is_free = step.last && matches!(step.found, Found::Nothing);
-    is_private && is_writable && is_free && is_for_private_files(facts, &directory.path)
+    is_for_itself && is_private && is_writable && is_free && is_for_private_files(facts, &directory.path)
 }
 
 /// Returns whether programs of the system do not keep their sockets below this directory.

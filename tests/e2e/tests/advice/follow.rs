@@ -30,8 +30,8 @@ pub fn follow(place: &Place, world: &World, piece: &str) -> Result<(), String> {
     shell.args(["-c", &format!("exec {command}")]);
     match words[..] {
         ["stoop", "serve" | "recv", ..] => serves(place, world, shell),
-        ["stoop", "connect", .., "--wait", _] => waits(world, shell),
-        ["stoop", "connect", ..] => connects(shell),
+        ["stoop", "connect" | "send", .., "--wait", _] => waits(world, shell),
+        ["stoop", "connect" | "send", ..] => connects(shell),
         ["stoop", "why" | "who", ..] => shows(shell, &[0, 1]),
         // The system's accounts and limits are not the test's.
         ["usermod" | "newgrp" | "sg" | "systemctl", ..] => Ok(()),

@@ -75,8 +75,20 @@ impl Like<'_> {
         if is_truncation(path, self.path) {
             return Some(Nearness::Truncated);
         }
-        (path.file_name()? == self.path.file_name()?).then_some(Nearness::SameName)
+        let name = self.path.file_name().filter(|name| says_whose_it_is(name.as_bytes()))?;
+        (path.file_name()? == name).then_some(Nearness::SameName)
     }
+}
+
+/// Returns whether a file name says something of the program: many use names such as `app.sock`.
+fn says_whose_it_is(name: &[u8]) -> bool {
+    const OF_ANY: [&[u8]; 20] = [
+        b"admin", b"agent", b"api", b"app", b"control", b"ctl", b"daemon", b"grpc", b"http", b"local",
+        b"main", b"rpc", b"run", b"server", b"service", b"socket", b"stream", b"test", b"web", b"worker",
+    ];
+    let endings = [&b".sock"[..], b".socket"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(*ending)).unwrap_or(name);
+    stem.len() > 2 && !OF_ANY.iter().any(|word| stem.eq_ignore_ascii_case(word))
 }
 
 /// Returns whether the socket is that of the service: at one of its addresses, or of its command
@@ -107,4 +119,19 @@ fn is_reached(socket: &Socket) -> bool {
     let stat = socket.name.as_pathname().and_then(|path| rustix::fs::stat(path).ok());
     let file = stat.map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
     file.zip(socket.file).is_some_and(|(file, bound)| bound.may_be(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_any_program_uses_say_nothing() {
+        for name in ["s", "app.sock", "API.sock", "socket", "x.sock", ".", "server"] {
+            assert!(!says_whose_it_is(name.as_bytes()), "{name}");
+        }
+        for name in ["mysqld.sock", "php8.2-fpm.sock", ".s.PGSQL.5432", "docker.sock", "csi.sock"] {
+            assert!(says_whose_it_is(name.as_bytes()), "{name}");
+        }
+    }
 }

@@ -202,6 +202,7 @@ fn a_server_is_started_only_at_an_address_of_our_own() {
     let asked = |directory: &str, change: &dyn Fn(&mut Facts)| {
         let missing = connect(|facts| {
             facts.question.subject = Who::CurrentProcess;
+            facts.subject.as_mut().unwrap().uid = 0;
             facts.question.address = Address::path(format!("{directory}/app.sock")).unwrap();
             facts.ends(2, Found::Nothing);
             facts.step(2).directory.path = directory.into();
@@ -215,7 +216,11 @@ fn a_server_is_started_only_at_an_address_of_our_own() {
         [("/tmp/a", true), ("/home/alice/app", true), ("/tmp", false), ("/run/app", false), ("/srv", false)]
     {
         assert_eq!(asked(directory, &|_| ()), own, "{directory}");
-        assert!(!asked(directory, &|facts| facts.asker_uid = 1000), "the directory is root's");
+        assert!(!asked(directory, &|facts| facts.step(2).directory.uid = 7), "the directory is another's");
+        assert!(
+            !asked(directory, &|facts| facts.subject.as_mut().unwrap().uid = 7),
+            "the client is another's"
+        );
         assert!(!asked(directory, &|facts| facts.step(2).directory.mode = 0o777));
         assert!(!asked(directory, &|facts| facts.traces.lock = Some(lock.clone())));
         assert!(!asked(directory, &|facts| facts.traces.exhausted = Some(Exhausted::Inodes)));
