@@ -223,16 +223,16 @@ fn a_file_in_a_private_tmp_or_below_another_root() {
     }
     let private = "mkdir -p systemd-private-0-app/tmp && mount --bind systemd-private-0-app/tmp /var/tmp";
     let in_mounts = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
-    let cases: [(&[&str], &str, &str, &str, ViewDifference, &str); 2] = [
+    let cases = [
         (
-            &in_mounts,
+            &in_mounts[..],
             private,
             "/var/tmp",
             "systemd-private-0-app/tmp",
             ViewDifference::PrivateTmp,
             "PrivateTmp=",
         ),
-        (&["sh", "-c"], "mkdir jail && export JAIL=jail", "/", "jail", ViewDifference::Root, "(chroot)"),
+        (&["sh", "-c"][..], "mkdir jail && export JAIL=jail", "/", "jail", ViewDifference::Root, "(chroot)"),
     ];
     for (launcher, script, directory, here, difference, words) in cases {
         let dir = tempdir();
