@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use stoop::internal::unescape_mount_field;
+
 /// What the kernel appends to the root of a mount whose file was unlinked ([K-MOUNT-3]).
 ///
 /// [K-MOUNT-3]: stoop::kernel_facts#K-MOUNT-3
@@ -67,14 +69,14 @@ pub(crate) fn parse(line: &[u8]) -> Option<MountEntry> {
     let text = |at: usize| fields.get(at).map(|field| String::from_utf8_lossy(field).into_owned());
     let device = text(2)?;
     let (major, minor) = device.split_once(':')?;
-    let root = unescaped(fields.get(3)?);
+    let root = unescape_mount_field(fields.get(3)?);
     let whole = root.strip_suffix(DELETED);
     Some(MountEntry {
         id: text(0)?.parse().ok()?,
         device: rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?),
         root: path(whole.unwrap_or(&root)),
         is_root_deleted: whole.is_some(),
-        point: path(&unescaped(fields.get(4)?)),
+        point: path(&unescape_mount_field(fields.get(4)?)),
         options: text(5)?,
         file_system: text(dash + 1)?,
         file_system_options: text(dash + 3).unwrap_or_default(),
@@ -83,22 +85,6 @@ pub(crate) fn parse(line: &[u8]) -> Option<MountEntry> {
 
 fn path(bytes: &[u8]) -> PathBuf {
     OsString::from_vec(bytes.to_vec()).into()
-}
-
-/// Decodes `\040` and the like, which stand for blanks and backslashes.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, after @ ..] = rest {
-        let code = (*first == b'\\').then(|| octal(after.get(..3)?)).flatten();
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[3..] } else { after };
-    }
-    bytes
-}
-
-fn octal(digits: &[u8]) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
 
 impl MountEntry {

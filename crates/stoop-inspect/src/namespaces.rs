@@ -18,6 +18,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::diag::Table;
+use stoop::internal::unescape_mount_field;
 
 use crate::model::{Namespace, NamespaceIno, Owner, Pid};
 use crate::procfs::{self, Hidden};
@@ -68,26 +69,8 @@ pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf
         let place = fields.next()?;
         let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
         let ino = procfs::namespace_link(root).filter(|_| file_system == b"nsfs")?;
-        Some((ino, OsString::from_vec(unescape(place)).into()))
+        Some((ino, OsString::from_vec(unescape_mount_field(place)).into()))
     })
-}
-
-/// Decodes the escapes of `/proc`: spaces, tabs, line breaks and backslashes are written as `\` and
-/// three octal digits.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, behind)) = rest.split_first() {
-        let escaped = match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
-                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
-            }
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &rest[4..] } else { behind };
-    }
-    bytes
 }
 
 /// Opens a file descriptor of the namespace: through its process, else through a file.
@@ -155,7 +138,7 @@ mod tests {
             25 1 254:0 / / rw,relatime - ext4 /dev/root rw\n";
         let found: Vec<_> = mounts(text).collect();
         assert_eq!(found, [(NamespaceIno(4_026_532_281), "/run/netns/blue sky".into())]);
-        assert_eq!(unescape(b"a\\134b\\400\\"), b"a\\b\\400\\");
+        assert_eq!(unescape_mount_field(b"a\\134b\\400\\"), b"a\\b\\400\\");
     }
 
     #[test]
@@ -170,7 +153,7 @@ mod tests {
         #[test]
         fn any_mount_table_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = mounts(&text).count();
-            let _ = unescape(&text);
+            let _ = unescape_mount_field(&text);
         }
     }
 }

@@ -14,4 +14,5 @@ pub use crate::frame::error::FrameError;
 pub use crate::kind::UnknownKind;
 pub use crate::socket::Socket;
 pub use crate::socket_file::file_system;
+pub use crate::socket_file::mounts::unescape as unescape_mount_field;
 pub use crate::sys::query;

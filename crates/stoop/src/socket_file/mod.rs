@@ -18,7 +18,7 @@
 mod create;
 pub mod file_system;
 mod location;
-mod mounts;
+pub(crate) mod mounts;
 mod other_views;
 mod parents;
 mod permissions;

@@ -5,6 +5,7 @@
 //! file counts.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use stoop::diag::FileId;
+use stoop::internal::unescape_mount_field;
 use stoop_inspect::Workload;
 
 /// A view of the file system in which the file is.
@@ -105,17 +107,8 @@ fn mounts(text: &[u8]) -> Vec<Mount> {
     text.split(|&byte| byte == b'\n').filter_map(mount).collect()
 }
 
-/// Decodes `\040` and the like.
 fn unescaped(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, others @ ..] = rest {
-        let octal = others.get(..3).filter(|_| *first == b'\\');
-        let byte = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &others[3..] } else { others };
-    }
-    std::ffi::OsString::from_vec(bytes).into()
+    OsString::from_vec(unescape_mount_field(field)).into()
 }
 
 /// Returns where a process sees the file, unless it sees it as we do.
