@@ -14,7 +14,7 @@ use stoop_inspect::internal::{
 };
 use stoop_inspect::why::{Operation, Outcome, Question, Who};
 use stoop_inspect::{Inspector, Options, Snapshot, SocketId};
-use stoop_testkit::{KillOnDrop, Role, has_program, is_root, role, skip, tempdir};
+use stoop_testkit::{KillOnDrop, Role, close, has_program, is_root, role, skip, tempdir};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -206,7 +206,7 @@ fn a_file_in_the_view_of_another_process() {
         let verdict = predict(&at.join("app"));
         assert_eq!((verdict.outcome, verdict.caveats.len()), (Outcome::Succeeds, 0), "{verdict:?}");
         // Nor is the other one advised to end, when ours has exited.
-        drop(ours);
+        close(ours);
         let verdict = predict(&at.join("app"));
         assert_eq!(verdict.cause, Cause::Stale);
         assert!(

@@ -157,7 +157,7 @@ fn streams() {
     connect(Kind::Stream, "app", Cause::ListenerShutDown);
     // An accepted socket does not keep the file alive.
     fs::hard_link(fixture.path("app"), fixture.path("kept")).unwrap();
-    drop(listener);
+    stoop_testkit::close(listener);
     connect(Kind::Stream, "kept", Cause::Stale);
     drop(accepted);
 }

@@ -333,7 +333,7 @@ mod tests {
             }
             let mut holding = silent.iter().filter(|(_, _, sent)| *sent > 0);
             assert!(holding.all(|(_, address, _)| quota.check(&server, address, None, 5_000).is_err()));
-            drop(silent);
+            stoop_testkit::close(silent);
             assert!(quota.check(&server, &address, None, 5).is_ok() && quota.locked().receivers.is_empty());
         });
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, renameat_with};
 use stoop::{Bind, ErrorKind, Holder, Stream};
 use stoop_kernel_facts::SOON;
-use stoop_testkit::{NOBODY, Role, TempDir, close, deadline, is_root, public_tempdir, role, skip, tempdir};
+use stoop_testkit::{
+    NOBODY, Role, TempDir, close, closing, deadline, is_root, public_tempdir, role, skip, tempdir,
+};
 
 /// Creates a directory that every user may write to: with the sticky bit, as `/tmp`, or without it.
 fn shared(mode: u32) -> TempDir {
@@ -69,7 +71,7 @@ fn a_directory_moved_to_our_staging_name_keeps_its_files() {
         fs::rename(&services, &staging).unwrap();
         // A free name is taken all the same, and given up again or kept: only the file in question may go.
         let server = Bind::new(&path).listen().unwrap();
-        assert_eq!(server.close().unwrap_err().kind(), ErrorKind::NotPermitted);
+        assert_eq!(closing(|| server.close()).unwrap_err().kind(), ErrorKind::NotPermitted);
         for replace in [false, true] {
             let error = Bind::new(&path).replace(replace).listen().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");

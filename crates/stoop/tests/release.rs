@@ -9,7 +9,7 @@ use std::path::Path;
 use stoop::internal::Operation;
 use stoop::{Bind, Datagram, ErrorKind, Stream};
 use stoop_kernel_facts::{SOON, become_user};
-use stoop_testkit::{NOBODY, Role, deadline, is_root, public_tempdir, role, skip, tempdir};
+use stoop_testkit::{NOBODY, Role, close, closing, deadline, is_root, public_tempdir, role, skip, tempdir};
 
 fn is_empty(dir: &Path) -> bool {
     fs::read_dir(dir).unwrap().next().is_none()
@@ -190,7 +190,7 @@ fn a_lock_that_is_never_given_up_is_named() {
     let lock = fs::File::open(&staging).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     // A drop does not wait for long, and leaves the file to the next start.
-    deadline(SOON, move || drop(server));
+    deadline(SOON, move || close(server));
     assert!(path.exists());
     let bind = Bind::new(&path);
     let error = deadline(SOON, move || bind.listen().unwrap_err());
@@ -216,7 +216,7 @@ fn what_is_in_the_way_of_a_release_stays() {
     // steps.
     let server = Bind::new(&path).listen().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
-    let error = server.close().unwrap_err();
+    let error = closing(|| server.close()).unwrap_err();
     assert_eq!((error.operation(), error.kind()), (Operation::Release, ErrorKind::NotPermitted), "{error}");
     assert!(error.to_string().contains("it is a regular file"), "{error}");
     let error = Bind::new(&path).listen().unwrap_err();

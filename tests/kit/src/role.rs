@@ -84,8 +84,13 @@ fn has_closed_its_copies(child: &Child) -> bool {
 /// moment. This function waits for children that are being started by [`spawn`] and [`Role`]; if it
 /// matters, start none with a plain `Command::spawn`.
 pub fn close<T>(descriptors: T) {
+    closing(|| drop(descriptors));
+}
+
+/// Runs `work`, which closes file descriptors in a way of its own; see [`close`].
+pub fn closing<T>(work: impl FnOnce() -> T) -> T {
     let _nobody_starts = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    drop(descriptors);
+    work()
 }
 
 /// Returns the role of this process: `None` in the test itself, the name given to [`Role::new`] in

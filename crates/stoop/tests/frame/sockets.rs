@@ -11,7 +11,7 @@ use stoop::frame::{Codec, FrameReader, FrameWriter, LengthDelimited, Lines, Nati
 use stoop::internal::{FrameError, PageBuffer};
 use stoop::{Bind, ErrorKind, SocketExt, Stream};
 use stoop_kernel_facts::{SOON, die_of_sigpipe};
-use stoop_testkit::{Role, deadline, eventually, role, tempdir};
+use stoop_testkit::{Role, close, deadline, eventually, role, tempdir};
 
 use super::{length, message, messages};
 
@@ -92,9 +92,7 @@ fn both_ends(
         }
     }
     while writer.flush().is_err() {}
-    // A child that another test is starting keeps a copy of the descriptor until it calls exec, so closing alone
-    // would not end the stream at once.
-    writer.get_ref().shutdown(Shutdown::Write).unwrap();
+    close(writer);
     assert_eq!(reader.next().unwrap(), None);
     assert_eq!(reader.unread_bytes(), 0);
 }
