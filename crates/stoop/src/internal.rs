@@ -12,6 +12,7 @@ pub use crate::frame::decoder::Decoder;
 pub use crate::frame::encoder::Encoder;
 pub use crate::frame::error::FrameError;
 pub use crate::kind::UnknownKind;
+pub use crate::sends::{QueueFront, front};
 pub use crate::socket::Socket;
 pub use crate::socket_file::file_system;
 pub use crate::socket_file::mounts::unescape as unescape_mount_field;

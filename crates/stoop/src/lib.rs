@@ -146,6 +146,7 @@ mod refusals;
 mod reply;
 mod retry;
 mod send_quota;
+mod sends;
 mod seqpacket;
 #[cfg(feature = "tokio")]
 pub mod serve;

@@ -16,7 +16,9 @@ mod process;
 
 pub use diag::{DiagSocket, ask_for_dump, dump, dump_through, netlink};
 pub use libc;
-pub use message::{Control, Received, control_space, receive, receive_message, send_message};
+pub use message::{
+    Control, Received, control_space, receive, receive_message, receive_past_the_end, send_message,
+};
 pub use name::Name;
 pub use namespace::{UserNamespace, mount_with_ids, security_modules, stat_mount};
 pub use process::{

@@ -101,19 +101,35 @@ pub fn receive(fd: &impl AsFd, room: usize) -> Result<Received> {
 
 /// Calls recvmsg(2) with `room` bytes for data and `control_room` bytes for control messages.
 pub fn receive_message(fd: &impl AsFd, room: usize, control_room: usize, flags: c_int) -> Result<Received> {
+    receive_parts(fd, room, false, control_room, flags)
+}
+
+/// Receives into `room` bytes, behind which there is no memory.
+pub fn receive_past_the_end(fd: &impl AsFd, room: usize, flags: c_int) -> Result<Received> {
+    receive_parts(fd, room, true, 100, flags)
+}
+
+fn receive_parts(
+    fd: &impl AsFd,
+    room: usize,
+    goes_past: bool,
+    control_room: usize,
+    flags: c_int,
+) -> Result<Received> {
     let mut data = vec![0; room];
     let mut address = [0_u8; 128];
     let mut control = Aligned::of(&vec![0; control_room]);
-    let mut part = iovec { iov_base: data.as_mut_ptr().cast(), iov_len: room };
+    let part = iovec { iov_base: data.as_mut_ptr().cast(), iov_len: room };
+    let mut parts = [part, iovec { iov_base: null_mut(), iov_len: 1 }];
     let mut header = empty_header();
     header.msg_name = address.as_mut_ptr().cast();
     header.msg_namelen = address.len() as u32;
-    header.msg_iov = &mut part;
-    header.msg_iovlen = 1;
+    header.msg_iov = parts.as_mut_ptr();
+    header.msg_iovlen = if goes_past { 2 } else { 1 };
     header.msg_control = control.pointer();
     header.msg_controllen = control_room as _;
     // SAFETY: every pointer of the header is to a buffer above with its length, living
-    // through the call.
+    // through the call, but for the last part: it is no memory, and the kernel can only fail there.
     let length = checked(unsafe { libc::recvmsg(raw(fd), &mut header, flags) })?;
     data.truncate(length);
     let mut received = Received {

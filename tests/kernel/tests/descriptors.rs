@@ -288,3 +288,37 @@ fn a_descriptor_in_flight_is_open() {
     close(other);
     assert!(!is_written_to(&reader));
 }
+
+/// K-FD-18
+#[test]
+fn a_look_shows_descriptors_of_later_bytes() {
+    let (one, other) = pair(STREAM);
+    let (_reader, writer) = pipe();
+    send(&one, b"plain").unwrap();
+    send(&one, b"more").unwrap();
+    send_rights(&one, b"x", &[writer.as_fd()]).unwrap();
+    let look = receive_message(&other, 2, 100, MSG_PEEK | MSG_CMSG_CLOEXEC | MSG_DONTWAIT).unwrap();
+    assert_eq!((look.data.as_slice(), look.fds.len()), (&b"pl"[..], 1));
+    let read = receive(&other, 2).unwrap();
+    assert_eq!((read.data.as_slice(), read.fds.len()), (&b"pl"[..], 0), "a read is exact");
+}
+
+/// K-FD-19
+#[test]
+fn a_read_into_too_little_memory_ends_between_sends() {
+    let (one, other) = pair(STREAM);
+    let (_reader, writer) = pipe();
+    send(&one, b"plain").unwrap();
+    send(&one, b"more").unwrap();
+    send_rights(&one, b"xyz", &[writer.as_fd()]).unwrap();
+    let look = |room| {
+        let look = receive_past_the_end(&other, room, MSG_PEEK | MSG_CMSG_CLOEXEC | MSG_DONTWAIT)?;
+        Ok((look.data.len(), look.fds.len()))
+    };
+    assert_eq!(look(4), Err(Errno::FAULT));
+    assert_eq!((look(5), look(8), look(9), look(11)), (Ok((5, 0)), Ok((5, 0)), Ok((9, 0)), Ok((9, 0))));
+    assert_eq!((look(12), look(50)), (Ok((12, 1)), Ok((12, 1))));
+    // The same when the bytes are taken.
+    assert_eq!(receive_past_the_end(&other, 8, MSG_DONTWAIT).unwrap().data, b"plain");
+    assert_eq!(receive(&other, 100).unwrap().data, b"morexyz");
+}

@@ -78,19 +78,59 @@ pub(crate) fn receive_message(
     buffers: &mut [IoSliceMut<'_>],
     flags: i32,
 ) -> io::Result<ReceivedMessage> {
+    let capacity_bytes = total_len(buffers);
+    // SAFETY: `IoSliceMut` has the layout of `iovec`, and each is exclusively borrowed for the call.
+    unsafe {
+        receive_into(
+            fd,
+            buffers.as_mut_ptr().cast(),
+            buffers.len().min(libc::UIO_MAXIOV as usize),
+            capacity_bytes,
+            flags,
+        )
+    }
+}
+
+/// Looks at the messages at the front of a stream's queue, as they were sent, as far as they fit
+/// into `buffer` whole, up to the first with file descriptors. Returns 0 bytes if the first does not
+/// fit.
+///
+/// Behind `buffer` the kernel is given memory that nobody has: what reaches into it is left out
+/// ([K-FD-19]).
+///
+/// [K-FD-19]: crate::kernel_facts#K-FD-19
+pub(crate) fn peek_sends(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<ReceivedMessage> {
+    let nowhere = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
+    let mut parts = [libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() }, nowhere];
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the first part is exclusively borrowed for the call; at the second, which is no memory of this
+    // process, the kernel can only fail (EFAULT).
+    unsafe { receive_into(fd, parts.as_mut_ptr(), parts.len(), buffer.len(), flags) }
+}
+
+/// Receives a message into `count` parts of memory.
+///
+/// # Safety
+/// `parts` points to so many, and each is exclusively borrowed for the call, or no memory.
+unsafe fn receive_into(
+    fd: BorrowedFd<'_>,
+    parts: *mut libc::iovec,
+    count: usize,
+    capacity_bytes: usize,
+    flags: i32,
+) -> io::Result<ReceivedMessage> {
     let mut from = RawAddress::empty();
     let mut control_buffer = ControlBuffer([0; CONTROL_BUFFER_BYTES]);
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_namelen = from.len();
     header.msg_name = from.as_mut_parts().0.cast();
-    header.msg_iov = buffers.as_mut_ptr().cast();
-    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
+    header.msg_iov = parts;
+    header.msg_iovlen = count as _;
     header.msg_control = control_buffer.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL_BUFFER_BYTES as _;
-    let capacity_bytes = total_len(buffers);
-    // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned
-    // here for the whole call, with its own length. `IoSliceMut` has the layout of `iovec`.
+    // SAFETY: every pointer in `header` is into something that is owned here or, by the caller's word,
+    // exclusively borrowed for the whole call, with its own length.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) };
     let len = check_len(result, usize::MAX)?;
     let control_len_bytes = CONTROL_BUFFER_BYTES.min(header.msg_controllen as _);

@@ -21,7 +21,7 @@ mod tokio;
 pub(crate) use address::RawAddress;
 pub(crate) use batch::{BATCH_MAX, BatchEntry, receive_batch, send_batch};
 pub(crate) use inherited::{FIRST_PASSED, copy_inherited, take_passed};
-pub(crate) use message::{Incoming, ReceivedMessage, receive_message, send_message};
+pub(crate) use message::{Incoming, ReceivedMessage, peek_sends, receive_message, send_message};
 pub(crate) use option::*;
 pub(crate) use socket::*;
 pub(crate) use thread::compare_descriptor_tables;

@@ -1,0 +1,137 @@
+//! The thread that accepts clients, and those that connect them to the server.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use stoop::Kind;
+
+use crate::event::Event;
+use crate::front::{Arrived, Front};
+use crate::relay::named;
+use crate::shared::{Client, Shared};
+
+/// How long a connection to the server may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many clients are connected to the server at the same time, if that takes a while, and how
+/// many wait for it.
+const CONNECTORS: usize = 4;
+const WAITING: usize = 64;
+
+/// The delay after a failed accept, and the time for those who are in the backlog at the end.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The thread that accepts clients.
+pub(crate) struct Acceptor {
+    front: Front,
+    shared: Arc<Shared>,
+    slow: SyncSender<Client>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(front: Front, shared: Arc<Shared>) -> io::Result<Acceptor> {
+        let (slow, waiting) = sync_channel(WAITING);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..CONNECTORS {
+            let (shared, waiting) = (Arc::clone(&shared), Arc::clone(&waiting));
+            let kind = front.kind();
+            named("connect", move || connect_each(&shared, &waiting, kind))?;
+        }
+        Ok(Acceptor { front, shared, slow })
+    }
+
+    /// Accepts until the relay is stopped, and then whoever has connected until then.
+    pub(crate) fn run(mut self) {
+        while !self.shared.is_stopping.load(Ordering::Acquire) {
+            if self.wait() {
+                self.accept_all();
+            }
+        }
+        self.front.release();
+        let end = Instant::now() + PAUSE;
+        while self.shared.has_room() && Instant::now() < end && self.accept() {}
+    }
+
+    /// Waits for a client. Returns false if there is something else to look at first.
+    fn wait(&self) -> bool {
+        let mut entries = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
+        if self.shared.has_room() {
+            entries.push(PollFd::new(&self.front, PollFlags::IN));
+        }
+        let result = poll(&mut entries, None::<&Timespec>);
+        if result.is_err_and(|errno| errno != Errno::INTR) {
+            thread::sleep(PAUSE);
+        }
+        let is_ready = |index: usize| entries.get(index).is_some_and(|entry| !entry.revents().is_empty());
+        if is_ready(0) {
+            let _ = rustix::io::read(&self.shared.wake, &mut [0; 8]);
+        }
+        is_ready(1)
+    }
+
+    fn accept_all(&mut self) {
+        while self.shared.has_room() && !self.shared.is_stopping.load(Ordering::Acquire) && self.accept() {}
+    }
+
+    /// Accepts one client, if there is one.
+    fn accept(&self) -> bool {
+        match self.front.accept() {
+            Ok(Arrived::Client(end)) => {
+                let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
+                self.shared.enter();
+                self.connect(Client { end, number });
+                true
+            }
+            Ok(Arrived::Refused { pid, uid, reason }) => {
+                self.shared.counters.refusal();
+                self.shared.tell(Event::Refused { pid, uid, reason });
+                true
+            }
+            Ok(Arrived::Nobody) => false,
+            Err(error) => {
+                self.shared.tell(Event::NotAccepted { error });
+                thread::sleep(PAUSE);
+                false
+            }
+        }
+    }
+
+    /// Connects a client to the server: at once if that takes no time, else on another thread. While
+    /// all of these wait, no more clients are accepted.
+    fn connect(&self, client: Client) {
+        let client = if self.shared.server.may_answer_at_once() {
+            match self.shared.server.connect(self.front.kind(), Duration::ZERO) {
+                Err(error) if would_wait(&error) => client,
+                server => return self.shared.begin(client, server),
+            }
+        } else {
+            client
+        };
+        match self.slow.try_send(client) {
+            Ok(()) => {}
+            Err(TrySendError::Full(client) | TrySendError::Disconnected(client)) => {
+                // The connectors end only with this thread.
+                let _ = self.slow.send(client);
+            }
+        }
+    }
+}
+
+fn would_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// Connects clients to the server, one after the other.
+fn connect_each(shared: &Shared, waiting: &Mutex<Receiver<Client>>, kind: Kind) {
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(client) = next else { return };
+        shared.begin(client, shared.server.connect(kind, CONNECT_LIMIT));
+    }
+}

@@ -1,0 +1,163 @@
+//! Bytes of a Unix stream with the file descriptors among them, each at the byte it came with.
+//!
+//! One read returns plain bytes and those with file descriptors that follow them ([K-FD-5]), so what
+//! is read may only be what surely carries none, or begin with the byte that carries them. Two
+//! ways tell which:
+//!
+//! - the kernel's count of file descriptors in the queue ([K-PROC-4]): if it is 0 after the number
+//!   of bytes was asked for, that many bytes carry none;
+//! - else a look at the messages in the queue ([`front`]), which copies them once more.
+//!
+//! [K-FD-5]: stoop::kernel_facts#K-FD-5
+//! [K-PROC-4]: stoop::kernel_facts#K-PROC-4
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use rustix::io::Errno;
+use stoop::internal::{QueueFront, front};
+use stoop::{Allow, DESCRIPTORS_MAX, ErrorKind, Outgoing, SocketExt, Stream};
+
+use super::{Drained, EndKind, Filled, PIECE_BYTES, Tools, drained, errno_of, filled};
+use crate::counters::Counters;
+
+/// Up to this many bytes a look at them costs less than the count.
+const LOOK_BYTES: usize = 4096;
+
+/// What is held of one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors {
+    held: Vec<u8>,
+    written: usize,
+    /// They go with the next byte that is written.
+    fds: Vec<OwnedFd>,
+    counter: Counter,
+}
+
+/// The kernel's count of file descriptors in the source's queue.
+#[derive(Debug, Default)]
+enum Counter {
+    #[default]
+    Unopened,
+    Open(File),
+    /// `/proc` is not mounted, or the kernel does not count.
+    Missing,
+}
+
+impl Descriptors {
+    pub(super) fn is_holding(&self) -> bool {
+        self.written < self.held.len()
+    }
+
+    pub(super) fn fill(
+        &mut self,
+        source: &Stream,
+        sink: &Stream,
+        tools: &mut Tools,
+        counters: &Counters,
+    ) -> (Filled, Drained) {
+        let buffer = &mut tools.buffer[..PIECE_BYTES];
+        let len = match self.piece(source, buffer) {
+            Ok(len) => len,
+            Err(came) => return (came, Drained::All),
+        };
+        let received = match source
+            .recv_with(&mut [IoSliceMut::new(&mut buffer[..len])], Allow::descriptors(DESCRIPTORS_MAX))
+        {
+            Ok(received) if received.len == 0 => return (Filled::End(EndKind::Shutdown), Drained::All),
+            Ok(received) => received,
+            Err(error) => return (filled(errno_of(&error)), Drained::All),
+        };
+        self.fds = received.descriptors;
+        let (written, outcome) = self.write(sink, &buffer[..received.len], counters);
+        if outcome != Drained::All {
+            self.held = buffer[written..received.len].to_vec();
+            self.written = 0;
+        }
+        (Filled::Some(received.len), outcome)
+    }
+
+    pub(super) fn drain(&mut self, sink: &Stream, counters: &Counters) -> Drained {
+        let held = std::mem::take(&mut self.held);
+        let (written, outcome) = self.write(sink, &held[self.written..], counters);
+        if outcome == Drained::All {
+            self.written = 0;
+        } else {
+            (self.held, self.written) = (held, self.written + written);
+        }
+        outcome
+    }
+
+    /// Returns how much to read: what surely carries no descriptors, or exactly what carries some. An
+    /// end and an empty queue are for the read to tell, which gets a length all the same.
+    fn piece(&mut self, source: &Stream, buffer: &mut [u8]) -> Result<usize, Filled> {
+        let queued = source.unread_bytes().unwrap_or(0).min(buffer.len());
+        if queued <= 1 || (queued > LOOK_BYTES && self.counter.of(source.as_fd()) == Some(0)) {
+            return Ok(queued.max(1));
+        }
+        match front(source, queued, buffer) {
+            Ok(QueueFront::Plain(len) | QueueFront::Descriptors(len)) => Ok(len),
+            // Shown before anything is lost.
+            Err(error) if error.kind() == ErrorKind::ControlTruncated => Err(Filled::Exhausted),
+            Err(error) => Err(filled(errno_of(&error))),
+        }
+    }
+
+    fn write(&mut self, sink: &Stream, bytes: &[u8], counters: &Counters) -> (usize, Drained) {
+        let mut written = 0;
+        while written < bytes.len() {
+            let fds: Vec<BorrowedFd<'_>> = self.fds.iter().map(AsFd::as_fd).collect();
+            match sink.send_with(&[IoSlice::new(&bytes[written..])], &Outgoing::new().descriptors(&fds)) {
+                Ok(len) => {
+                    written += len;
+                    counters.descriptors(fds.len());
+                    self.fds.clear();
+                }
+                // The receiver refuses them: the bytes go on without.
+                Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) && !fds.is_empty() => {
+                    counters.lost_descriptors(fds.len());
+                    self.fds.clear();
+                }
+                Err(error) => return (written, drained(errno_of(&error))),
+            }
+        }
+        (written, Drained::All)
+    }
+}
+
+impl Counter {
+    fn of(&mut self, socket: BorrowedFd<'_>) -> Option<u64> {
+        if let Counter::Unopened = self {
+            let path = format!("/proc/thread-self/fdinfo/{}", socket.as_raw_fd());
+            *self = File::open(path).map_or(Counter::Missing, Counter::Open);
+        }
+        let Counter::Open(file) = self else { return None };
+        let mut text = [0; 256];
+        let len = file.read_at(&mut text, 0).ok()?;
+        let count = parse_count(&text[..len]);
+        if count.is_none() {
+            *self = Counter::Missing;
+        }
+        count
+    }
+}
+
+/// Reads the line `scm_fds: N`.
+fn parse_count(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("scm_fds:"))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_a_line_of_its_own() {
+        assert_eq!(parse_count(b"pos:\t0\nflags:\t02\nino:\t7\nscm_fds: 3\n"), Some(3));
+        assert_eq!(parse_count(b"pos:\t0\nflags:\t02\n"), None);
+        assert_eq!(parse_count(b"scm_fds: many\n"), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! What a relay reports.
+
+use std::io;
+
+use stoop::Refusal;
+
+/// Something that happened to a client. `number` counts the clients from 1.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A client is connected to the server.
+    Accepted {
+        /// The number of the client.
+        number: u64,
+        /// Its process, if the kernel reports it.
+        pid: Option<u32>,
+        /// Its user, if the kernel reports it.
+        uid: Option<u32>,
+    },
+    /// The policy of the listener refused a client.
+    Refused {
+        /// Its process, if the kernel reports it.
+        pid: Option<u32>,
+        /// Its user, if the kernel reports it.
+        uid: Option<u32>,
+        /// Why.
+        reason: Refusal,
+    },
+    /// A client was closed because the server could not be reached.
+    Unreached {
+        /// The number of the client.
+        number: u64,
+        /// Why.
+        error: io::Error,
+    },
+    /// Accepting failed, and is tried again.
+    NotAccepted {
+        /// Why.
+        error: io::Error,
+    },
+    /// A connection has ended.
+    Closed {
+        /// The number of the client.
+        number: u64,
+        /// Bytes from the client to the server.
+        bytes_up: u64,
+        /// Bytes from the server to the client.
+        bytes_down: u64,
+        /// Why.
+        ended: Ended,
+    },
+}
+
+/// Why a connection has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Its ends have closed.
+    Closed,
+    /// Nothing came for the idle timeout.
+    Idle,
+    /// The relay was stopped.
+    Stopped,
+    /// It could not be relayed.
+    Failed(io::Error),
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod carry;
+mod counters;
+mod direction;
+mod end;
+mod event;
+mod front;
+mod pair;
+mod relay;
+mod server;
+mod shared;
+mod worker;
+
+pub use counters::Counts;
+pub use event::{Ended, Event};
+pub use front::Front;
+pub use relay::{Relay, Running};
+pub use server::Server;

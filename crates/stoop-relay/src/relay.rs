@@ -1,0 +1,182 @@
+//! Building a relay, starting and stopping it.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+use crate::accept::Acceptor;
+use crate::counters::{Counters, Counts};
+use crate::event::Event;
+use crate::front::Front;
+use crate::server::Server;
+use crate::shared::{Handler, Shared};
+use crate::worker::{Inbox, Worker};
+
+/// Builds a relay.
+pub struct Relay {
+    server: Server,
+    allows_descriptors: bool,
+    max_connections: Option<usize>,
+    idle_timeout: Option<Duration>,
+    workers: Option<usize>,
+    handler: Option<Handler>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    /// Creates a relay to a server. By default it passes file descriptors on, has no limits, and
+    /// reports nothing.
+    #[must_use]
+    pub fn to(server: Server) -> Relay {
+        Relay {
+            server,
+            allows_descriptors: true,
+            max_connections: None,
+            idle_timeout: None,
+            workers: None,
+            handler: None,
+        }
+    }
+
+    /// Sets whether file descriptors pass between Unix streams.
+    ///
+    /// Without them the kernel moves the data, several times as fast. From Linux 6.16 on, sending any
+    /// then fails with EPERM; an older kernel closes them without a word ([K-FD-15]).
+    ///
+    /// [K-FD-15]: stoop::kernel_facts#K-FD-15
+    #[must_use]
+    pub fn descriptors(mut self, on: bool) -> Relay {
+        self.allows_descriptors = on;
+        self
+    }
+
+    /// Relays at most this many clients at a time. Others wait in the backlog.
+    #[must_use]
+    pub fn max_connections(mut self, clients: usize) -> Relay {
+        self.max_connections = Some(clients);
+        self
+    }
+
+    /// Closes connections on which nothing came in either direction for this long.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Relay {
+        self.idle_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the number of threads that move data: by default one for each two processors.
+    #[must_use]
+    pub fn workers(mut self, threads: usize) -> Relay {
+        self.workers = Some(threads.max(1));
+        self
+    }
+
+    /// Calls `handler` with each event, on the thread where it happens. It must not block.
+    #[must_use]
+    pub fn on_event(mut self, handler: impl Fn(Event) + Send + Sync + 'static) -> Relay {
+        self.handler = Some(Box::new(handler));
+        self
+    }
+
+    /// Starts to relay the clients of a listener.
+    ///
+    /// # Errors
+    /// Returns an error if no thread can be started or no descriptor is left.
+    pub fn start(self, front: Front) -> io::Result<Running> {
+        front.set_nonblocking()?;
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.unwrap_or(processors.div_ceil(2));
+        let inboxes: Result<Vec<_>, Errno> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
+        let shared = Arc::new(Shared {
+            counters: Counters::default(),
+            idle_timeout: self.idle_timeout,
+            server: self.server,
+            allows_descriptors: self.allows_descriptors,
+            max_connections: self.max_connections.unwrap_or(usize::MAX),
+            handler: self.handler,
+            next_number: AtomicU64::new(1),
+            inboxes: inboxes?,
+            clients: Mutex::new(0),
+            client_closed: Condvar::new(),
+            is_stopping: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        });
+        let mut running = Running { shared: Arc::clone(&shared), workers: Vec::new(), acceptor: None };
+        for inbox in &shared.inboxes {
+            let worker = Worker::new(Arc::clone(&shared), Arc::clone(inbox))?;
+            running.workers.push(named("relay", move || worker.run())?);
+        }
+        let acceptor = Acceptor::new(front, shared)?;
+        running.acceptor = Some(named("accept", move || acceptor.run())?);
+        Ok(running)
+    }
+}
+
+pub(crate) fn named(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(work)
+}
+
+/// A relay at work. Dropping it closes all connections.
+pub struct Running {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Returns what has been done so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.counters.counts()
+    }
+
+    /// Stops gracefully: removes the socket file, relays the clients that have connected already,
+    /// and waits until they are done, for at most `grace`. Then closes what is left.
+    ///
+    /// Returns what has been done, and whether all connections had ended by themselves.
+    pub fn stop(mut self, grace: Duration) -> (Counts, bool) {
+        self.stop_accepting();
+        let ended = self.shared.wait_for_clients(grace);
+        self.finish();
+        (self.counts(), ended)
+    }
+
+    fn stop_accepting(&mut self) {
+        self.shared.is_stopping.store(true, Ordering::Release);
+        self.shared.wake_acceptor();
+        if let Some(acceptor) = self.acceptor.take() {
+            // It panics only if a handler did.
+            let _ = acceptor.join();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.shared.inboxes.iter().for_each(|inbox| inbox.stop());
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop_accepting();
+        self.finish();
+    }
+}

@@ -1,0 +1,76 @@
+//! The server that clients are relayed to.
+
+use std::fmt;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use stoop::{Address, Connect, Kind};
+
+use crate::end::{End, into_io};
+
+/// The server that clients are relayed to.
+///
+/// A host name is looked up for each client, so a server may move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server(Inner);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Inner {
+    Unix(Address),
+    Tcp { host: String, port: u16 },
+}
+
+impl Server {
+    /// A Unix socket of the kind that clients connect with.
+    pub fn unix(address: Address) -> Server {
+        Server(Inner::Unix(address))
+    }
+
+    /// A TCP server.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Server {
+        Server(Inner::Tcp { host: host.into(), port })
+    }
+
+    /// Returns whether a connection is made without waiting, unless the backlog is full.
+    pub(crate) fn may_answer_at_once(&self) -> bool {
+        matches!(self.0, Inner::Unix(_))
+    }
+
+    /// Connects, within the limit.
+    pub(crate) fn connect(&self, kind: Kind, limit: Duration) -> io::Result<End> {
+        match &self.0 {
+            Inner::Unix(address) => {
+                let connect = Connect::new(address).timeout(limit);
+                match kind {
+                    Kind::SeqPacket => connect.seqpacket().map(End::SeqPacket),
+                    _ => connect.stream().map(End::Stream),
+                }
+                .map_err(into_io)
+            }
+            Inner::Tcp { host, port } => tcp(host, *port, limit).map(End::Tcp),
+        }
+    }
+}
+
+/// Tries each address of the host.
+fn tcp(host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("'{host}' has no address"));
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, limit) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Unix(address) => address.fmt(f),
+            Inner::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
+            Inner::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
+        }
+    }
+}

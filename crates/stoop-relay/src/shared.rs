@@ -1,0 +1,110 @@
+//! What the threads of a relay share.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::counters::Counters;
+use crate::end::End;
+use crate::event::{Ended, Event};
+use crate::pair::Pair;
+use crate::server::Server;
+use crate::worker::Inbox;
+
+pub(crate) type Handler = Box<dyn Fn(Event) + Send + Sync>;
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub(crate) counters: Counters,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) server: Server,
+    pub(crate) allows_descriptors: bool,
+    pub(crate) max_connections: usize,
+    pub(crate) handler: Option<Handler>,
+    pub(crate) next_number: AtomicU64,
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    /// Clients that are accepted and not yet closed.
+    pub(crate) clients: Mutex<usize>,
+    pub(crate) client_closed: Condvar,
+    pub(crate) is_stopping: AtomicBool,
+    /// Wakes the thread that accepts.
+    pub(crate) wake: OwnedFd,
+}
+
+impl Shared {
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(handler) = &self.handler {
+            handler(event);
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn closed(&self, number: u64, moved: [u64; 2], ended: Ended) {
+        self.tell(Event::Closed { number, bytes_up: moved[0], bytes_down: moved[1], ended });
+        self.leave();
+    }
+
+    pub(crate) fn enter(&self) {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    fn leave(&self) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_full = *clients >= self.max_connections;
+        *clients -= 1;
+        drop(clients);
+        self.client_closed.notify_all();
+        if was_full {
+            self.wake_acceptor();
+        }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) < self.max_connections
+    }
+
+    pub(crate) fn wake_acceptor(&self) {
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Waits until no client is left. Returns false if the time has passed.
+    pub(crate) fn wait_for_clients(&self, limit: Duration) -> bool {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.client_closed.wait_timeout_while(clients, limit, |clients| *clients > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+    }
+
+    /// Relays a client to an end of the server.
+    pub(crate) fn begin(&self, client: Client, server: io::Result<End>) {
+        let number = client.number;
+        let (pid, uid) = if self.handler.is_some() { client.end.process_and_user() } else { (None, None) };
+        let pair = server.and_then(|server| {
+            client.end.set_nonblocking()?;
+            server.set_nonblocking()?;
+            Pair::new(client.end, server, self.allows_descriptors, number)
+        });
+        match pair {
+            Ok(pair) => {
+                self.counters.connection();
+                self.tell(Event::Accepted { number, pid, uid });
+                let load = |inbox: &&Arc<Inbox>| inbox.connections.load(Ordering::Relaxed);
+                if let Some(inbox) = self.inboxes.iter().min_by_key(load) {
+                    inbox.push(pair);
+                }
+            }
+            Err(error) => {
+                self.counters.no_server();
+                self.tell(Event::Unreached { number, error });
+                self.leave();
+            }
+        }
+    }
+}
+
+/// A client on its way to the server.
+pub(crate) struct Client {
+    pub(crate) end: End,
+    pub(crate) number: u64,
+}

@@ -1,0 +1,277 @@
+//! A thread that moves the data of many connections.
+//!
+//! Each end is registered once, edge-triggered, and a connection is looked at when the kernel
+//! reported something about it. Before it sleeps, a worker polls for a moment, as long as that
+//! has paid off: a round trip then costs no wake-up.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+
+use crate::carry::Tools;
+use crate::event::Ended;
+use crate::pair::{Pair, Turn};
+use crate::shared::Shared;
+
+/// How many events are taken at a time.
+const EVENTS: usize = 256;
+
+/// The delay before a connection that lacks a resource is tried again, and before idle ones are
+/// looked for.
+const PAUSE: Duration = Duration::from_millis(10);
+const IDLE_CHECK: Duration = Duration::from_millis(500);
+
+/// How long a worker polls before it sleeps.
+const SPIN: Duration = Duration::from_micros(20);
+
+/// After so many polls in vain in a row, it sleeps at once, and tries polling again after as many
+/// sleeps.
+const VAIN_SPINS: u32 = 16;
+
+/// The event of the wake-up descriptor; connections have `2 * slot + end`.
+const WAKE: u64 = u64::MAX;
+
+/// What other threads see of a worker.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    arrivals: Mutex<Vec<Pair>>,
+    wake: OwnedFd,
+    /// Connections that it has, or is about to have.
+    pub(crate) connections: AtomicUsize,
+    stops: AtomicBool,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Result<Inbox, Errno> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Inbox {
+            arrivals: Mutex::default(),
+            wake,
+            connections: AtomicUsize::new(0),
+            stops: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn push(&self, pair: Pair) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(pair);
+        self.wake();
+    }
+
+    /// Ends the worker, with all its connections.
+    pub(crate) fn stop(&self) {
+        self.stops.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // A full counter wakes as well.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn take(&self) -> Vec<Pair> {
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        std::mem::take(&mut *self.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The state of the thread.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    epoll: OwnedFd,
+    pairs: Vec<Option<Pair>>,
+    free: Vec<usize>,
+    /// Slots that may be used again after the events at hand: these may still name them.
+    freed: Vec<usize>,
+    tools: Tools,
+    /// Connections with more to do at once.
+    ready: VecDeque<usize>,
+    /// Connections that lack a resource.
+    exhausted: Vec<usize>,
+    spin: Spin,
+    last_idle_check: Instant,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, inbox: Arc<Inbox>) -> Result<Worker, Errno> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &inbox.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        Ok(Worker {
+            shared,
+            inbox,
+            epoll,
+            pairs: Vec::new(),
+            free: Vec::new(),
+            freed: Vec::new(),
+            tools: Tools::new(),
+            ready: VecDeque::new(),
+            exhausted: Vec::new(),
+            spin: Spin::new(),
+            last_idle_check: Instant::now(),
+        })
+    }
+
+    /// Works until it is stopped.
+    pub(crate) fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        while !self.inbox.stops.load(Ordering::Acquire) {
+            self.wait(&mut events);
+            for event in events.drain(..) {
+                let (data, flags) = (event.data, event.flags);
+                self.event(data.u64(), flags);
+            }
+            self.free.append(&mut self.freed);
+            for _ in 0..self.ready.len() {
+                let Some(slot) = self.ready.pop_front() else { break };
+                self.turn(slot);
+            }
+            self.close_idle();
+        }
+        for slot in 0..self.pairs.len() {
+            self.remove(slot, Ended::Stopped);
+        }
+    }
+
+    fn event(&mut self, data: u64, flags: EventFlags) {
+        if data == WAKE {
+            for pair in self.inbox.take() {
+                self.adopt(pair);
+            }
+            return;
+        }
+        let (slot, end) = ((data / 2) as usize, (data % 2) as usize);
+        if let Some(Some(pair)) = self.pairs.get_mut(slot) {
+            pair.event(end, flags);
+            self.turn(slot);
+        }
+    }
+
+    fn adopt(&mut self, pair: Pair) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.pairs.push(None);
+            self.pairs.len() - 1
+        });
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let registered = pair.ends().iter().enumerate().try_for_each(|(end, socket)| {
+            epoll::add(&self.epoll, socket, EventData::new_u64(2 * slot as u64 + end as u64), flags)
+        });
+        self.pairs[slot] = Some(pair);
+        match registered {
+            Ok(()) => self.turn(slot),
+            Err(errno) => self.remove(slot, Ended::Failed(errno.into())),
+        }
+    }
+
+    fn turn(&mut self, slot: usize) {
+        let Some(Some(pair)) = self.pairs.get_mut(slot) else { return };
+        match pair.turn(&mut self.tools, &self.shared.counters) {
+            Turn::Waits => {}
+            Turn::GoesOn => self.ready.push_back(slot),
+            Turn::Exhausted => self.exhausted.push(slot),
+            Turn::Over => self.remove(slot, Ended::Closed),
+        }
+    }
+
+    /// Closes a connection. Its descriptors leave the epoll set with it.
+    fn remove(&mut self, slot: usize, ended: Ended) {
+        let Some(pair) = self.pairs[slot].take() else { return };
+        let (number, moved) = (pair.number, pair.moved);
+        pair.end(&mut self.tools);
+        self.freed.push(slot);
+        self.inbox.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.closed(number, moved, ended);
+    }
+
+    fn close_idle(&mut self) {
+        let Some(limit) = self.shared.idle_timeout else { return };
+        if self.last_idle_check.elapsed() < IDLE_CHECK.min(limit) {
+            return;
+        }
+        self.last_idle_check = Instant::now();
+        for slot in 0..self.pairs.len() {
+            if self.pairs[slot].as_ref().is_some_and(|pair| pair.last_moved.elapsed() >= limit) {
+                self.shared.counters.idle();
+                self.remove(slot, Ended::Idle);
+            }
+        }
+    }
+
+    /// Waits for events: not at all while a connection has more to do, shortly while one lacks a
+    /// resource, else as long as it takes.
+    fn wait(&mut self, events: &mut Vec<Event>) {
+        if !self.ready.is_empty() {
+            self.poll(events, Some(Duration::ZERO));
+            return;
+        }
+        if !self.exhausted.is_empty() {
+            self.poll(events, Some(PAUSE));
+            self.ready.extend(self.exhausted.drain(..));
+            return;
+        }
+        if self.spin.pays_off() {
+            let start = Instant::now();
+            while start.elapsed() < SPIN {
+                self.poll(events, Some(Duration::ZERO));
+                if !events.is_empty() {
+                    return self.spin.found();
+                }
+            }
+            self.spin.in_vain();
+        }
+        let limit = self.shared.idle_timeout.map(|limit| IDLE_CHECK.min(limit));
+        self.poll(events, limit.filter(|_| self.inbox.connections.load(Ordering::Relaxed) > 0));
+    }
+
+    fn poll(&self, events: &mut Vec<Event>, limit: Option<Duration>) {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), limit.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // Not to be expected of a descriptor of our own; not to be repeated without a pause.
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Whether polling before sleeping pays off.
+#[derive(Debug)]
+struct Spin {
+    is_alone: bool,
+    vain: u32,
+    sleeps: u32,
+}
+
+impl Spin {
+    fn new() -> Spin {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Spin { is_alone: processors == 1, vain: 0, sleeps: 0 }
+    }
+
+    fn pays_off(&mut self) -> bool {
+        if self.is_alone {
+            return false;
+        }
+        if self.vain < VAIN_SPINS {
+            return true;
+        }
+        self.sleeps += 1;
+        if self.sleeps >= VAIN_SPINS {
+            (self.vain, self.sleeps) = (VAIN_SPINS - 1, 0);
+        }
+        false
+    }
+
+    fn found(&mut self) {
+        self.vain = 0;
+    }
+
+    fn in_vain(&mut self) {
+        self.vain += 1;
+    }
+}
