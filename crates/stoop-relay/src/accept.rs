@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use stoop::Kind;
 
 use crate::event::Event;
-use crate::front::{Arrived, Front};
+use crate::front::{Arrived, Listening};
 use crate::relay::named;
 use crate::shared::{Client, Shared};
 
@@ -29,13 +29,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The thread that accepts clients.
 pub(crate) struct Acceptor {
-    front: Front,
+    front: Listening,
     shared: Arc<Shared>,
     slow: SyncSender<Client>,
 }
 
 impl Acceptor {
-    pub(crate) fn new(front: Front, shared: Arc<Shared>) -> io::Result<Acceptor> {
+    pub(crate) fn new(front: Listening, shared: Arc<Shared>) -> io::Result<Acceptor> {
         let (slow, waiting) = sync_channel(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..CONNECTORS {

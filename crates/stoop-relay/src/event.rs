@@ -26,9 +26,9 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
-    /// A client was closed because the server could not be reached.
+    /// A client was closed, or its datagram lost, because the server could not be reached.
     Unreached {
-        /// The number of the client.
+        /// The number of the client; 0, if it got none.
         number: u64,
         /// Why.
         error: io::Error,

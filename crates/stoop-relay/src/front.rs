@@ -4,19 +4,50 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use stoop::{Arrival, Connected, Kind, Listener, Refusal, SeqPacket, Stream};
+use stoop::{Arrival, Connected, Datagram, Kind, Listener, Refusal, SeqPacket, Stream};
 
 use crate::end::{End, into_io};
 
-/// Where clients come from.
+/// Where clients come from: a listener of `stoop`, its datagram socket, or a TCP listener.
 #[derive(Debug)]
-pub enum Front {
-    /// A Unix stream listener.
+pub struct Front(pub(crate) Source);
+
+#[derive(Debug)]
+pub(crate) enum Source {
+    Connections(Listening),
+    Datagrams(Datagram),
+}
+
+/// A listener.
+#[derive(Debug)]
+pub(crate) enum Listening {
     Stream(Listener<Stream>),
-    /// A Unix seqpacket listener.
     SeqPacket(Listener<SeqPacket>),
-    /// A TCP listener.
     Tcp(TcpListener),
+}
+
+impl From<Listener<Stream>> for Front {
+    fn from(listener: Listener<Stream>) -> Front {
+        Front(Source::Connections(Listening::Stream(listener)))
+    }
+}
+
+impl From<Listener<SeqPacket>> for Front {
+    fn from(listener: Listener<SeqPacket>) -> Front {
+        Front(Source::Connections(Listening::SeqPacket(listener)))
+    }
+}
+
+impl From<Datagram> for Front {
+    fn from(socket: Datagram) -> Front {
+        Front(Source::Datagrams(socket))
+    }
+}
+
+impl From<TcpListener> for Front {
+    fn from(listener: TcpListener) -> Front {
+        Front(Source::Connections(Listening::Tcp(listener)))
+    }
 }
 
 /// Who came.
@@ -26,29 +57,29 @@ pub(crate) enum Arrived {
     Nobody,
 }
 
-impl Front {
+impl Listening {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Front::Stream(_) | Front::Tcp(_) => Kind::Stream,
-            Front::SeqPacket(_) => Kind::SeqPacket,
+            Listening::Stream(_) | Listening::Tcp(_) => Kind::Stream,
+            Listening::SeqPacket(_) => Kind::SeqPacket,
         }
     }
 
     pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
-            Front::Stream(listener) => listener.set_nonblocking(true).map_err(into_io),
-            Front::SeqPacket(listener) => listener.set_nonblocking(true).map_err(into_io),
-            Front::Tcp(listener) => listener.set_nonblocking(true),
+            Listening::Stream(listener) => listener.set_nonblocking(true).map_err(into_io),
+            Listening::SeqPacket(listener) => listener.set_nonblocking(true).map_err(into_io),
+            Listening::Tcp(listener) => listener.set_nonblocking(true),
         }
     }
 
     pub(crate) fn accept(&self) -> io::Result<Arrived> {
         let arrived = match self {
-            Front::Stream(listener) => listener.accept_any().map(|arrival| arrived(arrival, End::Stream)),
-            Front::SeqPacket(listener) => {
+            Listening::Stream(listener) => listener.accept_any().map(|arrival| arrived(arrival, End::Stream)),
+            Listening::SeqPacket(listener) => {
                 listener.accept_any().map(|arrival| arrived(arrival, End::SeqPacket))
             }
-            Front::Tcp(listener) => {
+            Listening::Tcp(listener) => {
                 return match listener.accept() {
                     Ok((stream, _)) => Ok(Arrived::Client(End::Tcp(stream))),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrived::Nobody),
@@ -66,19 +97,19 @@ impl Front {
     pub(crate) fn release(&mut self) {
         // What cannot be removed is left to the next start, like the file of a killed server.
         let _ = match self {
-            Front::Stream(listener) => listener.release(),
-            Front::SeqPacket(listener) => listener.release(),
-            Front::Tcp(_) => Ok(()),
+            Listening::Stream(listener) => listener.release(),
+            Listening::SeqPacket(listener) => listener.release(),
+            Listening::Tcp(_) => Ok(()),
         };
     }
 }
 
-impl AsFd for Front {
+impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Front::Stream(listener) => listener.as_fd(),
-            Front::SeqPacket(listener) => listener.as_fd(),
-            Front::Tcp(listener) => listener.as_fd(),
+            Listening::Stream(listener) => listener.as_fd(),
+            Listening::SeqPacket(listener) => listener.as_fd(),
+            Listening::Tcp(listener) => listener.as_fd(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod carry;
 mod counters;
+mod datagrams;
 mod direction;
 mod end;
 mod event;

@@ -12,8 +12,9 @@ use rustix::io::Errno;
 
 use crate::accept::Acceptor;
 use crate::counters::{Counters, Counts};
+use crate::datagrams::Datagrams;
 use crate::event::Event;
-use crate::front::Front;
+use crate::front::{Front, Source};
 use crate::server::Server;
 use crate::shared::{Handler, Shared};
 use crate::worker::{Inbox, Worker};
@@ -89,12 +90,11 @@ impl Relay {
         self
     }
 
-    /// Starts to relay the clients of a listener.
+    /// Starts to relay the clients of a listener, or of a datagram socket.
     ///
     /// # Errors
     /// Returns an error if no thread can be started or no descriptor is left.
-    pub fn start(self, front: Front) -> io::Result<Running> {
-        front.set_nonblocking()?;
+    pub fn start(self, front: impl Into<Front>) -> io::Result<Running> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or(processors.div_ceil(2));
         let inboxes: Result<Vec<_>, Errno> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
@@ -113,11 +113,20 @@ impl Relay {
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
         let mut running = Running { shared: Arc::clone(&shared), workers: Vec::new(), acceptor: None };
+        let listener = match front.into().0 {
+            Source::Connections(listener) => listener,
+            Source::Datagrams(socket) => {
+                let datagrams = Datagrams::new(socket, shared)?;
+                running.acceptor = Some(named("datagrams", move || datagrams.run())?);
+                return Ok(running);
+            }
+        };
+        listener.set_nonblocking()?;
         for inbox in &shared.inboxes {
             let worker = Worker::new(Arc::clone(&shared), Arc::clone(inbox))?;
             running.workers.push(named("relay", move || worker.run())?);
         }
-        let acceptor = Acceptor::new(front, shared)?;
+        let acceptor = Acceptor::new(listener, shared)?;
         running.acceptor = Some(named("accept", move || acceptor.run())?);
         Ok(running)
     }
@@ -147,7 +156,8 @@ impl Running {
     }
 
     /// Stops gracefully: removes the socket file, relays the clients that have connected already,
-    /// and waits until they are done, for at most `grace`. Then closes what is left.
+    /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that have
+    /// come are passed on; answers to them are not waited for.
     ///
     /// Returns what has been done, and whether all connections had ended by themselves.
     pub fn stop(mut self, grace: Duration) -> (Counts, bool) {

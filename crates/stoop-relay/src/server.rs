@@ -5,7 +5,7 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use stoop::{Address, Connect, Kind};
+use stoop::{Address, Connect, Datagram, Kind};
 
 use crate::end::{End, into_io};
 
@@ -30,6 +30,19 @@ impl Server {
     /// A TCP server.
     pub fn tcp(host: impl Into<String>, port: u16) -> Server {
         Server(Inner::Tcp { host: host.into(), port })
+    }
+
+    /// Creates a socket that sends datagrams to the server and gets the answers.
+    pub(crate) fn datagram(&self) -> io::Result<Datagram> {
+        let Inner::Unix(address) = &self.0 else {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "TCP does not keep the boundaries of datagrams",
+            ));
+        };
+        let socket = Datagram::client(address).map_err(into_io)?;
+        socket.set_nonblocking(true).map_err(into_io)?;
+        Ok(socket)
     }
 
     /// Returns whether a connection is made without waiting, unless the backlog is full.

@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use stoop::{Address, Allow, Bind, Listener, Outgoing, SeqPacket, SocketExt, Stream};
-use stoop_relay::{Ended, Event, Front, Relay, Running, Server};
+use stoop::{Address, Allow, Bind, Datagram, Listener, Outgoing, SeqPacket, SocketExt, Stream};
+use stoop_relay::{Ended, Event, Relay, Running, Server};
 use stoop_testkit::{TempDir, close, deadline, eventually, tempdir};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ impl Relayed {
         let server = Bind::new(dir.path().join("server")).listen().unwrap();
         let front = Bind::new(dir.path().join("relay")).listen().unwrap();
         let address = Address::path(dir.path().join("server")).unwrap();
-        let relay = adjust(Relay::to(Server::unix(address))).start(Front::Stream(front)).unwrap();
+        let relay = adjust(Relay::to(Server::unix(address))).start(front).unwrap();
         Relayed { dir, server, relay }
     }
 
@@ -150,8 +150,7 @@ fn messages_stay_whole() {
     let (at, front) = (dir.path().join("server"), dir.path().join("relay"));
     let server = Bind::new(&at).listen_seqpacket().unwrap();
     let listener = Bind::new(&front).listen_seqpacket().unwrap();
-    let relay =
-        Relay::to(Server::unix(Address::path(&at).unwrap())).start(Front::SeqPacket(listener)).unwrap();
+    let relay = Relay::to(Server::unix(Address::path(&at).unwrap())).start(listener).unwrap();
     let client = SeqPacket::connect(&front).unwrap();
     let (accepted, _) = server.accept().unwrap();
     accepted.set_pass_credentials(true).unwrap();
@@ -182,7 +181,7 @@ fn unix_and_tcp_are_relayed_to_each_other() {
     let port = tcp.local_addr().unwrap().port();
     let dir = tempdir();
     let front = Bind::new(dir.path().join("relay")).listen().unwrap();
-    let _up = Relay::to(Server::tcp("127.0.0.1", port)).start(Front::Stream(front)).unwrap();
+    let _up = Relay::to(Server::tcp("127.0.0.1", port)).start(front).unwrap();
     let mut client = Stream::connect(dir.path().join("relay")).unwrap();
     let (mut server, _) = tcp.accept().unwrap();
     let text = pattern(2_000_000);
@@ -201,7 +200,7 @@ fn unix_and_tcp_are_relayed_to_each_other() {
     let front = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = front.local_addr().unwrap().port();
     let address = Address::path(dir.path().join("server")).unwrap();
-    let _down = Relay::to(Server::unix(address)).start(Front::Tcp(front)).unwrap();
+    let _down = Relay::to(Server::unix(address)).start(front).unwrap();
     let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     client.write_all(b"question").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
@@ -295,4 +294,90 @@ fn a_stop_waits_for_clients_and_then_closes_them() {
     let (_, all_ended) = deadline(SOON, move || relay.stop(Duration::from_millis(50)));
     assert!(!all_ended && !path.exists());
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
+/// A datagram server's socket and a relay in front of it.
+fn relayed_datagrams(adjust: impl FnOnce(Relay) -> Relay) -> (TempDir, Datagram, Running) {
+    let dir = tempdir();
+    let server = Bind::new(dir.path().join("server")).datagram().unwrap();
+    server.set_read_timeout(Some(SOON)).unwrap();
+    let front = Bind::new(dir.path().join("relay")).datagram().unwrap();
+    let address = Address::path(dir.path().join("server")).unwrap();
+    let relay = adjust(Relay::to(Server::unix(address))).start(front).unwrap();
+    (dir, server, relay)
+}
+
+#[test]
+fn each_answer_finds_its_client() {
+    let (dir, server, relay) = relayed_datagrams(|relay| relay);
+    let clients: Vec<_> = (0..100).map(|_| Datagram::client(dir.path().join("relay")).unwrap()).collect();
+    let answering = thread::spawn(move || {
+        for _ in 0..300 {
+            let (mut message, from) = server.recv_vec().unwrap();
+            message.extend_from_slice(b" to you");
+            server.send_to(&message, &from).unwrap();
+        }
+    });
+    for round in 0..3 {
+        for (number, client) in clients.iter().enumerate() {
+            client.send(format!("{round} {number}").as_bytes()).unwrap();
+        }
+        for (number, client) in clients.iter().enumerate() {
+            client.set_read_timeout(Some(SOON)).unwrap();
+            assert_eq!(client.recv_vec().unwrap().0, format!("{round} {number} to you").into_bytes());
+        }
+    }
+    answering.join().unwrap();
+    let (counts, _) = deadline(SOON, move || relay.stop(SOON));
+    assert_eq!((counts.connections, counts.messages, counts.lost_messages), (100, 600, 0));
+}
+
+#[test]
+fn datagrams_wait_for_a_full_queue_and_survive_a_new_server() {
+    let (dir, server, relay) = relayed_datagrams(|relay| relay);
+    let client = Datagram::client(dir.path().join("relay")).unwrap();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    // More than any queue holds, of every length, with descriptors.
+    let sending = thread::spawn(move || {
+        for number in 0..2000_usize {
+            let message = [number.to_ne_bytes().as_slice(), &vec![7; number % 3000]].concat();
+            let fds = [writer.as_fd()];
+            let outgoing = Outgoing::new().descriptors(if number % 10 == 0 { &fds } else { &[] });
+            client.send_with(&[IoSlice::new(&message)], &outgoing).unwrap();
+        }
+        client
+    });
+    for number in 0..2000_usize {
+        let (message, received) = server.recv_vec_with(Allow::descriptors(1)).unwrap();
+        assert_eq!(message[..8], number.to_ne_bytes());
+        assert_eq!(message.len(), 8 + number % 3000);
+        assert_eq!(received.descriptors.len(), usize::from(number % 10 == 0));
+    }
+    let client = sending.join().unwrap();
+    close(server);
+    let server = Bind::new(dir.path().join("server")).datagram().unwrap();
+    server.set_read_timeout(Some(SOON)).unwrap();
+    client.send(b"to the new one").unwrap();
+    assert_eq!(server.recv_vec().unwrap().0, b"to the new one");
+    assert_eq!(relay.counts().lost_messages, 0);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answers_holds_up_nobody_else() {
+    let (dir, server, _relay) = relayed_datagrams(|relay| relay);
+    let [silent, reader] = [(); 2].map(|()| Datagram::client(dir.path().join("relay")).unwrap());
+    reader.set_read_timeout(Some(SOON)).unwrap();
+    silent.send(b"silent").unwrap();
+    let (_, to_silent) = server.recv_vec().unwrap();
+    for number in 0..150_u32 {
+        server.send_to(&number.to_ne_bytes(), &to_silent).unwrap();
+    }
+    reader.send(b"question").unwrap();
+    let (_, to_reader) = server.recv_vec().unwrap();
+    server.send_to(b"answer", &to_reader).unwrap();
+    assert_eq!(reader.recv_vec().unwrap().0, b"answer");
+    silent.set_read_timeout(Some(SOON)).unwrap();
+    for number in 0..150_u32 {
+        assert_eq!(silent.recv_vec().unwrap().0, number.to_ne_bytes());
+    }
 }
