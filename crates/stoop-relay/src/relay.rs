@@ -155,6 +155,11 @@ impl Running {
         self.shared.counters.counts()
     }
 
+    /// Returns the number of clients at the moment.
+    pub fn connections(&self) -> usize {
+        self.shared.connections()
+    }
+
     /// Stops gracefully: removes the socket file, relays the clients that have connected already,
     /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that have
     /// come are passed on; answers to them are not waited for.

@@ -61,8 +61,12 @@ impl Shared {
         }
     }
 
+    pub(crate) fn connections(&self) -> usize {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn has_room(&self) -> bool {
-        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) < self.max_connections
+        self.connections() < self.max_connections
     }
 
     pub(crate) fn wake_acceptor(&self) {

@@ -9,7 +9,8 @@ use super::Grpc;
 #[cfg(feature = "http")]
 use super::Http;
 use super::{
-    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Send, Serve, Tree, Wait, Who, Why, footer,
+    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Send, Serve, Tree, Wait, Who, Why,
+    footer,
 };
 use crate::features::is_built;
 use crate::output::ColorWhen;
@@ -18,7 +19,7 @@ use crate::output::ColorWhen;
 ///
 /// Bind streams, datagrams and seqpackets with exact permissions, as a service of systemd or on
 /// their own, for clients that a policy allows; replace a live server without refusing a client;
-/// run a command for each client; pass file descriptors. List every socket of the machine with the
+/// run a command for each client; pass file descriptors; relay to another socket or to TCP. List every socket of the machine with the
 /// processes at both ends, watch and draw them, close a connection, wait for a server, and explain
 /// why a call fails. Call HTTP and gRPC services such as Docker and containerd, and compare
 /// transports, if the build has these commands.
@@ -48,6 +49,7 @@ const EXAMPLES: &str = "
   stoop recv dgram:./log.sock               # print messages with their senders
   stoop send ./log.sock hello               # send one message
   stoop wait ./app.sock                     # wait until a server listens
+  stoop relay ./app.sock tcp:127.0.0.1:80   # relay to a TCP server, or between sockets
   stoop ls                                  # list all sockets, with both ends
   stoop who /run/docker.sock                # the details of one socket
   stoop tree --svg -o sockets.svg           # draw the connections between processes
@@ -76,6 +78,7 @@ pub(crate) enum Verb {
     Send(Send),
     Recv(Recv),
     Wait(Wait),
+    Relay(Relay),
     Ls(Ls),
     Who(Who),
     Tree(Tree),

@@ -19,14 +19,18 @@ pub(crate) type ParseError = Box<dyn Error + Send + Sync>;
 /// Returns a parser of addresses that a server binds, optionally with a kind in front, or `fd:N`.
 /// The name of a well-known endpoint is rejected, because clients would take it for that.
 pub(crate) fn bind_target() -> impl TypedValueParser<Value = Target> {
-    OsStringValueParser::new().try_map(|text| match read_endpoint(text)? {
-        Endpoint::At(target) => Ok::<_, ParseError>(target),
+    OsStringValueParser::new().try_map(read_bind_target)
+}
+
+pub(crate) fn read_bind_target(text: OsString) -> Result<Target, ParseError> {
+    match read_endpoint(text)? {
+        Endpoint::At(target) => Ok(target),
         Endpoint::Named(name) => {
             let name = name.word();
             Err(format!("'{name}' stands for the address of a well-known server; for a file, write ./{name}")
                 .into())
         }
-    })
+    }
 }
 
 /// Returns a parser of addresses or names of well-known endpoints. For a file with such a name,

@@ -16,6 +16,7 @@ pub(crate) mod http;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod recv;
+pub(crate) mod relay;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tree;
@@ -35,6 +36,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Send(flags) => send::run(&flags),
         Verb::Recv(flags) => recv::run(&flags),
         Verb::Wait(flags) => wait::run(&flags),
+        Verb::Relay(flags) => relay::run(&flags),
         Verb::Ls(flags) => ls::run(&flags),
         Verb::Who(flags) => who::run(&flags),
         Verb::Tree(flags) => tree::run(&flags),

@@ -74,6 +74,11 @@ pub(crate) enum Event {
     /// The server was told to stop, and waits some time for its clients.
     #[serde(rename = "ending")]
     Stopping { connections: usize, grace_ms: u64 },
+    /// `relay` has stopped: what it has done.
+    Relayed {
+        #[serde(flatten)]
+        counts: std::collections::BTreeMap<&'static str, u64>,
+    },
     /// A message was received.
     Message(Message),
     /// `demo` has checked something.

@@ -43,6 +43,7 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
                 if *connections == 1 { "1 client has".into() } else { format!("{connections} clients have") };
             format!("stopping: {clients} {grace} to finish; a second signal stops at once")
         }
+        Event::Relayed { counts } => relayed(counts),
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Check { .. } | Event::Summary { .. } | Event::Ready { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
@@ -64,12 +65,32 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
     Some(Rendered::Status(format!("stoop: {line}\n")))
 }
 
+/// Sums up a relay: what passed, and each loss there was.
+fn relayed(counts: &std::collections::BTreeMap<&'static str, u64>) -> String {
+    let count = |name| counts.get(name).copied().unwrap_or_default();
+    let passed = format!(
+        "relayed {}: {} bytes to the server, {} bytes back",
+        plural(count("connections"), "connection"),
+        count("bytes_up"),
+        count("bytes_down")
+    );
+    let others = counts
+        .iter()
+        .filter(|(name, count)| **count > 0 && !["connections", "bytes_up", "bytes_down"].contains(name));
+    others.fold(passed, |text, (name, count)| format!("{text}; {}: {count}", name.replace('_', " ")))
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn does(answer: &str) -> &'static str {
     match answer {
         "echo" => "echoes everything",
         "discard" => "discards everything",
         "recv" => "prints messages",
         "send" => "sends a file to each client",
+        "relay" => "relays each client",
         _ => "runs a command for each client",
     }
 }

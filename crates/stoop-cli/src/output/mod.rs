@@ -4,6 +4,7 @@
 //! No control character from an untrusted source reaches a terminal.
 
 mod color;
+mod error_log;
 mod event;
 mod human;
 mod json;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::failure::{Failure, Report};
 
 pub(crate) use color::{ColorWhen, color_warnings, set_color};
+pub(crate) use error_log::ErrorLog;
 #[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use event::Headers;
 pub(crate) use event::{Data, Event, Message, PeerInfo, Text, Word};

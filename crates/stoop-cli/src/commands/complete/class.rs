@@ -58,7 +58,8 @@ pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {
     }
     let name = arg.get_value_names().and_then(|names| names.first())?.as_str();
     Some(match (name, arg.get_id().as_str()) {
-        ("ADDR", "bind") => Class::Bound,
+        ("ADDR", "bind") | ("LISTEN", _) => Class::Bound,
+        ("CONNECT", _) => Class::Server,
         ("ADDR", _) => match verb {
             "serve" | "recv" => Class::Bound,
             "ls" | "tree" => Class::Selected,

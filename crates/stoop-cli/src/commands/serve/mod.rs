@@ -15,12 +15,10 @@
 //! | `client.rs` `exec.rs` | serving one |
 //! | `datagram.rs` | datagrams and their answers |
 //! | `manager.rs` | notifications to the service manager |
-//! | `error.rs` | error reports, rate-limited |
 
 pub(crate) mod args;
 mod client;
 mod datagram;
-mod error;
 mod exec;
 mod listener;
 mod manager;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::error::ErrorLog;
 use super::listener::{self, ServerSocket};
 use super::manager::Manager;
 use super::service::Service;
@@ -16,7 +15,7 @@ use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
-use crate::output::{Event, Output};
+use crate::output::{ErrorLog, Event, Output};
 use crate::signals::Signals;
 
 /// The maximum number of programs that datagrams may start at a time if no other limit was given: a

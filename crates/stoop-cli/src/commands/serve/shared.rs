@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::error::ErrorLog;
 use super::service::Service;
 use super::workers::Workers;
-use crate::output::Output;
+use crate::output::{ErrorLog, Output};
 
 /// The delay before the next accept if one failed: no file descriptor is available, or a security
 /// module denied it.

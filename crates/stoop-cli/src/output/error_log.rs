@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use stoop::Address;
 
-use crate::output::{Event, Output, Text};
+use super::{Event, Output, Text};
 
 /// The minimum time between two reports. Errors in between are counted.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The error reports of one server.
 #[derive(Debug)]
-pub(super) struct ErrorLog {
+pub(crate) struct ErrorLog {
     output: Output,
     held: Mutex<Held>,
 }
@@ -26,12 +26,12 @@ struct Held {
 }
 
 impl ErrorLog {
-    pub(super) fn new(output: Output) -> ErrorLog {
+    pub(crate) fn new(output: Output) -> ErrorLog {
         ErrorLog { output, held: Mutex::default() }
     }
 
     /// Reports an error, now or together with the next report.
-    pub(super) fn report(&self, from: Option<&Address>, error: impl Into<String>) {
+    pub(crate) fn report(&self, from: Option<&Address>, error: impl Into<String>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.count += 1;
         held.from = from.map(Text::from);
@@ -42,7 +42,7 @@ impl ErrorLog {
     }
 
     /// Reports what was held back.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.count > 0 {
             self.write(&mut held);
