@@ -13,8 +13,8 @@ use stoop::Kind;
 
 use crate::event::Event;
 use crate::front::{Arrived, Listening};
-use crate::relay::named;
 use crate::shared::{Client, Shared};
+use crate::threads::named;
 
 /// How long a connection to the server may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ impl Acceptor {
         Ok(Acceptor { front, shared, slow })
     }
 
-    /// Accepts until the relay is stopped, and then whoever has connected until then.
+    /// Accepts until the relay is stopped, and then the clients that have connected until then.
     pub(crate) fn run(mut self) {
         while !self.shared.is_stopping.load(Ordering::Acquire) {
             if self.wait() {
@@ -58,7 +58,7 @@ impl Acceptor {
         while self.shared.has_room() && Instant::now() < end && self.accept() {}
     }
 
-    /// Waits for a client. Returns false if there is something else to look at first.
+    /// Waits for a client. Returns false if something else comes before.
     fn wait(&self) -> bool {
         let mut entries = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
         if self.shared.has_room() {
@@ -102,8 +102,8 @@ impl Acceptor {
         }
     }
 
-    /// Connects a client to the server: at once if that takes no time, else on another thread. While
-    /// all of these wait, no more clients are accepted.
+    /// Connects a client to the server: at once if that takes no time, else on another thread.
+    /// While all of these wait, no more are accepted.
     fn connect(&self, client: Client) {
         let client = if self.shared.server.may_answer_at_once() {
             match self.shared.server.connect(self.front.kind(), Duration::ZERO) {

@@ -50,7 +50,7 @@ counters! {
     descriptors,
     /// File descriptors that the receiver refused, and that were closed.
     lost_descriptors,
-    /// Messages that no send buffer could hold, or that nobody took.
+    /// Messages that no send buffer could hold, or whose receiver has closed.
     lost_messages,
     /// Connections reset by one end of which the other was told only the end.
     lost_resets,

@@ -149,8 +149,8 @@ impl Datagrams {
         self.shared.tell(Event::Unreached { number: 0, error });
     }
 
-    /// Returns the number of the client at an address. Those without one share a number: nobody can
-    /// answer them.
+    /// Returns the number of the client at an address. Those without one share a number: they get
+    /// no answers.
     fn client(&mut self, address: Address, origin: Origin) -> io::Result<u64> {
         if let Some(&number) = self.numbers.get(&address) {
             if let Some(client) = self.clients.get_mut(&number) {

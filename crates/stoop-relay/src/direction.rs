@@ -3,7 +3,7 @@
 //! ```text
 //! source ── fill ──► held ── drain ──► sink
 //!    end ──────────────────► shut (after what is held)
-//!    stop reading ◄───────── gone (what is held is lost, as if its writer had been told in time)
+//!    stop reading ◄───────── closed (what is held is lost, as it would be in the reader's queue)
 //! ```
 
 /// What comes from the source.
@@ -22,7 +22,7 @@ enum Sink {
     Open,
     /// Nothing more: it has been told the end.
     Shut,
-    /// Nothing more: its reader has gone.
+    /// Nothing more: its reader has closed.
     Gone,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Step {
     Fill,
     /// Tell the sink that this was all.
     ShutSink,
-    /// Tell the source that nobody reads it any more.
+    /// Tell the source that nothing reads it any more.
     StopSource,
     /// Nothing: this direction is over.
     Done,
@@ -56,8 +56,8 @@ impl Direction {
 
     /// Returns what to do next, if `is_holding` says whether something read is not yet written.
     ///
-    /// What is held always goes first: a direction holds one piece at a time, so a sink that does
-    /// not take it keeps the source from being read, which is how the writer learns to wait.
+    /// What is held always comes before more: a direction holds one piece at a time, so a sink that
+    /// does not take it keeps the source from being read, which is how the writer learns to wait.
     pub(crate) fn next(&self, is_holding: bool) -> Step {
         match (self.source, self.sink) {
             (_, Sink::Shut) => Step::Done,
@@ -79,14 +79,14 @@ impl Direction {
         self.sink = Sink::Shut;
     }
 
-    /// The sink's reader has gone.
+    /// The sink's reader has closed.
     pub(crate) fn sink_gone(&mut self) {
         if self.sink == Sink::Open {
             self.sink = Sink::Gone;
         }
     }
 
-    /// The source was told that nobody reads it.
+    /// The source was told that nothing reads it any more.
     pub(crate) fn source_told(&mut self) {
         self.is_source_told = true;
     }
@@ -109,8 +109,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order, the direction comes to its end, writes everything that
-        /// came while the sink was there, and tells each side what it has to know exactly once.
+        /// Whatever happens in whatever order, the direction ends, writes everything that came
+        /// while the sink was open, and tells each side what it has to know exactly once.
         #[test]
         fn every_run_ends_and_loses_nothing(
             events in proptest::collection::vec(

@@ -18,7 +18,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// Ends one direction, or both. An end whose peer has gone already needs none.
+    /// Ends one direction, or both. An end whose peer has closed needs none.
     pub(crate) fn shutdown(&self, how: Shutdown) {
         // An error means that the peer has closed, so there is nobody to tell.
         let _ = match self {

@@ -1,4 +1,4 @@
-//! Where clients come from.
+//! The sockets that clients come from.
 
 use std::io;
 use std::net::TcpListener;
@@ -8,7 +8,8 @@ use stoop::{Arrival, Connected, Datagram, Kind, Listener, Refusal, SeqPacket, St
 
 use crate::end::{End, into_io};
 
-/// Where clients come from: a listener of `stoop`, its datagram socket, or a TCP listener.
+/// The socket that clients come from: a listener of `stoop`, its datagram socket, or a TCP
+/// listener.
 #[derive(Debug)]
 pub struct Front(pub(crate) Source);
 

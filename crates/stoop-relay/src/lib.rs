@@ -8,10 +8,12 @@ mod direction;
 mod end;
 mod event;
 mod front;
+mod inbox;
 mod pair;
 mod relay;
 mod server;
 mod shared;
+mod threads;
 mod worker;
 
 pub use counters::Counts;

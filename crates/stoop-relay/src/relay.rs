@@ -15,9 +15,11 @@ use crate::counters::{Counters, Counts};
 use crate::datagrams::Datagrams;
 use crate::event::Event;
 use crate::front::{Front, Source};
+use crate::inbox::Inbox;
 use crate::server::Server;
 use crate::shared::{Handler, Shared};
-use crate::worker::{Inbox, Worker};
+use crate::threads::named;
+use crate::worker::Worker;
 
 /// Builds a relay.
 pub struct Relay {
@@ -52,7 +54,7 @@ impl Relay {
 
     /// Sets whether file descriptors pass between Unix streams.
     ///
-    /// Without them the kernel moves the data, several times as fast. From Linux 6.16 on, sending any
+    /// Without them the kernel moves the data, which is faster. From Linux 6.16 on, sending any
     /// then fails with EPERM; an older kernel closes them without a word ([K-FD-15]).
     ///
     /// [K-FD-15]: stoop::kernel_facts#K-FD-15
@@ -132,10 +134,6 @@ impl Relay {
     }
 }
 
-pub(crate) fn named(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(work)
-}
-
 /// A relay at work. Dropping it closes all connections.
 pub struct Running {
     shared: Arc<Shared>,
@@ -161,8 +159,8 @@ impl Running {
     }
 
     /// Stops gracefully: removes the socket file, relays the clients that have connected already,
-    /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that have
-    /// come are passed on; answers to them are not waited for.
+    /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that
+    /// have come are passed on; answers to them are not waited for.
     ///
     /// Returns what has been done, and whether all connections had ended by themselves.
     pub fn stop(mut self, grace: Duration) -> (Counts, bool) {

@@ -22,12 +22,12 @@ enum Inner {
 }
 
 impl Server {
-    /// A Unix socket of the kind that clients connect with.
+    /// Returns a Unix server, of the kind that clients connect with.
     pub fn unix(address: Address) -> Server {
         Server(Inner::Unix(address))
     }
 
-    /// A TCP server.
+    /// Returns a TCP server. A host name is looked up for each client.
     pub fn tcp(host: impl Into<String>, port: u16) -> Server {
         Server(Inner::Tcp { host: host.into(), port })
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::event::{Ended, Event};
+use crate::inbox::Inbox;
 use crate::pair::Pair;
 use crate::server::Server;
-use crate::worker::Inbox;
 
 pub(crate) type Handler = Box<dyn Fn(Event) + Send + Sync>;
 

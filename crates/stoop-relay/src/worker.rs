@@ -6,16 +6,17 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
 use crate::carry::Tools;
 use crate::event::Ended;
+use crate::inbox::Inbox;
 use crate::pair::{Pair, Turn};
 use crate::shared::Shared;
 
@@ -36,50 +37,6 @@ const VAIN_SPINS: u32 = 16;
 
 /// The event of the wake-up descriptor; connections have `2 * slot + end`.
 const WAKE: u64 = u64::MAX;
-
-/// What other threads see of a worker.
-#[derive(Debug)]
-pub(crate) struct Inbox {
-    arrivals: Mutex<Vec<Pair>>,
-    wake: OwnedFd,
-    /// Connections that it has, or is about to have.
-    pub(crate) connections: AtomicUsize,
-    stops: AtomicBool,
-}
-
-impl Inbox {
-    pub(crate) fn new() -> Result<Inbox, Errno> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Inbox {
-            arrivals: Mutex::default(),
-            wake,
-            connections: AtomicUsize::new(0),
-            stops: AtomicBool::new(false),
-        })
-    }
-
-    pub(crate) fn push(&self, pair: Pair) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(pair);
-        self.wake();
-    }
-
-    /// Ends the worker, with all its connections.
-    pub(crate) fn stop(&self) {
-        self.stops.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        // A full counter wakes as well.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-    }
-
-    fn take(&self) -> Vec<Pair> {
-        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-        std::mem::take(&mut *self.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// The state of the thread.
 pub(crate) struct Worker {
@@ -102,7 +59,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, inbox: Arc<Inbox>) -> Result<Worker, Errno> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &inbox.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        epoll::add(&epoll, &*inbox, EventData::new_u64(WAKE), EventFlags::IN)?;
         Ok(Worker {
             shared,
             inbox,
@@ -121,7 +78,7 @@ impl Worker {
     /// Works until it is stopped.
     pub(crate) fn run(mut self) {
         let mut events = Vec::with_capacity(EVENTS);
-        while !self.inbox.stops.load(Ordering::Acquire) {
+        while !self.inbox.must_stop() {
             self.wait(&mut events);
             for event in events.drain(..) {
                 let (data, flags) = (event.data, event.flags);
@@ -204,7 +161,7 @@ impl Worker {
     }
 
     /// Waits for events: not at all while a connection has more to do, shortly while one lacks a
-    /// resource, else as long as it takes.
+    /// resource, else indefinitely.
     fn wait(&mut self, events: &mut Vec<Event>) {
         if !self.ready.is_empty() {
             self.poll(events, Some(Duration::ZERO));

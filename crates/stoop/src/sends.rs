@@ -1,8 +1,8 @@
-//! The messages in a stream's queue, as they were sent: where file descriptors begin and end.
+//! The messages in a stream's queue, as they were sent, with their file descriptors.
 //!
 //! A stream has no boundaries, but one read ends with the bytes that carry file descriptors and may
-//! begin with others ([K-FD-5]). Who passes them on has to know which are which before reading, since
-//! a look at the first bytes may return descriptors of later ones ([K-FD-18]).
+//! begin with others ([K-FD-5]). A program that passes them on has to know which are which before
+//! it reads, and a look at the first bytes may return descriptors of later ones ([K-FD-18]).
 //!
 //! [K-FD-5]: crate::kernel_facts#K-FD-5
 //! [K-FD-18]: crate::kernel_facts#K-FD-18
@@ -70,7 +70,7 @@ mod tests {
     use crate::{Allow, SocketExt};
 
     proptest! {
-        /// Read piece by piece as `front` says, descriptors come with the very byte they were sent with.
+        /// Read piece by piece as `front` says, descriptors come with the byte they were sent with.
         #[test]
         fn pieces_are_as_they_were_sent(sends in proptest::collection::vec((1usize..9000, 0usize..3), 1..12)) {
             let (one, other) = Stream::pair().unwrap();

@@ -8,8 +8,8 @@
 //! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, optionally as another
 //!   user. Use them for process-wide state: umask, limits, signal handlers, uid, a descriptor table
 //!   to be counted.
-//! - [`close`] and [`closing`] close file descriptors and ensure that they are closed, even if other
-//!   threads are starting children.
+//! - [`close`] and [`closing`] close file descriptors, and ensure that they are closed even if
+//!   other threads are starting children.
 //! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the
 //!   child there.
 //! - [`skip!`] leaves a test whose requirements are missing, and records the skip.

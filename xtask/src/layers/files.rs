@@ -52,6 +52,7 @@ const LAYERS: &[&[&str]] = &[
         "packet.rs",
         "reply.rs",
         "send_quota.rs",
+        "sends.rs",
         "seqpacket.rs",
         "stream.rs",
     ],

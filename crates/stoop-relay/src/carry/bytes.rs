@@ -4,7 +4,8 @@
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::{Drained, EndKind, Filled, PIECE_BYTES, Tools, drained, filled};
+use super::outcome::{Drained, EndKind, Filled, drained, filled};
+use super::tools::{PIECE_BYTES, Tools};
 use crate::end::End;
 
 /// What is held of one direction.

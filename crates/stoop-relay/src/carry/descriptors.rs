@@ -1,8 +1,7 @@
 //! Bytes of a Unix stream with the file descriptors among them, each at the byte it came with.
 //!
-//! One read returns plain bytes and those with file descriptors that follow them ([K-FD-5]), so what
-//! is read may only be what surely carries none, or begin with the byte that carries them. Two
-//! ways tell which:
+//! One read returns plain bytes and those with file descriptors that follow them ([K-FD-5]), so a
+//! read has to end before the first byte that carries some, or begin with it. Two ways tell which:
 //!
 //! - the kernel's count of file descriptors in the queue ([K-PROC-4]): if it is 0 after the number
 //!   of bytes was asked for, that many bytes carry none;
@@ -20,7 +19,8 @@ use rustix::io::Errno;
 use stoop::internal::{QueueFront, front};
 use stoop::{Allow, DESCRIPTORS_MAX, ErrorKind, Outgoing, SocketExt, Stream};
 
-use super::{Drained, EndKind, Filled, PIECE_BYTES, Tools, drained, errno_of, filled};
+use super::outcome::{Drained, EndKind, Filled, drained, errno_of, filled};
+use super::tools::{PIECE_BYTES, Tools};
 use crate::counters::Counters;
 
 /// Up to this many bytes a look at them costs less than the count.
@@ -90,8 +90,8 @@ impl Descriptors {
         outcome
     }
 
-    /// Returns how much to read: what surely carries no descriptors, or exactly what carries some. An
-    /// end and an empty queue are for the read to tell, which gets a length all the same.
+    /// Returns how much to read: what surely carries no descriptors, or exactly what carries some.
+    /// The read itself finds an end and an empty queue, so it gets a length all the same.
     fn piece(&mut self, source: &Stream, buffer: &mut [u8]) -> Result<usize, Filled> {
         let queued = source.unread_bytes().unwrap_or(0).min(buffer.len());
         if queued <= 1 || (queued > LOOK_BYTES && self.counter.of(source.as_fd()) == Some(0)) {

@@ -4,72 +4,26 @@
 //! |---|---|---|
 //! | `bytes.rs` | bytes, to or from anything | what the sink did not take |
 //! | `splice.rs` | bytes between Unix streams, without copying them through this process | a pipe |
-//! | `descriptors.rs` | bytes and file descriptors, each at its own byte | what the sink did not take |
+//! | `descriptors.rs` | bytes and file descriptors | what the sink did not take |
 //! | `packets.rs` | messages with their boundaries and file descriptors | one message |
 //!
-//! Idle directions hold nothing: buffers and pipes belong to the worker ([`Tools`]).
+//! Idle directions hold nothing: buffers and pipes belong to the worker (`tools.rs`). What came of
+//! an attempt to read or write is in `outcome.rs`.
 
 mod bytes;
 mod descriptors;
+mod outcome;
 mod packets;
 mod splice;
+mod tools;
 
 use std::io;
-
-use rustix::io::Errno;
 
 use crate::counters::Counters;
 use crate::end::End;
 
-pub(crate) use splice::Pipes;
-
-/// How many bytes are read at a time.
-pub(crate) const PIECE_BYTES: usize = 256 * 1024;
-
-/// What the directions of a worker share.
-pub(crate) struct Tools {
-    pub(crate) buffer: Vec<u8>,
-    pub(crate) pipes: Pipes,
-}
-
-impl Tools {
-    pub(crate) fn new() -> Tools {
-        Tools { buffer: vec![0; PIECE_BYTES], pipes: Pipes::default() }
-    }
-}
-
-/// What came of an attempt to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// Something: this many bytes, perhaps none in a message of no bytes.
-    Some(usize),
-    /// Nothing at the moment.
-    Nothing,
-    /// The end. `Reset`, if the peer closed without having read everything.
-    End(EndKind),
-    /// Nothing, for want of a resource: to be tried again later.
-    Exhausted,
-}
-
-/// How a source ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndKind {
-    Shutdown,
-    Reset,
-}
-
-/// What came of an attempt to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Drained {
-    /// Everything that was held.
-    All,
-    /// Not everything: the sink takes no more at the moment.
-    Some,
-    /// Nothing: the sink's reader has gone.
-    Gone,
-    /// Nothing, for want of a resource: to be tried again later.
-    Exhausted,
-}
+pub(crate) use outcome::{Drained, EndKind, Filled, errno_of};
+pub(crate) use tools::{PIECE_BYTES, Tools};
 
 /// How a direction is carried.
 #[derive(Debug)]
@@ -150,33 +104,5 @@ impl Carry {
         if let Carry::Splice(carry) = self {
             carry.end(tools);
         }
-    }
-}
-
-/// Reads the meaning of an errno of a read.
-pub(crate) fn filled(errno: Errno) -> Filled {
-    match errno {
-        Errno::AGAIN | Errno::INTR => Filled::Nothing,
-        Errno::NOMEM | Errno::NOBUFS | Errno::MFILE | Errno::NFILE => Filled::Exhausted,
-        _ => Filled::End(EndKind::Reset),
-    }
-}
-
-/// Reads the meaning of an errno of a write.
-pub(crate) fn drained(errno: Errno) -> Drained {
-    match errno {
-        Errno::AGAIN | Errno::INTR => Drained::Some,
-        // As much as may be in flight, or in memory, for everybody: it passes.
-        Errno::NOMEM | Errno::NOBUFS | Errno::TOOMANYREFS => Drained::Exhausted,
-        _ => Drained::Gone,
-    }
-}
-
-/// Returns the errno of an error of `stoop`. One without is as final as EPIPE.
-pub(crate) fn errno_of(error: &stoop::Error) -> Errno {
-    match error.errno() {
-        Some(errno) => Errno::from_raw_os_error(errno),
-        None if error.is_would_block() => Errno::AGAIN,
-        None => Errno::PIPE,
     }
 }

@@ -8,14 +8,14 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use stoop::{Allow, DESCRIPTORS_MAX, ErrorKind, Outgoing, SeqPacket, SocketExt};
 
-use super::{Drained, EndKind, Filled, drained, errno_of, filled};
+use super::outcome::{Drained, EndKind, Filled, drained, errno_of, filled};
 use crate::counters::Counters;
 use crate::end::into_io;
 
 /// How much of a send buffer a message may not use (`unix_dgram_sendmsg`).
 const KERNELS_BYTES: usize = 32;
 
-/// The room that the kernel needs for a message beside its bytes, generously.
+/// The space that the kernel needs for a message in addition to its bytes, generously.
 const OVERHEAD_BYTES: usize = 4096;
 
 /// The message that is held.
@@ -88,8 +88,8 @@ impl Packets {
     }
 }
 
-/// Sends a message. One of no bytes is none of `SeqPacket::send`'s, whose receivers may take it for
-/// the end; here it is what the client wanted.
+/// Sends a message. `SeqPacket::send` refuses one of no bytes, because its receivers may take it
+/// for the end; here it is what the client wanted.
 fn send(sink: &SeqPacket, message: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     if !message.is_empty() {
         let sent = sink.send_with(&[IoSlice::new(message)], &Outgoing::new().descriptors(fds));

@@ -1,44 +1,12 @@
-//! Bytes between two Unix streams through a pipe, without a copy into this process. File descriptors
-//! among them are closed by the kernel, so this is for connections on which none may come.
+//! Bytes between two Unix streams through a pipe, without a copy into this process. The kernel
+//! closes file descriptors among them, so this is for connections that may have none.
 
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::pipe::{SpliceFlags, splice};
 
-use super::{Drained, EndKind, Filled, PIECE_BYTES, Tools, drained, filled};
+use super::outcome::{Drained, EndKind, Filled, drained, filled};
+use super::tools::{PIECE_BYTES, Pipe, Tools};
 use crate::end::End;
-
-/// How many unused pipes a worker keeps.
-const SPARE_PIPES: usize = 64;
-
-/// A pipe, and how much is in it.
-#[derive(Debug)]
-struct Pipe {
-    read: OwnedFd,
-    write: OwnedFd,
-}
-
-/// The unused pipes of a worker, all empty.
-#[derive(Debug, Default)]
-pub(crate) struct Pipes(Vec<Pipe>);
-
-impl Pipes {
-    fn take(&mut self) -> Result<Pipe, Errno> {
-        if let Some(pipe) = self.0.pop() {
-            return Ok(pipe);
-        }
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // An ordinary user may have no more pages: the usual 64 KiB then do, too.
-        let _ = fcntl_setpipe_size(&write, PIECE_BYTES);
-        Ok(Pipe { read, write })
-    }
-
-    fn give_back(&mut self, pipe: Pipe) {
-        if self.0.len() < SPARE_PIPES {
-            self.0.push(pipe);
-        }
-    }
-}
 
 /// What is held of one direction.
 #[derive(Debug, Default)]

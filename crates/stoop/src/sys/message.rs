@@ -91,11 +91,10 @@ pub(crate) fn receive_message(
     }
 }
 
-/// Looks at the messages at the front of a stream's queue, as they were sent, as far as they fit
-/// into `buffer` whole, up to the first with file descriptors. Returns 0 bytes if the first does not
-/// fit.
+/// Looks at the messages at the front of a stream's queue, as they were sent: those that fit into
+/// `buffer` whole, up to the first with file descriptors.
 ///
-/// Behind `buffer` the kernel is given memory that nobody has: what reaches into it is left out
+/// The kernel gets an address without memory as well: a message that reaches it is left out
 /// ([K-FD-19]).
 ///
 /// [K-FD-19]: crate::kernel_facts#K-FD-19
@@ -103,8 +102,8 @@ pub(crate) fn peek_sends(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Re
     let nowhere = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
     let mut parts = [libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() }, nowhere];
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    // SAFETY: the first part is exclusively borrowed for the call; at the second, which is no memory of this
-    // process, the kernel can only fail (EFAULT).
+    // SAFETY: the first part is exclusively borrowed for the call; the second is no memory of this
+    // process, so the kernel can only fail there (EFAULT).
     unsafe { receive_into(fd, parts.as_mut_ptr(), parts.len(), buffer.len(), flags) }
 }
 

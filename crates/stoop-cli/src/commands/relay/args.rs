@@ -44,7 +44,7 @@ pub(crate) struct Relay {
 
     /// Close connections on which nothing came for this long (for datagrams, 5m unless given)
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    pub(crate) idle: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
 
     /// How long clients have to finish when the server is stopped
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]

@@ -9,14 +9,14 @@ use stoop::internal::Target;
 use crate::args::shared::{ParseError, read_bind_target, read_endpoint};
 use crate::endpoint::Endpoint;
 
-/// Where clients come from.
+/// What clients connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Front {
     Unix(Target),
     Tcp(HostAndPort),
 }
 
-/// Where they are relayed to.
+/// What they are relayed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Unix(Endpoint),
@@ -65,7 +65,7 @@ pub(super) fn server() -> impl TypedValueParser<Value = Server> {
 }
 
 /// Reads `tcp:HOST:PORT`, in whatever case, as socat and curl write it too. The host is never left
-/// out: whether everybody or this machine only is meant must be said.
+/// out: it has to be said whether the network is meant or this machine only.
 fn tcp(text: &OsString) -> Result<Option<HostAndPort>, ParseError> {
     let Some((scheme, rest)) = text.to_str().and_then(|text| text.split_once(':')) else { return Ok(None) };
     let scheme = scheme.to_ascii_lowercase();

@@ -168,7 +168,7 @@ fn build(flags: &Relay, server: &Resolved, output: Output, errors: Arc<ErrorLog>
     if let Some(clients) = flags.max_connections {
         relay = relay.max_connections(clients as usize);
     }
-    if let Some(limit) = flags.idle {
+    if let Some(limit) = flags.idle_timeout {
         relay = relay.idle_timeout(limit);
     }
     relay
@@ -199,7 +199,7 @@ fn report(happened: Happened, output: Output, errors: &ErrorLog) {
 /// Says why a connection ended, unless its ends closed it.
 fn why(ended: &Ended) -> Option<String> {
     match ended {
-        Ended::Idle => Some("nothing came for the time of --idle".into()),
+        Ended::Idle => Some("nothing came for the time of --idle-timeout".into()),
         Ended::Stopped => Some("the relay was stopped".into()),
         Ended::Failed(error) => Some(error.to_string()),
         _ => None,

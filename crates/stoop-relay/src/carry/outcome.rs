@@ -1,0 +1,64 @@
+//! What came of reading and writing a piece.
+
+use rustix::io::Errno;
+
+/// What came of an attempt to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// Something: this many bytes, perhaps none in a message of no bytes.
+    Some(usize),
+    /// Nothing at the moment.
+    Nothing,
+    /// The end. `Reset`, if the peer closed without having read everything.
+    End(EndKind),
+    /// Nothing, for want of a resource: to be tried again later.
+    Exhausted,
+}
+
+/// How a source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndKind {
+    Shutdown,
+    Reset,
+}
+
+/// What came of an attempt to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Everything that was held.
+    All,
+    /// Not everything: the sink takes no more at the moment.
+    Some,
+    /// Nothing: the sink's reader has closed.
+    Gone,
+    /// Nothing, for want of a resource: to be tried again later.
+    Exhausted,
+}
+
+/// Reads the meaning of an errno of a read.
+pub(crate) fn filled(errno: Errno) -> Filled {
+    match errno {
+        Errno::AGAIN | Errno::INTR => Filled::Nothing,
+        Errno::NOMEM | Errno::NOBUFS | Errno::MFILE | Errno::NFILE => Filled::Exhausted,
+        _ => Filled::End(EndKind::Reset),
+    }
+}
+
+/// Reads the meaning of an errno of a write.
+pub(crate) fn drained(errno: Errno) -> Drained {
+    match errno {
+        Errno::AGAIN | Errno::INTR => Drained::Some,
+        // As much as may be in flight, or in memory, for everybody: it passes.
+        Errno::NOMEM | Errno::NOBUFS | Errno::TOOMANYREFS => Drained::Exhausted,
+        _ => Drained::Gone,
+    }
+}
+
+/// Returns the errno of an error of `stoop`. One without is as final as EPIPE.
+pub(crate) fn errno_of(error: &stoop::Error) -> Errno {
+    match error.errno() {
+        Some(errno) => Errno::from_raw_os_error(errno),
+        None if error.is_would_block() => Errno::AGAIN,
+        None => Errno::PIPE,
+    }
+}
