@@ -174,7 +174,7 @@ fn shown_by_lsof() -> BTreeSet<Held> {
     shown
 }
 
-/// Parses lines `PID FD INODE PROTOCOL`.
+/// Parses lines `PID FD INODE PROTOCOL`. util-linux 2.39 has renamed the last column.
 fn shown_by_lsfd() -> BTreeSet<Held> {
     let held = |line: &str| {
         let mut words = line.split_whitespace();
@@ -182,8 +182,12 @@ fn shown_by_lsfd() -> BTreeSet<Held> {
         let held = (number()?, number()?, number()?);
         words.next()?.starts_with("UNIX").then_some(held)
     };
-    let columns = ["--noheadings", "--raw", "--output", "PID,FD,INODE,PROTONAME"];
-    output("lsfd", &columns).lines().filter_map(held).collect()
+    let shown = |protocol: &str| {
+        let columns = format!("PID,FD,INODE,{protocol}");
+        output("lsfd", &["--noheadings", "--raw", "--output", &columns])
+    };
+    let lines = Some(shown("SOCK.PROTONAME")).filter(|lines| !lines.is_empty());
+    lines.unwrap_or_else(|| shown("PROTONAME")).lines().filter_map(held).collect()
 }
 
 fn output(program: &str, args: &[&str]) -> String {

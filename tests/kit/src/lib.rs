@@ -12,13 +12,16 @@
 //!   other threads are starting children.
 //! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the
 //!   child there.
+//! - [`Profile`] confines a child with AppArmor.
 //! - [`skip!`] leaves a test whose requirements are missing, and records the skip.
 
+mod apparmor;
 pub mod inject;
 mod role;
 mod skip;
 mod wait;
 
+pub use apparmor::Profile;
 pub use inject::Injector;
 pub use role::{KillOnDrop, Role, close, closing, role, spawn, spawn_self};
 pub use skip::record_skip;
@@ -56,11 +59,18 @@ fn directory(mode: u32) -> TempDir {
 }
 
 /// Returns how many times slower than real hardware this machine's processor is: 1, unless
-/// `STOOP_SLOWNESS` says otherwise, as `cargo xtask vm` sets it for emulated ones. Divide processor
-/// time by it before comparing it with the allowed cost of a wait.
+/// `STOOP_SLOWNESS` says otherwise, as `cargo xtask vm` sets it for emulated ones. Every time limit
+/// of these utilities is multiplied by it. Divide processor time by it before comparing it with the
+/// allowed cost of a wait.
 #[track_caller]
 pub fn slowness() -> f64 {
     std::env::var("STOOP_SLOWNESS").map_or(1.0, |times| times.parse().expect("STOOP_SLOWNESS is a number"))
+}
+
+/// Returns whether this machine is a guest of `cargo xtask vm`, in which a test may change what
+/// concerns all processes.
+pub fn is_guest() -> bool {
+    std::env::var_os("STOOP_GUEST").is_some()
 }
 
 /// Returns the number of open file descriptors of this process, without the one used for counting.

@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::{Injector, eventually};
+use crate::wait::scaled;
+use crate::{Injector, eventually, slowness};
 
 /// The environment variable that tells a child its role.
 const ROLE: &str = "STOOP_ROLE";
@@ -101,11 +102,12 @@ pub fn closing<T>(work: impl FnOnce() -> T) -> T {
 /// two minutes.
 pub fn role() -> Option<String> {
     let role = std::env::var(ROLE).ok()?;
+    let lifetime_seconds = (f64::from(LONGEST_LIFE_SECONDS) * slowness()) as u32;
     #[expect(unsafe_code, reason = "rustix has no alarm(2)")]
     // SAFETY: alarm takes a number and touches no memory; this process exists for one test, whose alarm it
     // is.
     unsafe {
-        libc::alarm(LONGEST_LIFE_SECONDS)
+        libc::alarm(lifetime_seconds)
     };
     println!("{BEGINS}");
     Some(role)
@@ -222,6 +224,7 @@ impl KillOnDrop {
     #[track_caller]
     pub fn finish(&mut self, limit: Duration) -> ExitStatus {
         drop(self.0.stdin.take());
+        let limit = scaled(limit);
         let end = Instant::now() + limit;
         loop {
             if let Some(status) = self.0.try_wait().expect("wait for the child") {
@@ -236,7 +239,7 @@ impl KillOnDrop {
 /// Returns the rest of the first line of the child's stdout that begins with `word`; `None` at the
 /// end or after `limit`.
 fn read_line(child: &mut Child, word: &str, limit: Duration) -> Option<String> {
-    let end = Instant::now() + limit;
+    let end = Instant::now() + scaled(limit);
     let stdout = child.stdout.as_mut().expect("the child's stdout is a pipe");
     let mut line = Vec::new();
     loop {

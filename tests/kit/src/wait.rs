@@ -1,11 +1,20 @@
 //! Time limits for tests: a call that must return, and a condition that must become true.
 //!
-//! Nothing here measures speed; the limits only turn a hang into a failure.
+//! Nothing here measures speed; the limits only turn a hang into a failure. On an emulated machine
+//! they are longer ([`slowness`]).
 
 use std::panic::resume_unwind;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::slowness;
+
+/// Returns a limit that was chosen for real hardware as it is for this machine.
+#[track_caller]
+pub(crate) fn scaled(limit: Duration) -> Duration {
+    limit.mul_f64(slowness())
+}
 
 /// Runs `work` on a thread of its own and returns its result. Panics, naming the caller, if that
 /// takes longer than `limit`.
@@ -18,6 +27,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
+    let limit = scaled(limit);
     let (done, answer) = channel();
     let worker = thread::spawn(move || {
         // The receiver is dropped only after the deadline has passed; the result is then not
@@ -36,6 +46,7 @@ where
 /// Polls `condition`, with pauses, until it is true. Panics, naming the caller, after `limit`.
 #[track_caller]
 pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) {
+    let limit = scaled(limit);
     let end = Instant::now() + limit;
     while !condition() {
         assert!(Instant::now() < end, "still not true after {limit:?}");
