@@ -22,9 +22,10 @@ pub use message::{
 pub use name::Name;
 pub use namespace::{UserNamespace, mount_with_ids, security_modules, stat_mount};
 pub use process::{
-    Blocked, become_user, blocked, die_of_sigpipe, end_this_thread, fail_next_calls, fake_call, forbid_call,
-    in_child, in_new_network, kernel_at_least, leave_room_for, on_interrupt, process_umask, ring_of, unshare,
-    with_own_descriptors, with_umask, without_outer_abstract_sockets,
+    Blocked, become_user, blocked, die_of_sigpipe, end_this_thread, fail_next_calls, fake_call,
+    forbid_and_log_call, forbid_call, in_child, in_new_network, kernel_at_least, leave_room_for,
+    on_interrupt, process_umask, ring_of, unshare, with_own_descriptors, with_umask,
+    without_outer_abstract_sockets,
 };
 pub use rustix::io::Errno;
 

@@ -115,6 +115,17 @@ pub(super) fn scoped(facts: &Facts, verdict: Verdict) -> Verdict {
     add(facts, Verdict::unknown(why).seen_all(verdict.seen).seen(no_new))
 }
 
+/// Returns the verdict on a call that would succeed, but that the subject was denied before:
+/// whether the profile or the filter is still the same is not visible.
+pub(super) fn denied_before(facts: &Facts, verdict: Verdict) -> Verdict {
+    let (denial, _) = denials::of_subject(facts).expect("the caller saw it");
+    let why = format!(
+        "nothing else prevents it, but {} has denied it before, and whether it still does is not visible",
+        denial.by.name()
+    );
+    add(facts, Verdict::unknown(why).seen_all(verdict.seen))
+}
+
 /// Returns a file system in the path whose decision cannot be predicted.
 fn foreign(facts: &Facts) -> Option<String> {
     let steps = facts.walk.iter().flat_map(|walk| &walk.steps);

@@ -1,12 +1,15 @@
-//! Parses what security modules and system call filters log when they deny a call: records of the
-//! audit log, and the same records in the kernel log. Pure.
+//! Which denied calls, of those that security modules and system call filters have logged, are
+//! about the call in question. Pure.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use stoop::{Address, escaped};
 
-use super::facts::{Denial, Facts, Mechanism, Security};
-use super::question::Who;
+use super::facts::{Denial, Facts, File, Found, Mechanism, Security, Step};
+use super::question::{Operation, Who};
 
 impl Mechanism {
     pub(in crate::why) fn name(self) -> &'static str {
@@ -22,94 +25,6 @@ impl Mechanism {
 /// How old a record may be that is about a call which has just failed.
 pub(in crate::why) const JUST_NOW: Duration = Duration::from_secs(10);
 
-/// Parses a line. Returns `None` if it is not a denial that may concern a Unix socket.
-pub(in crate::why) fn parse(line: &str) -> Option<Denial> {
-    let at = time(line)?;
-    let fields = Fields(line);
-    let denial = |by, what: String, rule| Denial {
-        at,
-        by,
-        pid: fields.get("pid").and_then(|pid| pid.parse().ok()),
-        command: fields.bytes("comm").map(|name| String::from_utf8_lossy(&name).into_owned()),
-        what,
-        path: fields.bytes("path").or_else(|| fields.bytes("name")),
-        rule,
-    };
-    if fields.get("apparmor") == Some("DENIED") {
-        let what = fields.get("operation")?.to_owned();
-        return Some(denial(Mechanism::AppArmor, what, fields.get("profile").map(str::to_owned)));
-    }
-    if let Some((_, rest)) = line.split_once("avc:  denied  { ") {
-        let is_enforced = fields.get("permissive") != Some("1");
-        let what = rest.split_once(" }")?.0.to_owned();
-        let rule = Some(format!("{} to {}", fields.get("scontext")?, fields.get("tcontext")?));
-        return is_enforced.then(|| denial(Mechanism::Selinux, what, rule));
-    }
-    if has_type(line, "SECCOMP", "1326") {
-        let is_logged_only = fields.get("code") == Some("0x7ffc0000");
-        let what = format!("system call {}", fields.get("syscall")?);
-        return (!is_logged_only).then(|| denial(Mechanism::Seccomp, what, None));
-    }
-    if has_type(line, "LANDLOCK_ACCESS", "1423") {
-        let rule = fields.get("domain").map(|domain| format!("domain {domain}"));
-        return Some(denial(Mechanism::Landlock, fields.get("blockers")?.to_owned(), rule));
-    }
-    None
-}
-
-/// Returns whether it is a record of this type, which the kernel log has as a number.
-fn has_type(line: &str, name: &str, number: &str) -> bool {
-    Fields(line).get("type").is_some_and(|found| found == name || found == number)
-}
-
-/// Parses the time in `audit(1700000000.123:456)`.
-fn time(line: &str) -> Option<Duration> {
-    let (_, rest) = line.split_once("audit(")?;
-    let (stamp, _) = rest.split_once(':')?;
-    let (seconds, thousandths) = stamp.split_once('.')?;
-    Some(
-        Duration::from_secs(seconds.parse().ok()?)
-            + Duration::from_millis(u64::from(thousandths.parse::<u16>().ok()?)),
-    )
-}
-
-/// The `key=value` fields of a record.
-#[derive(Clone, Copy)]
-struct Fields<'l>(&'l str);
-
-impl<'l> Fields<'l> {
-    /// Returns the value without quotes.
-    fn get(self, key: &str) -> Option<&'l str> {
-        let value = self.raw(key)?;
-        Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
-    }
-
-    /// Returns the value as it is written.
-    fn raw(self, key: &str) -> Option<&'l str> {
-        let begins = |at: &usize| *at == 0 || !self.0.as_bytes()[at - 1].is_ascii_alphanumeric();
-        let named = self.0.match_indices(key).map(|(at, _)| at).filter(begins);
-        let mut values = named.filter_map(|at| self.0[at + key.len()..].strip_prefix('='));
-        let value = values.next()?;
-        let end = match value.strip_prefix('"') {
-            Some(quoted) => quoted.find('"')? + 2,
-            None => value.find([' ', '\n']).unwrap_or(value.len()),
-        };
-        Some(&value[..end])
-    }
-
-    /// Returns a text that is in quotes, or in hexadecimal digits if it has other characters.
-    fn bytes(self, key: &str) -> Option<Vec<u8>> {
-        let value = self.raw(key)?;
-        if value.starts_with('"') {
-            return Some(self.get(key)?.as_bytes().to_vec());
-        }
-        let digits = value.as_bytes().chunks_exact(2);
-        let is_whole = digits.remainder().is_empty() && !value.is_empty();
-        let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        if is_whole { digits.map(digit).collect() } else { None }
-    }
-}
-
 /// Returns the latest denial that is about the call in question, with its age. One that names
 /// neither the process nor the address proves nothing.
 pub(in crate::why) fn latest(facts: &Facts, now: Duration) -> Option<(&Denial, Duration)> {
@@ -119,31 +34,108 @@ pub(in crate::why) fn latest(facts: &Facts, now: Duration) -> Option<(&Denial, D
     Some((denial, now.saturating_sub(denial.at)))
 }
 
-fn is_about(facts: &Facts, denial: &Denial) -> bool {
-    let pid = match &facts.question.subject {
+/// Returns the latest denial, if it names the process that would make the call.
+pub(in crate::why) fn of_subject(facts: &Facts) -> Option<(&Denial, Duration)> {
+    let is_of_subject = |denial: &Denial| denial.pid.is_some() && denial.pid == subject_pid(facts);
+    latest(facts, facts.security.read_at).filter(|(denial, _)| is_of_subject(denial))
+}
+
+fn subject_pid(facts: &Facts) -> Option<u32> {
+    match &facts.question.subject {
         Who::Process(pid) => Some(*pid),
         Who::CurrentProcess => Some(std::process::id()),
         Who::User(_) => None,
-    };
-    let is_process = pid.is_some() && denial.pid == pid;
-    let is_path = denial.path.as_ref().is_some_and(|path| is_address(&facts.question.address, path));
-    match denial.by {
-        // A record of Landlock has no process.
-        Mechanism::Landlock => is_path,
-        Mechanism::Seccomp => is_process,
-        Mechanism::Selinux | Mechanism::AppArmor => is_path && (is_process || pid.is_none()),
     }
 }
 
-/// Returns whether a record's path is this address. An abstract name is recorded with its NUL.
+fn is_about(facts: &Facts, denial: &Denial) -> bool {
+    let pid = subject_pid(facts);
+    let is_process = pid.is_some() && denial.pid == pid;
+    let may_be_process = pid.is_none() || denial.pid.is_none_or(|denied| pid == Some(denied));
+    match denial.by {
+        Mechanism::Seccomp => is_process && is_made(&denial.what, facts.question.operation),
+        // A record of Landlock has no process, if system calls are not recorded.
+        Mechanism::Landlock => may_be_process && is_place(facts, denial, is_process),
+        // It denied the process the socket itself, which has no address yet.
+        Mechanism::AppArmor if denial.path.is_none() => is_process && denial.what == "create",
+        Mechanism::Selinux | Mechanism::AppArmor => may_be_process && is_place(facts, denial, is_process),
+    }
+}
+
+/// Returns whether an operation makes this system call.
+fn is_made(what: &str, operation: Operation) -> bool {
+    let calls: &[&str] = match operation {
+        Operation::Connect => &["socket", "connect"],
+        Operation::Bind => &["socket", "bind", "listen"],
+        Operation::Send { .. } => &["socket", "connect", "sendto", "sendmsg", "sendmmsg"],
+    };
+    what.strip_prefix("system call ").is_some_and(|call| calls.contains(&call))
+}
+
+/// Returns whether a denial is about the address in question.
+fn is_place(facts: &Facts, denial: &Denial, is_process: bool) -> bool {
+    let Some(path) = denial.path.as_deref() else { return false };
+    is_address(&facts.question.address, path)
+        || is_resolved(facts, path, is_process)
+        || denial.ino.is_some_and(|ino| is_on_the_way(facts, path, ino))
+}
+
+/// Returns whether a record's path is this address. An abstract name is recorded with its NUL, or
+/// with `@` in its place.
 fn is_address(address: &Address, path: &[u8]) -> bool {
     match (address.as_pathname(), address.as_abstract_name()) {
         (Some(asked), _) => {
             std::path::absolute(asked).is_ok_and(|asked| asked.as_os_str().as_encoded_bytes() == path)
         }
-        (_, Some(name)) => path.strip_prefix(b"\0").or(path.strip_prefix(b"@")) == Some(name),
+        (_, Some(name)) => match path {
+            [b'\0', rest @ ..] => rest == name,
+            [b'@', rest @ ..] => rest == name || needs_digits(name) && rest == digits(name).as_bytes(),
+            _ => false,
+        },
         _ => false,
     }
+}
+
+/// Returns whether a text is recorded in hexadecimal digits. After an `@` that cannot be seen from
+/// the record.
+fn needs_digits(text: &[u8]) -> bool {
+    text.iter().any(|byte| !(0x21..=0x7e).contains(byte) || *byte == b'"')
+}
+
+fn digits(text: &[u8]) -> String {
+    text.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// Returns whether a record's path is what the address leads to, without symbolic links. For a
+/// process with another root the record may have the path of that root before it.
+fn is_resolved(facts: &Facts, path: &[u8], is_process: bool) -> bool {
+    let last = facts.walk.iter().flat_map(|walk| &walk.steps).rfind(|step| step.last);
+    let Some(Step { directory, name, .. }) = last else { return false };
+    let (path, resolved) = (Path::new(OsStr::from_bytes(path)), directory.path.join(OsStr::from_bytes(name)));
+    let below_root = resolved.strip_prefix("/").unwrap_or(&resolved);
+    path == resolved || is_process && has_own_root(facts) && path.ends_with(below_root)
+}
+
+fn has_own_root(facts: &Facts) -> bool {
+    facts.subject.as_ref().is_some_and(|subject| subject.view.other_files)
+}
+
+/// Returns whether a record is about a file that the path leads to or through. SELinux records the
+/// last component of a name, with the inode.
+fn is_on_the_way(facts: &Facts, name: &[u8], ino: u64) -> bool {
+    let is_it = |file: &File| {
+        let has_name = file.path.file_name().is_some_and(|last| last.as_bytes() == name);
+        file.id.1 == ino && (has_name || file.path.as_os_str().as_bytes() == name)
+    };
+    let steps = facts.walk.iter().flat_map(|walk| &walk.steps);
+    let mut files = steps.flat_map(|step| {
+        let found = match &step.found {
+            Found::File(file) | Found::Link { link: file, .. } => Some(file),
+            _ => None,
+        };
+        [Some(&step.directory), found].into_iter().flatten()
+    });
+    files.any(is_it)
 }
 
 /// Returns what a mechanism has logged about a call that has just failed, or `None` if nothing.
@@ -170,79 +162,118 @@ pub(in crate::why) fn observed(denial: &Denial, age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::audit_record::{denials, examples::*};
     use super::*;
-    use proptest::prelude::*;
 
-    const APPARMOR: &str = r#"audit: type=1400 audit(1700000000.123:456): apparmor="DENIED" operation="connect" class="file" profile="app" name="/run/app.sock" pid=12 comm="app" requested_mask="wr" denied_mask="wr" fsuid=1000 ouid=0"#;
-    const SELINUX: &str = r#"type=AVC msg=audit(1700000001.000:7): avc:  denied  { connectto } for  pid=13 comm="nginx" path="/run/php.sock" scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:system_r:initrc_t:s0 tclass=unix_stream_socket permissive=0"#;
-    const SECCOMP: &str = r#"type=SECCOMP msg=audit(1700000002.5:8): auid=0 uid=0 gid=0 ses=1 subj=unconfined pid=14 comm="worker" exe="/bin/worker" sig=0 arch=c000003e syscall=42 compat=0 ip=0x7f code=0x50001"#;
-    const LANDLOCK: &str = r#"type=LANDLOCK_ACCESS msg=audit(1700000003.000:9): domain=195ba459b blockers=scope.abstract_unix_socket path=00617070"#;
+    const NOW: Duration = Duration::from_secs(1_795_982_500);
 
-    #[test]
-    fn records_of_each_mechanism_are_read() {
-        let denial = parse(APPARMOR).unwrap();
-        assert_eq!((denial.by, denial.pid, &denial.what[..]), (Mechanism::AppArmor, Some(12), "connect"));
-        assert_eq!(denial.path.as_deref(), Some(&b"/run/app.sock"[..]));
-        assert_eq!(denial.at, Duration::from_millis(1_700_000_000_123));
-        let denial = parse(SELINUX).unwrap();
-        assert_eq!(
-            (denial.by, denial.command.as_deref(), &denial.what[..]),
-            (Mechanism::Selinux, Some("nginx"), "connectto")
-        );
-        let denial = parse(SECCOMP).unwrap();
-        assert_eq!(
-            (denial.by, denial.pid, &denial.what[..]),
-            (Mechanism::Seccomp, Some(14), "system call 42")
-        );
-        let denial = parse(LANDLOCK).unwrap();
-        assert_eq!((denial.by, denial.path.as_deref()), (Mechanism::Landlock, Some(&b"\0app"[..])));
-        assert_eq!(denial.rule.as_deref(), Some("domain 195ba459b"));
+    /// Returns the latest of these records about a connect of process `pid`, or of a user.
+    fn about(records: &[&str], pid: Option<u32>, address: Address) -> Option<String> {
+        let mut facts = super::super::tests::facts(Operation::Connect);
+        facts.question.subject = pid.map_or(Who::User("alice".into()), Who::Process);
+        facts.question.address = address;
+        facts.security.denials = denials(records.iter().copied());
+        latest(&facts, NOW).map(|(denial, age)| observed(denial, age))
+    }
+
+    fn path(path: &str) -> Address {
+        Address::path(path).unwrap()
+    }
+
+    fn name(name: &str) -> Address {
+        Address::abstract_name(name).unwrap()
     }
 
     #[test]
-    fn what_was_allowed_is_no_denial() {
-        for line in [
-            APPARMOR.replace("DENIED", "ALLOWED"),
-            SELINUX.replace("permissive=0", "permissive=1"),
-            SECCOMP.replace("0x50001", "0x7ffc0000"),
-            "type=SYSCALL msg=audit(1700000000.000:1): arch=c000003e syscall=42 success=no exit=-13 pid=1"
-                .into(),
-            "usb 1-1: new device".into(),
-        ] {
-            assert_eq!(parse(&line), None, "{line}");
+    fn a_record_about_the_process_and_the_address_is_evidence() {
+        let said = about(&[APPARMOR_CONNECT], Some(154), path("/run/t/denied.sock")).unwrap();
+        let expected = "AppArmor denied connect on '/run/t/denied.sock' to process 154 (python3), by profile stoop-x1, 82 s ago: an audit record";
+        assert_eq!(said, expected);
+        assert!(about(&[APPARMOR_BLANK], Some(154), path("/run/t/a b.sock")).is_some());
+        for (address, other) in [("stoop-abs", "stoop-ab"), ("stoop abs", "stoop ab")] {
+            let records = [APPARMOR_ABSTRACT, APPARMOR_ABSTRACT_BLANK];
+            assert!(about(&records, Some(175), name(address)).is_some(), "{address}");
+            assert_eq!(about(&records, Some(175), name(other)), None);
+            assert_eq!(about(&records, Some(1), name(address)), None);
         }
+        assert!(about(&[SECCOMP], Some(184), path("/run/any")).unwrap().contains("system call connect"));
+        let said = about(&LANDLOCK_ABSTRACT, Some(205), name("stoop-abs")).unwrap();
+        assert!(said.contains("to process 205 (python3), by domain 110f7e079 of process 205"), "{said}");
     }
 
     #[test]
     fn a_record_about_another_is_not_evidence() {
-        let mut facts = super::super::tests::facts(super::super::Operation::Connect);
-        let now = Duration::from_secs(1_700_000_010);
-        let with = |facts: &mut Facts, subject, path: &str| {
-            facts.question.subject = subject;
-            facts.question.address = Address::path(path).unwrap();
-            facts.security.denials = [APPARMOR, SELINUX, SECCOMP].into_iter().filter_map(parse).collect();
-            latest(facts, now).map(|(denial, age)| observed(denial, age))
-        };
-        let said = with(&mut facts, Who::Process(12), "/run/app.sock").unwrap();
-        assert_eq!(
-            said,
-            "AppArmor denied connect on '/run/app.sock' to process 12 (app), by app, 9 s ago: an audit record"
-        );
-        assert_eq!(with(&mut facts, Who::Process(12), "/run/other.sock"), None);
-        assert_eq!(with(&mut facts, Who::Process(99), "/run/app.sock"), None);
-        assert!(with(&mut facts, Who::Process(14), "/run/other.sock").unwrap().contains("seccomp"));
-        assert!(with(&mut facts, Who::User("www".into()), "/run/php.sock").unwrap().contains("SELinux"));
+        for (record, pid, address) in [
+            (APPARMOR_CONNECT, Some(154), path("/run/t/other.sock")),
+            (APPARMOR_CONNECT, Some(99), path("/run/t/denied.sock")),
+            (SECCOMP, Some(99), path("/run/any")),
+            (SECCOMP, None, path("/run/any")),
+            (&SECCOMP.replace("syscall=42", "syscall=101")[..], Some(184), path("/run/any")),
+            (LANDLOCK_ABSTRACT[0], Some(205), name("stoop-other")),
+            (APPARMOR_CREATE, Some(99), path("/run/any")),
+        ] {
+            assert_eq!(about(&[record], pid, address), None, "{record}");
+        }
+        // What the record of the system call says counts.
+        assert_eq!(about(&LANDLOCK_ABSTRACT, Some(99), name("stoop-abs")), None);
+        assert!(about(&LANDLOCK_ABSTRACT[..1], Some(99), name("stoop-abs")).is_some());
     }
 
-    proptest! {
-        #[test]
-        fn any_line_is_read_without_panic(text: String, cut in 0..400usize) {
-            let _ = parse(&text);
-            for line in [APPARMOR, SELINUX, SECCOMP, LANDLOCK] {
-                let cut = cut.min(line.len());
-                let _ = parse(&line[..cut]);
-                let _ = parse(&format!("{}{text}{}", &line[..cut], &line[cut..]));
-            }
+    #[test]
+    fn a_socket_that_may_not_be_created_has_no_address() {
+        assert!(about(&[APPARMOR_CREATE], Some(170), path("/run/any")).unwrap().contains("denied create"));
+    }
+
+    /// The path of a record has no symbolic links, and begins at the root of the machine.
+    #[test]
+    fn a_record_has_the_path_without_links() {
+        let mut facts = super::super::tests::facts(Operation::Connect);
+        facts.question.subject = Who::Process(154);
+        facts.question.address = path("/var/run/app/app.sock");
+        let recorded = |path: &str| denials([APPARMOR_CONNECT.replace("/run/t/denied.sock", path).as_str()]);
+        facts.security.denials = recorded("/run/app/app.sock");
+        assert!(latest(&facts, NOW).is_some());
+        facts.security.denials = recorded("/srv/jail/run/app/app.sock");
+        assert!(latest(&facts, NOW).is_none());
+        facts.subject.as_mut().unwrap().view.other_files = true;
+        assert!(latest(&facts, NOW).is_some());
+    }
+
+    /// A profile may have changed since: neither that it succeeds nor that it fails is known.
+    #[test]
+    fn a_call_that_was_denied_before_is_unknown() {
+        use super::super::verdict::Outcome;
+        let mut facts = super::super::tests::facts(Operation::Connect);
+        facts.question.subject = Who::Process(154);
+        let outcome = |facts: &Facts| super::super::judge::judge(facts, usize::MAX);
+        assert_eq!(outcome(&facts).outcome, Outcome::Succeeds);
+        let record = APPARMOR_CONNECT.replace("/run/t/denied.sock", "/run/app/app.sock");
+        facts.security.denials = denials([record.as_str()]);
+        facts.security.read_at = NOW;
+        let verdict = outcome(&facts);
+        assert_eq!(verdict.outcome, Outcome::Unknown);
+        assert!(verdict.why.contains("AppArmor has denied it before"), "{}", verdict.why);
+        assert!(verdict.caveats[0].contains("by profile stoop-x1"), "{:?}", verdict.caveats);
+        facts.question.subject = Who::User("alice".into());
+        assert_eq!(outcome(&facts).outcome, Outcome::Succeeds);
+    }
+
+    #[test]
+    fn a_name_with_its_inode_is_a_file_on_the_way() {
+        let mut facts = super::super::tests::facts(Operation::Connect);
+        facts.question.subject = Who::Process(13);
+        let socket = facts.walk.as_ref().unwrap().reached.clone().unwrap();
+        let recorded = |name: &str, ino: u64| {
+            let line = format!(
+                r#"type=AVC msg=audit(1795982499.000:7): avc:  denied  {{ write }} for  pid=13 comm="nginx" name="{name}" dev="tmpfs" ino={ino} scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:object_r:var_run_t:s0 tclass=sock_file permissive=0"#
+            );
+            denials([line.as_str()])
+        };
+        facts.security.denials = recorded("app.sock", socket.id.1);
+        assert!(latest(&facts, NOW).is_some());
+        for other in [recorded("app.sock", socket.id.1 + 1), recorded("other", socket.id.1)] {
+            facts.security.denials = other;
+            assert!(latest(&facts, NOW).is_none());
         }
     }
 }

@@ -554,8 +554,10 @@ pub struct Denial {
     pub command: Option<String>,
     /// The operation, permission, system call or right that was denied.
     pub what: String,
-    /// The file, or the abstract name after its NUL.
+    /// The file, by its path or by its name alone, or the abstract name after its NUL or `@`.
     pub path: Option<Vec<u8>>,
+    /// The inode of the file.
+    pub ino: Option<u64>,
     /// The profile, or the labels, that the rule is about.
     pub rule: Option<String>,
 }

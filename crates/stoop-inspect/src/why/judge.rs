@@ -8,7 +8,9 @@ use super::cause::Cause;
 use super::facts::{Facts, Refusal};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{advise, bind, bound_elsewhere, caveats, elsewhere, long_path, messages, server, service};
+use super::{
+    advise, bind, bound_elsewhere, caveats, denials, elsewhere, long_path, messages, server, service,
+};
 
 /// Predicts the result of a call that reaches paths of this many bytes. Its advice was not yet made
 /// to suit its reader.
@@ -26,6 +28,9 @@ pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
     match verdict.outcome {
         // Other security mechanisms are consulted last, and not at all if the call fails before.
         Outcome::Fails(_) => verdict,
+        Outcome::Succeeds | Outcome::Waits if denials::of_subject(facts).is_some() => {
+            caveats::denied_before(facts, verdict)
+        }
         Outcome::Succeeds if caveats::may_be_scoped(facts) => caveats::scoped(facts, verdict),
         _ => caveats::add(facts, verdict),
     }

@@ -40,6 +40,8 @@ mod action_text;
 mod advice;
 pub(crate) mod advise;
 pub(crate) mod answer;
+pub(crate) mod audit_record;
+mod audit_syscall;
 mod bind;
 mod bound_elsewhere;
 pub(crate) mod cause;

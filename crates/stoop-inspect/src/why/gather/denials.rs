@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
 
-use crate::why::denials::parse;
+use crate::why::audit_record::denials;
 use crate::why::facts::Denial;
 
 /// How much is read from the end of the audit log.
@@ -32,7 +32,7 @@ pub(crate) fn recent() -> Option<Vec<Denial>> {
     let oldest = now().saturating_sub(RECENT);
     let texts = [audit, kernel];
     let lines = texts.iter().flatten().flat_map(|text| text.lines());
-    Some(lines.filter_map(parse).filter(|denial| denial.at >= oldest).collect())
+    Some(denials(lines).into_iter().filter(|denial| denial.at >= oldest).collect())
 }
 
 fn audit_log() -> Option<String> {

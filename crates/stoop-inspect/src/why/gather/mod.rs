@@ -82,21 +82,20 @@ fn has_appeared(facts: &Facts) -> bool {
         && facts.question.address.as_pathname().is_some_and(|path| rustix::fs::stat(path).is_ok())
 }
 
-/// Reads what was denied, if there is a mechanism that denies calls.
+/// Reads what was denied. Not every mechanism that denies calls is visible: one that was set by a
+/// single thread, or Landlock.
 pub(crate) fn read_denials(facts: &mut Facts) {
-    if super::caveats::may_deny(&facts.security) {
-        let recent = denials::recent();
-        facts.security.denials_hidden = recent.is_none();
-        facts.security.denials = recent.unwrap_or_default();
-        facts.security.read_at = denials::now();
-    }
+    let recent = denials::recent();
+    facts.security.denials_hidden = recent.is_none() && super::caveats::may_deny(&facts.security);
+    facts.security.denials = recent.unwrap_or_default();
+    facts.security.read_at = denials::now();
 }
 
 #[cfg(feature = "fuzzing")]
 /// Parses arbitrary bytes as file attributes and as texts of `/proc`, for the fuzzer.
 pub(crate) fn read_anything(data: &[u8]) {
     let _ = (file::entries(data), mounts::parse(data), subject::from_status(data), id_maps::parse(data));
-    let _ = super::denials::parse(&String::from_utf8_lossy(data));
+    let _ = super::audit_record::denials(String::from_utf8_lossy(data).lines());
     let _ = subject::ranges(std::str::from_utf8(data).ok().map(str::to_owned), true);
 }
 

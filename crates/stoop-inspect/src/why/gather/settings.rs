@@ -30,23 +30,37 @@ pub(super) fn security(question: &Question) -> Security {
         Who::Process(pid) => format!("/proc/{pid}"),
         Who::CurrentProcess | Who::User(_) => "/proc/thread-self".to_owned(),
     };
-    let status = fs::read(format!("{proc}/status")).unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let number =
-        |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u8>().ok());
     let label = fs::read_to_string(format!("{proc}/attr/current")).ok();
     let is_ours = !matches!(question.subject, Who::Process(_));
-    let seccomp = number("Seccomp:").map(|mode| mode != 0);
+    let statuses = statuses(&proc);
+    let is_set = |key: &str| statuses.iter().filter_map(|status| number(status, key)).reduce(u8::max);
+    let seccomp = is_set("Seccomp:").map(|mode| mode != 0);
     Security {
         modules: modules(),
         label: label
             .map(|label| label.trim_end_matches(['\0', '\n']).to_owned())
             .filter(|label| !label.is_empty() && !is_ours),
         seccomp,
-        no_new_privileges: number("NoNewPrivs:").map(|on| on != 0),
+        no_new_privileges: is_set("NoNewPrivs:").map(|on| on != 0),
         refusal: if is_ours && seccomp == Some(true) { refusal(question.operation) } else { None },
         ..Security::default()
     }
+}
+
+/// Returns the status of each thread of a process, any of which may make the call, or of one
+/// thread.
+fn statuses(proc: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("{proc}/task")).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = threads.map(|thread| thread.path()).collect();
+    if paths.is_empty() {
+        paths.push(proc.into());
+    }
+    let read = paths.into_iter().filter_map(|path| fs::read(path.join("status")).ok());
+    read.map(|status| String::from_utf8_lossy(&status).into_owned()).collect()
+}
+
+fn number(status: &str, key: &str) -> Option<u8> {
+    status.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }
 
 /// Makes the calls in question with an invalid file descriptor: the kernel then returns `EBADF`,
