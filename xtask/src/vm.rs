@@ -7,7 +7,7 @@
 //! compiled here too ([`cross`]). An emulated guest is ten to fifty times slower than the machine.
 //!
 //! Needs root on Debian or Ubuntu with `qemu-system-x86 qemu-system-arm gcc-aarch64-linux-gnu
-//! libc6-dev-arm64-cross busybox-static cpio xz-utils`. Changes nothing but `target/vm` and, with
+//! libc6-dev-arm64-cross busybox-static cpio xz-utils apparmor auditd`. Changes nothing but `target/vm` and, with
 //! `--write`, the page of results.
 
 mod build;
@@ -103,8 +103,10 @@ fn test(kernel: &Kernel, tests: &[String]) -> Result<report::Report, String> {
         Machine::Arm => cross::files(&dir())?,
     };
     let image = debian::kernel(&dir(), kernel)?;
+    let parser = debian::apparmor_parser(&dir(), kernel)?;
     let busybox = files.join("bin/busybox");
-    let initramfs = guest::initramfs(&dir(), &image, &busybox, &build::script(&binaries, &files))?;
+    let script = build::script(&binaries, &files, &parser);
+    let initramfs = guest::initramfs(&dir(), &image, &busybox, &script)?;
     guest::boot(&dir(), machine, &image, &initramfs)
 }
 

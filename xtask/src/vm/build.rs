@@ -45,17 +45,20 @@ fn package(id: &str) -> Option<String> {
     name.map(str::to_owned)
 }
 
-/// Returns the script that runs each binary in turn in a guest whose root is `files`. It prints
-/// lines that begin with `vm: `, which [`super::report`] reads.
-pub fn script(binaries: &[Binary], files: &Path) -> String {
+/// Returns the script that runs each binary in turn in a guest whose root is `files`, with the
+/// parser of AppArmor's profiles that belongs to its kernel. It prints lines that begin with
+/// `vm: `, which [`super::report`] reads.
+pub fn script(binaries: &[Binary], files: &Path, parser: &Path) -> String {
     let is_whole = files == Path::new("/");
     let path = std::env::var("PATH").ok().filter(|_| is_whole);
     let path = path.as_deref().unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let mut script = format!(
-        "# root {}\n# workspace {}\nexport PATH={} HOME=/root TERM=dumb TMPDIR=/run/scratch STOOP_SKIPS=/run/skips\n",
+        "# root {}\n# workspace {}\nexport PATH={} HOME=/root TERM=dumb TMPDIR=/run/scratch STOOP_SKIPS=/run/skips
+export STOOP_APPARMOR_PARSER={}\n",
         files.display(),
         if is_whole { String::new() } else { root().display().to_string() },
-        quoted(path)
+        quoted(path),
+        quoted(&parser.display().to_string())
     );
     for Binary { path, directory, package, target } in binaries {
         let (path, directory) = (quoted(path), quoted(&directory.display().to_string()));

@@ -6,11 +6,11 @@
 //! C library in the guest is newer than the one that is linked with.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::debian::{Packages, once};
+use super::debian::{Packages, once, write_program};
 use crate::Outcome;
 
 /// The release of the compiler. It must have one that is new enough for this workspace.
@@ -22,9 +22,12 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 /// The programs that the guest has.
 const PROGRAMS: &[&str] = &[
     "acl",
+    "apparmor",
+    "auditd",
     "base-files",
     "base-passwd",
     "bash",
+    "bindfs",
     "busybox-static",
     "coreutils",
     "curl",
@@ -82,12 +85,6 @@ exec '{root}/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2' \
 '{root}/usr/bin/rustc' --sysroot '{root}/usr' \"$@\"
 "
     )
-}
-
-fn write_program(path: &Path, text: &str) -> Outcome {
-    let written =
-        fs::write(path, text).and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(0o755)));
-    written.map_err(|e| format!("cannot write '{}': {e}", path.display()))
 }
 
 /// Returns the root of the guest's files.

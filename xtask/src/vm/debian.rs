@@ -4,6 +4,7 @@
 //! downloads. What it verifies packages with is Debian's keyring, which has to be installed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,36 @@ pub fn kernel(dir: &Path, kernel: &Kernel) -> Result<PathBuf, String> {
         packages.unpack(&packages.kernel_parts(&package)?, files)
     })?;
     Ok(unpacked)
+}
+
+/// The parser of AppArmor's profiles, with all that it is linked with.
+const PARSER: &[&str] = &["apparmor", "libapparmor1", "libc6", "libgcc-s1", "libstdc++6", "libzstd1"];
+
+/// Returns the parser of AppArmor's profiles that belongs to the kernel, fetching it if it is not
+/// there: an older one does not know every rule of the kernel.
+pub fn apparmor_parser(dir: &Path, kernel: &Kernel) -> Result<PathBuf, String> {
+    let files = dir.join(format!("apparmor-{}-{}", kernel.suite, kernel.machine.debian()));
+    once(&files, |into| {
+        let packages = Packages::of(dir, kernel.suite, kernel.machine.debian())?;
+        packages.unpack(&packages.fetch(PARSER, into)?, into)
+    })?;
+    // Run with its own C library, which the guest's need not be.
+    let text = r#"#!/bin/sh
+root=$(dirname "$0")
+libraries=$(find "$root" -name 'libapparmor.so.1' -printf '%h:'; find "$root" -name 'libc.so.6' -printf '%h')
+exec "$(find "$root" -name 'ld-linux-*.so.*' -path '*-linux-gnu/*' | head -n 1)" --library-path "$libraries" \
+    "$(find "$root" -name apparmor_parser -path '*sbin/*' | head -n 1)" "$@"
+"#;
+    let program = files.join("parser");
+    write_program(&program, text)?;
+    Ok(program)
+}
+
+/// Writes a program of `sh`.
+pub fn write_program(path: &Path, text: &str) -> Outcome {
+    let written =
+        fs::write(path, text).and_then(|()| fs::set_permissions(path, PermissionsExt::from_mode(0o755)));
+    written.map_err(failed(path))
 }
 
 /// Makes a directory of files with `make`, if that has not been done. One that was not completed is
@@ -68,6 +99,13 @@ impl Packages {
         let entries = fs::read_dir(&archives).map_err(failed(&archives))?;
         let files = entries.flatten().map(|entry| entry.path());
         Ok(files.filter(|path| path.extension().is_some_and(|kind| kind == "deb")).collect())
+    }
+
+    /// Downloads these packages alone into a directory, and returns the files.
+    fn fetch(&self, packages: &[&str], into: &Path) -> Result<Vec<PathBuf>, String> {
+        succeed(self.apt("apt-get").args(["-qq", "download"]).args(packages).current_dir(into))?;
+        let entries = fs::read_dir(into).map_err(failed(into))?;
+        Ok(entries.flatten().map(|entry| entry.path()).collect())
     }
 
     /// Downloads what a kernel's package depends on that belongs to the kernel: the image, and its
