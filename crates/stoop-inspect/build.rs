@@ -22,8 +22,8 @@ fn main() {
     for file in &files {
         let text = fs::read_to_string(file).expect("a readable file");
         let parsed = definition::parse(&text);
-        let service = parsed.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        expression(&service, &mut code);
+        let services = parsed.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        services.iter().for_each(|service| expression(service, &mut code));
     }
     code.push(']');
     let out = env::var_os("OUT_DIR").expect("a directory to write to");
@@ -39,13 +39,18 @@ fn expression(service: &Definition, code: &mut String) {
         .map(|(path, is_of_user)| format!("DefaultPath::{}({path:?}), ", variant(*is_of_user)))
         .collect();
     let Definition { what, names, variable, protocol, health_path, unit, units, .. } = service;
-    let Definition { group, group_is_root, patterns, commands, obsolete, .. } = service;
+    let Definition { group, group_is_root, patterns, commands, obsolete, instances, .. } = service;
+    let Definition { tmp_variable, recreate_signal, session_units, send, answers, .. } = service;
+    let answers: String = answers.iter().map(|answer| format!("&{answer:?}, ")).collect();
     writeln!(
         code,
         "Service {{ what: {what:?}, names: &{names:?}, variable: {variable:?}, protocol: Protocol::{protocol}, \
          health_path: {health_path:?}, unit: {unit:?}, units: &{units:?}, \
          group: {group:?}, group_is_root: {group_is_root:?}, patterns: &{patterns:?}, \
-         commands: &{commands:?}, obsolete: {obsolete:?}, default_paths: &[{paths}] }},"
+         commands: &{commands:?}, obsolete: {obsolete:?}, default_paths: &[{paths}], \
+         instances: {instances:?}, tmp_variable: {tmp_variable:?}, recreate_signal: {recreate_signal:?}, \
+         session_units: &{session_units:?}, \
+         exchange: Exchange {{ send: &{send:?}, answers: &[{answers}] }} }},"
     )
     .expect("a string grows");
 }

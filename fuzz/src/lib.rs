@@ -57,6 +57,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("frame_descriptors", frame_descriptors),
     ("ring_words", ring_words),
     ("endpoint_files", endpoint_files),
+    ("services", stoop_inspect::fuzzing::services),
 ];
 
 /// Decodes control messages that the kernel may or may not have written: decoding terminates, stays

@@ -26,7 +26,7 @@ pub(crate) fn load() -> Vec<String> {
     for directory in directories() {
         for file in files_in(&directory) {
             match read(&directory, &file) {
-                Ok(service) => services.push(service),
+                Ok(described) => services.extend(described),
                 Err(why) => {
                     let file = escaped(file.as_os_str().as_encoded_bytes());
                     warnings.push(format!("warning: '{file}' is ignored: {why}"));
@@ -56,7 +56,7 @@ fn files_in(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn read(directory: &Path, path: &Path) -> Result<Definition, String> {
+fn read(directory: &Path, path: &Path) -> Result<Vec<Definition>, String> {
     let of_directory = fs::metadata(directory).map_err(|error| error.to_string())?;
     // Without waiting for a writer, should it be a pipe.
     let is_file = fs::metadata(path).map_err(|error| error.to_string())?.is_file();

@@ -64,3 +64,13 @@ pub fn endpoints(host: &str, context: &str, yaml: &str) {
         }
     }
 }
+
+/// Compares bytes with the answers of every known service, and parses them as a file of services.
+pub fn services(bytes: &[u8]) {
+    if let Some(service) = endpoints::recognise::by_answer(bytes) {
+        let exchange = endpoints::recognise::exchange(service).expect("it was recognised by an answer");
+        assert_eq!(exchange.fit(bytes), endpoints::exchange::Fit::Yes);
+    }
+    #[cfg(feature = "definitions")]
+    let _ = std::str::from_utf8(bytes).map(endpoints::definition::parse);
+}

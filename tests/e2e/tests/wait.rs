@@ -6,8 +6,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::thread;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
-use stoop_e2e::{Output, program, socket_path, stoop, wait_served};
-use stoop_testkit::{has_program, skip, tempdir};
+use stoop_e2e::{Output, socket_path, stoop, wait_served};
 
 /// A stream socket that is bound, and does not listen.
 fn bound(path: &str) -> OwnedFd {
@@ -132,6 +131,20 @@ fn health_is_asked_for_in_the_servers_protocol() {
 }
 
 #[test]
+fn a_server_is_recognised_by_what_it_says() {
+    let (_dir, path) = socket_path();
+    answers(&path, true, b"OK Pleased to meet you, process 7\n");
+    once(&path, &["--healthy"]).ok();
+    let (_dir, path) = socket_path();
+    answers(&path, true, b"hello\n");
+    once(&path, &["--healthy"]).code(2).explains(&["add --protocol", "it says 'hello%0A'"]);
+    let (_dir, path) = socket_path();
+    answers(&path, false, b"-ERR unknown command 'GET'\r\n");
+    let flags = ["--healthy", "--protocol", "http", "--timeout", "300ms"];
+    stoop(["wait", &path]).args(flags).run().code(1).explains(&["does not speak HTTP", "like Redis"]);
+}
+
+#[test]
 fn a_grpc_server_reports_its_health() {
     let (_dir, path) = socket_path();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -143,19 +156,4 @@ fn a_grpc_server_reports_its_health() {
     stoop(["wait", &path]).args(flags).run().ok();
     runtime.block_on(health.set_service_status("", tonic_health::ServingStatus::NotServing));
     once(&path, &flags).code(1).explains(&["not serving"]);
-}
-
-#[test]
-fn redis_is_healthy_when_it_answers() {
-    if !has_program("redis-server") {
-        skip!("lacks redis-server");
-    }
-    let dir = tempdir();
-    let path = dir.path().join("redis.sock");
-    let path = path.to_str().unwrap();
-    let server = program("redis-server", ["--port", "0", "--save", "", "--unixsocket", path])
-        .inside(dir.path())
-        .spawn();
-    stoop(["wait", path, "--healthy"]).run().ok();
-    server.terminate().ok();
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use stoop::internal::Target;
+use stoop::internal::{Place, Target};
 use stoop::{Address, AddressError, Kind};
 
 use super::notation;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, instance};
 use crate::{names, output, time};
 
 /// The error for an invalid address.
@@ -40,8 +40,12 @@ pub(crate) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
 }
 
 pub(crate) fn read_endpoint(text: OsString) -> Result<Endpoint, ParseError> {
-    match text.to_str().and_then(|word| word.parse().ok()) {
-        Some(name) => Ok(Endpoint::Named(name)),
+    let word = text.to_str().unwrap_or_default();
+    if let Ok(name) = word.parse() {
+        return Ok(Endpoint::Named(name));
+    }
+    match instance(word) {
+        Some(address) => Ok(Endpoint::At(Target { kind: None, place: Place::Address(address) })),
         None => local(text, Target::parse).map(Endpoint::At),
     }
 }

@@ -4,9 +4,10 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use stoop::escaped;
 use stoop::internal::{Place, Target};
+use stoop::{Address, escaped};
 use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Source};
+use stoop_inspect::internal;
 
 use super::Endpoint;
 use crate::advice::client_of;
@@ -76,8 +77,22 @@ pub(super) fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
         variable: Some(&variable),
         docker_context: context.as_ref().map(|(name, host)| (name.as_str(), host.as_str())),
         crictl_config: crictl.as_ref().map(|(path, text)| (path.as_str(), text.as_str())),
+        uid: Some(user()),
     };
     endpoints::find(name, &around).map_err(|elsewhere| not_local(name, &elsewhere))
+}
+
+/// Returns the address that `NAME:PART` stands for, if the service of that name has several
+/// servers: `tmux:work`, `php-fpm:8.2`.
+pub(crate) fn instance(text: &str) -> Option<Address> {
+    let (name, part) = text.split_once(':')?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let around = Environment { variable: Some(&variable), uid: Some(user()), ..Environment::default() };
+    internal::instance(name.parse().ok()?, part, &around)
+}
+
+fn user() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 /// Returns a command for the first default address that exists, if another one is configured.
@@ -86,7 +101,7 @@ pub(super) fn usual_instead(name: Name, configured: &Candidate) -> Option<String
         return None;
     }
     let runtime = |variable: &str| std::env::var(variable).ok().filter(|_| variable == "XDG_RUNTIME_DIR");
-    let around = Environment { variable: Some(&runtime), ..Environment::default() };
+    let around = Environment { variable: Some(&runtime), uid: Some(user()), ..Environment::default() };
     let usual = endpoints::find(name, &around).ok()?.into_iter().find(|candidate| {
         candidate.address != configured.address && candidate.address.as_pathname().is_some_and(is_socket)
     })?;

@@ -11,6 +11,8 @@
 mod connect;
 mod find;
 
+pub(crate) use find::instance;
+
 use std::fmt;
 
 use stoop::internal::Target;

@@ -8,7 +8,7 @@ use std::fmt;
 use toml::{Table, Value};
 
 /// The keys of a file. `checked` names the packages from which its facts are.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 23] = [
     "what",
     "names",
     "variable",
@@ -23,6 +23,13 @@ const KEYS: [&str; 16] = [
     "user_sockets",
     "user_first",
     "commands",
+    "instances",
+    "tmp_variable",
+    "recreate_signal",
+    "session_units",
+    "send",
+    "answers",
+    "versions",
     "obsolete",
     "checked",
 ];
@@ -40,6 +47,9 @@ const PROTOCOLS: [(&str, &str); 6] = [
 /// The distributions that `units` may name, by `ID` of `os-release`.
 const DISTRIBUTIONS: [&str; 5] = ["alpine", "arch", "debian", "fedora", "opensuse"];
 
+/// What stands for each of the `versions` in a file.
+const VERSION: &str = "{version}";
+
 /// What a file says about a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -55,18 +65,31 @@ pub struct Definition {
     pub health_path: Option<String>,
     /// The unit that starts it, if its packages have one.
     pub unit: Option<String>,
-    /// Other units, by distribution.
+    /// Other units, by distribution. Empty if it has none there.
     pub units: Vec<(String, String)>,
     /// The group.
     pub group: Option<String>,
     /// Whether members of the group have the power of root.
     pub group_is_root: bool,
-    /// The addresses, best first: the path, and whether it is below a user's directory.
+    /// The addresses, best first: the path, in which `{uid}` is the user's id, and whether it is
+    /// below a user's directory.
     pub paths: Vec<(String, bool)>,
     /// Further addresses, with `*` for a part of a file name.
     pub patterns: Vec<String>,
     /// The commands that run the server.
     pub commands: Vec<String>,
+    /// The address of one of several servers, with `*` for its name.
+    pub instances: Option<String>,
+    /// The environment variable whose value replaces `/tmp` in the addresses.
+    pub tmp_variable: Option<String>,
+    /// The signal at which it creates its socket file again, and keeps its state.
+    pub recreate_signal: Option<String>,
+    /// The units whose restart ends sessions of users, with `*` for a part of a name.
+    pub session_units: Vec<String>,
+    /// What a client may send first, so that the server answers. Empty if the server speaks first.
+    pub send: Vec<u8>,
+    /// The beginnings of its answers, with `?` for any byte.
+    pub answers: Vec<Vec<u8>>,
     /// Why it exists no longer, if so.
     pub obsolete: Option<String>,
 }
@@ -88,26 +111,33 @@ impl fmt::Display for DefinitionError {
 
 impl std::error::Error for DefinitionError {}
 
-/// Parses a file.
+/// Parses a file: one service, or one for each of its versions.
 ///
 /// # Errors
 /// Returns an error if it is not TOML, lacks something, or says something unknown.
-pub fn parse(text: &str) -> Result<Definition, DefinitionError> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+pub fn parse(text: &str) -> Result<Vec<Definition>, DefinitionError> {
+    let table = table(text)?;
+    let versions = File { text, table: &table }.list("versions")?;
+    if versions.is_empty() {
+        return Ok(vec![one(text)?]);
+    }
+    versions.iter().map(|version| one(&text.replace(VERSION, version))).collect()
+}
+
+fn table(text: &str) -> Result<Table, DefinitionError> {
+    text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         DefinitionError { line, text: error.message().to_owned() }
-    })?;
+    })
+}
+
+/// Parses the text of one service.
+fn one(text: &str) -> Result<Definition, DefinitionError> {
+    let table = table(text)?;
     let file = File { text, table: &table };
     if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(file.error(key, format!("unknown key '{key}'")));
     }
-    let (sockets, user_sockets) = (file.paths("sockets", true)?, file.paths("user_sockets", false)?);
-    let patterns = file.paths("patterns", true)?;
-    if sockets.is_empty() && user_sockets.is_empty() && patterns.is_empty() {
-        return Err(file.error("what", "no sockets, user_sockets or patterns".to_owned()));
-    }
-    let sockets = sockets.into_iter().map(|path| (path, false));
-    let user_sockets = user_sockets.into_iter().map(|path| (path, true));
     Ok(Definition {
         what: file.required("what")?,
         names: file.list("names")?,
@@ -118,12 +148,15 @@ pub fn parse(text: &str) -> Result<Definition, DefinitionError> {
         units: file.units()?,
         group: file.text("group")?,
         group_is_root: file.flag("group_is_root")?,
-        paths: match file.flag("user_first")? {
-            true => user_sockets.chain(sockets).collect(),
-            false => sockets.chain(user_sockets).collect(),
-        },
-        patterns,
+        paths: file.addresses()?,
+        patterns: file.paths("patterns", true)?,
         commands: file.list("commands")?,
+        instances: file.instances()?,
+        tmp_variable: file.text("tmp_variable")?,
+        recreate_signal: file.text("recreate_signal")?,
+        session_units: file.list("session_units")?,
+        send: file.send()?,
+        answers: file.answers()?,
         obsolete: file.text("obsolete")?,
     })
 }
@@ -174,6 +207,50 @@ impl File<'_> {
             Some(path) => Err(self.error(key, format!("'{path}' starts with a slash"))),
             None => Ok(paths),
         }
+    }
+
+    /// Returns the default addresses, best first.
+    fn addresses(&self) -> Result<Vec<(String, bool)>, DefinitionError> {
+        let (sockets, user_sockets) = (self.paths("sockets", true)?, self.paths("user_sockets", false)?);
+        if sockets.is_empty() && user_sockets.is_empty() && self.paths("patterns", true)?.is_empty() {
+            return Err(self.error("what", "no sockets, user_sockets or patterns".to_owned()));
+        }
+        let sockets = sockets.into_iter().map(|path| (path, false));
+        let user_sockets = user_sockets.into_iter().map(|path| (path, true));
+        Ok(match self.flag("user_first")? {
+            true => user_sockets.chain(sockets).collect(),
+            false => sockets.chain(user_sockets).collect(),
+        })
+    }
+
+    fn instances(&self) -> Result<Option<String>, DefinitionError> {
+        match self.text("instances")? {
+            Some(path) if !path.starts_with('/') || path.matches('*').count() != 1 => {
+                Err(self.error("instances", format!("'{path}' is not an absolute path with one '*'")))
+            }
+            instances => Ok(instances),
+        }
+    }
+
+    fn send(&self) -> Result<Vec<u8>, DefinitionError> {
+        match self.text("send")? {
+            Some(_) if self.list("answers")?.is_empty() => {
+                Err(self.error("send", "'send' requires 'answers'".to_owned()))
+            }
+            text => self.bytes("send", &text.unwrap_or_default()),
+        }
+    }
+
+    fn answers(&self) -> Result<Vec<Vec<u8>>, DefinitionError> {
+        self.list("answers")?.iter().map(|answer| self.bytes("answers", answer)).collect()
+    }
+
+    /// Returns the bytes of a text, whose characters stand for the bytes of the same number.
+    fn bytes(&self, key: &str, text: &str) -> Result<Vec<u8>, DefinitionError> {
+        let byte = |char: char| {
+            u8::try_from(char).map_err(|_| self.error(key, format!("'{char}' in '{key}' is not a byte")))
+        };
+        text.chars().map(byte).collect()
     }
 
     fn flag(&self, key: &str) -> Result<bool, DefinitionError> {

@@ -19,17 +19,22 @@
 
 #[cfg(feature = "definitions")]
 pub(crate) mod definition;
+pub(crate) mod exchange;
+pub(crate) mod instances;
+pub(crate) mod recognise;
 mod services;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use stoop::{Address, escaped};
 
-use services::DefaultPath;
+pub use recognise::recognise;
+pub(crate) use recognise::{holds_sessions, recreating_signal};
 #[cfg(feature = "definitions")]
 pub use services::add_services;
-pub use services::{Name, Protocol, Service, UnknownName, recognise};
+use services::{DefaultPath, UID};
+pub use services::{Name, Protocol, Service, UnknownName};
 
 /// The configuration that the addresses depend on. The default has none.
 #[derive(Clone, Copy, Default)]
@@ -42,6 +47,8 @@ pub struct Environment<'a> {
     pub docker_context: Option<(&'a str, &'a str)>,
     /// crictl's configuration file, if there is one: its path and its text.
     pub crictl_config: Option<(&'a str, &'a str)>,
+    /// The user whose servers are looked for, such as that of tmux in `/tmp/tmux-1000`.
+    pub uid: Option<u32>,
 }
 
 impl fmt::Debug for Environment<'_> {
@@ -49,6 +56,7 @@ impl fmt::Debug for Environment<'_> {
         f.debug_struct("Environment")
             .field("docker_context", &self.docker_context)
             .field("crictl_config", &self.crictl_config)
+            .field("uid", &self.uid)
             .finish_non_exhaustive()
     }
 }
@@ -112,7 +120,8 @@ impl fmt::Display for NotLocal {
 
 impl std::error::Error for NotLocal {}
 
-/// Returns the addresses at which to look for the service, best first. Never empty.
+/// Returns the addresses at which to look for the service, best first. Empty only if they depend on
+/// something that the environment lacks.
 ///
 /// If an address is configured, it is the only one. Otherwise all default addresses are returned.
 /// For `docker` the order is the Docker client's own (`DOCKER_HOST`, its context,
@@ -152,6 +161,8 @@ fn configured(name: Name, around: &Environment<'_>) -> Option<(String, Source)> 
     if let Some(variable) = name.variable()
         && let Some(host) = around.set(variable)
     {
+        // In a session of tmux, the path is followed by the server's process and the session.
+        let host = if variable == "TMUX" { host.split(',').next().unwrap_or_default().into() } else { host };
         return Some((host, Source::Variable(variable)));
     }
     match name.word() {
@@ -192,11 +203,12 @@ fn local(host: &str) -> Option<Address> {
     }
 }
 
+/// Returns the default addresses of a service, best first.
 fn usual(name: Name, around: &Environment<'_>) -> Vec<Candidate> {
     let runtime = around.set("XDG_RUNTIME_DIR").filter(|path| path.starts_with('/'));
     let candidate = &|service: &'static Service, default: &DefaultPath| {
         let path = match default {
-            DefaultPath::Machine(path) => PathBuf::from(path),
+            DefaultPath::Machine(path) => around.fill(service, path)?.into(),
             DefaultPath::User(rest) => Path::new(runtime.as_deref()?).join(rest),
         };
         Some(Candidate { address: Address::path(path).ok()?, source: Source::Default(service) })
@@ -209,6 +221,21 @@ fn usual(name: Name, around: &Environment<'_>) -> Vec<Candidate> {
     name.services()
         .flat_map(|service| paths(service).iter().filter_map(move |path| candidate(service, path)))
         .collect()
+}
+
+impl Environment<'_> {
+    /// Completes a path with what depends on the user. `None` if that is not known.
+    pub(crate) fn fill(&self, service: &Service, path: &str) -> Option<String> {
+        let mut path = path.to_owned();
+        if path.contains(UID) {
+            path = path.replace(UID, &self.uid?.to_string());
+        }
+        let tmp = service.tmp_variable.and_then(|variable| self.set(variable));
+        Some(match (path.strip_prefix("/tmp/"), tmp.filter(|tmp| tmp.starts_with('/'))) {
+            (Some(rest), Some(tmp)) => format!("{tmp}/{rest}"),
+            _ => path,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -238,6 +265,7 @@ mod tests {
         assert_eq!(found(named("docker"), &Environment::default()), [docker, podman]);
         let cri = ["/run/containerd/containerd.sock", "/run/crio/crio.sock", "/var/run/cri-dockerd.sock"];
         assert_eq!(found(named("cri"), &around)[..3], cri);
+        let around = Environment { uid: Some(7), ..around };
         for name in Name::all() {
             assert!(!found(name, &around).is_empty(), "{name:?}");
             assert_eq!(name.word().parse(), Ok(name));
@@ -313,7 +341,7 @@ mod tests {
             let docker_context = Some((text.as_str(), host.as_str()));
             let crictl_config = Some(("x", text.as_str()));
             for variable in [None, Some(&variable as &dyn Fn(&str) -> Option<String>)] {
-                let around = Environment { variable, docker_context, crictl_config };
+                let around = Environment { variable, docker_context, crictl_config, uid: Some(7) };
                 let _ = find(Name::all().nth(name).unwrap(), &around);
             }
             if let Ok(address) = Address::path(&*host) {

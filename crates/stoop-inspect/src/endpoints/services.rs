@@ -4,14 +4,13 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use stoop::Address;
-
 #[cfg(feature = "definitions")]
 use super::definition::Definition;
+use super::exchange::Exchange;
 
 /// The name of a service, independent of where its socket is: `docker`, `cri`, `postgres`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +127,15 @@ pub struct Service {
     units: &'static [(&'static str, &'static str)],
     /// Whether members of the group can do what root can, through the service.
     pub(crate) group_is_root: bool,
-    names: &'static [&'static str],
-    commands: &'static [&'static str],
+    pub(super) names: &'static [&'static str],
+    pub(super) commands: &'static [&'static str],
     variable: Option<&'static str>,
-    patterns: &'static [&'static str],
+    pub(super) patterns: &'static [&'static str],
+    pub(super) instances: Option<&'static str>,
+    pub(super) tmp_variable: Option<&'static str>,
+    pub(super) recreate_signal: Option<&'static str>,
+    pub(super) session_units: &'static [&'static str],
+    pub(super) exchange: Exchange,
     pub(super) default_paths: &'static [DefaultPath],
 }
 
@@ -168,7 +172,8 @@ impl Service {
     /// ```
     pub fn unit_on<S: AsRef<str>>(&self, ids: &[S]) -> Option<&'static str> {
         let known = |id: &S| self.units.iter().find(|(distribution, _)| *distribution == id.as_ref());
-        ids.iter().find_map(known).map(|(_, unit)| *unit).or(self.unit)
+        let unit = ids.iter().find_map(known).map(|(_, unit)| *unit).or(self.unit);
+        unit.filter(|unit| !unit.is_empty())
     }
 
     /// Creates a service that lives as long as the process.
@@ -197,6 +202,11 @@ impl Service {
             variable: definition.variable.map(text),
             patterns: list(definition.patterns),
             default_paths: definition.paths.into_iter().map(path).collect::<Vec<_>>().leak(),
+            instances: definition.instances.map(text),
+            tmp_variable: definition.tmp_variable.map(text),
+            recreate_signal: definition.recreate_signal.map(text),
+            session_units: list(definition.session_units),
+            exchange: Exchange::new(definition.send, definition.answers),
         }
     }
 
@@ -217,17 +227,20 @@ impl Service {
     }
 }
 
+/// What stands for the id of the user in a path.
+pub(super) const UID: &str = "{uid}";
+
 /// A default address of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DefaultPath {
-    /// An absolute path, the same for all users. `/var/run` is `/run`.
+    /// An absolute path, in which [`UID`] stands for the user's id. `/var/run` is `/run`.
     Machine(&'static str),
     /// A path below a user's `$XDG_RUNTIME_DIR`.
     User(&'static str),
 }
 
 impl DefaultPath {
-    fn path(self) -> &'static Path {
+    pub(super) fn path(self) -> &'static Path {
         match self {
             DefaultPath::Machine(path) | DefaultPath::User(path) => Path::new(path),
         }
@@ -246,138 +259,16 @@ pub fn add_services(definitions: Vec<Definition>) {
 }
 
 /// Returns every known service. Those that were added come first.
-fn known() -> impl Iterator<Item = &'static Service> {
+pub(super) fn known() -> impl Iterator<Item = &'static Service> + Clone {
     ADDED.get().into_iter().flatten().chain(SERVICES)
 }
 
 /// The table of services, from `services/*.toml`.
 const SERVICES: &[Service] = include!(concat!(env!("OUT_DIR"), "/services.rs"));
 
-/// Returns the service whose default address this is, or `None` if it is not one of the known
-/// services.
-///
-/// # Examples
-///
-/// ```
-/// use stoop::Address;
-/// use stoop_inspect::endpoints::recognise;
-///
-/// let rootless = Address::path("/run/user/1000/docker.sock").unwrap();
-/// assert_eq!(recognise(&rootless).unwrap().unit, Some("docker.service"));
-/// // Only the address counts. Nothing is inspected.
-/// assert!(recognise(&Address::path("/srv/docker.sock").unwrap()).is_none());
-/// ```
-pub fn recognise(address: &Address) -> Option<&'static Service> {
-    // Without doubled slashes.
-    let path: PathBuf = address.as_pathname()?.components().collect();
-    let asked = Spot::of(path.as_os_str().as_encoded_bytes());
-    let of_user = of_user(&path).map(|below| below.as_os_str().as_encoded_bytes());
-    let is_here = |default: &DefaultPath| match default {
-        DefaultPath::Machine(usual) => asked == Spot::of(usual.as_bytes()),
-        DefaultPath::User(rest) => of_user == Some(rest.as_bytes()),
-    };
-    let at_pattern = |service: &&Service| {
-        service.patterns.iter().any(|pattern| matches(&Spot::of(pattern.as_bytes()), &asked))
-    };
-    known().find(|service| service.default_paths.iter().any(is_here)).or_else(|| known().find(at_pattern))
-}
-
-/// A path, in which `/var/run` is `/run`. The former is a link to the latter on machines with
-/// systemd. On others both are equally good.
-#[derive(PartialEq, Eq)]
-struct Spot<'a> {
-    is_in_run: bool,
-    rest: &'a [u8],
-}
-
-impl<'a> Spot<'a> {
-    fn of(path: &'a [u8]) -> Spot<'a> {
-        let below = path.strip_prefix(b"/var/run/").or_else(|| path.strip_prefix(b"/run/"));
-        Spot { is_in_run: below.is_some(), rest: below.unwrap_or(path) }
-    }
-}
-
-/// Returns whether a path matches a pattern, in which `*` stands for a part of one component.
-fn matches(pattern: &Spot<'_>, path: &Spot<'_>) -> bool {
-    let (mut patterns, mut parts) =
-        (pattern.rest.split(|&byte| byte == b'/'), path.rest.split(|&byte| byte == b'/'));
-    pattern.is_in_run == path.is_in_run
-        && loop {
-            match (patterns.next(), parts.next()) {
-                (None, None) => break true,
-                (Some(pattern), Some(part)) if matches_part(pattern, part) => {}
-                _ => break false,
-            }
-        }
-}
-
-fn matches_part(pattern: &[u8], part: &[u8]) -> bool {
-    let mut pieces = pattern.split(|&byte| byte == b'*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = part.strip_prefix(first) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
-    for piece in pieces.filter(|piece| !piece.is_empty()) {
-        let Some(at) = rest.windows(piece.len()).position(|window| window == piece) else { return false };
-        rest = &rest[at + piece.len()..];
-    }
-    rest.ends_with(last)
-}
-
-/// Returns the part of a path below a user's runtime directory, `/run/user/1000`.
-fn of_user(path: &Path) -> Option<&Path> {
-    let mut below = path.strip_prefix("/run/user").ok()?.components();
-    let uid = below.next()?.as_os_str().to_str()?;
-    uid.bytes().all(|byte| byte.is_ascii_digit()).then_some(below.as_path())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn usual_places_are_recognised() {
-        let what = |path: &str| recognise(&Address::parse(path).unwrap()).map(|service| service.what);
-        for path in ["/run/docker.sock", "/var/run/docker.sock", "/run/user/1000/docker.sock"] {
-            assert_eq!(what(path), Some("the Docker daemon"), "{path}");
-        }
-        assert_eq!(what("/run/user/0/podman/podman.sock"), Some("podman's service"));
-        assert_eq!(what("/run/containerd/containerd.sock.ttrpc"), Some("containerd, for its shims"));
-        for path in
-            ["/run/docker.sock.old", "/run/user/me/docker.sock", "/run/user", "docker.sock", "@docker"]
-        {
-            assert_eq!(what(path), None, "{path}");
-        }
-    }
-
-    #[test]
-    fn patterns_are_recognised() {
-        let what = |path: &str| recognise(&Address::parse(path).unwrap()).map(|service| service.what);
-        for (path, service) in [
-            ("/run/php/php8.5-fpm.sock", "PHP's FastCGI process manager"),
-            ("/var/run/php/php5.6-fpm-shop.sock", "PHP's FastCGI process manager"),
-            ("/tmp/.X11-unix/X12", "the X server"),
-            ("/tmp/tmux-1000/default", "tmux's server"),
-            ("/tmp/.s.PGSQL.6543", "PostgreSQL"),
-            ("/var/spool/postfix/private/lmtp", "a part of Postfix"),
-        ] {
-            assert_eq!(what(path), Some(service), "{path}");
-        }
-        for path in
-            ["/run/php/php8.5-fpm.sock.old", "/tmp/.X11-unix", "/tmp/tmux-1000/a/b", "/srv/.s.PGSQL.6543"]
-        {
-            assert_eq!(what(path), None, "{path}");
-        }
-        for (pattern, part, is_match) in [
-            ("*", "", true),
-            ("a*", "a", true),
-            ("a*b*c", "abbc", true),
-            ("a*b*c", "acb", false),
-            ("ab*ba", "aba", false),
-            ("a", "ab", false),
-        ] {
-            assert_eq!(matches_part(pattern.as_bytes(), part.as_bytes()), is_match, "{pattern} {part}");
-        }
-    }
 
     #[test]
     fn the_table_is_consistent() {
@@ -385,7 +276,8 @@ mod tests {
         for service in SERVICES {
             assert!(service.unit.is_none_or(|unit| unit.contains('.')), "{service:?}");
             assert!(!service.what.ends_with('.'), "{service:?}");
-            let is_unit = |&(on, unit): &(&str, &str)| (on == "alpine") != unit.contains('.');
+            let is_unit =
+                |&(on, unit): &(&str, &str)| unit.is_empty() || (on == "alpine") != unit.contains('.');
             assert!(service.units.iter().all(is_unit), "{service:?}");
             assert!(!service.group_is_root || service.group.is_some(), "{service:?}");
             assert!(service.health_path.is_none() || service.protocol == Protocol::Http, "{service:?}");

@@ -5,20 +5,10 @@ use super::facts::{Facts, Owner};
 use crate::endpoints;
 use crate::workload::Workload;
 
-/// Programs that create their socket file again at a signal: the start of their command name, the
-/// signal, and their name.
-const AT_A_SIGNAL: &[(&str, &str, &str)] = &[("tmux", "USR1", "tmux"), ("screen", "CHLD", "screen")];
-
-/// Units that end the sessions of users with them.
-const HOLD_SESSIONS: &[&str] =
-    &["dbus", "systemd-logind", "user@", "gdm", "sddm", "lightdm", "display-manager", "ssh", "init.scope"];
-
 /// Returns how a process is started again.
 pub(super) fn of_process(pid: u32, command: &str, workload: &Workload) -> Program {
     let by_hand = || Program::Process { pid, command: command.to_owned() };
-    if let Some((_, signal, name)) =
-        AT_A_SIGNAL.iter().find(|(start, ..)| command.to_lowercase().starts_with(start))
-    {
+    if let Some((signal, name)) = endpoints::recreating_signal(command) {
         return Program::Signal { pid, signal, name };
     }
     match workload {
@@ -54,7 +44,7 @@ pub(super) fn of_server(facts: &Facts, owners: &[Owner]) -> Option<(Program, Opt
 
 /// Returns whether a restart of the unit ends no sessions of users.
 pub(super) fn is_restartable(unit: &str) -> bool {
-    unit.ends_with(".service") && !HOLD_SESSIONS.iter().any(|start| unit.starts_with(start))
+    unit.ends_with(".service") && !endpoints::holds_sessions(unit)
 }
 
 /// Returns the program that an address without a server belongs to, as far as it is known.

@@ -15,8 +15,10 @@ use crate::time;
 /// table: no connection is made. For a datagram socket, that it has a name is enough.
 ///
 /// --healthy asks the server in its own protocol: HTTP, gRPC (its health service), PostgreSQL,
-/// MySQL, Redis. The protocol follows from a name such as docker, from a well-known address or file
-/// name, or from --protocol. As with each server's own tools, a refused login is an answer, too.
+/// MySQL, Redis, or that of a well-known service such as D-Bus or php-fpm. The protocol follows
+/// from --protocol, a name such as docker, a well-known address or file name, the program that
+/// listens, or what the server says first. As with each server's own tools, a refused login is an
+/// answer, too.
 ///
 /// The exit code is 1 if the condition is not met in time. Nothing is printed if it is.
 #[derive(Args, Debug)]

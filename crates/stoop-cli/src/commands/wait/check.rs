@@ -6,11 +6,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use stoop::internal::{Connection, Place, Socket};
-use stoop::{Address, Connect, Kind};
+use stoop::{Address, Connect, Kind, escaped};
+use stoop_inspect::endpoints::Service;
+use stoop_inspect::internal::run_as;
 use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, SocketIno, State};
 
 use super::args::Wait;
-use super::health::HealthCheck;
+use super::health::{HealthCheck, greeting};
 use crate::args::SocketSelector;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, describe};
@@ -85,16 +87,10 @@ pub(super) fn check(flags: &Wait, condition: Condition, limit: &Deadline) -> Res
         Condition::Exists => exists(&address),
         Condition::Listening => listening(flags, &address, kind)?,
         Condition::Accepting => accepting(&address, kind, limit),
-        Condition::Healthy => {
-            let check = HealthCheck::of(&address, flags.protocol, flags.path.as_deref());
-            let check = check.ok_or_else(|| {
-                Failure::usage(
-                    format!("the health of '{address}' cannot be asked for"),
-                    "its protocol is not known: add --protocol",
-                )
-            })?;
-            healthy(&address, &check, limit)
-        }
+        Condition::Healthy => match HealthCheck::of(&address, flags.protocol, flags.path.as_deref()) {
+            Some(check) => healthy(&address, &check, limit),
+            None => healthy_unknown(flags, &address, limit)?,
+        },
     };
     Ok(match found {
         Ok(()) => Observed::Met(address),
@@ -169,6 +165,54 @@ fn healthy(address: &Address, check: &HealthCheck, limit: &Deadline) -> Result<(
         Connection::Stream(stream) => check.make(stream, limit),
         _ => Err("it is not a stream socket".into()),
     }
+}
+
+/// Checks a server whose protocol does not follow from its address. Its process may be known by its
+/// command, else the server may say what it is: nothing is sent that it may not understand.
+fn healthy_unknown(flags: &Wait, address: &Address, limit: &Deadline) -> Result<Result<(), String>, Failure> {
+    if let Err(reason) = listening(flags, address, Some(Kind::Stream))? {
+        return Ok(Err(reason));
+    }
+    let path = flags.path.as_deref();
+    let by_command = services_run(flags, address)?;
+    if let Some(check) = by_command.and_then(|service| HealthCheck::of_service(service, path)) {
+        return Ok(healthy(address, &check, limit));
+    }
+    let stream = match connect(address, Some(Kind::Stream), limit) {
+        Ok(Connection::Stream(stream)) => stream,
+        Ok(_) => return Ok(Err("it is not a stream socket".into())),
+        Err(error) => return Ok(Err(error)),
+    };
+    match greeting(&stream, limit) {
+        // A server that greets, works.
+        Ok(_) => Ok(Ok(())),
+        Err(said) => Err(unknown_protocol(address, &said)),
+    }
+}
+
+fn unknown_protocol(address: &Address, said: &[u8]) -> Failure {
+    let seen = match said {
+        [] => "neither its address nor its program is that of a known service".to_owned(),
+        said => format!("it says '{}', and is no known service", escaped(said)),
+    };
+    Failure::usage(
+        format!("the health of '{address}' cannot be asked for"),
+        format!("its protocol is not known: add --protocol; {seen}"),
+    )
+}
+
+/// Returns the service whose command the processes have that listen at the address.
+fn services_run(flags: &Wait, address: &Address) -> Result<Option<&'static Service>, Failure> {
+    let mut options = Options::default();
+    options.all_namespaces = address.as_pathname().is_some();
+    options.workloads = false;
+    let snapshot = Inspector::new(options).snapshot();
+    let selector = ResolvedSelector::new(&SocketSelector::At(flags.address.clone()))?;
+    let listeners = selector.find(&snapshot).into_iter().map(|id| &snapshot[id]);
+    let owners =
+        listeners.filter(|socket| socket.state == State::Listening).flat_map(|socket| &socket.owners);
+    let mut commands = owners.filter_map(|owner| Some(&snapshot.processes.get(&owner.pid)?.command));
+    Ok(commands.find_map(|command| run_as(command, address)))
 }
 
 fn connect(address: &Address, kind: Option<Kind>, limit: &Deadline) -> Result<Connection, String> {

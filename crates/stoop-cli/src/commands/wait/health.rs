@@ -1,24 +1,34 @@
 //! Asks a server in its own protocol whether it works.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
-use stoop::{Address, Stream};
-use stoop_inspect::endpoints;
+use stoop::{Address, Stream, escaped};
+use stoop_inspect::endpoints::{self, Service};
+use stoop_inspect::internal::{Exchange, by_answer, exchange};
 
 use super::args::Protocol;
 use super::protocol::{
-    self, Verdict, http_answer, http_request, mysql_answer, postgres_answer, postgres_request, redis_answer,
+    self, Unhealthy, Verdict, http_answer, http_request, known_answer, mysql_answer, postgres_answer,
+    postgres_request, redis_answer,
 };
 use crate::accepted;
 use crate::deadline::Deadline;
 
-/// A health check: a protocol, and for HTTP the path to request.
+/// How long a server may take to speak first.
+const GREETING_LIMIT: Duration = Duration::from_millis(300);
+
+/// The most bytes that are read of a greeting.
+const MAX_GREETING: usize = 64;
+
+/// A health check.
 #[derive(Debug)]
-pub(super) struct HealthCheck {
-    protocol: Protocol,
-    path: String,
-    /// The lowest status of HTTP that is not healthy.
-    status_limit: u16,
+pub(super) enum HealthCheck {
+    /// In a protocol whose answers are understood. For HTTP, a path is requested, and a status from
+    /// `status_limit` on is not healthy.
+    Protocol { protocol: Protocol, path: String, status_limit: u16 },
+    /// By the beginning of an answer.
+    Exchange(&'static Exchange, &'static str),
 }
 
 impl HealthCheck {
@@ -30,7 +40,18 @@ impl HealthCheck {
         path: Option<&str>,
     ) -> Option<HealthCheck> {
         let known = endpoints::recognise(address);
-        let protocol = protocol.or_else(|| match known?.protocol {
+        match (protocol, known.and_then(|service| HealthCheck::of_service(service, path))) {
+            (None, Some(check)) => Some(check),
+            (given, _) => {
+                let usual = known.and_then(|service| service.health_path);
+                Some(HealthCheck::in_protocol(given.or_else(|| by_name(address))?, usual, path))
+            }
+        }
+    }
+
+    /// Returns the check for a service, if one is known.
+    pub(super) fn of_service(service: &'static Service, path: Option<&str>) -> Option<HealthCheck> {
+        let protocol = match service.protocol {
             endpoints::Protocol::Http => Some(Protocol::Http),
             #[cfg(feature = "grpc")]
             endpoints::Protocol::Grpc => Some(Protocol::Grpc),
@@ -38,25 +59,73 @@ impl HealthCheck {
             endpoints::Protocol::Mysql => Some(Protocol::Mysql),
             endpoints::Protocol::Redis => Some(Protocol::Redis),
             _ => None,
-        });
-        let protocol = protocol.or_else(|| by_name(address))?;
-        let usual = known.filter(|_| path.is_none()).and_then(|service| service.health_path);
+        };
+        match protocol {
+            Some(protocol) => Some(HealthCheck::in_protocol(protocol, service.health_path, path)),
+            None => Some(HealthCheck::Exchange(exchange(service)?, service.what)),
+        }
+    }
+
+    fn in_protocol(protocol: Protocol, usual: Option<&str>, path: Option<&str>) -> HealthCheck {
         let status_limit = if path.is_some() || usual.is_some() { 400 } else { 500 };
-        Some(HealthCheck { protocol, path: path.or(usual).unwrap_or("/").to_owned(), status_limit })
+        let path = path.or(usual).unwrap_or("/").to_owned();
+        HealthCheck::Protocol { protocol, path, status_limit }
     }
 
     /// Makes the check on a new connection. The error says why the server is not healthy.
     pub(super) fn make(&self, stream: Stream, limit: &Deadline) -> Result<(), String> {
-        match self.protocol {
-            Protocol::Http => {
-                ask(stream, &http_request(&self.path), limit, |bytes| http_answer(bytes, self.status_limit))
+        match self {
+            HealthCheck::Protocol { protocol, path, status_limit } => match protocol {
+                Protocol::Http => {
+                    ask(stream, &http_request(path), limit, |bytes| http_answer(bytes, *status_limit))
+                }
+                #[cfg(feature = "grpc")]
+                Protocol::Grpc => super::grpc::check(stream, limit),
+                Protocol::Postgres => ask(stream, &postgres_request(), limit, postgres_answer),
+                Protocol::Mysql => ask(stream, b"", limit, mysql_answer),
+                Protocol::Redis => ask(stream, protocol::REDIS_REQUEST, limit, redis_answer),
+            },
+            HealthCheck::Exchange(exchange, what) => {
+                ask(stream, exchange.send, limit, |bytes| known_answer(bytes, exchange, what))
             }
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => super::grpc::check(stream, limit),
-            Protocol::Postgres => ask(stream, &postgres_request(), limit, postgres_answer),
-            Protocol::Mysql => ask(stream, b"", limit, mysql_answer),
-            Protocol::Redis => ask(stream, protocol::REDIS_REQUEST, limit, redis_answer),
         }
+    }
+}
+
+/// Reads what a server says that speaks first, and returns the service that says this. The error is
+/// what it said. Nothing is sent.
+pub(super) fn greeting(stream: &Stream, limit: &Deadline) -> Result<&'static Service, Vec<u8>> {
+    let greeting = Deadline::from_now(Some(limit.left().unwrap_or(GREETING_LIMIT).min(GREETING_LIMIT)));
+    let (mut bytes, mut buffer) = (Vec::new(), [0; MAX_GREETING]);
+    while bytes.len() < MAX_GREETING {
+        let left = greeting.left().filter(|left| !left.is_zero());
+        if left.is_none() || stream.set_read_timeout(left).is_err() {
+            break;
+        }
+        match (&*stream).read(&mut buffer) {
+            Ok(count @ 1..) => bytes.extend_from_slice(&buffer[..count]),
+            _ => break,
+        }
+        if let Some(service) = by_answer(&bytes) {
+            return Ok(service);
+        }
+    }
+    Err(bytes)
+}
+
+/// Says what is known of an answer that is not one of the expected protocol.
+fn describe(why: Unhealthy, bytes: &[u8]) -> String {
+    match why {
+        Unhealthy::Says(text) => text,
+        Unhealthy::Speaks { not } if bytes.starts_with(b"HTTP/1.") => {
+            format!("it does not speak {not}: it responds in HTTP")
+        }
+        Unhealthy::Speaks { not } => match by_answer(bytes) {
+            Some(service) => format!("it does not speak {not}: it answers like {}", service.what),
+            None => {
+                format!("it does not speak {not}: it answers '{}'", escaped(&bytes[..bytes.len().min(40)]))
+            }
+        },
     }
 }
 
@@ -95,7 +164,7 @@ fn ask(
         }
         bytes.extend_from_slice(&buffer[..count]);
         if let Some(verdict) = judge(&bytes) {
-            return verdict;
+            return verdict.map_err(|why| describe(why, &bytes));
         }
     }
 }
@@ -104,19 +173,40 @@ fn ask(
 mod tests {
     use super::*;
 
+    /// Returns what is checked: a protocol, or the name of a service.
+    fn words(check: &HealthCheck) -> String {
+        match check {
+            HealthCheck::Protocol { protocol, path, status_limit } => {
+                format!("{protocol:?} {path} {status_limit}")
+            }
+            HealthCheck::Exchange(_, what) => (*what).to_owned(),
+        }
+    }
+
     #[test]
     fn the_protocol_follows_from_the_name() {
-        let of = |path: &str| HealthCheck::of(&Address::path(path).unwrap(), None, None);
-        assert_eq!(of("/tmp/.s.PGSQL.5432").unwrap().protocol, Protocol::Postgres);
-        assert_eq!(of("/srv/mysqld.sock").unwrap().protocol, Protocol::Mysql);
-        assert_eq!(of("./redis-server.sock").unwrap().protocol, Protocol::Redis);
-        let docker = of("/var/run/docker.sock").unwrap();
-        assert_eq!(
-            (docker.protocol, docker.path.as_str(), docker.status_limit),
-            (Protocol::Http, "/_ping", 400)
-        );
-        assert!(of("/run/app.sock").is_none());
-        let given = HealthCheck::of(&Address::path("/x").unwrap(), Some(Protocol::Http), None).unwrap();
-        assert_eq!((given.path.as_str(), given.status_limit), ("/", 500));
+        let of = |path: &str| HealthCheck::of(&Address::path(path).unwrap(), None, None).as_ref().map(words);
+        for (path, expected) in [
+            ("/tmp/.s.PGSQL.5432", Some("Postgres / 500")),
+            ("/srv/mysqld.sock", Some("Mysql / 500")),
+            ("./redis-server.sock", Some("Redis / 500")),
+            ("/var/run/docker.sock", Some("Http /_ping 400")),
+            ("/run/dbus/system_bus_socket", Some("the system bus of D-Bus")),
+            ("/run/php/php8.2-fpm.sock", Some("PHP's FastCGI process manager")),
+            ("/run/app.sock", None),
+        ] {
+            assert_eq!(of(path).as_deref(), expected, "{path}");
+        }
+        let given = |path, flag| words(&HealthCheck::of(&Address::path(path).unwrap(), flag, None).unwrap());
+        assert_eq!(given("/x", Some(Protocol::Http)), "Http / 500");
+        assert_eq!(given("/run/dbus/system_bus_socket", Some(Protocol::Redis)), "Redis / 500");
+    }
+
+    #[test]
+    fn an_answer_of_another_protocol_is_named() {
+        let speaks = |bytes: &[u8]| describe(Unhealthy::Speaks { not: "X" }, bytes);
+        assert_eq!(speaks(b"-ERR unknown command 'GET'"), "it does not speak X: it answers like Redis");
+        assert_eq!(speaks(b"HTTP/1.1 400"), "it does not speak X: it responds in HTTP");
+        assert_eq!(speaks(b"\x07?"), "it does not speak X: it answers '%07?'");
     }
 }

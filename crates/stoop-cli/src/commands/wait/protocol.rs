@@ -1,9 +1,35 @@
 //! Health checks of common protocols: what to send, and what the answer means. Pure.
 
 use stoop::escaped;
+use stoop_inspect::internal::{Exchange, Fit};
 
 /// Whether an answer shows that the server works, or why not. `None`: the answer is incomplete.
-pub(super) type Verdict = Option<Result<(), String>>;
+pub(super) type Verdict = Option<Result<(), Unhealthy>>;
+
+/// Why a server is not healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unhealthy {
+    /// As it says itself.
+    Says(String),
+    /// The answer is not one of this protocol.
+    Speaks { not: &'static str },
+}
+
+use Unhealthy::{Says, Speaks};
+
+/// An answer that begins like none of a protocol.
+fn foreign(not: &'static str) -> Result<(), Unhealthy> {
+    Err(Speaks { not })
+}
+
+/// Judges an answer by its beginning, as the table of services has it.
+pub(super) fn known_answer(bytes: &[u8], exchange: &Exchange, what: &'static str) -> Verdict {
+    match exchange.fit(bytes) {
+        Fit::Yes => Some(Ok(())),
+        Fit::No => Some(foreign(what)),
+        Fit::Incomplete => None,
+    }
+}
 
 /// Returns the request for a path.
 pub(super) fn http_request(path: &str) -> Vec<u8> {
@@ -15,7 +41,7 @@ pub(super) fn http_request(path: &str) -> Vec<u8> {
 pub(super) fn http_answer(bytes: &[u8], limit: u16) -> Verdict {
     let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
         // A status line is short.
-        return (bytes.len() > 1024).then(|| Err("it does not speak HTTP".into()));
+        return (bytes.len() > 1024).then(|| foreign("HTTP"));
     };
     let line = std::str::from_utf8(&bytes[..end]).unwrap_or_default().trim_end();
     let mut words = line.split(' ');
@@ -23,8 +49,8 @@ pub(super) fn http_answer(bytes: &[u8], limit: u16) -> Verdict {
     let status = words.next().and_then(|status| status.parse::<u16>().ok()).filter(|_| is_http);
     Some(match status {
         Some(status) if status < limit => Ok(()),
-        Some(status) => Err(format!("it responded with {status}")),
-        None => Err("it does not speak HTTP".into()),
+        Some(status) => Err(Says(format!("it responded with {status}"))),
+        None => foreign("HTTP"),
     })
 }
 
@@ -52,18 +78,18 @@ pub(super) fn postgres_answer(bytes: &[u8]) -> Verdict {
         b'E' => {
             let length = u32::from_be_bytes(bytes.get(1..5)?.try_into().ok()?) as usize;
             if length > 1 << 16 {
-                return Some(Err("it does not speak PostgreSQL's protocol".into()));
+                return Some(foreign("PostgreSQL's protocol"));
             }
             let fields = bytes.get(5..length + 1)?.split(|&byte| byte == 0);
             let field = |kind| fields.clone().find_map(|field| field.strip_prefix(&[kind]));
             match field(b'C') {
                 Some(code) if code == CANNOT_CONNECT_NOW.as_bytes() => {
-                    Some(Err(escaped(field(b'M').unwrap_or_default()).to_string()))
+                    Some(Err(Says(escaped(field(b'M').unwrap_or_default()).to_string())))
                 }
                 _ => Some(Ok(())),
             }
         }
-        _ => Some(Err("it does not speak PostgreSQL's protocol".into())),
+        _ => Some(foreign("PostgreSQL's protocol")),
     }
 }
 
@@ -81,8 +107,8 @@ pub(super) fn redis_answer(bytes: &[u8]) -> Verdict {
     let works = ["+PONG", "-NOAUTH", "-NOPERM"].iter().any(|start| line.starts_with(start));
     Some(match line.strip_prefix('-') {
         _ if works => Ok(()),
-        Some(error) => Err(escaped(error).to_string()),
-        None => Err("it does not speak the protocol of Redis".into()),
+        Some(error) => Err(Says(escaped(error).to_string())),
+        None => foreign("the protocol of Redis"),
     })
 }
 
@@ -95,9 +121,9 @@ pub(super) fn mysql_answer(bytes: &[u8]) -> Verdict {
         version if HANDSHAKE.contains(&version) => Some(Ok(())),
         0xff if length < 1 << 16 => {
             let text = bytes.get(7..length + 4)?;
-            Some(Err(escaped(text).to_string()))
+            Some(Err(Says(escaped(text).to_string())))
         }
-        _ => Some(Err("it does not speak MySQL's protocol".into())),
+        _ => Some(foreign("MySQL's protocol")),
     }
 }
 
@@ -106,7 +132,10 @@ mod tests {
     use super::*;
 
     fn error(verdict: Verdict) -> String {
-        verdict.unwrap().unwrap_err()
+        match verdict.unwrap().unwrap_err() {
+            Says(text) => text,
+            Speaks { not } => format!("it does not speak {not}"),
+        }
     }
 
     #[test]

@@ -1,0 +1,196 @@
+//! The table of services against the packages that are installed here: the paths of their units and
+//! configuration files, not what a person remembers.
+//!
+//! A row names the packages from which it is, in `checked`. Those that are installed must have what
+//! the row says. The others are listed in the output of the test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use stoop::Address;
+use stoop_inspect::endpoints::recognise;
+use stoop_testkit::{has_program, skip};
+use toml::{Table, Value};
+
+/// Sockets of packaged units that are between the programs of one package, and not for clients.
+const NOT_SERVICES: [&str; 2] = ["/run/systemd/fsck.progress", "/run/pk-debconf-socket"];
+
+/// A row of the table.
+struct Row {
+    file: String,
+    table: Table,
+}
+
+impl Row {
+    fn list(&self, key: &str) -> Vec<&str> {
+        let words = self.table.get(key).and_then(Value::as_array);
+        words.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// The packages that it is from.
+    fn packages(&self) -> Vec<&str> {
+        self.list("checked").iter().filter_map(|package| package.strip_prefix("debian 12 ")).collect()
+    }
+
+    /// The unit on Debian.
+    fn unit(&self) -> Option<&str> {
+        let on_debian = self.table.get("units").and_then(|units| units.get("debian"));
+        on_debian.or_else(|| self.table.get("unit"))?.as_str().filter(|unit| !unit.is_empty())
+    }
+}
+
+/// Reads a file: a row, or one for each of its versions.
+fn read(path: &Path) -> Vec<Row> {
+    let file = path.file_stem().unwrap().to_str().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let row = |file: String, text: String| Row { file, table: text.parse().unwrap() };
+    let whole = row(file.to_owned(), text.clone());
+    match whole.list("versions").as_slice() {
+        [] => vec![whole],
+        versions => versions
+            .iter()
+            .map(|version| row(format!("{file} {version}"), text.replace("{version}", version)))
+            .collect(),
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
+    fs::read_dir(directory).unwrap().flat_map(|entry| read(&entry.unwrap().path())).collect()
+}
+
+/// An installed package.
+struct Package {
+    files: Vec<PathBuf>,
+    /// The scripts of its installation.
+    scripts: Vec<PathBuf>,
+}
+
+fn package(name: &str) -> Option<Package> {
+    let output = Command::new("dpkg").args(["-L", name]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let files: Vec<PathBuf> = text.lines().map(PathBuf::from).filter(|path| path.is_file()).collect();
+    let script = |part: &str| PathBuf::from(format!("/var/lib/dpkg/info/{name}.{part}"));
+    let scripts = ["postinst", "preinst", "postrm"].map(script).into_iter().filter(|path| path.exists());
+    (output.status.success() && !files.is_empty()).then(|| Package { files, scripts: scripts.collect() })
+}
+
+impl Package {
+    /// Whether a text is in one of its files.
+    fn contains(&self, text: &str) -> bool {
+        let mut grep = Command::new("grep");
+        let grep = grep.args(["-qaF", "-e", text, "--"]).args(&self.files).args(&self.scripts);
+        grep.status().unwrap().success()
+    }
+
+    /// Whether a path is in its files: as it is, in `/run`, or below a directory that a unit names.
+    fn names_path(&self, path: &str) -> bool {
+        let fixed = path.split(['*', '{']).next().unwrap();
+        let in_run = fixed.replacen("/var/run/", "/run/", 1);
+        let below_run = in_run.strip_prefix("/run/").map(|below| format!("%t/{below}"));
+        let spellings = [Some(fixed.to_owned()), Some(in_run), below_run];
+        spellings.into_iter().flatten().any(|text| self.contains(&text))
+    }
+
+    fn has_unit(&self, unit: &str) -> bool {
+        let template = unit
+            .split_once('@')
+            .map(|(name, rest)| format!("{name}@.{}", rest.rsplit('.').next().unwrap_or_default()));
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name == Some(unit) || name.is_some() && name == template.as_deref()
+        };
+        self.files.iter().any(is_it)
+    }
+}
+
+/// What of a row is not in its packages.
+fn wrong(row: &Row, packages: &[Package]) -> Vec<String> {
+    let any = |holds: &dyn Fn(&Package) -> bool| packages.iter().any(holds);
+    let paths: Vec<&str> =
+        ["sockets", "user_sockets", "patterns"].iter().flat_map(|key| row.list(key)).collect();
+    let mut wrong = Vec::new();
+    if !paths.iter().any(|path| any(&|package| package.names_path(path))) {
+        wrong.push(format!("none of {paths:?} is in its files"));
+    }
+    if let Some(unit) = row.unit()
+        && !any(&|package| package.has_unit(unit))
+    {
+        wrong.push(format!("no unit {unit}"));
+    }
+    if let Some(group) = row.table.get("group").and_then(Value::as_str)
+        && !any(&|package| package.contains(group))
+    {
+        wrong.push(format!("nothing about the group {group}"));
+    }
+    wrong
+}
+
+#[test]
+fn rows_agree_with_the_packages_that_they_are_from() {
+    if !has_program("dpkg") || !fs::read_to_string("/etc/os-release").unwrap().contains("VERSION_ID=\"12\"") {
+        skip!("lacks the packages of Debian 12");
+    }
+    let mut installed: BTreeMap<String, Option<Package>> = BTreeMap::new();
+    let (mut faults, mut unchecked, mut count) = (Vec::new(), Vec::new(), 0);
+    for row in rows() {
+        let names = row.packages();
+        for name in &names {
+            installed.entry((*name).to_owned()).or_insert_with(|| package(name));
+        }
+        let packages: Vec<Package> =
+            names.iter().filter_map(|name| installed.remove(*name).flatten()).collect();
+        // What a version is from is one package, and the others are not installed.
+        let is_other_version = row
+            .file
+            .split_once(' ')
+            .is_some_and(|(_, version)| !names.iter().any(|name| name.contains(version)));
+        if packages.is_empty() || is_other_version {
+            unchecked.push(row.file.clone());
+        } else {
+            count += 1;
+            faults.extend(wrong(&row, &packages).into_iter().map(|text| format!("{}: {text}", row.file)));
+        }
+        for (name, package) in names.iter().zip(packages) {
+            installed.insert((*name).to_owned(), Some(package));
+        }
+    }
+    println!("{count} rows agree; not checked here: {}", unchecked.join(", "));
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The addresses of packaged units, as a user with id 7 has them.
+fn packaged_addresses() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for (directory, runtime) in [("/lib/systemd/system", "/run"), ("/usr/lib/systemd/user", "/run/user/7")] {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            for line in text.lines() {
+                let Some((key, value)) = line.split_once('=') else { continue };
+                if !["ListenStream", "ListenDatagram", "ListenSequentialPacket"].contains(&key) {
+                    continue;
+                }
+                let address = value.replace("%t", runtime);
+                // `%i` is the instance of a template.
+                if address.starts_with('/') && !address.contains('%') {
+                    found.push((entry.path(), address));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn sockets_of_packaged_units_are_in_the_table() {
+    let unknown: Vec<_> = packaged_addresses()
+        .into_iter()
+        .filter(|(_, address)| {
+            !NOT_SERVICES.iter().any(|path| address.ends_with(path.trim_start_matches("/run")))
+        })
+        .filter(|(_, address)| recognise(&Address::path(address).unwrap()).is_none())
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
