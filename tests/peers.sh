@@ -32,6 +32,9 @@ peers=(
     haproxy:haproxy
     dbus-daemon:dbus-daemon
     postgres:postgresql
+    rsyslogd:rsyslog
+    ssh-agent:openssh-client
+    tmux:tmux
     zsh:zsh
     fish:fish
     mandoc:mandoc
