@@ -4,14 +4,14 @@
 use crate::endpoints::{self, Environment, Name};
 use crate::join::{ByInode, join};
 use crate::model::{NamespaceIno, Socket, SocketId};
-use crate::{namespaces, proc_net_unix, process, procfs, table, why};
+use crate::{proc_net_unix, process, procfs, table, why};
 use stoop::Kind;
 
 /// Parses every text of `/proc` that this crate reads, and the attributes of files.
 pub fn proc_text(data: &[u8]) {
     let lines = data.split(|&byte| byte == b'\n').count();
     assert!(proc_net_unix::read(data).count() <= lines);
-    assert!(namespaces::mounts(data).count() <= lines);
+    assert!(stoop::internal::mountinfo::parse(data).count() <= lines);
     if let Some(stat) = process::stat(data) {
         assert!(stat.command.len() < data.len());
     }

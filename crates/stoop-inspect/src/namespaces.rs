@@ -7,18 +7,17 @@
 //! namespace.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::diag::Table;
-use stoop::internal::unescape_mount_field;
+use stoop::internal::mountinfo::{self, MountEntry};
 
 use crate::model::{Namespace, NamespaceIno, Owner, Pid};
 use crate::procfs::{self, Hidden};
@@ -51,7 +50,7 @@ pub(crate) fn find(pids: &[Pid]) -> Found {
             Err(error) => found.hidden.add(pid, error),
         }
     }
-    for (ino, path) in fs::read("/proc/thread-self/mountinfo").iter().flat_map(|text| mounts(text)) {
+    for (ino, path) in mountinfo::read("/proc/thread-self").into_iter().flatten().filter_map(mounted) {
         found.namespaces.entry(ino).or_insert_with(|| unread(ino)).names.push(path);
     }
     found
@@ -61,16 +60,11 @@ pub(crate) fn unread(ino: NamespaceIno) -> Namespace {
     Namespace { ino, is_own: false, names: Vec::new(), process: None, is_read: false }
 }
 
-/// Returns the network namespaces that are mounted, and their mount points. Pure.
-pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf)> {
-    text.split(|&byte| byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let root = fields.nth(3).filter(|root| root.starts_with(b"net:["))?;
-        let place = fields.next()?;
-        let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
-        let ino = procfs::namespace_link(root).filter(|_| file_system == b"nsfs")?;
-        Some((ino, OsString::from_vec(unescape_mount_field(place)).into()))
-    })
+/// Returns the network namespace that is mounted, if one is, and its mount point. Pure.
+fn mounted(mount: MountEntry) -> Option<(NamespaceIno, PathBuf)> {
+    let is_namespace = mount.file_system == "nsfs" && mount.root.as_os_str().as_bytes().starts_with(b"net:[");
+    let ino = is_namespace.then(|| procfs::namespace_link(mount.root.as_os_str().as_bytes()))??;
+    Some((ino, mount.point))
 }
 
 /// Opens a file descriptor of the namespace: through its process, else through a file.
@@ -128,7 +122,6 @@ pub(crate) fn open_tables(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn mounted_namespaces_are_read() {
@@ -136,9 +129,8 @@ mod tests {
             37 25 0:4 mnt:[4026532282] /run/mnt rw - nsfs nsfs rw\n\
             38 25 0:4 net:[7] /fake rw - ext4 /dev/sda rw\n\
             25 1 254:0 / / rw,relatime - ext4 /dev/root rw\n";
-        let found: Vec<_> = mounts(text).collect();
+        let found: Vec<_> = mountinfo::parse(text).filter_map(mounted).collect();
         assert_eq!(found, [(NamespaceIno(4_026_532_281), "/run/netns/blue sky".into())]);
-        assert_eq!(unescape_mount_field(b"a\\134b\\400\\"), b"a\\b\\400\\");
     }
 
     #[test]
@@ -147,13 +139,5 @@ mod tests {
         let own = own().unwrap();
         assert_eq!(found.namespaces[&own].process, Some(Pid(std::process::id())));
         assert!(open(&found.namespaces[&own]).is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn any_mount_table_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = mounts(&text).count();
-            let _ = unescape_mount_field(&text);
-        }
     }
 }

@@ -15,5 +15,11 @@ pub use crate::kind::UnknownKind;
 pub use crate::sends::{QueueFront, front};
 pub use crate::socket::Socket;
 pub use crate::socket_file::file_system;
-pub use crate::socket_file::mounts::unescape as unescape_mount_field;
+pub use crate::socket_file::mounts::Mounts;
+pub use crate::socket_file::other_views::{Doubt, Elsewhere, Views};
 pub use crate::sys::query;
+
+/// The mounts that a process sees.
+pub mod mountinfo {
+    pub use crate::mountinfo::{MountEntry, parse, read};
+}

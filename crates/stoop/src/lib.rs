@@ -136,6 +136,7 @@ pub mod kernel_facts {}
 mod kind;
 mod listener;
 mod message;
+mod mountinfo;
 mod origin;
 mod overflow_ids;
 mod owner;

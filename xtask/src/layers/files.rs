@@ -35,7 +35,7 @@ const LAYERS: &[&[&str]] = &[
     // what every call returns or checks
     &["error.rs", "overflow_ids.rs", "peer.rs", "policy.rs"],
     // the kernel's tables
-    &["diag"],
+    &["diag", "mountinfo.rs"],
     // what every kind of socket shares
     &["message.rs", "refusals.rs", "socket.rs", "socket_ext.rs", "socket_methods.rs"],
     // socket files, and server sockets of any kind

@@ -8,7 +8,7 @@ use stoop::diag::{self, FileId};
 use super::view::{Found, Stat, View, Views, path_of, stat};
 use super::{FileLocation, NameTarget, OtherView, ViewDifference};
 use crate::model::{Pid, Snapshot, Socket, SocketId};
-use crate::mountinfo::MountEntry;
+use crate::mountinfo::is_private_tmp;
 
 /// The maximum number of processes whose views are looked through for one socket.
 const PROCESSES_MAX: usize = 8;
@@ -155,7 +155,7 @@ impl FileLocator {
         let here = by_kernel.or_else(by_mount);
         let is_there =
             matches!(theirs.look_up(&sighting.path), Found::File(_, stat) if is_same(&stat, &sighting.stat));
-        let difference = difference(ours, theirs, mount.is_some_and(MountEntry::is_private_tmp));
+        let difference = difference(ours, theirs, mount.is_some_and(is_private_tmp));
         let view = difference.filter(|_| is_there);
         let is_covered = here.is_none() && view.is_none();
         let covered = is_covered.then(|| covered_path(ours, &sighting)).flatten();

@@ -118,7 +118,7 @@ pub(super) fn stat(fd: impl AsFd) -> Option<Stat> {
 
 /// Returns the path that the kernel keeps of an open file. In another mount namespace it starts at
 /// the root of that namespace. A name that was unlinked ends in ` (deleted)`.
-pub(super) fn path_of(fd: impl AsFd) -> Option<PathBuf> {
+pub(crate) fn path_of(fd: impl AsFd) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())).ok()
 }
 

@@ -6,10 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::{
-    FrozenGroup, Hierarchy, Hindrance, STATE_V1, Threads, Tracer, group_in, hierarchies, open_files_limits,
+    FrozenGroup, Hierarchy, Hindrance, STATE_V1, Threads, Tracer, group_in, hierarchy, open_files_limits,
     status_number,
 };
 use crate::{Workload, process};
+use stoop::internal::mountinfo;
 
 /// How often a process must be seen held by its tracer. `strace` holds each call for an instant.
 const TRACED_LOOKS: u32 = 4;
@@ -68,10 +69,10 @@ fn tracer(pid: u32) -> Option<Tracer> {
 /// Returns the control group that has frozen the process: its own, or one above.
 fn frozen(pid: u32) -> Option<FrozenGroup> {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    hierarchies(&mounts).iter().find_map(|hierarchy| {
-        let group = group_in(&groups, hierarchy)?;
-        if hierarchy.is_version_1 { frozen_v1(hierarchy, group) } else { frozen_v2(hierarchy, group) }
+    let mounts = mountinfo::read("/proc/self").ok()?;
+    mounts.into_iter().filter_map(hierarchy).find_map(|hierarchy| {
+        let group = group_in(&groups, &hierarchy)?;
+        if hierarchy.is_version_1 { frozen_v1(&hierarchy, group) } else { frozen_v2(&hierarchy, group) }
     })
 }
 

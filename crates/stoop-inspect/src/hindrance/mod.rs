@@ -5,6 +5,8 @@ mod gather;
 
 use std::path::{Path, PathBuf};
 
+use stoop::internal::mountinfo::MountEntry;
+
 use crate::Workload;
 
 pub use gather::hindrance;
@@ -127,25 +129,16 @@ struct Hierarchy {
     is_version_1: bool,
 }
 
-/// Finds the hierarchies that can freeze in `/proc/self/mountinfo`.
-fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
-    mounts.lines().filter_map(hierarchy).collect()
-}
-
-/// Parses `31 23 0:28 ROOT PLACE OPTIONS … - TYPE SOURCE OPTIONS`.
-fn hierarchy(line: &str) -> Option<Hierarchy> {
-    let (place, system) = line.split_once(" - ")?;
-    let mut place = place.split(' ').skip(3);
-    let (root, mounted_at) = (place.next()?, place.next()?);
-    let mut system = system.split(' ');
-    let (kind, options) = (system.next()?, system.nth(1)?);
-    let is_version_1 = match kind {
+/// Returns the hierarchy of a mount, if it can freeze.
+fn hierarchy(mount: MountEntry) -> Option<Hierarchy> {
+    let is_version_1 = match mount.file_system.as_str() {
         "cgroup2" => false,
-        "cgroup" if options.split(',').any(|option| option == "freezer") => true,
+        "cgroup" if mount.has_file_system_option("freezer") => true,
         _ => return None,
     };
     // A part of a hierarchy, mounted into a container, has other paths than `/proc/PID/cgroup`.
-    (root == "/").then(|| Hierarchy { mounted_at: mounted_at.into(), is_version_1 })
+    let is_whole = mount.root == Path::new("/");
+    is_whole.then_some(Hierarchy { mounted_at: mount.point, is_version_1 })
 }
 
 /// Returns the path of a process's group in a hierarchy, from the text of `/proc/PID/cgroup`.
@@ -201,12 +194,13 @@ mod tests {
 
     #[test]
     fn control_groups_are_found_in_both_versions() {
-        let mounts = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+        let mounts = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
              37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer\n\
              38 31 0:34 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
              39 31 0:34 /part /mnt/part rw - cgroup cgroup rw,freezer\n\
              41 31 0:38 / /sys/fs/cgroup/unified rw shared:1 - cgroup2 cgroup2 rw\n";
-        let [old, new] = &hierarchies(mounts)[..] else { panic!() };
+        let found: Vec<_> = stoop::internal::mountinfo::parse(mounts).filter_map(hierarchy).collect();
+        let [old, new] = &found[..] else { panic!() };
         assert!(old.is_version_1 && old.mounted_at == Path::new("/sys/fs/cgroup/freezer"));
         assert!(!new.is_version_1 && new.mounted_at == Path::new("/sys/fs/cgroup/unified"));
         let groups = "6:cpu,freezer:/a/b\n2:cpuset:/\n0::/system.slice/x:y.service\n";

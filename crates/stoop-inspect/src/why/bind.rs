@@ -6,15 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::io::Errno;
+use stoop::internal::file_system::{Sockets, sockets_on};
 use stoop::{Address, Kind, escaped};
 
 use super::action::Action;
 use super::advise;
 use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, IdRange, Step};
-use super::file_systems::{Sockets, is_served, sockets_on};
 use super::lookup::{entered, hidden, steps};
 use super::messages::{Messages, kind_of, quoted, quoted_bytes};
+use super::other_server;
 use super::permission::{Access, By, SEARCH, WRITE, access, has};
 use super::verdict::{Outcome, Stop, Verdict};
 
@@ -136,8 +137,8 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
             .seen(Messages(facts).permissions(file))
             .advise(Action::MountAgain { path: file.path.clone() });
     }
-    if is_served(&file.mount.file_system) && facts.alive != Some(true) {
-        return taken_on_served(facts, file);
+    if let Some(verdict) = other_server::bind(facts, file) {
+        return verdict;
     }
     match (facts.alive, &facts.sockets) {
         (Some(false), _) | (None, Some(_)) => {
@@ -153,21 +154,6 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
             .seen("whether a socket is bound to it cannot be determined from here")
             .seen(Messages(facts).permissions(file)),
     }
-}
-
-/// The file may have a server on the other side of its file system ([K-SERVED-1]).
-///
-/// [K-SERVED-1]: stoop::kernel_facts#K-SERVED-1
-fn taken_on_served(facts: &Facts, file: &File) -> Verdict {
-    let name = escaped(&file.mount.file_system);
-    Verdict::fails(Errno::ADDRINUSE, Cause::TakenBySocket, "a socket file has that name")
-        .seen("no socket of this machine is bound to it through this mount")
-        .seen(format!(
-            "its server may be on the other side of the file system {name}: another machine, or a process"
-        ))
-        .seen(Messages(facts).permissions(file))
-        .advise(Action::ShowMount(advise::reached(facts, &file.path)))
-        .advise(Action::UsePrivateDirectory)
 }
 
 fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {

@@ -100,8 +100,8 @@ causes! {
 
     /// The socket file is stale: no socket is bound to it any more.
     Stale => "stale",
-    /// No socket of this machine is bound to the file through its mount, but the file system is
-    /// provided by another machine or process, and its server may be there.
+    /// No socket is bound to the file through this mount, but its server is bound to it by another
+    /// path, or may be: in a layer of an overlay, behind a FUSE mount, or on another machine.
     ServedElsewhere => "served-elsewhere",
     /// The socket file is stale, and mounted as a single file: the mount keeps it, whatever the
     /// server does.

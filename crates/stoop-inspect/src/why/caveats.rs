@@ -2,10 +2,10 @@
 //! its absence is not taken for permission. Pure.
 
 use stoop::escaped;
+use stoop::internal::file_system::is_served;
 
 use super::denials;
 use super::facts::{Facts, Security};
-use super::file_systems::is_served;
 use super::messages::{Messages, quoted};
 use super::question::{Operation, Who};
 use super::verdict::Verdict;

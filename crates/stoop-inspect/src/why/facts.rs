@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
+pub use stoop::internal::Doubt;
 use stoop::{Address, Kind};
 
 use super::question::Question;
@@ -33,6 +34,8 @@ pub struct Facts {
     /// Whether any socket is bound to the file reached, determined from the kernel's table of bound
     /// files, which all namespaces share.
     pub alive: Option<bool>,
+    /// What other paths of the file reached lead to, if no socket is bound to it by this one.
+    pub other_server: OtherServer,
     /// Other sockets that may have been meant.
     pub near: Vec<Near>,
     /// The kernel's limits for the subject.
@@ -109,6 +112,28 @@ impl Exhausted {
             Exhausted::Blocks => "block",
         }
     }
+}
+
+/// Whether a server is bound to a file by another path: in a layer of an overlay, in the directory
+/// that a FUSE file system passes through, through such a mount, or on another machine. The kernel
+/// knows it by that path alone ([K-PROBE-10]).
+///
+/// [K-PROBE-10]: stoop::kernel_facts#K-PROBE-10
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtherServer {
+    /// It was not looked for: a socket is bound to the file by this path.
+    Unexamined,
+    /// There is none.
+    Nowhere,
+    /// A socket is bound to the file by this path, as this process reaches it.
+    Bound {
+        /// The path.
+        path: PathBuf,
+        /// The sockets, or `None` if they are in no readable table.
+        sockets: Option<Vec<Endpoint>>,
+    },
+    /// There may be one.
+    Possible(Doubt),
 }
 
 /// The process or user that makes the call, as the kernel's permission checks see it.

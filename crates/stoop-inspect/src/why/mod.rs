@@ -56,6 +56,7 @@ mod judge;
 mod long_path;
 mod lookup;
 pub(crate) mod messages;
+mod other_server;
 mod owner_program;
 mod permission;
 mod prediction;

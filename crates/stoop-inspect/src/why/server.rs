@@ -2,15 +2,15 @@
 //! (`net/unix/af_unix.c`). Pure.
 
 use rustix::io::Errno;
-use stoop::{Kind, escaped};
+use stoop::Kind;
 
 use super::action::{Action, Site};
 use super::advise;
 use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
-use super::file_systems::is_served;
 use super::lookup::{Lookup, hidden, whole};
 use super::messages::{Messages, all_busy, clients_wait, kind_of, plural_messages, quoted, with_article};
+use super::other_server;
 use super::permission::{Access, By, WRITE, access};
 use super::question::Operation;
 use super::verdict::Verdict;
@@ -107,6 +107,9 @@ fn owner_unmapped(facts: &Facts, file: &File) -> Verdict {
 /// permission helps.
 fn accepted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
+    if is_dead && let Some(seen) = other_server::seen(facts, file) {
+        return verdict.seen_all(seen).seen("permission on it would not help");
+    }
     match (is_dead, &facts.sockets) {
         _ if facts.alive == Some(true) => verdict.advise_all(server_grants(facts, file, by)),
         (true, _) if file.mount.is_of_file => verdict
@@ -134,21 +137,9 @@ fn server_grants(facts: &Facts, file: &File, by: By) -> impl Iterator<Item = Act
     advise::grant(facts, file, by, WRITE).into_iter().chain([Action::AllowGroup(advise::site(facts))])
 }
 
-/// The file is on a file system with another side, and its server may be there. The result of
-/// connecting here is certain ([K-SERVED-1]).
-///
-/// [K-SERVED-1]: stoop::kernel_facts#K-SERVED-1
-fn served_elsewhere(facts: &Facts, file: &File) -> Verdict {
-    let name = escaped(&file.mount.file_system);
-    let why = "no socket of this machine is bound to the file through this mount";
-    Verdict::fails(Errno::CONNREFUSED, Cause::ServedElsewhere, why)
-        .seen(format!("the file system {name} is provided by another machine or process: a server may have the socket there, and is not reached through the mount"))
-        .advise(Action::ShowMount(advise::reached(facts, &file.path)))
-}
-
 fn stale(facts: &Facts, file: &File) -> Verdict {
-    if is_served(&file.mount.file_system) {
-        return served_elsewhere(facts, file);
+    if let Some(verdict) = other_server::connect(facts, file) {
+        return verdict;
     }
     let why = "the socket file is stale: no socket is bound to it";
     let (device, inode) = file.id;

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::mount::{MountFlags, mount};
-use stoop_inspect::internal::facts::{EndpointState, Facts, File, Found, Step};
+use stoop_inspect::internal::facts::{EndpointState, Facts, File, Found, OtherServer, Step};
 use stoop_inspect::internal::{Cause, Stop, Verdict, gather, why};
 use stoop_inspect::internal::{Delivery, Probe, probe};
 use stoop_inspect::why::{Operation, Outcome, Question, Who};
@@ -392,14 +392,19 @@ impl Observed {
         is_bind && sockets.all(|socket| socket.state == EndpointState::Accepted)
     }
 
-    /// Returns the cause, without the distinction of files that are themselves mount points, which
-    /// the oracle does not know.
+    /// Returns the cause, without what the oracle does not know: files that are themselves mount
+    /// points, and servers that are bound to the file in another layer.
     fn cause_of_any_file(&self) -> Cause {
         let reached = self.facts.walk.as_ref().and_then(|walk| walk.reached.as_ref());
         let is_mounted = reached.is_some_and(|file| file.mount.is_of_file);
+        let is_layered = reached.is_some_and(|file| file.mount.file_system == "overlay");
+        let is_elsewhere = is_layered
+            && matches!(self.facts.other_server, OtherServer::Bound { .. } | OtherServer::Possible(_));
         match self.verdict.cause {
             Cause::StaleMount if is_mounted => Cause::Stale,
             Cause::TakenByMount if is_mounted => Cause::TakenStale,
+            Cause::ServedElsewhere if is_elsewhere => Cause::Stale,
+            Cause::TakenLive | Cause::TakenBySocket if is_elsewhere => Cause::TakenStale,
             cause => cause,
         }
     }

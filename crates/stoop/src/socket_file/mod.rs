@@ -18,8 +18,8 @@
 mod create;
 pub mod file_system;
 mod location;
-pub(crate) mod mounts;
-mod other_views;
+pub mod mounts;
+pub mod other_views;
 mod parents;
 mod permissions;
 mod private_dir;

@@ -1,26 +1,22 @@
-//! The mounts of this process, and under which other paths they show a file. Pure, except for
-//! [`Mounts::read`].
+//! Which other paths lead to a file, by the mounts of a process: overlays, FUSE file systems that
+//! pass through a directory, and what these are made of. Pure, except for [`Mounts::read`].
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::file_system::is_confined;
+use super::file_system::{self, is_confined};
+use crate::mountinfo::{self, MountEntry};
 
-/// The mounts, in the order in which they were made.
+/// The mounts of a process, in the order in which they were made.
 #[derive(Debug, Default)]
-pub(super) struct Mounts(Vec<Mount>);
+pub struct Mounts(Vec<Mount>);
 
 /// One mount.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mount {
-    /// The device number of its file system, as `major:minor`.
-    device: String,
-    /// The directory of the file system that is mounted.
-    root: PathBuf,
-    /// The directory on which it is mounted.
-    point: PathBuf,
-    pub(super) fs_type: String,
+    pub(super) entry: MountEntry,
     /// The directories whose files it shows: an overlay's layers, or what a FUSE program passes
     /// through.
     layers: Vec<PathBuf>,
@@ -35,28 +31,32 @@ struct Inside<'m> {
 }
 
 impl Mounts {
-    /// Reads the mounts of this process. There are none if they cannot be read.
-    pub(super) fn read() -> Mounts {
-        Mounts::parse(&std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default())
+    /// Reads the mounts of the process with this directory in `/proc`.
+    ///
+    /// # Errors
+    /// Returns an error if they may not be read.
+    pub fn read(proc: &str) -> io::Result<Mounts> {
+        Ok(Mounts::of_entries(mountinfo::read(proc)?))
     }
 
-    fn parse(mountinfo: &[u8]) -> Mounts {
-        Mounts(mountinfo.split(|&byte| byte == b'\n').filter_map(Mount::parse).collect())
+    fn of_entries(entries: impl IntoIterator<Item = MountEntry>) -> Mounts {
+        Mounts(entries.into_iter().map(Mount::of_entry).collect())
     }
 
     /// Returns the mount that a path without symbolic links leads to.
     pub(super) fn of(&self, path: &Path) -> Option<&Mount> {
-        let depth = |mount: &&Mount| mount.point.as_os_str().len();
+        let depth = |mount: &&Mount| mount.entry.point.as_os_str().len();
         // Of several mounts on one directory, the last one is reached.
-        self.0.iter().filter(|mount| path.starts_with(&mount.point)).max_by_key(depth)
+        self.0.iter().filter(|mount| path.starts_with(&mount.entry.point)).max_by_key(depth)
     }
 
     fn inside(&self, path: &Path) -> Option<Inside<'_>> {
         let mount = self.of(path)?;
-        Some(Inside { mount, path: join(&mount.root, path.strip_prefix(&mount.point).ok()?) })
+        Some(Inside { mount, path: mount.entry.path_in_file_system(path)? })
     }
 
-    /// Returns the paths of the same file in the layers that this mount is made of.
+    /// Returns the paths that a file has in the layers that its mount is made of, the topmost
+    /// first. The mount shows the first that exists.
     pub(super) fn below(&self, path: &Path) -> Vec<PathBuf> {
         let Some(inside) = self.inside(path) else { return Vec::new() };
         let relative = inside.path.strip_prefix("/").unwrap_or(&inside.path);
@@ -72,7 +72,7 @@ impl Mounts {
         let Some(file) = self.inside(path) else { return Vec::new() };
         let shown = |mount: &Mount| -> Vec<PathBuf> {
             let relative = mount.layers.iter().filter_map(|layer| self.below_layer(&file, layer));
-            relative.filter_map(|relative| mount.shown(&relative)).collect()
+            relative.filter_map(|relative| mount.entry.path_in_view(&relative)).collect()
         };
         let trusted = |mount: &&Mount| mount.fuse_user.is_none_or(|owner| owner == 0 || owner == user);
         self.0.iter().filter(trusted).flat_map(shown).collect()
@@ -84,60 +84,42 @@ impl Mounts {
         let start = match layer.is_absolute() {
             true => {
                 let layer = self.inside(layer)?;
-                (layer.mount.device == file.mount.device).then_some(layer.path)?
+                (layer.mount.entry.device == file.mount.entry.device).then_some(layer.path)?
             }
             false => file.path.ancestors().find(|above| above.ends_with(layer))?.to_owned(),
         };
-        file.path.strip_prefix(start).ok().map(Path::to_owned)
+        file.path.strip_prefix(start).ok().map(|relative| join(Path::new("/"), relative))
     }
 }
 
 impl Mount {
-    /// Parses `36 35 98:0 /root /point rw,noatime [tags…] - ext4 /dev/root rw,errors=continue`.
-    fn parse(line: &[u8]) -> Option<Mount> {
-        let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
-        let dash = fields.iter().position(|field| *field == b"-")?;
-        let text = |field: &[u8]| String::from_utf8(field.to_vec()).ok();
-        let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescape(field)));
-        let (fs_type, source) = (text(fields.get(dash + 1)?)?, fields.get(dash + 2)?);
-        let options = unescape(fields.get(dash + 3).unwrap_or(&&b""[..]));
-        let is_fuse = fs_type == "fuse" || fs_type.starts_with("fuse.");
-        let layers = match fs_type.as_str() {
-            "overlay" => overlay_layers(&options),
+    fn of_entry(entry: MountEntry) -> Mount {
+        let is_fuse = file_system::is_fuse(&entry.file_system);
+        let layers = match entry.file_system.as_str() {
+            "overlay" => overlay_layers(&entry.file_system_options),
             // Other sources are names: of a host, or of the program.
-            _ if is_fuse && source.starts_with(b"/") => paths(&unescape(source)),
+            _ if is_fuse && entry.source.starts_with(b"/") => paths(&entry.source),
             _ => Vec::new(),
         };
-        let user = options.split(|&byte| byte == b',').find_map(|option| option.strip_prefix(b"user_id="));
-        Some(Mount {
-            device: text(fields.get(2)?)?,
-            root: path(fields.get(3)?),
-            point: path(fields.get(4)?),
-            fuse_user: user.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok()),
-            fs_type,
-            layers,
-        })
-    }
-
-    /// Returns where this mount shows a file, by its path below a layer.
-    fn shown(&self, relative: &Path) -> Option<PathBuf> {
-        let path = join(Path::new("/"), relative);
-        Some(join(&self.point, path.strip_prefix(&self.root).ok()?))
+        let mut options = entry.file_system_options.split(|&byte| byte == b',');
+        let user = options.find_map(|option| option.strip_prefix(b"user_id="));
+        let fuse_user = user.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+        Mount { entry, layers, fuse_user }
     }
 
     /// Returns whether every server of a socket file here is known to this kernel by this file.
     pub(super) fn is_confined(&self) -> bool {
-        is_confined(&self.fs_type, !self.device.starts_with("0:"))
+        is_confined(&self.entry.file_system, self.entry.has_block_device())
     }
 }
 
-/// Returns the directories in the options of an overlay.
+/// Returns the directories in the options of an overlay, the topmost first.
 fn overlay_layers(options: &[u8]) -> Vec<PathBuf> {
-    let named = |option: &[u8]| {
-        let names: [&[u8]; 3] = [b"upperdir=", b"lowerdir=", b"lowerdir+="];
-        names.iter().find_map(|name| option.strip_prefix(*name)).map(paths).unwrap_or_default()
+    let named = |names: &'static [&'static [u8]]| {
+        let options = options.split(|&byte| byte == b',');
+        options.filter_map(move |option| names.iter().find_map(|name| option.strip_prefix(*name)))
     };
-    options.split(|&byte| byte == b',').flat_map(named).collect()
+    named(&[b"upperdir="]).chain(named(&[b"lowerdir=", b"lowerdir+="])).flat_map(paths).collect()
 }
 
 /// Returns the paths in a list that colons separate. A colon in a name is not understood: such a
@@ -145,24 +127,6 @@ fn overlay_layers(options: &[u8]) -> Vec<PathBuf> {
 fn paths(list: &[u8]) -> Vec<PathBuf> {
     let paths = list.split(|&byte| byte == b':').filter(|path| !path.is_empty());
     paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect()
-}
-
-/// Decodes the escapes of `/proc`: spaces, tabs, line breaks and backslashes are written as `\` and
-/// three octal digits.
-pub fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, behind)) = rest.split_first() {
-        let escaped = match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
-                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
-            }
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &rest[4..] } else { behind };
-    }
-    bytes
 }
 
 /// Joins without a slash at the end, which an empty path would add.
@@ -186,17 +150,21 @@ mod tests {
 49 22 0:44 / /relative rw - overlay overlay rw,lowerdir=layers/l,upperdir=layers/u,workdir=layers/w
 ";
 
+    fn parse(table: &[u8]) -> Mounts {
+        Mounts::of_entries(mountinfo::parse(table))
+    }
+
     fn paths(of: &[&str]) -> Vec<PathBuf> {
         of.iter().map(PathBuf::from).collect()
     }
 
     #[test]
     fn a_mount_shows_the_files_of_its_layers() {
-        let mounts = Mounts::parse(MOUNTS);
+        let mounts = parse(MOUNTS);
         assert_eq!(mounts.below(Path::new("/view/a.sock")), paths(&["/srv/real one/a.sock"]));
         assert_eq!(
             mounts.below(Path::new("/merged/a.sock")),
-            paths(&["/low/inner/a.sock", "/lower/inner/a.sock", "/up/inner/a.sock"])
+            paths(&["/up/inner/a.sock", "/low/inner/a.sock", "/lower/inner/a.sock"])
         );
         assert!(mounts.below(Path::new("/far/a.sock")).is_empty());
         assert!(mounts.below(Path::new("/tmp/a.sock")).is_empty());
@@ -204,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_file_is_shown_by_the_mounts_of_its_directory() {
-        let mounts = Mounts::parse(MOUNTS);
+        let mounts = parse(MOUNTS);
         let above = |path: &str, user| mounts.above(Path::new(path), user);
         assert_eq!(above("/srv/real one/a.sock", 0), paths(&["/view/a.sock"]));
         assert_eq!(above("/srv/real one/a.sock", 1000), paths(&["/view/a.sock", "/mine/a.sock"]));
@@ -219,19 +187,18 @@ mod tests {
 
     #[test]
     fn the_last_and_deepest_mount_is_reached() {
-        let mounts = Mounts::parse(
-            b"1 0 8:0 / / rw - ext4 a rw\n2 1 0:9 / /a rw - 9p b rw\n3 2 0:8 / /a rw - tmpfs c rw",
-        );
-        assert_eq!(mounts.of(Path::new("/a/b")).unwrap().fs_type, "tmpfs");
+        let mounts =
+            parse(b"1 0 8:0 / / rw - ext4 a rw\n2 1 0:9 / /a rw - 9p b rw\n3 2 0:8 / /a rw - tmpfs c rw");
+        assert_eq!(mounts.of(Path::new("/a/b")).unwrap().entry.file_system, "tmpfs");
         let root = mounts.of(Path::new("/ab")).unwrap();
-        assert!(root.is_confined() && root.fs_type == "ext4");
+        assert!(root.is_confined() && root.entry.file_system == "ext4");
         assert!(mounts.of(Path::new("relative")).is_none());
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mounts = Mounts::parse(&text);
+            let mounts = parse(&text);
             mounts.above(Path::new("/a/b"), 0);
             mounts.below(Path::new("/a/b"));
         }

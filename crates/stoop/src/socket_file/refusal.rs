@@ -4,9 +4,10 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::file_system::has_no_sockets;
+use super::file_system::{Sockets, sockets_on};
 use super::location::Location;
 use super::mounts::Mounts;
+use super::other_views::OWN_PROC;
 use super::{binding, stat};
 use crate::error::{Error, ErrorKind};
 
@@ -27,11 +28,13 @@ fn by_file_system(location: &Location, errno: Errno) -> Option<String> {
     if !is_about_type.contains(&errno) && !is_odd.contains(&errno) {
         return None;
     }
-    let mounts = Mounts::read();
+    let mounts = Mounts::read(OWN_PROC).ok()?;
     let mount = mounts.of(&location.real_path().ok()?)?;
-    let fs_type = &mount.fs_type;
+    let fs_type = &mount.entry.file_system;
     match errno {
-        _ if has_no_sockets(fs_type) => Some(format!("the file system ({fs_type}) does not support sockets")),
+        _ if sockets_on(fs_type) == Sockets::Unsupported => {
+            Some(format!("the file system ({fs_type}) does not support sockets"))
+        }
         // A flag of the directory is the other cause of EPERM that can be seen.
         Errno::NOENT | Errno::ACCESS => None,
         _ if mount.is_confined() || stat::is_immutable(&location.directory) => None,

@@ -13,7 +13,7 @@ use rustix::fs::FileType;
 
 use super::binding;
 use super::location::Location;
-use super::other_views::{self, Elsewhere};
+use super::other_views::{self, Doubt, Elsewhere};
 use super::probe::is_alive;
 use super::refusal::refused;
 use super::stat::{self, Stat};
@@ -77,12 +77,12 @@ pub(super) fn examine(location: &Location) -> Result<Occupant> {
 fn without_server(location: &Location, file: &Stat) -> Occupant {
     let elsewhere = match location.real_path() {
         Ok(path) => other_views::find(&path, file),
-        Err(error) => Elsewhere::Possible(format!("its path cannot be determined: {}", words(&error))),
+        Err(_) => Elsewhere::Possible(Doubt::NoMount),
     };
     match elsewhere {
         Elsewhere::Nowhere => Occupant::Stale(file.id),
         Elsewhere::Bound(path) => Occupant::Live(file.id, Some(path)),
-        Elsewhere::Possible(why) => Occupant::MaybeStale(file.id, why),
+        Elsewhere::Possible(why) => Occupant::MaybeStale(file.id, why.to_string()),
     }
 }
 

@@ -5,15 +5,14 @@
 //! file counts.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use stoop::diag::FileId;
-use stoop::internal::unescape_mount_field;
+use stoop::internal::mountinfo::{self, MountEntry};
 use stoop_inspect::Workload;
 
 /// A view of the file system in which the file is.
@@ -37,21 +36,21 @@ pub(super) fn mounted_in(path: &Path) -> Vec<MountedIn> {
     // Read once for all sockets.
     static VIEWS: LazyLock<Views> = LazyLock::new(Views::read);
     let views = &*VIEWS;
-    let at = views.own.iter().rev().find_map(|mount| mount.file_below(&path));
+    let at = views.own.iter().rev().find_map(|mount| OnDevice::below(mount, &path));
     let Some(at) = at else { return Vec::new() };
-    let view = |(pid, theirs): &(u32, Vec<Mount>)| view(*pid, theirs, &views.own, &at, file, &path);
+    let view = |(pid, theirs): &(u32, Vec<MountEntry>)| view(*pid, theirs, &views.own, &at, file, &path);
     views.others.iter().filter_map(view).collect()
 }
 
 /// The mount tables of this process, and of the first process of every other mount namespace.
 struct Views {
-    own: Vec<Mount>,
-    others: Vec<(u32, Vec<Mount>)>,
+    own: Vec<MountEntry>,
+    others: Vec<(u32, Vec<MountEntry>)>,
 }
 
 impl Views {
     fn read() -> Views {
-        let table = |process: &str| Some(mounts(&fs::read(format!("/proc/{process}/mountinfo")).ok()?));
+        let table = |process: &str| mountinfo::read(&format!("/proc/{process}")).ok();
         let mut seen: HashSet<u64> = namespace("self").into_iter().collect();
         let mut is_new =
             |pid: &u32| namespace(&pid.to_string()).is_some_and(|namespace| seen.insert(namespace));
@@ -63,66 +62,34 @@ impl Views {
 
 /// A file by its file system, and its path in that.
 struct OnDevice {
-    device: Vec<u8>,
+    device: u64,
     path: PathBuf,
 }
 
-/// A line of a mount table.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
-    /// `major:minor`.
-    device: Vec<u8>,
-    /// The mounted directory or file, as a path of the file system.
-    root: PathBuf,
-    /// The mount point.
-    point: PathBuf,
-}
-
-impl Mount {
+impl OnDevice {
     /// Returns the file that a path leads to, if it is below this mount.
-    fn file_below(&self, path: &Path) -> Option<OnDevice> {
-        let below = path.strip_prefix(&self.point).ok()?;
-        Some(OnDevice { device: self.device.clone(), path: joined(&self.root, below) })
+    fn below(mount: &MountEntry, path: &Path) -> Option<OnDevice> {
+        Some(OnDevice { device: mount.device, path: mount.path_in_file_system(path)? })
     }
 
-    /// Returns the path of a file, if this mount shows it.
-    fn path_of(&self, file: &OnDevice) -> Option<PathBuf> {
-        let below = (self.device == file.device).then(|| file.path.strip_prefix(&self.root).ok())??;
-        Some(joined(&self.point, below))
+    /// Returns the path of the file, if this mount shows it.
+    fn path_in(&self, mount: &MountEntry) -> Option<PathBuf> {
+        (mount.device == self.device).then(|| mount.path_in_view(&self.path))?
     }
-}
-
-/// Joins paths. Adds no slash at the end if nothing is below.
-fn joined(path: &Path, below: &Path) -> PathBuf {
-    if below.as_os_str().is_empty() { path.to_owned() } else { path.join(below) }
-}
-
-/// Parses a mount table: `36 35 98:0 /root /point options…`.
-fn mounts(text: &[u8]) -> Vec<Mount> {
-    let mount = |line: &[u8]| {
-        let mut fields = line.split(|&byte| byte == b' ').skip(2);
-        let [device, root, point] = [fields.next()?, fields.next()?, fields.next()?];
-        Some(Mount { device: device.to_owned(), root: unescaped(root), point: unescaped(point) })
-    };
-    text.split(|&byte| byte == b'\n').filter_map(mount).collect()
-}
-
-fn unescaped(field: &[u8]) -> PathBuf {
-    OsString::from_vec(unescape_mount_field(field)).into()
 }
 
 /// Returns where a process sees the file, unless it sees it as we do.
 fn view(
     pid: u32,
-    theirs: &[Mount],
-    own: &[Mount],
+    theirs: &[MountEntry],
+    own: &[MountEntry],
     at: &OnDevice,
     file: FileId,
     path: &Path,
 ) -> Option<MountedIn> {
-    let root = |mounts: &[Mount]| {
+    let root = |mounts: &[MountEntry]| {
         let root = mounts.iter().rev().find(|mount| mount.point == Path::new("/"))?;
-        Some((root.device.clone(), root.root.clone()))
+        Some((root.device, root.root.clone()))
     };
     let has_our_root = root(theirs) == root(own);
     let leads_to_it = |candidate: &PathBuf| {
@@ -130,7 +97,7 @@ fn view(
         (!has_our_root || candidate != path)
             && id(&Path::new(&format!("/proc/{pid}/root")).join(below)) == Some(file)
     };
-    let path = theirs.iter().filter_map(|mount| mount.path_of(at)).find(leads_to_it)?;
+    let path = theirs.iter().filter_map(|mount| at.path_in(mount)).find(leads_to_it)?;
     let text = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let command = String::from_utf8_lossy(text("comm").trim_ascii_end()).into_owned();
     Some(MountedIn { pid, command, workload: Workload::from_cgroup(&text("cgroup")), path })
@@ -159,16 +126,18 @@ fn pids() -> Vec<u32> {
 mod tests {
     use super::*;
 
+    fn mounts(table: &[u8]) -> Vec<MountEntry> {
+        mountinfo::parse(table).collect()
+    }
+
     #[test]
     fn a_mount_table_leads_to_the_file() {
         let own = mounts(b"1 0 8:1 / / rw - ext4\n2 1 0:25 / /run rw - tmpfs\n");
-        let at = own.iter().rev().find_map(|mount| mount.file_below(Path::new("/run/docker.sock"))).unwrap();
-        assert_eq!(
-            (at.device.as_slice(), at.path.as_path()),
-            (b"0:25".as_slice(), Path::new("/docker.sock"))
-        );
+        let path = Path::new("/run/docker.sock");
+        let at = own.iter().rev().find_map(|mount| OnDevice::below(mount, path)).unwrap();
+        assert_eq!((at.device, at.path.as_path()), (25, Path::new("/docker.sock")));
         let paths =
-            |text: &[u8]| mounts(text).iter().filter_map(|mount| mount.path_of(&at)).collect::<Vec<_>>();
+            |text: &[u8]| mounts(text).iter().filter_map(|mount| at.path_in(mount)).collect::<Vec<_>>();
         let file = b"9 8 0:25 /docker.sock /var/run/my\\040docker.sock rw - tmpfs";
         assert_eq!(paths(file), [Path::new("/var/run/my docker.sock")]);
         assert_eq!(paths(b"9 8 0:25 / /host/run rw - tmpfs"), [Path::new("/host/run/docker.sock")]);

@@ -8,6 +8,7 @@ mod elsewhere;
 mod file;
 mod id_maps;
 mod mounts;
+mod other_server;
 pub(crate) mod settings;
 mod sockets;
 pub(crate) mod subject;
@@ -18,7 +19,7 @@ mod walk;
 
 use std::io;
 
-use super::facts::{Facts, File, Found, Names, Traces, Walk};
+use super::facts::{Facts, File, Found, Names, OtherServer, Traces, Walk};
 use super::question::{Operation, Question, Who};
 
 /// Gathers all facts that the verdict on this question is based on.
@@ -40,6 +41,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         walk: None,
         sockets: None,
         alive: None,
+        other_server: OtherServer::Unexamined,
         near: Vec::new(),
         hidden_networks: false,
         limits: settings::limits(),
@@ -94,7 +96,7 @@ pub(crate) fn read_denials(facts: &mut Facts) {
 #[cfg(feature = "fuzzing")]
 /// Parses arbitrary bytes as file attributes and as texts of `/proc`, for the fuzzer.
 pub(crate) fn read_anything(data: &[u8]) {
-    let _ = (file::entries(data), mounts::parse(data), subject::from_status(data), id_maps::parse(data));
+    let _ = (file::entries(data), subject::from_status(data), id_maps::parse(data));
     let _ = super::audit_record::denials(String::from_utf8_lossy(data).lines());
     let _ = subject::ranges(std::str::from_utf8(data).ok().map(str::to_owned), true);
 }

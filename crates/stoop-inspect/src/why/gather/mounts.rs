@@ -1,10 +1,10 @@
-//! Mounts by their id, as listed in `/proc/PID/mountinfo`. Pure except for [`Mounts::of`].
+//! The mounts of the subject, by their id.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use stoop::internal::mountinfo::{self, MountEntry};
 use stoop::internal::query;
 
 use super::id_maps::{self, Shown};
@@ -28,7 +28,7 @@ impl Mounts {
     /// its working directory. Empty if they may not be read.
     pub(super) fn of(context: &SubjectContext) -> Mounts {
         let (ours, theirs) = (read(OURS), read(&context.proc));
-        let devices: HashSet<&str> = ours.values().map(|(device, _)| device.as_str()).collect();
+        let devices: HashSet<u64> = ours.values().map(|(device, _)| *device).collect();
         let own_may_be_foreign = is_foreign(OURS, context);
         let is_other = context.subject.view.other_files;
         let theirs_may_be = is_other && is_foreign(&context.proc, context);
@@ -36,9 +36,9 @@ impl Mounts {
             may_be_foreign: may_be && file_systems::may_be_foreign(&mount.file_system),
             ..mount.clone()
         };
-        let theirs = theirs.iter().map(|(id, (device, mount))| {
-            (*id, mark(theirs_may_be && !devices.contains(device.as_str()), mount))
-        });
+        let theirs = theirs
+            .iter()
+            .map(|(id, (device, mount))| (*id, mark(theirs_may_be && !devices.contains(device), mount)));
         let own = ours.iter().map(|(id, (_, mount))| (*id, mark(own_may_be_foreign, mount)));
         let mounts = theirs.chain(own).collect();
         let namespace = open(&context.proc, "mnt").filter(|_| is_other);
@@ -61,10 +61,9 @@ impl Mounts {
 const OURS: &str = "/proc/thread-self";
 
 /// Reads the mounts by id, each with its device.
-fn read(proc: &str) -> HashMap<u64, (String, Mount)> {
-    let text = fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
-    let parsed = |line| parse(line).map(|(id, device, mount)| (id, (device, mount)));
-    text.split(|&byte| byte == b'\n').filter_map(parsed).collect()
+fn read(proc: &str) -> HashMap<u64, (u64, Mount)> {
+    let entries = mountinfo::read(proc).unwrap_or_default();
+    entries.into_iter().map(|entry| (entry.id, (entry.device, mount(&entry)))).collect()
 }
 
 fn open(proc: &str, name: &str) -> Option<OwnedFd> {
@@ -85,25 +84,18 @@ fn is_foreign(proc: &str, context: &SubjectContext) -> bool {
     !(is_that_of(OURS) || has_id && is_that_of(&context.proc))
 }
 
-/// Parses `36 35 98:0 /root /place rw,noatime [tags…] - ext4 /dev/root rw,errors=continue`.
-/// Returns the id, the device and the mount.
-pub(super) fn parse(line: &[u8]) -> Option<(u64, String, Mount)> {
-    let line = String::from_utf8_lossy(line);
-    let fields: Vec<&str> = line.split(' ').collect();
-    let dash = fields.iter().position(|field| *field == "-")?;
-    let has = |options: &str, wanted: &str| options.split(',').any(|option| option == wanted);
-    let options = fields.get(5)?;
-    let mount = Mount {
-        file_system: (*fields.get(dash + 1)?).to_owned(),
-        read_only: has(options, "ro"),
-        file_system_read_only: has(fields.get(dash + 3).unwrap_or(&""), "ro"),
-        no_links: has(options, "nosymfollow"),
-        maps_ids: has(options, "idmapped"),
-        has_quota: fields.get(dash + 3).unwrap_or(&"").split(',').any(|option| QUOTA.contains(&option)),
-        is_unlinked: fields.get(3)?.ends_with("//deleted"),
+/// Returns what affects the calls. Pure.
+fn mount(entry: &MountEntry) -> Mount {
+    Mount {
+        file_system: entry.file_system.clone(),
+        read_only: entry.has_option("ro"),
+        file_system_read_only: entry.has_file_system_option("ro"),
+        no_links: entry.has_option("nosymfollow"),
+        maps_ids: entry.has_option("idmapped"),
+        has_quota: QUOTA.iter().any(|option| entry.has_file_system_option(option)),
+        is_unlinked: entry.is_root_deleted,
         ..Mount::default()
-    };
-    Some((fields.first()?.parse().ok()?, (*fields.get(2)?).to_owned(), mount))
+    }
 }
 
 /// Options of file systems that have quotas in force.
@@ -113,13 +105,11 @@ const QUOTA: &[&str] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
-    fn a_line_is_read() {
-        let line =
-            b"36 35 98:0 / /a\\040b ro,nosymfollow,idmapped shared:1 master:2 - ext4 /dev/root rw,errors=continue";
-        let mount = Mount {
+    fn the_options_of_a_mount_are_read() {
+        let of = |line: &str| mountinfo::parse(line.as_bytes()).map(|entry| mount(&entry)).next().unwrap();
+        let expected = Mount {
             file_system: "ext4".into(),
             read_only: true,
             file_system_read_only: false,
@@ -127,17 +117,10 @@ mod tests {
             maps_ids: true,
             ..Mount::default()
         };
-        assert_eq!(parse(line), Some((36, "98:0".into(), mount)));
-        let line = b"1 1 0:1 / / rw - squashfs none ro";
-        assert!(parse(line).unwrap().2.file_system_read_only);
-        assert!(parse(b"1 1 0:1 / / rw - ext4 x rw,usrquota").unwrap().2.has_quota);
-        assert_eq!(parse(b"1 1 0:1 / / rw"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_line_is_read_without_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&line);
-        }
+        let line = "36 35 98:0 / /a ro,nosymfollow,idmapped shared:1 - ext4 /dev/root rw,errors=continue";
+        assert_eq!(of(line), expected);
+        assert!(of("1 1 0:1 / / rw - squashfs none ro").file_system_read_only);
+        assert!(of("1 1 0:1 / / rw - ext4 x rw,usrquota").has_quota);
+        assert!(of("1 1 0:1 /x.sock//deleted / rw - ext4 x rw").is_unlinked);
     }
 }

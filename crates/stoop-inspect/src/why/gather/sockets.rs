@@ -17,14 +17,15 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::diag::FileId;
+use stoop::internal::Elsewhere as Found;
 use stoop::{Address, Kind};
 
-use super::elsewhere;
 use super::subject::SubjectContext;
+use super::{elsewhere, other_server};
 use crate::file_location::FileLocator;
 use crate::hindrance::hindrance;
 use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
-use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
+use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, OtherServer, Owner};
 use crate::why::{Operation, Question, Who};
 use crate::{Inspector, Options, Workload};
 
@@ -51,7 +52,35 @@ pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Opti
             let name = name.to_vec();
             by_name(facts, context, &snapshot, &name);
         }
-        None => by_file(facts, context, &snapshot, reached.as_ref().map(|(target, _open)| target)),
+        None => {
+            by_file(facts, context, &snapshot, reached.as_ref().map(|(target, _open)| target));
+            if let Some((_, file)) = reached.as_ref().filter(|_| asks && has_no_server(facts)) {
+                let found = other_server::find(context, file);
+                facts.other_server = with_sockets(found, &snapshot);
+            }
+        }
+    }
+}
+
+/// Returns whether no socket is bound to the file by the path that led to it, as far as is known.
+fn has_no_server(facts: &Facts) -> bool {
+    let is_served = |socket: &Endpoint| socket.state != EndpointState::Accepted;
+    facts.alive != Some(true) && !facts.sockets.iter().flatten().any(is_served)
+}
+
+/// Adds the sockets to the path that they are bound to.
+fn with_sockets(found: Found, snapshot: &Snapshot) -> OtherServer {
+    match found {
+        Found::Nowhere => OtherServer::Nowhere,
+        Found::Possible(doubt) => OtherServer::Possible(doubt),
+        Found::Bound(path) => {
+            let file = rustix::fs::lstat(&path).ok();
+            let file = file.map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
+            let bound = file.map_or(Vec::new(), |file| bound_to(snapshot, file));
+            let sockets = bound.into_iter().map(|id| endpoint(snapshot, id, Some(true)));
+            let sockets: Vec<_> = sockets.filter(|it| it.state != EndpointState::Accepted).collect();
+            OtherServer::Bound { path, sockets: (!sockets.is_empty()).then_some(sockets) }
+        }
     }
 }
 

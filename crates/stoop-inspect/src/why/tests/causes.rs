@@ -81,7 +81,23 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             Fails(Errno::CONNREFUSED),
             connect(|facts| {
                 (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
-                facts.reached().mount.file_system = "fuse.bindfs".into();
+                facts.other_server = OtherServer::Possible(Doubt::Shared("fuse.bindfs".into()));
+            }),
+        ),
+        (
+            ServedElsewhere,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| {
+                (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+                facts.other_server = bound_by("/lower/app.sock");
+            }),
+        ),
+        (
+            TakenLive,
+            Fails(Errno::ADDRINUSE),
+            with(Operation::Bind, |facts| {
+                (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+                facts.other_server = bound_by("/lower/app.sock");
             }),
         ),
         (NeedsConnection, Fails(Errno::OPNOTSUPP), send(|facts| facts.question.kind = Some(Kind::Stream))),

@@ -52,6 +52,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
         walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false, space: None }),
         sockets: Some(vec![listening()]),
         alive: Some(true),
+        other_server: OtherServer::Nowhere,
         near: Vec::new(),
         hidden_networks: false,
         limits: Limits {
@@ -231,6 +232,10 @@ fn near(how: Nearness, address: &str) -> Near {
 }
 
 /// A server was bound to the path, and its file was removed.
+fn bound_by(path: &str) -> OtherServer {
+    OtherServer::Bound { path: path.into(), sockets: Some(vec![listening()]) }
+}
+
 fn removed() -> Nearness {
     let name = NameTarget::Nothing;
     Nearness::WasBoundTo(FileLocation { name, is_removed: Some(true), ..FileLocation::UNKNOWN })

@@ -202,6 +202,17 @@ prop_compose! {
     }
 }
 
+fn any_other_server() -> impl Strategy<Value = OtherServer> {
+    let bound = proptest::option::of(proptest::collection::vec(any_endpoint(), 0..2));
+    prop_oneof![
+        Just(OtherServer::Nowhere),
+        bound.prop_map(|sockets| OtherServer::Bound { path: "/lower/a\nb".into(), sockets }),
+        Just(OtherServer::Possible(Doubt::Hidden("/x\n".into()))),
+        Just(OtherServer::Possible(Doubt::Shared("fuse.x\n".into()))),
+        Just(OtherServer::Possible(Doubt::NoMount)),
+    ]
+}
+
 prop_compose! {
     fn any_facts()(
         question in any_question(),
@@ -211,6 +222,7 @@ prop_compose! {
         )),
         sockets in proptest::option::weighted(0.8, proptest::collection::vec(any_endpoint(), 0..3)),
         alive: Option<bool>,
+        other_server in any_other_server(),
         near in proptest::collection::vec((0..8usize, any_address(), any_endpoint()), 0..3),
         (wmem, somaxconn, queue, protected) in any::<(Option<usize>, Option<u32>, Option<u32>, Option<bool>)>(),
         (modules, label) in (proptest::option::of(Just(vec!["ev\nil".to_owned(), "landlock".to_owned()])), any::<Option<String>>()),
@@ -228,6 +240,7 @@ prop_compose! {
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
             sockets,
             alive,
+            other_server,
             near: near.into_iter().map(|(how, address, socket)| Near { how: hows[how].clone(), address, socket }).collect(),
             limits: Limits { wmem_default_bytes: wmem, somaxconn, max_dgram_qlen: queue, protected_symlinks: protected },
             security: Security { modules, label, seccomp, no_new_privileges, ..Security::default() },
