@@ -17,7 +17,7 @@ pub enum Sockets {
     Unknown,
 }
 
-/// Where the servers of the socket files of a file system may be.
+/// On which machines the servers of the socket files of a file system may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
     /// On this machine: it has no block device of its own, and one kernel alone has it mounted. It
