@@ -11,7 +11,7 @@ use super::world::{Last, World};
 use super::{Answer, Place};
 
 /// The time that a client or server has to do what it is for.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 /// The time after which a client that was refused has said so.
 const AT_ONCE: Duration = Duration::from_millis(150);
 
@@ -42,6 +42,7 @@ pub fn follow(place: &Place, world: &World, piece: &str) -> Result<(), String> {
             let made = run(shell)?;
             std::fs::remove_dir(made.trim()).map_err(|error| format!("it made '{made}': {error}"))
         }
+        ["kill" | "prlimit", ..] => relieves(place, world, piece, shell),
         _ => changes(place, world, shell),
     }
 }
@@ -80,6 +81,16 @@ fn changes(place: &Place, world: &World, command: Command) -> Result<(), String>
     }
 }
 
+/// A command that ends what keeps a process from answering: it is not advised again.
+fn relieves(place: &Place, world: &World, piece: &str, command: Command) -> Result<(), String> {
+    run(command)?;
+    let after = place.ask(world);
+    match after.next.iter().any(|next| next == piece) {
+        false => Ok(()),
+        true => Err(format!("nothing came of it: {after:?}")),
+    }
+}
+
 /// A server at an address of our own: the call succeeds then.
 fn serves(place: &Place, world: &World, command: Command) -> Result<(), String> {
     if world.last != Last::Missing && world.last != Last::Client && world.last != Last::NoDirectory {
@@ -90,8 +101,11 @@ fn serves(place: &Place, world: &World, command: Command) -> Result<(), String> 
     loop {
         ends(&mut server.0)?;
         let Answer { outcome, cause, .. } = place.ask(world);
-        let is_bound = world.flags.contains(&"bind");
-        if outcome == "succeeds" || is_bound && cause == "taken-live" || world.last == Last::Client {
+        let is_bound = world.has("bind");
+        // Only clients of stoop reach it.
+        let is_long = cause == "path-too-long" && world.path.exists();
+        if outcome == "succeeds" || is_long || is_bound && cause == "taken-live" || world.last == Last::Client
+        {
             return Ok(());
         }
         if Instant::now() > until {
@@ -105,7 +119,7 @@ fn waits(world: &World, command: Command) -> Result<(), String> {
     let mut client = start(command)?;
     std::thread::sleep(AT_ONCE);
     ends(&mut client.0)?;
-    if world.is_read_only || world.flags.contains(&"dgram") || world.flags.contains(&"send") {
+    if world.is_read_only || !world.is_about_streams() {
         return Ok(());
     }
     accepts(&world.start_owner(), &mut client.0)

@@ -2,10 +2,11 @@
 //! about, and must do what it says: the call succeeds then, or gets further, or the command shows
 //! what it promises. Nothing that belongs to others may have changed.
 //!
-//! Worlds are random ([`world`]). `STOOP_CASES` sets their number, `STOOP_SEED=SEED` runs one.
+//! Worlds are random ([`world`]), or special cases ([`special`]). `STOOP_CASES` sets their number, `STOOP_SEED=SEED` runs one.
 //! Requires root, to create them in a mount namespace of the test, and to be two users.
 
 mod follow;
+mod special;
 mod world;
 
 use std::fs;
@@ -15,9 +16,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use stoop_testkit::{KillOnDrop, has_program, is_root, public_tempdir, skip, spawn};
+use stoop::internal::mountinfo::{MountEntry, read};
+use stoop_testkit::{KillOnDrop, has_program, is_root, public_tempdir, record_skip, spawn};
 
 use follow::follow;
+use special::Special;
 use world::World;
 
 const CASES: u64 = 150;
@@ -27,70 +30,86 @@ const LIMIT_PER_HUNDRED: Duration = Duration::from_secs(150);
 
 #[test]
 fn advice_works_for_whoever_gets_it() {
+    if is_ready(TEST, LIMIT_PER_HUNDRED * (number("STOOP_CASES").unwrap_or(CASES) / 100 + 1) as u32) {
+        random_cases();
+    }
+}
+
+#[test]
+fn advice_works_in_special_cases() {
+    if is_ready("advice_works_in_special_cases", LIMIT_PER_HUNDRED) {
+        special_cases();
+    }
+}
+
+/// Runs the rest of a test in a mount namespace of its own. Returns whether this is that run.
+fn is_ready(test: &str, limit: Duration) -> bool {
     // Not `role()`, whose alarm would end a long run.
     if std::env::var_os("STOOP_ROLE").is_some() {
-        return cases();
+        return true;
     }
-    if !is_root() {
-        skip!("lacks root");
-    }
-    for name in ["unshare", "setfacl", "findmnt"] {
-        if !has_program(name) {
-            skip!("lacks {name}");
-        }
+    let missing = ["unshare", "setfacl", "findmnt", "prlimit"].into_iter().find(|name| !has_program(name));
+    if let Some(lacks) = missing.or((!is_root()).then_some("root")) {
+        record_skip(test, &format!("lacks {lacks}"));
+        return false;
     }
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--propagation", "private"])
         .arg(std::env::current_exe().expect("this test has a path"))
-        .args(["--exact", TEST, "--nocapture", "--test-threads=1", "-q"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1", "-q"])
         .env("STOOP_ROLE", "cases");
     let mut child = KillOnDrop(spawn(&mut command).expect("start the test in a namespace of its own"));
-    let limit = LIMIT_PER_HUNDRED * (number("STOOP_CASES").unwrap_or(CASES) / 100 + 1) as u32;
     assert!(child.finish(limit).success(), "see above");
+    false
 }
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Runs the cases, in a mount namespace of their own.
-fn cases() {
-    let directory = public_tempdir();
-    let base = directory.path();
-    fs::set_permissions(base, fs::Permissions::from_mode(0o755)).expect("set a mode");
-    let place = Place::new(base);
+fn random_cases() {
     let only = number("STOOP_SEED");
     let now =
         SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_millis() as u64;
     let first = only.unwrap_or(now % 1_000_000_000);
     let count = only.map_or(number("STOOP_CASES").unwrap_or(CASES), |_| 1);
-    let (mut followed, mut wrong) = (0, Vec::new());
-    for seed in first..first + count {
-        let world = World::create(base, seed);
-        let pieces = place.ask(&world).next;
-        world.remove(base);
-        for piece in pieces {
-            let world = World::create(base, seed);
-            let mounts = mounts();
-            let result = follow(&place, &world, &piece);
-            world.assert_unharmed(&piece);
-            assert_eq!(self::mounts(), mounts, "mounts were changed by: {piece}");
-            followed += 1;
-            if let Err(text) = result {
-                let asked = world.question();
-                wrong
-                    .push(format!("STOOP_SEED={seed}, {:?}, {asked}\n  next: {piece}\n  {text}", world.last));
-            }
-            world.remove(base);
+    in_place(|place| {
+        for seed in first..first + count {
+            place.follow_all(&format!("STOOP_SEED={seed}"), &|base| World::create(base, seed));
         }
-    }
-    println!("{count} worlds, {followed} pieces of advice");
-    assert!(wrong.is_empty(), "{} of {followed} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    });
 }
 
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").expect("read the mounts")
+fn special_cases() {
+    in_place(|place| {
+        for special in Special::ALL {
+            let pieces = place.follow_all(&format!("{special:?}"), &|base| special.create(base));
+            if let Err(text) = special::check(special, &pieces) {
+                place.wrong.push(format!("{special:?}: {text}"));
+            }
+        }
+    });
+}
+
+/// Runs cases, and panics if advice was wrong in any.
+fn in_place(cases: impl FnOnce(&mut Place)) {
+    let directory = public_tempdir();
+    let base = directory.path();
+    fs::set_permissions(base, fs::Permissions::from_mode(0o755)).expect("set a mode");
+    let mut place = Place::new(base);
+    cases(&mut place);
+    println!("{} worlds, {} pieces of advice", place.worlds, place.followed);
+    let wrong = &place.wrong;
+    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), place.followed, wrong.join("\n"));
+}
+
+/// Returns the mounts, without those of other tests: a directory that they remove takes its mounts
+/// with it in every namespace.
+fn mounts(base: &Path) -> Vec<MountEntry> {
+    let mounts = read("/proc/thread-self").expect("read the mounts");
+    let is_ours = |mount: &MountEntry| mount.point.starts_with(base) || !mount.point.starts_with("/tmp");
+    mounts.into_iter().filter(is_ours).collect()
 }
 
 /// Mounts a directory on itself, read-only.
@@ -112,6 +131,9 @@ fn mount(command: &[&str], paths: &[&Path]) {
 struct Place {
     programs: PathBuf,
     base: PathBuf,
+    worlds: usize,
+    followed: usize,
+    wrong: Vec<String>,
 }
 
 /// An answer of `stoop why`.
@@ -129,7 +151,32 @@ impl Place {
         let programs = base.join("bin");
         fs::create_dir(&programs).expect("create a directory");
         fs::copy(stoop_e2e::binary(), programs.join("stoop")).expect("copy the command");
-        Place { programs, base: base.to_owned() }
+        Place { programs, base: base.to_owned(), worlds: 0, followed: 0, wrong: Vec::new() }
+    }
+
+    /// Follows each piece of advice that a world gets, each in a new world, and returns them.
+    fn follow_all(&mut self, name: &str, create: &dyn Fn(&Path) -> World) -> Vec<String> {
+        let base = self.base.clone();
+        let world = create(&base);
+        let pieces = self.ask(&world).next;
+        world.remove(&base);
+        self.worlds += 1;
+        for index in 0..pieces.len() {
+            let world = create(&base);
+            // Of the same world: a process has another id in each.
+            let piece = self.ask(&world).next.get(index).cloned().unwrap_or_default();
+            let mounts = mounts(&base);
+            let result = follow(self, &world, &piece);
+            world.assert_unharmed(&piece);
+            assert_eq!(self::mounts(&base), mounts, "mounts were changed by: {piece}");
+            self.followed += 1;
+            if let Err(text) = result {
+                let asked = world.question();
+                self.wrong.push(format!("{name}, {:?}, {asked}\n  next: {piece}\n  {text}", world.last));
+            }
+            world.remove(&base);
+        }
+        pieces
     }
 
     /// Returns a command of this user.
@@ -147,13 +194,13 @@ impl Place {
     /// Asks the question of a world.
     fn ask(&self, world: &World) -> Answer {
         let mut command = self.command(world.asker, "stoop");
-        command.arg("why").arg(&world.path).args(&world.flags).arg("--json");
+        command.arg("why").arg(&world.address).args(&world.flags).arg("--json");
         let output = command.output().expect("run stoop");
         let text = String::from_utf8_lossy(&output.stdout);
         let line: serde_json::Value = serde_json::from_str(text.trim())
             .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
         let word = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        let walk = line["walk"].as_array().expect("a walk");
+        let walk = line["walk"].as_array().cloned().unwrap_or_default();
         let next = line["next"].as_array().expect("advice");
         Answer {
             outcome: word("outcome"),

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use stoop_testkit::NOBODY;
+use stoop_testkit::{KillOnDrop, NOBODY};
 
 /// Small numbers from a seed (xorshift).
 pub struct Random(u64);
@@ -76,11 +76,18 @@ const LASTS: [Last; 15] = [
 pub struct World {
     pub last: Last,
     pub path: PathBuf,
+    /// The address, as it is given to `stoop why`.
+    pub address: String,
     /// The arguments of `stoop why`, after the address.
-    pub flags: Vec<&'static str>,
+    pub flags: Vec<String>,
     /// The user who asks, and follows the advice.
     pub asker: u32,
     pub is_read_only: bool,
+    /// Mount points, in the order in which they were mounted.
+    pub mounted: Vec<PathBuf>,
+    /// A file that has taken the last inode.
+    pub filler: Option<PathBuf>,
+    pub children: Vec<KillOnDrop>,
     bystander: PathBuf,
     before: Vec<(PathBuf, u64, Vec<u8>)>,
     held: Vec<OwnedFd>,
@@ -94,35 +101,80 @@ impl World {
         fs::create_dir_all(&inner).expect("create directories");
         let last = random.of(&LASTS);
         let asker = random.of(&[0, 0, NOBODY]);
-        let mut flags =
-            random.of(&[&[][..], &[], &["--op", "bind"], &["--op", "send"], &["--kind", "dgram"]]).to_vec();
+        let flags = random.of(&[&[][..], &[], &["--op", "bind"], &["--op", "send"], &["--kind", "dgram"]]);
+        let mut flags: Vec<String> = flags.iter().map(|flag: &&str| (*flag).to_owned()).collect();
         if asker == 0 && random.one_in(2) {
-            flags.extend(["--as", "nobody"]);
+            flags.extend(["--as", "nobody"].map(str::to_owned));
         }
         let directory = if last == Last::NoDirectory { inner.join("none") } else { inner.clone() };
         let path = directory.join(random.of(&["s.sock", "with space"]));
-        let mut held = put(last, &path);
-        let bystander = inner.join("bystander.sock");
-        held.push(UnixListener::bind(&bystander).expect("bind").into());
-        fs::write(inner.join("notes"), b"precious").expect("write a file");
+        let mut world = World::empty(&inner);
+        world.asks(path.clone());
+        world.holds(last, put(last, &path));
+        (world.flags, world.asker) = (flags, asker);
         for directory in [&inner, inner.parent().expect("a parent")] {
             set(directory, random.of(&[0o755, 0o755, 0o700, 0o750, 0o705, 0o770]), &mut random);
         }
         if fs::symlink_metadata(&path).is_ok_and(|file| !file.is_symlink()) {
             set(&path, random.of(&[0o666, 0o660, 0o600, 0o755]), &mut random);
         }
-        let is_read_only = random.one_in(8);
-        if is_read_only {
+        world.is_read_only = random.one_in(8);
+        if world.is_read_only {
             super::bind_read_only(&inner);
+            world.mounted.push(inner);
         }
-        let mut world = World { last, path, flags, asker, is_read_only, bystander, before: Vec::new(), held };
-        world.before = world.precious();
+        world.remember();
         world
+    }
+
+    /// Creates a world in a directory, with a live server and a file of others. Nothing is at the
+    /// address, and root asks whether a connect would succeed.
+    pub fn empty(directory: &Path) -> World {
+        let bystander = directory.join("bystander.sock");
+        let held = vec![UnixListener::bind(&bystander).expect("bind").into()];
+        fs::write(directory.join("notes"), b"precious").expect("write a file");
+        let path = directory.join("s.sock");
+        World {
+            last: Last::Missing,
+            address: path.display().to_string(),
+            path,
+            flags: Vec::new(),
+            asker: 0,
+            is_read_only: false,
+            mounted: Vec::new(),
+            filler: None,
+            children: Vec::new(),
+            bystander,
+            before: Vec::new(),
+            held,
+        }
+    }
+
+    /// Sets the path that is asked for.
+    pub fn asks(&mut self, path: PathBuf) {
+        self.address = path.display().to_string();
+        self.path = path;
+    }
+
+    /// Keeps what the address leads to open.
+    pub fn holds(&mut self, last: Last, sockets: impl IntoIterator<Item = OwnedFd>) {
+        self.last = last;
+        self.held.extend(sockets);
+    }
+
+    /// Remembers what no advice may change.
+    pub fn remember(&mut self) {
+        self.before = self.precious();
+    }
+
+    /// Returns whether it has this flag.
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|it| it == flag)
     }
 
     /// Returns the question as one line.
     pub fn question(&self) -> String {
-        format!("uid {}: stoop why {} {}", self.asker, self.path.display(), self.flags.join(" "))
+        format!("uid {}: stoop why {} {}", self.asker, self.address, self.flags.join(" "))
     }
 
     /// Returns the file, inode and content of what belongs to others.
@@ -146,20 +198,25 @@ impl World {
         UnixStream::connect(&self.bystander).unwrap_or_else(|error| panic!("{error} after: {by}\n{self:?}"));
     }
 
+    /// Returns whether a server of streams answers the question.
+    pub fn is_about_streams(&self) -> bool {
+        let other = ["dgram", "seqpacket", "send"];
+        !other.iter().any(|flag| self.has(flag)) && !self.address.starts_with("dgram:")
+    }
+
     /// Starts the program that the address belongs to: a server for all users.
     pub fn start_owner(&self) -> UnixListener {
+        self.filler.iter().for_each(|file| fs::remove_file(file).expect("free an inode"));
         let _ = fs::remove_file(&self.path);
-        let listener = UnixListener::bind(&self.path).expect("bind as the owner");
-        fs::set_permissions(&self.path, Permissions::from_mode(0o666)).expect("set a mode");
-        listener
+        // Any program can bind a path that is too long, from the directory.
+        let listener = stoop::Bind::new(&self.path).mode(0o666).listen().expect("bind as the owner");
+        UnixListener::from(OwnedFd::from(listener))
     }
 
     /// Removes the world.
     pub fn remove(self, base: &Path) {
-        if self.is_read_only {
-            super::unmount(self.bystander.parent().expect("a parent"));
-        }
-        drop(self.held);
+        self.mounted.iter().rev().for_each(|point| super::unmount(point));
+        drop((self.held, self.children));
         fs::remove_dir_all(base.join("a")).expect("remove a world");
     }
 }
@@ -209,7 +266,7 @@ fn put(last: Last, path: &Path) -> Vec<OwnedFd> {
     Vec::new()
 }
 
-fn full(listener: UnixListener) -> (UnixListener, Vec<UnixStream>) {
+pub fn full(listener: UnixListener) -> (UnixListener, Vec<UnixStream>) {
     rustix::net::listen(&listener, 0).expect("listen");
     let address = listener.local_addr().expect("an address");
     let client = UnixStream::connect(address.as_pathname().expect("a path")).expect("connect");
