@@ -48,6 +48,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("ttrpc_frames", ttrpc_frames),
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
+    ("interface_facts", stoop_dynamic::fuzzing::interfaces),
     ("grpc_reflection", stoop_dynamic::fuzzing::reflection),
     ("http_first_bytes", stoop_http::fuzzing::first_bytes),
     ("ttrpc_client", ttrpc_client),

@@ -71,9 +71,9 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("axum", &[]),
     ("hyper", &["stoop-grpc", "stoop-http"]),
     ("tonic", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
-    ("prost", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz"]),
+    ("prost", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz", "xtask"]),
     ("prost-reflect", &["stoop-dynamic"]),
-    ("protox", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes"]),
+    ("protox", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "xtask"]),
 ];
 
 /// Heavy crates that are allowed behind a feature, and for which crate.

@@ -9,6 +9,7 @@ mod builds;
 mod check;
 mod facts;
 mod fuzz;
+mod interfaces;
 mod layers;
 mod man;
 mod models;
@@ -77,6 +78,11 @@ const VERBS: &[Verb] = &[
         "the guide as a web site in target/site; --write copies the programs into the pages that show them",
         site::run,
     ),
+    (
+        "interfaces",
+        "write the facts of other projects' .proto files, which are the built-in interfaces: `interfaces add NAME …`",
+        interfaces::run,
+    ),
     ("man", "write the man pages into target/man", |_| man::run()),
     ("pictures", "make the pictures of the README: terminal, tree, bench, or all", pictures::run),
     (
@@ -113,7 +119,7 @@ fn main() -> ExitCode {
 fn usage() -> String {
     let mut text = String::from("usage: cargo xtask VERB");
     for (name, what, _) in VERBS {
-        text.push_str(&format!("\n  {name:<9}{what}"));
+        text.push_str(&format!("\n  {name:<11}{what}"));
     }
     text
 }

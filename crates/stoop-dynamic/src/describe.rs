@@ -177,6 +177,6 @@ mod tests {
     #[test]
     fn a_service_is_described_with_comments() {
         let text = described("runtime.v1.ImageService");
-        assert!(text.contains("  // ListImages lists existing images.\n  rpc ListImages("), "{text}");
+        assert!(text.contains("  // Images, those that a filter matches.\n  rpc ListImages("), "{text}");
     }
 }

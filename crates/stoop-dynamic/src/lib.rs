@@ -56,12 +56,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod box_channel;
+mod builtin;
 mod client;
 mod describe;
 mod details;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod interfaces;
 pub mod json;
 pub mod metadata;
 mod presence;

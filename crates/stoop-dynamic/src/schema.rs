@@ -11,8 +11,7 @@ use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, ServiceDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
 
-/// The interfaces of `schemas/`, compiled. `tests/schemas.rs` writes the file, and checks it.
-const BUILTIN: &[u8] = include_bytes!("../schemas/builtin.bin");
+use crate::builtin;
 
 /// A description of services, methods and messages.
 ///
@@ -118,7 +117,8 @@ impl Schema {
     pub fn builtin() -> Schema {
         static SCHEMA: OnceLock<Schema> = OnceLock::new();
         let decode = || {
-            let pool = with_protobufs_own(BUILTIN).expect("the build made it, and a test reads it");
+            let mut pool = DescriptorPool::global();
+            add_files(&mut pool, builtin::files().to_vec()).expect("a test reads it");
             let services = pool.services().map(|service| service.full_name().to_owned()).collect();
             Schema { pool, services, origin: Origin::Builtin }
         };
@@ -167,10 +167,8 @@ impl Schema {
         }
         includes.iter().for_each(|include| resolver.add(IncludeFileResolver::new(include.clone())));
         resolver.add(GoogleFileResolver::new());
-        resolver.add(
-            DescriptorSetFileResolver::decode(BUILTIN)
-                .map_err(|error| SchemaError::new(error.to_string()))?,
-        );
+        let builtin = FileDescriptorSet { file: builtin::files().to_vec() };
+        resolver.add(DescriptorSetFileResolver::new(builtin));
         let mut compiler = Compiler::with_file_resolver(resolver);
         compiler.include_source_info(true).include_imports(true);
         compiler.open_files(files)?;
