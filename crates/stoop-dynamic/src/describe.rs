@@ -1,16 +1,14 @@
-//! Formats a schema as `.proto` text, with comments if they are known. Does no I/O.
+//! Formats parts of a schema as `.proto` source, with comments if they are known. Does no I/O.
 
-use prost_reflect::{
-    EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, MethodDescriptor,
-    ServiceDescriptor,
-};
-use std::fmt::Write;
+use prost_reflect::{ExtensionDescriptor, FileDescriptor, MessageDescriptor};
 
 use crate::Symbol;
+use crate::source::{Names, Printer};
 
-/// Returns the definition of a service, method, message or enum as `.proto` text.
+/// Returns the definition of a service, method, message, enum or file as `.proto` source.
 ///
-/// For a method, the text includes its input and output messages.
+/// What is not a file has its full name. For a method, the text includes its input and output
+/// messages; for a message, the known extensions of it, with their names in JSON.
 ///
 /// ```
 /// use stoop_dynamic::{Schema, describe};
@@ -21,126 +19,61 @@ use crate::Symbol;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn describe(symbol: &Symbol) -> String {
-    let mut text = String::new();
     match symbol {
-        Symbol::Service(found) => service(&mut text, found),
+        Symbol::Service(found) => print(&found.parent_file(), |printer| {
+            printer.service(found.service_descriptor_proto(), found.path(), found.full_name());
+        }),
         Symbol::Method(found) => {
-            comment(&mut text, "", &found.parent_file(), found.path());
-            let _ = writeln!(text, "{}", rpc(found));
-            text.push('\n');
-            message(&mut text, "", &found.input());
+            let service = found.parent_service();
+            let mut text = print(&found.parent_file(), |printer| {
+                printer.method(found.method_descriptor_proto(), found.path(), service.full_name());
+            });
+            text += &format!("\n{}", message(&found.input()));
             if found.output() != found.input() {
-                text.push('\n');
-                message(&mut text, "", &found.output());
+                text += &format!("\n{}", message(&found.output()));
             }
+            text
         }
-        Symbol::Message(found) => message(&mut text, "", found),
-        Symbol::Enum(found) => enumeration(&mut text, "", found),
+        Symbol::Message(found) => message(found),
+        Symbol::Enum(found) => print(&found.parent_file(), |printer| {
+            printer.enumeration(found.enum_descriptor_proto(), found.path(), found.full_name());
+        }),
+        Symbol::File(found) => print(found, |printer| printer.whole()),
+    }
+}
+
+fn message(message: &MessageDescriptor) -> String {
+    let full = message.full_name();
+    let scope = full.rsplit_once('.').map(|(scope, _)| scope).unwrap_or_default();
+    let mut text = print(&message.parent_file(), |printer| {
+        printer.message(message.descriptor_proto(), message.path(), scope, full);
+    });
+    // Those that are defined inside are printed there.
+    let inside = format!("{full}.");
+    let elsewhere = message.extensions().filter(|extension| !extension.full_name().starts_with(&inside));
+    let mut extensions: Vec<ExtensionDescriptor> = elsewhere.collect();
+    extensions.sort_by_key(ExtensionDescriptor::number);
+    for extension in extensions {
+        let file = extension.parent_file();
+        let around = extension.parent_message();
+        let siblings = match &around {
+            Some(around) => &around.descriptor_proto().nested_type,
+            None => &file.file_descriptor_proto().message_type,
+        };
+        text += "\n";
+        text += &print(&file, |printer| {
+            let field = extension.field_descriptor_proto();
+            printer.foreign_extension(field, full, extension.full_name(), siblings);
+        });
     }
     text
 }
 
-fn service(text: &mut String, service: &ServiceDescriptor) {
-    comment(text, "", &service.parent_file(), service.path());
-    let _ = writeln!(text, "service {} {{", service.full_name());
-    for method in service.methods() {
-        comment(text, INDENT, &method.parent_file(), method.path());
-        let _ = writeln!(text, "{INDENT}{}", rpc(&method));
-    }
-    text.push_str("}\n");
-}
-
-const INDENT: &str = "  ";
-
-/// Returns a method's line, such as `rpc Watch(A) returns (stream B);`.
-fn rpc(method: &MethodDescriptor) -> String {
-    let stream = |is| if is { "stream " } else { "" };
-    format!(
-        "rpc {}({}{}) returns ({}{});",
-        method.name(),
-        stream(method.is_client_streaming()),
-        method.input().full_name(),
-        stream(method.is_server_streaming()),
-        method.output().full_name()
-    )
-}
-
-fn message(text: &mut String, indent: &str, message: &MessageDescriptor) {
-    comment(text, indent, &message.parent_file(), message.path());
-    let name = if indent.is_empty() { message.full_name() } else { message.name() };
-    let _ = writeln!(text, "{indent}message {name} {{");
-    let inner = format!("{indent}{INDENT}");
-    for nested in message.child_messages().filter(|nested| !nested.is_map_entry()) {
-        self::message(text, &inner, &nested);
-    }
-    for nested in message.child_enums() {
-        enumeration(text, &inner, &nested);
-    }
-    let mut oneof = None;
-    for field in message.fields() {
-        let group = field.containing_oneof().filter(|group| !group.is_synthetic());
-        if group != oneof {
-            if oneof.is_some() {
-                let _ = writeln!(text, "{inner}}}");
-            }
-            if let Some(group) = &group {
-                let _ = writeln!(text, "{inner}oneof {} {{", group.name());
-            }
-            oneof = group;
-        }
-        let indent = if oneof.is_some() { format!("{inner}{INDENT}") } else { inner.clone() };
-        comment(text, &indent, &message.parent_file(), field.path());
-        let _ = writeln!(text, "{indent}{} {} = {};", type_of(&field), field.name(), field.number());
-    }
-    if oneof.is_some() {
-        let _ = writeln!(text, "{inner}}}");
-    }
-    let _ = writeln!(text, "{indent}}}");
-}
-
-fn type_of(field: &FieldDescriptor) -> String {
-    let name = |kind: Kind| match kind {
-        Kind::Message(message) => message.full_name().to_owned(),
-        Kind::Enum(values) => values.full_name().to_owned(),
-        kind => format!("{kind:?}"),
-    };
-    if let (true, Kind::Message(entry)) = (field.is_map(), field.kind()) {
-        let (key, value) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
-        return format!("map<{}, {}>", name(key), name(value));
-    }
-    let optional = field.containing_oneof().is_some_and(|group| group.is_synthetic());
-    let label = match (field.is_list(), optional) {
-        (true, _) => "repeated ",
-        (_, true) => "optional ",
-        _ => "",
-    };
-    format!("{label}{}", name(field.kind()))
-}
-
-fn enumeration(text: &mut String, indent: &str, values: &EnumDescriptor) {
-    comment(text, indent, &values.parent_file(), values.path());
-    let name = if indent.is_empty() { values.full_name() } else { values.name() };
-    let _ = writeln!(text, "{indent}enum {name} {{");
-    let inner = format!("{indent}{INDENT}");
-    for value in values.values() {
-        comment(text, &inner, &values.parent_file(), value.path());
-        let _ = writeln!(text, "{inner}{} = {};", value.name(), value.number());
-    }
-    let _ = writeln!(text, "{indent}}}");
-}
-
-/// Appends the comment on an element, if the schema contains its source info.
-fn comment(text: &mut String, indent: &str, file: &FileDescriptor, path: &[i32]) {
-    let info = file.file_descriptor_proto().source_code_info.as_ref();
-    let place = info.and_then(|info| info.location.iter().find(|location| location.path == path));
-    let Some(comment) = place.and_then(|place| place.leading_comments.as_deref()) else { return };
-    for line in comment.trim_end().lines() {
-        let _ = writeln!(
-            text,
-            "{indent}//{}",
-            if line.is_empty() || line.starts_with(' ') { line.to_owned() } else { format!(" {line}") }
-        );
-    }
+fn print(file: &FileDescriptor, print: impl FnOnce(&mut Printer<'_>)) -> String {
+    let names = Names::new(file.parent_pool());
+    let mut printer = Printer::new(file.file_descriptor_proto(), &names);
+    print(&mut printer);
+    printer.into_text()
 }
 
 #[cfg(test)]
@@ -173,10 +106,15 @@ mod tests {
         assert!(ask.contains("    string file_by_filename = 3;\n"), "{ask}");
     }
 
-    /// The text can be compiled again, and describes the same schema.
     #[test]
     fn a_service_is_described_with_comments() {
         let text = described("runtime.v1.ImageService");
         assert!(text.contains("  // Images, those that a filter matches.\n  rpc ListImages("), "{text}");
+    }
+
+    #[test]
+    fn a_file_is_described_as_a_whole() {
+        let text = described("k8s.io/kms/apis/v2/api.proto");
+        assert!(text.starts_with("syntax = \"proto3\";\n\npackage v2;\n\n"), "{text}");
     }
 }

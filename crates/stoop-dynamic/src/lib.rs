@@ -70,6 +70,7 @@ mod presence;
 pub(crate) mod reflection;
 mod resolve;
 mod schema;
+mod source;
 pub mod ttrpc;
 mod wire;
 
@@ -86,7 +87,8 @@ pub use tonic::metadata::MetadataMap;
 pub use tonic::{Code, Status};
 
 pub use prost_reflect::{
-    DynamicMessage, EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,
+    DynamicMessage, EnumDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    Value,
 };
 
 /// Runs the example of the README as a test.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use prost_reflect::{EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{EnumDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
 use stoop::escaped;
 
 use crate::Schema;
@@ -20,6 +20,8 @@ pub enum Symbol {
     Message(MessageDescriptor),
     /// An enum.
     Enum(EnumDescriptor),
+    /// A file.
+    File(FileDescriptor),
 }
 
 impl Symbol {
@@ -30,6 +32,7 @@ impl Symbol {
             Symbol::Method(method) => path_of(method),
             Symbol::Message(message) => message.full_name().into(),
             Symbol::Enum(values) => values.full_name().into(),
+            Symbol::File(file) => file.name().into(),
         }
     }
 }
@@ -101,7 +104,8 @@ impl Schema {
         .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, methods.iter().map(path_of)))))
     }
 
-    /// Returns the service, method, message or enum of this name, or with this suffix.
+    /// Returns the service, method, message or enum of this name, or with this suffix, or the file
+    /// with this path.
     ///
     /// Ambiguity is resolved by `preferred`, like in [`method`](Schema::method).
     ///
@@ -118,6 +122,9 @@ impl Schema {
     /// # Errors
     /// Returns an error if no element has the name, or if several have.
     pub fn symbol(&self, name: &str, preferred: &[&str]) -> Result<Symbol, Unresolved> {
+        if let Some(file) = self.pool().get_file_by_name(name) {
+            return Ok(Symbol::File(file));
+        }
         let all = self.symbols();
         let exact = all.iter().find(|symbol| dotted(&symbol.name()) == dotted(name));
         if let Some(symbol) = exact {
@@ -129,6 +136,7 @@ impl Schema {
             Symbol::Method(method) => method.parent_service().package_name().to_owned(),
             Symbol::Message(message) => message.package_name().to_owned(),
             Symbol::Enum(values) => values.package_name().to_owned(),
+            Symbol::File(file) => file.package_name().to_owned(),
         };
         one_of(fits, preferred, |symbol: &Symbol| (symbol.name(), package(symbol)))
             .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, all.iter().map(Symbol::name)))))

@@ -33,9 +33,6 @@ pub const SCALARS: [(&str, Type); 15] = [
     ("bytes", Type::Bytes),
 ];
 
-/// The words before the type of a field that mean something.
-pub const WORDS: [&str; 7] = ["repeated", "required", "optional", "map", "enum", "group", "stream"];
-
 /// The fields and oneofs of a message that is being read.
 #[derive(Default)]
 pub struct Oneofs {

@@ -18,9 +18,9 @@
 
 pub mod comments;
 #[cfg(test)]
-mod facts;
-mod members;
-mod names;
+pub mod facts;
+pub mod members;
+pub mod names;
 #[cfg(any(test, feature = "fuzzing"))]
 mod print;
 pub mod read;

@@ -2,6 +2,13 @@
 
 use super::tree::Node;
 
+impl Node {
+    /// Creates a node of these words.
+    pub fn new<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Node {
+        Node { words: words.into_iter().map(Into::into).collect(), ..Node::default() }
+    }
+}
+
 /// Writes nodes.
 pub fn print(nodes: &[Node]) -> String {
     let mut text = String::new();

@@ -36,11 +36,6 @@ impl fmt::Display for FormError {
 impl std::error::Error for FormError {}
 
 impl Node {
-    /// Creates a node of these words.
-    pub fn new<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Node {
-        Node { words: words.into_iter().map(Into::into).collect(), ..Node::default() }
-    }
-
     /// Returns the first word.
     pub fn keyword(&self) -> &str {
         self.words.first().map(String::as_str).unwrap_or_default()

@@ -6,12 +6,15 @@ use prost_types::{
     ServiceDescriptorProto, method_options::IdempotencyLevel,
 };
 
-use super::members::{SCALARS, WORDS};
+use super::members::SCALARS;
 use super::names::{json_name, renamed, within};
 use super::print::{print, quote};
 use super::read::{Project, read};
 use super::reader::Comments;
 use super::tree::Node;
+
+/// The words before the type of a field that mean something.
+const WORDS: [&str; 7] = ["repeated", "required", "optional", "map", "enum", "group", "stream"];
 
 /// Writes the interfaces of a project, whose files are [`facts`](super::facts::facts).
 ///

@@ -33,6 +33,7 @@ use crate::time;
   stoop grpc cri GetContainerEvents --json-lines
   stoop grpc ./app.sock list
   stoop grpc ./app.sock describe Greeter/Hello
+  stoop grpc ./app.sock describe greet.proto                    # the whole file, as source
   stoop grpc ./app.sock greet.Greeter/Hello @request.json --timeout 2s
   stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input
   stoop grpc containerd -H 'containerd-namespace: k8s.io' Images/List"))]
