@@ -60,6 +60,7 @@ mod builtin;
 mod client;
 mod describe;
 mod details;
+mod features;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

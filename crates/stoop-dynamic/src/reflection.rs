@@ -13,8 +13,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Code;
 
 use crate::client::RawAnswers;
-use crate::ttrpc;
 use crate::{CallError, Client, Options, Schema, SchemaError};
+use crate::{features, ttrpc};
 
 /// The versions, the preferred one first.
 const VERSIONS: [(&str, &str); 2] =
@@ -273,8 +273,7 @@ impl FileCollector {
         };
         for file in found {
             self.bytes = self.bytes.saturating_add(file.len());
-            let file =
-                FileDescriptorProto::decode(&file[..]).map_err(|error| malformed(&error.to_string()))?;
+            let file = features::decode_file(&file).map_err(|error| malformed(&error))?;
             if self.files.len() >= MAX_FILES || self.bytes > MAX_FILE_BYTES {
                 return Err(malformed("more files than the limit"));
             }

@@ -5,13 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use prost_reflect::prost::Message;
-use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, ServiceDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
 
-use crate::builtin;
+use crate::{builtin, features};
 
 /// A description of services, methods and messages.
 ///
@@ -68,11 +67,17 @@ impl fmt::Display for Origin {
 pub struct SchemaError {
     text: String,
     position: Option<String>,
+    uses_edition: bool,
 }
 
 impl SchemaError {
     fn new(text: impl Into<String>) -> SchemaError {
-        SchemaError { text: text.into(), position: None }
+        SchemaError { text: text.into(), position: None, uses_edition: false }
+    }
+
+    /// Returns whether a `.proto` file declares an edition. Only descriptor sets may have one.
+    pub fn uses_edition(&self) -> bool {
+        self.uses_edition
     }
 
     /// Returns the file and the position in it, if known: `user.proto:3:12`.
@@ -94,7 +99,12 @@ impl From<protox::Error> for SchemaError {
         use std::error::Error;
         // The source is more specific, as for a file that cannot be read.
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        SchemaError { text: format!("{error}{cause}"), position: position(&error) }
+        let text = format!("{error}{cause}");
+        // protox knows no editions, and takes the first word of such a file for a mistake.
+        let uses_edition = text.ends_with("found 'edition'");
+        let text =
+            if uses_edition { "a '.proto' file with an edition is not supported".into() } else { text };
+        SchemaError { text, position: position(&error), uses_edition }
     }
 }
 
@@ -194,10 +204,10 @@ impl Schema {
     /// Returns an error if the set is invalid, or if a file is missing that one of its files
     /// imports.
     pub fn from_descriptor_set(bytes: &[u8]) -> Result<Schema, SchemaError> {
-        let set = FileDescriptorSet::decode(bytes).map_err(|error| SchemaError::new(error.to_string()))?;
-        let names: Vec<String> = set.file.iter().map(|file| file.name().to_owned()).collect();
-        let mut pool = DescriptorPool::global();
-        add_files(&mut pool, set.file)?;
+        let files = features::decode_set(bytes).map_err(SchemaError::new)?;
+        let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
+        let mut pool = protobufs_own();
+        add_files(&mut pool, files)?;
         Ok(Schema::of_files(pool, &names, Origin::Files))
     }
 
@@ -234,7 +244,7 @@ impl Schema {
         files: Vec<FileDescriptorProto>,
         version: &'static str,
     ) -> Result<Schema, SchemaError> {
-        let mut pool = DescriptorPool::global();
+        let mut pool = protobufs_own();
         add_files(&mut pool, files)?;
         Ok(Schema { pool, services, origin: Origin::Reflection(version) })
     }
@@ -288,9 +298,25 @@ impl Schema {
 /// Decodes a set that the compiler made, and adds all of protobuf's own messages, whether it
 /// imports them or not.
 fn with_protobufs_own(set: &[u8]) -> Result<DescriptorPool, SchemaError> {
-    let mut pool = DescriptorPool::global();
-    pool.decode_file_descriptor_set(set).map_err(|error| SchemaError::new(error.to_string()))?;
+    let mut pool = protobufs_own();
+    add_files(&mut pool, features::decode_set(set).map_err(SchemaError::new)?)?;
     Ok(pool)
+}
+
+/// Returns a pool with protobuf's own messages.
+fn protobufs_own() -> DescriptorPool {
+    static POOL: OnceLock<DescriptorPool> = OnceLock::new();
+    let normalized = || {
+        let mut files: Vec<_> =
+            DescriptorPool::global().files().map(|file| file.file_descriptor_proto().clone()).collect();
+        for file in files.iter_mut().filter(|file| file.syntax() == "proto3") {
+            features::track_fractions(file);
+        }
+        let mut pool = DescriptorPool::new();
+        pool.add_file_descriptor_protos(files).expect("they were valid before, and still are");
+        pool
+    };
+    POOL.get_or_init(normalized).clone()
 }
 
 /// Adds files that are not in the pool yet. Our own versions of protobuf's files are always used:
@@ -318,9 +344,6 @@ fn is_sound_entry(entry: &MessageDescriptor) -> bool {
 }
 
 /// Returns the file with a syntax that prost-reflect supports, which it does not check itself.
-///
-/// An edition is read as proto2. The encoding is the same, and by default editions track the
-/// presence of every field, as proto2 does.
 fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, SchemaError> {
     match file.syntax() {
         "proto2" | "proto3" => Ok(file),
@@ -330,10 +353,6 @@ fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, Sc
             file.syntax = None;
             Ok(file)
         }
-        "editions" => {
-            file.syntax = Some("proto2".into());
-            Ok(file)
-        }
         other => Err(SchemaError::new(format!("'{}' has the unknown syntax '{other}'", file.name()))),
     }
 }
@@ -341,6 +360,7 @@ fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, Sc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost_reflect::prost::Message;
 
     #[test]
     fn builtin_interfaces_are_present() {
@@ -388,6 +408,9 @@ mod tests {
         let error = Schema::from_protos(&[wrong], &[]).unwrap_err();
         assert!(error.to_string().contains("Missing"), "{error}");
         assert_eq!(error.position(), Some("wrong.proto:2:13"));
+        let edition = write("edition.proto", "edition = \"2023\";\nmessage M { int32 a = 1; }");
+        let error = Schema::from_protos(&[edition], &[]).unwrap_err();
+        assert!(error.uses_edition() && error.to_string().contains("edition"), "{error}");
         let error = Schema::from_protos(&[directory.path().join("none.proto")], &[]).unwrap_err();
         assert!(error.to_string().contains("none.proto"), "{error}");
     }
@@ -399,7 +422,8 @@ mod tests {
             syntax: Some(syntax.into()),
             ..FileDescriptorProto::default()
         };
-        assert!(Schema::from_server(Vec::new(), vec![file("editions")], "v1").is_ok());
+        let edition = features::decode_file(&file("editions").encode_to_vec()).unwrap();
+        assert!(Schema::from_server(Vec::new(), vec![edition], "v1").is_ok());
         assert!(Schema::from_server(Vec::new(), vec![file("")], "v1").is_ok());
         let error = Schema::from_server(Vec::new(), vec![file("proto4")], "v1").unwrap_err();
         assert!(error.to_string().contains("'proto4'"), "{error}");

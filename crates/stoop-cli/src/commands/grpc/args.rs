@@ -21,8 +21,9 @@ use crate::time;
 /// `runtime.v1.RuntimeService/Version`.
 ///
 /// Messages are JSON, in protobuf's JSON mapping. Those of a stream are sent and printed as they
-/// arrive. If the server speaks containerd's ttrpc, that is used. A status other than OK gives exit
-/// code 1.
+/// arrive. On a terminal, comments add the time that a number stands for, and the text that bytes
+/// are; --raw leaves them out. If the server speaks containerd's ttrpc, that is used. A status other
+/// than OK gives exit code 1.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "stoop grpc [OPTIONS] <ADDR> [list [SERVICE] | describe [SYMBOL] | METHOD [JSON|@FILE|-]]"
@@ -83,6 +84,10 @@ pub(crate) struct Grpc {
     /// Also print fields that have their default value
     #[arg(long)]
     pub(crate) emit_defaults: bool,
+
+    /// Print exactly protobuf's JSON to a terminal, too: without comments and zero enums
+    #[arg(long)]
+    pub(crate) raw: bool,
 
     /// Print each message on one line
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! Makes a call: sends requests and prints replies as they arrive.
 
+use std::io::{self, IsTerminal};
 use std::pin::Pin;
 
 use stoop_dynamic::json::Style;
@@ -10,7 +11,7 @@ use tokio_stream::Stream;
 
 use super::describe::path_of;
 use super::error::name_of;
-use super::input::RequestInput;
+use super::input::{RequestInput, lacks};
 use super::metadata;
 use super::session::Session;
 use crate::exit::Exit;
@@ -85,7 +86,13 @@ impl Session<'_> {
         let mut count = 0_u64;
         loop {
             match answers.message().await {
-                Ok(Some(message)) => self.reply(&message, &mut screen)?,
+                Ok(Some(message)) => {
+                    self.reply(&message, &mut screen)?;
+                    if let Some(lacks) = lacks(&message) {
+                        screen.finish()?;
+                        return Ok(Err(CallError::Malformed(format!("the reply {lacks}"))));
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     screen.finish()?;
@@ -112,8 +119,13 @@ impl Session<'_> {
 
     /// Prints a reply.
     fn reply(&self, message: &DynamicMessage, screen: &mut Screen) -> Result<(), Failure> {
-        let one_line = self.flags.json_lines || self.flags.json;
-        let text = Style { emit_defaults: self.flags.emit_defaults, one_line }.text(message);
+        let style = Style {
+            emit_defaults: self.flags.emit_defaults,
+            one_line: self.flags.json_lines || self.flags.json,
+            // What is piped is protobuf's JSON, and nothing else.
+            annotated: !self.flags.raw && io::stdout().is_terminal(),
+        };
+        let text = style.text(message);
         if !self.flags.json {
             return screen.put(format!("{text}\n").as_bytes());
         }

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::thread;
 
-use stoop_dynamic::json::{JsonError, messages};
+use stoop_dynamic::json::{JsonError, messages, missing_required};
 use stoop_dynamic::{DynamicMessage, MessageDescriptor};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
@@ -70,6 +70,9 @@ impl RequestInput {
         let mut messages = messages(message.clone(), self.reader());
         let first = messages.next().ok_or_else(|| count(&name, "none"))?;
         let first = first.map_err(|error| explain(&error, &name, 1, message, address))?;
+        if let Some(lacks) = lacks(&first) {
+            return Err(incomplete(&lacks, &name, 1, message, address));
+        }
         match messages.next() {
             None => Ok(first),
             Some(Err(error)) => Err(explain(&error, &name, 2, message, address)),
@@ -92,15 +95,20 @@ impl RequestInput {
         thread::spawn(move || {
             let name = input.name();
             for (at, read) in messages(message.clone(), input.reader()).enumerate() {
+                let read = read.map_err(|error| explain(&error, &name, at + 1, &message, &address));
+                let read = read.and_then(|read| match lacks(&read) {
+                    None => Ok(read),
+                    Some(lacks) => Err(incomplete(&lacks, &name, at + 1, &message, &address)),
+                });
                 match read {
                     Ok(read) => {
                         if sender.blocking_send(read).is_err() {
                             return;
                         }
                     }
-                    Err(error) => {
+                    Err(failure) => {
                         // The failure is sent before the stream ends.
-                        let _ = failed.send(explain(&error, &name, at + 1, &message, &address));
+                        let _ = failed.send(failure);
                         return;
                     }
                 }
@@ -115,6 +123,24 @@ fn count(name: &str, how_many: &str) -> Failure {
         .why("in its schema the request is not a stream")
         .next("stoop grpc --help    # an empty message is '{}'")
         .into()
+}
+
+/// Returns which required fields a message lacks, in words, if it lacks any.
+pub(super) fn lacks(message: &DynamicMessage) -> Option<String> {
+    let names: Vec<String> = missing_required(message).iter().map(|name| format!("'{name}'")).collect();
+    let what = if names.len() == 1 { "required field" } else { "required fields" };
+    (!names.is_empty()).then(|| format!("lacks the {what} {}", names.join(", ")))
+}
+
+/// Explains which required fields a message lacks.
+fn incomplete(lacks: &str, name: &str, number: usize, message: &MessageDescriptor, address: &str) -> Failure {
+    let mut report =
+        Failure::new(Exit::Usage, format!("{name} is not a valid '{}': it {lacks}", message.full_name()))
+            .why("its schema requires these fields, and protobuf rejects a message without them");
+    if number > 1 {
+        report = report.seen(format!("at message {number}"));
+    }
+    report.next(format!("stoop grpc {address} describe {}    # its fields", message.full_name())).into()
 }
 
 /// Explains which message is invalid, and where.

@@ -30,6 +30,9 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
         add(Schema::from_protos(&flags.proto, &flags.import_path).map_err(|error| {
             let report = Failure::new(Exit::Usage, "cannot compile the schema").why(error.to_string());
             match error.position() {
+                Some(place) if error.uses_edition() => report.seen(format!("at {place}")).next(
+                    "protoc --include_imports --descriptor_set_out=FILE …    # and --descriptor-set FILE",
+                ),
                 Some(place) => report
                     .seen(format!("at {place}"))
                     .next("# correct the file, or give another one with --proto"),

@@ -1,53 +1,33 @@
 //! Reads messages from JSON, and locates errors.
 
+mod any;
+mod message;
+mod scalar;
+mod syntax;
+mod well_known;
+
 use std::fmt;
 use std::io::Read;
 
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::value::RawValue;
-use serde_path_to_error::{Deserializer, Track};
 
-use super::opaque;
-use crate::resolve::nearest;
+use self::message::Reader;
+use self::syntax::Json;
+use super::error::{Fault, JsonError};
 
-/// The error for text that is not valid JSON for a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonError {
-    text: String,
-    path: String,
-    place: Option<(usize, usize)>,
-    nearest: Option<String>,
+/// Parsing options.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParseOptions {
+    /// Discards fields and names of enum values that the schema lacks, instead of rejecting them.
+    pub discard_unknown: bool,
 }
-
-impl JsonError {
-    /// Returns the path of the field, such as `config.linux.resources[0]`; empty for the whole
-    /// message.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Returns the line and column in the text of the message, counted from 1, if known.
-    pub fn place(&self) -> Option<(usize, usize)> {
-        self.place
-    }
-
-    /// Returns the name of the field that was probably meant.
-    pub fn nearest(&self) -> Option<&str> {
-        self.nearest.as_deref()
-    }
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for JsonError {}
 
 /// Reads one message from JSON.
 ///
 /// The form in which [`Style`](super::Style) writes an `Any` of unknown type is accepted, too.
+/// Whether all required fields are set is not checked: see
+/// [`missing_required`](super::missing_required).
 ///
 /// ```
 /// use stoop_dynamic::{Schema, json};
@@ -65,86 +45,35 @@ impl std::error::Error for JsonError {}
 /// Returns an error ([`JsonError`]) if the text is not JSON, if the message lacks one of the
 /// fields, or if a value does not fit its field.
 pub fn read(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
-    // prost-reflect would resolve a type URL with a leading dot to another type.
-    if text.contains("/.")
-        && let Some(read) = opaque::read(message, text)
-    {
-        return Ok(read);
-    }
-    let mut json = serde_json::Deserializer::from_str(text);
-    let mut track = Track::new();
-    let read = DynamicMessage::deserialize(message.clone(), Deserializer::new(&mut json, &mut track));
-    let read = read.and_then(|value| json.end().map(|()| value));
-    read.or_else(|error| {
-        // prost-reflect rejects unknown types. The second pass is made only if the message has
-        // some.
-        match opaque::read(message, text) {
-            Some(read) => Ok(read),
-            None => Err(error_at(&error, &track.path(), message, text)),
-        }
-    })
+    ParseOptions::default().read(message, text)
 }
 
-fn error_at(
-    error: &serde_json::Error,
-    path: &serde_path_to_error::Path,
-    message: &MessageDescriptor,
-    text: &str,
-) -> JsonError {
-    let place = (error.line() > 0).then(|| (error.line(), error.column()));
-    // An unknown field is located by a second search: the error's path ends before its name.
-    if let Some(unknown) = serde_json::from_str(text).ok().and_then(|value| unknown_field(message, &value)) {
-        let names = unknown.owner.fields().map(|field| field.json_name().to_owned()).collect::<Vec<_>>();
-        return JsonError {
-            text: format!("'{}' has no field '{}'", unknown.owner.full_name(), unknown.name),
-            path: unknown.path.trim_start_matches('.').to_owned(),
-            place,
-            nearest: nearest(&unknown.name, names.into_iter()),
-        };
+impl ParseOptions {
+    /// Reads one message from JSON, with these options.
+    ///
+    /// ```
+    /// use stoop_dynamic::{Schema, json};
+    ///
+    /// let request = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?.input();
+    /// let text = r#"{"service": "a", "added_later": [1]}"#;
+    /// assert!(json::read(&request, text).is_err());
+    /// assert!(json::ParseOptions { discard_unknown: true }.read(&request, text).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the same errors as [`read`].
+    pub fn read(self, message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
+        let whole = Json::parse(text).map_err(|error| JsonError::syntax(&error))?;
+        let reader = Reader { discard_unknown: self.discard_unknown, depth: 1, own_form: well_known::read };
+        reader.message(message, whole).map_err(|fault| fault.locate(text))
     }
-    let words = error.to_string();
-    // The position is reported separately.
-    let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(front, _)| front).to_owned();
-    let path = if path.iter().next().is_none() { String::new() } else { path.to_string() };
-    JsonError { text: words, path, place, nearest: None }
-}
 
-/// A name that no field has.
-struct Unknown {
-    name: String,
-    owner: MessageDescriptor,
-    path: String,
-}
-
-/// Returns the first unknown field.
-fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option<Unknown> {
-    // Well-known types have their own JSON forms, in which any member may occur.
-    if owner.full_name().starts_with("google.protobuf.") {
-        return None;
+    /// Reads a sequence of messages as [`messages`] does, with these options.
+    pub fn messages<R: Read>(self, message: MessageDescriptor, reader: R) -> Messages<R> {
+        let values = serde_json::Deserializer::from_reader(reader).into_iter();
+        Messages { message, options: self, values, ended: false }
     }
-    value.as_object()?.iter().find_map(|(name, value)| {
-        let field = owner.get_field_by_json_name(name).or_else(|| owner.get_field_by_name(name));
-        let Some(field) = field else {
-            let is_extension = name.starts_with('[');
-            let unknown = || Unknown { name: name.clone(), owner: owner.clone(), path: format!(".{name}") };
-            return (!is_extension).then(unknown);
-        };
-        let below = |kind: Kind, key: &str, value: &serde_json::Value| {
-            let unknown = unknown_field(kind.as_message()?, value)?;
-            Some(Unknown { path: format!(".{name}{key}{}", unknown.path), ..unknown })
-        };
-        match value {
-            serde_json::Value::Array(values) => values
-                .iter()
-                .enumerate()
-                .find_map(|(at, value)| below(field.kind(), &format!("[{at}]"), value)),
-            serde_json::Value::Object(entries) if field.is_map() => {
-                let kind = field.kind().as_message()?.map_entry_value_field().kind();
-                entries.iter().find_map(|(key, value)| below(kind.clone(), &format!(".{key}"), value))
-            }
-            value => below(field.kind(), "", value),
-        }
-    })
 }
 
 /// Reads a sequence of messages as they arrive, with or without white space between them.
@@ -160,13 +89,13 @@ fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn messages<R: Read>(message: MessageDescriptor, reader: R) -> Messages<R> {
-    let values = serde_json::Deserializer::from_reader(reader).into_iter();
-    Messages { message, values, ended: false }
+    ParseOptions::default().messages(message, reader)
 }
 
 /// The iterator returned by [`messages`]. It ends after an error.
 pub struct Messages<R: Read> {
     message: MessageDescriptor,
+    options: ParseOptions,
     values: serde_json::StreamDeserializer<'static, serde_json::de::IoRead<R>, Box<RawValue>>,
     ended: bool,
 }
@@ -185,8 +114,8 @@ impl<R: Read> Iterator for Messages<R> {
             return None;
         }
         let result = match self.values.next()? {
-            Ok(value) => read(&self.message, value.get()),
-            Err(error) => Err(error_at(&error, &Track::new().path(), &self.message, "")),
+            Ok(value) => self.options.read(&self.message, value.get()),
+            Err(error) => Err(JsonError::syntax(&error)),
         };
         self.ended = result.is_err();
         Some(result)
