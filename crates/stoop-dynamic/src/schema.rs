@@ -127,8 +127,8 @@ impl Schema {
     pub fn builtin() -> Schema {
         static SCHEMA: OnceLock<Schema> = OnceLock::new();
         let decode = || {
-            let mut pool = DescriptorPool::global();
-            add_files(&mut pool, builtin::files().to_vec()).expect("a test reads it");
+            let set = FileDescriptorSet { file: builtin::files().to_vec() };
+            let pool = with_protobufs_own(&set.encode_to_vec()).expect("a test reads it");
             let services = pool.services().map(|service| service.full_name().to_owned()).collect();
             Schema { pool, services, origin: Origin::Builtin }
         };

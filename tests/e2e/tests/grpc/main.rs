@@ -3,10 +3,12 @@
 //! | file | contents |
 //! |---|---|
 //! | `talk.rs` | that server |
+//! | `random_json.rs` | the JSON mapping, compared with protobuf's own |
 //! | `errors.rs` | errors of calls that cannot be made, or fail |
 //! | `without_reflection.rs` | servers without reflection |
 
 mod errors;
+mod random_json;
 mod talk;
 mod without_reflection;
 

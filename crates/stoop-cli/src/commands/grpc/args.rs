@@ -22,8 +22,8 @@ use crate::time;
 ///
 /// Messages are JSON, in protobuf's JSON mapping. Those of a stream are sent and printed as they
 /// arrive. On a terminal, comments add the time that a number stands for, and the text that bytes
-/// are; --raw leaves them out. If the server speaks containerd's ttrpc, that is used. A status other
-/// than OK gives exit code 1.
+/// are; --raw leaves them out. If the server speaks containerd's ttrpc, that is used. A status
+/// other than OK gives exit code 1.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "stoop grpc [OPTIONS] <ADDR> [list [SERVICE] | describe [SYMBOL] | METHOD [JSON|@FILE|-]]"

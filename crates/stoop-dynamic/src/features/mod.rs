@@ -5,10 +5,12 @@
 //! cannot express is marked with values that no compiler writes:
 //!
 //! - A field without presence has `proto3_optional`, but no oneof.
-//! - An open enum has `allow_alias = false`.
+//! - An open enum has `deprecated = false`, which is removed where a compiler wrote it.
 //!
 //! In proto3 files, the mark is set for numbers with a fraction. Without it, prost-reflect would
 //! take a negative zero for an absent value and not send it.
+
+mod raw;
 
 use prost_reflect::prost::Message;
 use prost_reflect::prost_types::{
@@ -17,6 +19,8 @@ use prost_reflect::prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Syntax, Value};
+
+use self::raw::{EnumFeatures, FeatureSet, FieldFeatures, FileFeatures, FileSet, MessageFeatures};
 
 /// The newest edition whose features are known: 2024.
 const NEWEST_EDITION: i32 = 1001;
@@ -42,7 +46,7 @@ pub(crate) fn is_zero(field: &FieldDescriptor, value: &Value) -> bool {
 /// Returns whether only the declared numbers are values of an enum.
 pub(crate) fn is_closed(values: &EnumDescriptor) -> bool {
     let options = values.enum_descriptor_proto().options.as_ref();
-    let is_marked = options.is_some_and(|options| options.allow_alias == Some(false));
+    let is_marked = options.is_some_and(|options| options.deprecated == Some(false));
     values.parent_file().syntax() == Syntax::Proto2 && !is_marked
 }
 
@@ -67,9 +71,23 @@ fn normalize(mut file: FileDescriptorProto, bytes: &[u8]) -> Result<FileDescript
             file.syntax = Some("proto2".into());
         }
         "proto3" => track_fractions(&mut file),
-        _ => {}
+        _ => unmark(&mut file),
     }
     Ok(file)
+}
+
+/// Removes what would be taken for the mark of an open enum from a proto2 file.
+fn unmark(file: &mut FileDescriptorProto) {
+    fn unmark_enum(values: &mut EnumDescriptorProto) {
+        let options = values.options.iter_mut().filter(|options| !options.deprecated());
+        options.for_each(|options| options.deprecated = None);
+    }
+    fn unmark_message(message: &mut DescriptorProto) {
+        message.enum_type.iter_mut().for_each(unmark_enum);
+        message.nested_type.iter_mut().for_each(unmark_message);
+    }
+    file.enum_type.iter_mut().for_each(unmark_enum);
+    file.message_type.iter_mut().for_each(unmark_message);
 }
 
 /// Marks the numbers with a fraction of a proto3 file.
@@ -151,9 +169,10 @@ fn resolve_field(field: &mut FieldDescriptorProto, raw: &FieldFeatures, scope: F
 fn resolve_enum(values: &mut EnumDescriptorProto, raw: &EnumFeatures, scope: Features) {
     let features = scope.with(raw.options.as_ref().and_then(|options| options.features.as_ref()));
     let options = values.options.get_or_insert_with(EnumOptions::default);
-    // One with aliases cannot be marked, and keeps refusing unknown numbers.
-    if features.enum_type != ENUM_CLOSED && options.allow_alias.is_none() {
-        options.allow_alias = Some(false);
+    options.deprecated = options.deprecated.filter(|&is_deprecated| is_deprecated);
+    if features.enum_type != ENUM_CLOSED {
+        // One that is deprecated cannot be marked, and rejects unknown numbers.
+        options.deprecated.get_or_insert(false);
     }
 }
 
@@ -202,84 +221,9 @@ impl Features {
     }
 }
 
-// The parts of protobuf's descriptors that prost-types lacks.
-
-#[derive(Clone, PartialEq, Message)]
-struct FileSet {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    file: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct FeatureSet {
-    #[prost(int32, optional, tag = "1")]
-    presence: Option<i32>,
-    #[prost(int32, optional, tag = "2")]
-    enum_type: Option<i32>,
-    #[prost(int32, optional, tag = "3")]
-    repeated_encoding: Option<i32>,
-    #[prost(int32, optional, tag = "5")]
-    message_encoding: Option<i32>,
-}
-
-/// Declares the options of one kind of definition, which differ in the number of their features.
-macro_rules! options {
-    ($name:ident, $tag:literal) => {
-        #[derive(Clone, PartialEq, Message)]
-        struct $name {
-            #[prost(message, optional, tag = $tag)]
-            features: Option<FeatureSet>,
-        }
-    };
-}
-
-options!(FileOptions, "50");
-options!(MessageOptions, "12");
-options!(RawFieldOptions, "21");
-options!(RawEnumOptions, "7");
-
-#[derive(Clone, PartialEq, Message)]
-struct FileFeatures {
-    #[prost(message, repeated, tag = "4")]
-    message_type: Vec<MessageFeatures>,
-    #[prost(message, repeated, tag = "5")]
-    enum_type: Vec<EnumFeatures>,
-    #[prost(message, repeated, tag = "7")]
-    extension: Vec<FieldFeatures>,
-    #[prost(message, optional, tag = "8")]
-    options: Option<FileOptions>,
-    #[prost(int32, optional, tag = "14")]
-    edition: Option<i32>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct MessageFeatures {
-    #[prost(message, repeated, tag = "2")]
-    field: Vec<FieldFeatures>,
-    #[prost(message, repeated, tag = "3")]
-    nested_type: Vec<MessageFeatures>,
-    #[prost(message, repeated, tag = "4")]
-    enum_type: Vec<EnumFeatures>,
-    #[prost(message, repeated, tag = "6")]
-    extension: Vec<FieldFeatures>,
-    #[prost(message, optional, tag = "7")]
-    options: Option<MessageOptions>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct FieldFeatures {
-    #[prost(message, optional, tag = "8")]
-    options: Option<RawFieldOptions>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct EnumFeatures {
-    #[prost(message, optional, tag = "3")]
-    options: Option<RawEnumOptions>,
-}
-
 #[cfg(test)]
 mod tests {
+    use super::raw::{FileOptions, RawFieldOptions};
     use super::*;
     use prost_reflect::DescriptorPool;
     use prost_reflect::prost_types::EnumValueDescriptorProto;
@@ -365,6 +309,23 @@ mod tests {
         let field = |name: &str| message.get_field_by_name(name).unwrap();
         assert!(!is_implicit(&field("explicit")) && is_implicit(&field("plain")));
         assert!(field("packed").is_packed());
+        assert!(is_closed(&pool.get_enum_by_name("E").unwrap()));
+    }
+
+    #[test]
+    fn a_proto2_enum_is_closed_whatever_its_options() {
+        let options = EnumOptions { deprecated: Some(false), ..EnumOptions::default() };
+        let zero = EnumValueDescriptorProto { name: Some("ZERO".into()), number: Some(0), options: None };
+        let values = EnumDescriptorProto {
+            name: Some("E".into()),
+            value: vec![zero],
+            options: Some(options),
+            ..Default::default()
+        };
+        let file =
+            FileDescriptorProto { name: Some("e".into()), enum_type: vec![values], ..Default::default() };
+        let mut pool = DescriptorPool::new();
+        pool.add_file_descriptor_proto(decode_file(&file.encode_to_vec()).unwrap()).unwrap();
         assert!(is_closed(&pool.get_enum_by_name("E").unwrap()));
     }
 
