@@ -11,6 +11,8 @@ use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::response;
+
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
 /// A channel of any type.
@@ -29,7 +31,8 @@ impl BoxChannel {
             Box::pin(async move {
                 let ready = poll_fn(|cx| channel.poll_ready(cx)).await;
                 ready.map_err(|error| Status::from_error(error.into()))?;
-                channel.call(request).await.map_err(|error| Status::from_error(error.into()))
+                let response = channel.call(request).await;
+                response::accept(response.map_err(|error| Status::from_error(error.into()))?).await
             })
         };
         BoxChannel(Arc::new(call))

@@ -13,15 +13,20 @@ use stoop_grpc::Raw;
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 
 use crate::box_channel::BoxChannel;
 use crate::metadata::pairs;
-use crate::ttrpc;
+use crate::response::{HttpResponse, ResponseError};
+use crate::{code_name, ttrpc};
 
 /// The default limit on received messages: 4 MiB, the same as in gRPC's own clients.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
+
+/// The compressions that are read, the preferred one first.
+const COMPRESSIONS: [CompressionEncoding; 2] = [CompressionEncoding::Gzip, CompressionEncoding::Deflate];
 
 /// A client for methods that are described by a [`Schema`](super::Schema).
 ///
@@ -65,6 +70,8 @@ pub struct Options {
     pub metadata: MetadataMap,
     /// The timeout to send to the server. It is not enforced on this side.
     pub timeout: Option<Duration>,
+    /// The compression of requests; by default they are not compressed. ttrpc has no compression.
+    pub compression: Option<CompressionEncoding>,
 }
 
 /// Why a call failed.
@@ -83,6 +90,10 @@ pub enum CallError {
         /// The limit in bytes.
         max_bytes: usize,
     },
+    /// The response is HTTP, but not gRPC. Usually it is a proxy's.
+    Http(Box<HttpResponse>),
+    /// The response ended without a status, so it may be incomplete.
+    NoStatus,
     /// The server sent bytes that are not a valid message of the method's type.
     Malformed(String),
 }
@@ -90,12 +101,14 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CallError::Answered(status) => write!(f, "{:?}: {}", status.code(), status.message()),
+            CallError::Answered(status) => write!(f, "{}: {}", code_name(status), status.message()),
             CallError::Broken(status) => f.write_str(&deepest(status)),
             CallError::Late => f.write_str("deadline exceeded"),
             CallError::TooLarge { max_bytes } => {
                 write!(f, "message too large: the limit is {max_bytes} bytes")
             }
+            CallError::Http(response) => response.fmt(f),
+            CallError::NoStatus => f.write_str("the response ended without a status"),
             CallError::Malformed(why) => write!(f, "invalid response: {why}"),
         }
     }
@@ -119,18 +132,30 @@ fn deepest(status: &Status) -> String {
     if std::ptr::addr_eq(cause, status) { status.message().to_owned() } else { cause.to_string() }
 }
 
+impl From<&ResponseError> for CallError {
+    fn from(error: &ResponseError) -> CallError {
+        match error {
+            ResponseError::Http(response) => CallError::Http(Box::new(response.clone())),
+            ResponseError::NoStatus => CallError::NoStatus,
+            ResponseError::Compression(_) => CallError::Malformed(error.to_string()),
+        }
+    }
+}
+
 impl CallError {
     /// Classifies one of tonic's statuses. A server's status has no source. A status made by tonic
     /// because the connection broke has one.
     fn from_tonic(status: Status, max_bytes: usize) -> CallError {
-        if is_late(&status) {
+        if let Some(error) = source_of::<ResponseError>(&status) {
+            error.into()
+        } else if source_of::<tonic::TimeoutExpired>(&status).is_some() {
             CallError::Late
         } else if status.source().is_some() {
             CallError::Broken(Box::new(status))
         } else if is_over_limit(&status, max_bytes) {
             CallError::TooLarge { max_bytes }
-        } else if is_not_a_message(&status) {
-            CallError::Malformed("not a gRPC message".into())
+        } else if let Some(why) = invalid_message(&status) {
+            CallError::Malformed(why)
         } else {
             CallError::Answered(Box::new(status))
         }
@@ -167,16 +192,16 @@ impl CallError {
     }
 }
 
-/// Returns whether the timer on this side, not the server's, ended the call.
-fn is_late(status: &Status) -> bool {
+/// Returns the source of this type, if there is one.
+fn source_of<E: Error + 'static>(status: &Status) -> Option<&E> {
     let mut cause = status.source();
     while let Some(error) = cause {
-        if error.is::<tonic::TimeoutExpired>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 /// Returns whether a received message exceeded our limit.
@@ -186,18 +211,36 @@ fn is_late(status: &Status) -> bool {
 /// a response, which has headers.
 fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
     let message = status.message();
-    status.code() == Code::OutOfRange
-        && message.starts_with("Error, decoded message length too large")
-        && message.ends_with(&format!("the limit is: {max_bytes} bytes"))
-        && status.metadata().is_empty()
+    let is_over = match status.code() {
+        Code::OutOfRange => {
+            message.starts_with("Error, decoded message length too large")
+                && message.ends_with(&format!("the limit is: {max_bytes} bytes"))
+        }
+        // Decompression ends at the limit.
+        Code::ResourceExhausted => message.starts_with("Error decompressing: size limit"),
+        _ => false,
+    };
+    is_over && status.metadata().is_empty()
 }
 
-/// Returns whether the response is not a gRPC message. A plain HTTP/2 server sends a page instead.
-/// Again the status message is the only mark.
-fn is_not_a_message(status: &Status) -> bool {
-    status.code() == Code::Internal
-        && status.message().starts_with("protocol error: received message with invalid compression flag")
-        && status.metadata().is_empty()
+/// Returns why a message of the response is invalid, if it is. Again the status message is the only
+/// mark.
+fn invalid_message(status: &Status) -> Option<String> {
+    let message = status.message();
+    let is_ours = status.code() == Code::Internal && status.metadata().is_empty();
+    if !is_ours {
+        return None;
+    }
+    let flag = "protocol error: received message with invalid compression flag";
+    let encoding = "protocol error: received message with compressed-flag but no grpc-encoding";
+    if message.starts_with(flag) {
+        return Some("not a gRPC message".into());
+    }
+    if message.starts_with(encoding) {
+        return Some("a compressed message without the name of its compression".into());
+    }
+    let (error, _) = message.strip_prefix("Error decompressing: ")?.split_once(", while receiving")?;
+    Some(format!("a message cannot be decompressed: {error}"))
 }
 
 impl Client {
@@ -314,7 +357,13 @@ impl Client {
         let wrong = |status| CallError::from_tonic(status, max_bytes);
         let wire = match &self.wire {
             Wire::Grpc(channel) => {
-                let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(max_bytes);
+                let mut grpc = COMPRESSIONS.into_iter().fold(
+                    Grpc::new(channel.clone()).max_decoding_message_size(max_bytes),
+                    Grpc::accept_compressed,
+                );
+                if let Some(compression) = options.compression {
+                    grpc = grpc.send_compressed(compression);
+                }
                 grpc.ready().await.map_err(wrong)?;
                 let mut request = tonic::Request::new(requests);
                 *request.metadata_mut() = options.metadata;

@@ -38,6 +38,7 @@
 //! | read and write messages as JSON | [`json`] |
 //! | read and write metadata as text | [`metadata`] |
 //! | decode error details | [`details()`] |
+//! | name a status code, also one that gRPC does not define | [`code_name`], [`code_number`] |
 //! | print a definition as `.proto` text | [`describe()`] |
 //! | speak ttrpc, containerd's protocol, with messages as bytes | [`ttrpc`] |
 //!
@@ -58,6 +59,7 @@
 mod box_channel;
 mod builtin;
 mod client;
+mod code;
 mod describe;
 mod details;
 mod features;
@@ -70,20 +72,24 @@ pub mod metadata;
 mod presence;
 pub(crate) mod reflection;
 mod resolve;
+mod response;
 mod schema;
 mod source;
 pub mod ttrpc;
 mod wire;
 
 pub use client::{Answers, CallError, Client, Options};
+pub use code::{code_name, code_number};
 pub use describe::describe;
 pub use details::details;
 pub use presence::Presence;
 pub use reflection::{ReflectError, reflect};
 pub use resolve::{Symbol, Unresolved};
+pub use response::HttpResponse;
 pub use schema::{Origin, Schema, SchemaError};
-pub use wire::{Greeting, Listening, channel};
+pub use wire::{Greeting, Listening, channel, channel_as};
 
+pub use tonic::codec::CompressionEncoding;
 pub use tonic::metadata::MetadataMap;
 pub use tonic::{Code, Status};
 

@@ -7,10 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Authority;
 use hyper_util::rt::TokioIo;
 use stoop::aio::Stream;
 use stoop_http::internal::{Drain, Opening, Protocol, RecordPrefix};
 use tonic::transport::{Channel, Endpoint};
+
+/// What a server is told about the client; tonic appends its own name.
+const AGENT: &str = concat!("stoop/", env!("CARGO_PKG_VERSION"));
 
 /// The protocol of a server's first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +98,38 @@ impl Listening {
 /// # Cancel safety
 /// This function is not cancel safe. If dropped, the stream is closed.
 pub async fn channel(stream: Stream) -> Result<(Channel, Listening), tonic::transport::Error> {
+    // gRPC requires an authority, and servers on Unix sockets expect this one.
+    channel_as(stream, Authority::from_static("localhost")).await
+}
+
+/// Creates a gRPC channel on this connection, as [`channel`] does, with this `:authority`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stream, server) = stoop::aio::Stream::pair()?;
+/// let (channel, _) = stoop_dynamic::channel_as(stream, "app.example".parse()?).await?;
+/// # drop((channel, server));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Returns an error if the connection is broken already, or if the authority has user information.
+///
+/// # Panics
+/// Panics if called outside of a runtime.
+///
+/// # Cancel safety
+/// This function is not cancel safe. If dropped, the stream is closed.
+pub async fn channel_as(
+    stream: Stream,
+    authority: Authority,
+) -> Result<(Channel, Listening), tonic::transport::Error> {
     let (stream, opening) = RecordPrefix::new(Drain::new(stream));
     let connector = Once(Arc::new(Mutex::new(Some(stream))));
-    // gRPC requires an authority, and servers on Unix sockets expect this one.
-    let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await?;
+    let endpoint = Endpoint::from_shared(format!("http://{authority}"))?.user_agent(AGENT)?;
+    let channel = endpoint.connect_with_connector(connector).await?;
     Ok((channel, Listening { opening }))
 }
 
