@@ -38,6 +38,8 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct Report {
     exit: Exit,
+    /// The exit code of `http` and `grpc`, if it is another one.
+    of_call: Option<Exit>,
     what: String,
     why: Option<String>,
     seen: Vec<String>,
@@ -48,7 +50,7 @@ impl Failure {
     /// Creates a failure with its own text. `what` reads like `cannot send to '/x': …`.
     #[expect(clippy::new_ret_no_self, reason = "a report is a failure that can still be added to")]
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Report {
-        Report { exit, what: what.into(), why: None, seen: Vec::new(), next: Vec::new() }
+        Report { exit, of_call: None, what: what.into(), why: None, seen: Vec::new(), next: Vec::new() }
     }
 
     /// Creates a usage error that the command-line parser cannot detect, with its reason.
@@ -99,6 +101,16 @@ impl Failure {
             diagnosis.advice.retain(|advice| !waits(advice.action()));
         }
         Report::diagnosed(&error, diagnosis, &client).into()
+    }
+
+    /// Uses the exit codes of a command that makes a call: they tell why there is no response.
+    pub(crate) fn for_call(self) -> Failure {
+        let report = match self {
+            Failure::Socket(error) => Report::of(&error),
+            Failure::Report(report) => report,
+            other => return other,
+        };
+        Report { exit: report.of_call.unwrap_or(report.exit), ..report }.into()
     }
 
     /// Creates the failure of a question without an answer. `keep_open` is a command that keeps the
@@ -200,6 +212,7 @@ impl Report {
             why: Some(diagnosis.why).filter(|_| diagnosis.cause != "stated"),
             seen: diagnosis.seen,
             next: diagnosis.advice.iter().map(|advice| command_with(advice.action(), client)).collect(),
+            of_call: Exit::of_call(error.kind()),
             ..Failure::new(Exit::of(error.kind()), error.to_string())
         };
         report.explained(error.errno()).or_predict(error)
@@ -237,6 +250,12 @@ impl Report {
             let help = ["stoop", verb, "--help"].into_iter().filter(|word| !word.is_empty());
             self.next.push(help.collect::<Vec<_>>().join(" "));
         }
+        self
+    }
+
+    /// Sets the exit code of a command that makes a call.
+    pub(crate) fn of_call(mut self, exit: Exit) -> Report {
+        self.of_call = Some(exit);
         self
     }
 

@@ -75,7 +75,8 @@ methods = {
     "Metadata": handler(grpc.unary_unary_rpc_method_handler, metadata),
 }
 options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
+compression = grpc.Compression.Gzip if "gzip" in sys.argv[3:] else None
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options, compression=compression)
 server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("stoop.test.Talk", methods)])
 if "reflection" in sys.argv[3:]:
     reflection.enable_server_reflection(["stoop.test.Talk", reflection.SERVICE_NAME], server, pool=pool)

@@ -50,6 +50,7 @@ fn a_container_is_managed_over_the_socket() {
     deadline(LONG, move || {
         let daemon = &daemon;
         the_daemon_is_asked(daemon);
+        its_build_kit_is_called(daemon);
         an_image_is_loaded(daemon);
         let mut events = docker(daemon, &[r#"/events?filters={"type":["container"]}"#]).spawn();
         a_container_is_talked_to(daemon);
@@ -90,6 +91,32 @@ fn the_daemon_is_asked(daemon: &Dockerd) {
     assert_eq!(lines.last().unwrap()["trailers"]["grpc-status"], json!(["0"]), "{lines:?}");
     let refused = docker(daemon, &["/version", "--http2"]).run().code(3);
     refused.explains(&["speaks HTTP/1 only", "next: stoop http docker /version"]);
+}
+
+/// gRPC, behind an upgrade of HTTP/1.
+fn its_build_kit_is_called(daemon: &Dockerd) {
+    let proto = daemon.directory().join("control.proto");
+    let text = "syntax = \"proto3\"; package moby.buildkit.v1;
+        message ListWorkersRequest { repeated string filter = 1; }
+        message Worker { string ID = 1; }
+        message ListWorkersResponse { repeated Worker record = 1; }
+        message DiskUsageRequest { repeated string filter = 1; }
+        message DiskUsageResponse { repeated Record record = 1; }
+        message Record { string ID = 1; }
+        service Control { rpc ListWorkers(ListWorkersRequest) returns (ListWorkersResponse);
+            rpc DiskUsage(DiskUsageRequest) returns (DiskUsageResponse); }";
+    fs::write(&proto, text).unwrap();
+    let host = format!("unix://{}", daemon.socket().display());
+    let named = || stoop(["grpc", "docker", "--proto"]).arg(&proto).env("DOCKER_HOST", &host);
+    let workers = named().args(["ListWorkers", "--json-lines"]).run().ok().text();
+    assert!(workers.starts_with(r#"{"record":[{"ID":""#), "{workers}");
+    assert_eq!(named().args(["DiskUsage", "--json-lines"]).run().ok().text(), "{}\n");
+    let addressed = stoop(["grpc"]).arg(daemon.socket()).args(["--h2c", "/grpc", "--proto"]).arg(&proto);
+    assert_eq!(addressed.args(["ListWorkers", "--json-lines"]).run().ok().text(), workers);
+    let plain = stoop(["grpc"]).arg(daemon.socket()).arg("list").run().code(3);
+    plain.explains(&["it is an HTTP/1 server", "--h2c /grpc"]);
+    let lost = stoop(["grpc"]).arg(daemon.socket()).args(["--h2c", "/nowhere", "list"]).run().code(22);
+    lost.explains(&["does not upgrade the connection", "page not found"]);
 }
 
 fn an_image_is_loaded(daemon: &Dockerd) {

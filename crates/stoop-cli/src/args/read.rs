@@ -9,6 +9,9 @@ use super::{Cli, usage_error};
 /// Parses the command line. Exits for `--help` (0) and for usage errors (2).
 pub(crate) fn read() -> Cli {
     let words = asked(std::env::args_os().collect());
+    #[cfg(feature = "grpc")]
+    let words = crate::commands::grpc::grpcurl::translate(words)
+        .unwrap_or_else(|failure| std::process::exit(failure.report().code().into()));
     Cli::try_parse_from(&words).unwrap_or_else(|error| usage_error::exit(error, &words))
 }
 

@@ -52,7 +52,8 @@ pub(super) fn how_found(name: Name, candidate: &Candidate) -> String {
 
 pub(super) fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
     let what = format!("cannot find '{}': no socket at any of its default addresses", name.word());
-    let report = Failure::new(Exit::Failed, what).why("it is not installed, or not running");
+    let report = Failure::new(Exit::Failed, what).of_call(Exit::NoServer);
+    let report = report.why("it is not installed, or not running");
     let report = failures.iter().fold(report, |report, (candidate, _)| {
         report.seen(format!("no socket at '{}', {}", candidate.address, candidate.source))
     });

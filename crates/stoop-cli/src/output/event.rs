@@ -123,8 +123,9 @@ pub(crate) enum Event {
     #[cfg(feature = "grpc")]
     Status {
         code: i32,
-        /// The name of the code in the protocol, such as `NOT_FOUND`.
-        name: &'static str,
+        /// The name of the code in the protocol, such as `NOT_FOUND`; the number of one that gRPC
+        /// does not define.
+        name: std::borrow::Cow<'static, str>,
         text: String,
         details: Vec<serde_json::Value>,
         /// The metadata before the first message, and after the last.

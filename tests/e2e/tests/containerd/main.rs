@@ -100,7 +100,7 @@ fn shims_and_events_by_ttrpc() {
         let answer = stoop(["grpc", &shim, &method, &id, "--json-lines"]).run().ok().text();
         let pids: Value = serde_json::from_str(&answer).unwrap();
         assert!(pids["processes"][0]["pid"].as_u64().unwrap() > 1, "{answer}");
-        let missing = stoop(["grpc", "--ttrpc", &shim, &method, r#"{"id":"none"}"#]).run().code(1);
+        let missing = stoop(["grpc", "--ttrpc", &shim, &method, r#"{"id":"none"}"#]).run().code(69);
         assert!(missing.stderr.contains("NOT_FOUND"), "{}", missing.stderr);
         pod.remove();
 

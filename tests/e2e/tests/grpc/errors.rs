@@ -29,7 +29,7 @@ fn limits_are_enforced() {
         assert!(answer["data"].as_str().unwrap().len() > 6_600_000);
         let slow = talk.grpc(&["Slow", r#"{"number": 20000}"#, "--timeout", "300ms"]);
         slow.run().fails(
-            3,
+            28,
             &[
                 (What, "within 300ms"),
                 (Why, "the server is busy"),
@@ -41,7 +41,7 @@ fn limits_are_enforced() {
         assert_eq!(patient.ok().text(), "{\n  \"number\": \"10\"\n}\n");
         let endless =
             talk.grpc(&["Count", r#"{"number": 100000}"#, "--timeout", "500ms", "--json-lines"]).run();
-        let endless = endless.fails(3, &[(What, "within 500ms")]);
+        let endless = endless.fails(28, &[(What, "within 500ms")]);
         assert!(endless.text().lines().count() > 3, "what has come by then is printed");
     });
 }
@@ -91,7 +91,7 @@ fn suggested_commands_keep_the_schema_flags() {
     let path = directory.path().join("nobody.sock");
     let set = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
     let run = stoop(["grpc"]).arg(&path).args(["--proto", set, "Say", "{}"]).run();
-    run.fails(3, &[(What, "ENOENT"), (Next, &format!("--proto {set} Say '{{}}' --wait 10s"))]);
+    run.fails(7, &[(What, "ENOENT"), (Next, &format!("--proto {set} Say '{{}}' --wait 10s"))]);
 }
 
 /// A socket with a server that does not speak gRPC: `stoop serve` with these arguments.
@@ -130,7 +130,7 @@ fn an_echo_server_is_detected() {
 fn a_silent_server_is_timed_out() {
     let (_directory, _server, call) = another(&["--discard"]);
     let words = [(What, "within 2s"), (Why, "waiting for something"), (Next, "--timeout 1m")];
-    let output = call.args(["--timeout", "2s"]).run().fails(3, &words);
+    let output = call.args(["--timeout", "2s"]).run().fails(28, &words);
     output.explains(&["stoop: the server has not sent anything yet"]);
 }
 
@@ -179,9 +179,30 @@ fn a_socket_without_permission_is_reported() {
 #[test]
 fn an_unresolved_name_lists_the_addresses_tried() {
     let at = |endpoint| stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", endpoint).run();
-    let nobody = at("unix:///no/such.sock").code(3);
+    let nobody = at("unix:///no/such.sock").code(7);
     nobody.explains(&["CONTAINER_RUNTIME_ENDPOINT", "ENOENT"]);
     at("tcp://10.0.0.1:1")
         .fails(3, &[(What, "not a Unix socket"), (Why, "Unix sockets only"), (Next, "env -u")]);
     assert!(!Path::new("/no/such.sock").exists());
+}
+
+/// A connection is upgraded only by a server that agrees.
+#[test]
+fn an_upgrade_that_is_refused_is_explained() {
+    let answer = "read line; printf 'HTTP/1.1 404 Not Found\\r\\nContent-Length: 8\\r\\n\\r\\nno route'; cat >/dev/null";
+    let (_directory, _server, call) = another(&["--exec", answer]);
+    let words = [
+        (What, "the server does not upgrade the connection"),
+        (Why, "it has no such path"),
+        (Seen, "'POST /grpc' with 'HTTP/1.1 404 Not Found'"),
+        (Next, "stoop http "),
+    ];
+    call.args(["--h2c", "/grpc"]).run().fails(22, &words);
+    let (_directory, _server, call) = another(&[]);
+    let echoed = [(What, "does not speak HTTP/1"), (Seen, "it sent 'P'"), (Next, "without an upgrade")];
+    call.args(["--h2c", "/grpc"]).run().fails(3, &echoed);
+    let (_directory, _server, call) = another(&["--exec", "read line"]);
+    let closed =
+        [(What, "the server closed the connection"), (Seen, "after 'POST /grpc'"), (Next, "stoop who")];
+    call.args(["--h2c", "/grpc"]).run().fails(18, &closed);
 }

@@ -6,10 +6,12 @@
 //! | `random_json.rs` | the JSON mapping, compared with protobuf's own |
 //! | `errors.rs` | errors of calls that cannot be made, or fail |
 //! | `without_reflection.rs` | servers without reflection |
+//! | `wire.rs` | headers, compression, statuses, proxies |
 
 mod errors;
 mod random_json;
 mod talk;
+mod wire;
 mod without_reflection;
 
 use std::path::Path;
@@ -76,7 +78,7 @@ fn services_of_a_stoop_grpc_server_are_listed() {
         let unknown = grpc(&["Nothing"]).run().code(2);
         assert!(unknown.stderr.contains("the server's reflection (v1)"), "{}", unknown.stderr);
         assert_eq!(grpc(&["Check", "--json-lines"]).run().ok().text(), "{\"status\":\"SERVING\"}\n");
-        let missing = grpc(&["Check", r#"{"service": "no.Such"}"#]).run().code(1);
+        let missing = grpc(&["Check", r#"{"service": "no.Such"}"#]).run().code(69);
         assert!(missing.stderr.contains("NOT_FOUND"), "{}", missing.stderr);
         let watch = grpc(&["Watch", "--json-lines"]).spawn();
         watch.wait_stdout("SERVING");
@@ -137,8 +139,8 @@ fn schemas_are_read_from_files() {
         // It has no built-in definitions.
         let unknown = talk.grpc(&["Talk/Say"]).run().code(2);
         assert!(unknown.stderr.contains("unknown method 'Talk/Say'"), "{}", unknown.stderr);
-        // UNIMPLEMENTED is a status from the server, so the exit code is 1.
-        let health = talk.grpc(&["Health/Check"]).run().code(1);
+        // UNIMPLEMENTED is a status from the server, and its number is 12.
+        let health = talk.grpc(&["Health/Check"]).run().code(76);
         assert!(health.stderr.contains("UNIMPLEMENTED"), "{}", health.stderr);
     });
 }
@@ -185,7 +187,7 @@ fn metadata_is_sent_and_received() {
 #[test]
 fn an_error_status_is_reported_with_its_details() {
     with_talk!(&["reflection"], |talk| {
-        let output = talk.grpc(&["Fail", r#"{"text":"x"}"#]).run().code(1);
+        let output = talk.grpc(&["Fail", r#"{"text":"x"}"#]).run().code(67);
         let said = &output.stderr;
         assert!(said.starts_with("error: 'stoop.test.Talk/Fail' returned INVALID_ARGUMENT: no: "), "{said}");
         assert!(said.contains("%1B[31m100 % ü"), "a terminal is safe from it: {said}");
@@ -209,7 +211,7 @@ fn as_json_a_call_ends_with_its_status() {
         let metadata = talk.grpc(&["-H", "x-a: 1", "-H", "x-a: 2", "Metadata", "--json"]).run().ok().json();
         let both = json!({"x-a": ["1", "2"]});
         assert_eq!((&metadata[1]["headers"], &metadata[1]["trailers"]), (&both, &both));
-        let failed = talk.grpc(&["Fail", "--json"]).run().code(1);
+        let failed = talk.grpc(&["Fail", "--json"]).run().code(67);
         assert!(failed.stderr.contains("INVALID_ARGUMENT"));
         let status = failed.json().remove(0);
         assert_eq!((&status["code"], &status["name"]), (&json!(3), &json!("INVALID_ARGUMENT")));
@@ -226,10 +228,10 @@ fn a_server_that_starts_late_or_exits_is_handled() {
         assert!(count.is_running());
         let Talk { directory, _server: server } = talk;
         server.kill();
-        let broken = count.finish().code(3);
+        let broken = count.finish().code(18);
         assert!(broken.stderr.contains("no response to 'stoop.test.Talk/Count'"), "{}", broken.stderr);
         let path = directory.path().join("talk.sock");
-        let gone = stoop(["grpc"]).arg(&path).arg("list").run().code(3);
+        let gone = stoop(["grpc"]).arg(&path).arg("list").run().code(7);
         assert!(gone.stderr.contains("connection refused"), "{}", gone.stderr);
     });
 }

@@ -48,8 +48,22 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 12] =
-    ["TIME", "OCTAL", "N", "BYTES", "SIZE", "CPU,CPU", "NAME: VALUE", "PROTOCOL", "MSG", "CMD", "ID", "WORD"];
+const FREE: [&str; 14] = [
+    "TIME",
+    "OCTAL",
+    "N",
+    "BYTES",
+    "SIZE",
+    "CPU,CPU",
+    "NAME: VALUE",
+    "PROTOCOL",
+    "MSG",
+    "CMD",
+    "ID",
+    "WORD",
+    "NAME",
+    "JSON",
+];
 
 /// Returns the class of an argument of this verb, or `None` if it has none.
 pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {

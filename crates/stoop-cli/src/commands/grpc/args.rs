@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use http::uri::Authority;
 
 use crate::args::footer;
 use crate::args::shared::{QuietFlag, endpoint};
@@ -13,7 +14,7 @@ use crate::time;
 /// Call any gRPC method on a Unix socket, or list what a server offers.
 ///
 /// ADDR is an address, or a name: cri (the container runtime of a Kubernetes node, found as crictl
-/// finds it), containerd.
+/// finds it), containerd, docker (its BuildKit).
 ///
 /// Services and methods are read from the server (reflection), from --proto or --descriptor-set, or
 /// from the built-in definitions: Kubernetes' CRI, containerd's services, gRPC's health. The name
@@ -23,7 +24,9 @@ use crate::time;
 /// Messages are JSON, in protobuf's JSON mapping. Those of a stream are sent and printed as they
 /// arrive. On a terminal, comments add the time that a number stands for, and the text that bytes
 /// are; --raw leaves them out. If the server speaks containerd's ttrpc, that is used. A status
-/// other than OK gives exit code 1.
+/// other than OK gives its code plus 64 as the exit code.
+///
+/// The flags of grpcurl are understood, with one dash or two.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "stoop grpc [OPTIONS] <ADDR> [list [SERVICE] | describe [SYMBOL] | METHOD [JSON|@FILE|-]]"
@@ -39,7 +42,7 @@ use crate::time;
   stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input
   stoop grpc containerd -H 'containerd-namespace: k8s.io' Images/List"))]
 pub(crate) struct Grpc {
-    /// Server: an address, or cri or containerd
+    /// Server: an address, or cri, containerd or docker
     #[arg(value_name = "ADDR", value_parser = endpoint())]
     pub(crate) endpoint: Endpoint,
 
@@ -72,14 +75,34 @@ pub(crate) struct Grpc {
     #[arg(long, conflicts_with_all = ["proto", "descriptor_set"])]
     pub(crate) builtin: bool,
 
-    /// Send this header (metadata); the value of a name that ends in -bin is base64; may be
-    /// repeated
+    /// Send this header (metadata) with every call; the value of a name that ends in -bin is
+    /// base64; may be repeated
     #[arg(long, short = 'H', value_name = "NAME: VALUE", alias = "metadata")]
     pub(crate) header: Vec<String>,
+
+    /// Send this header only with the call itself, not with reflection; may be repeated
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(crate) rpc_header: Vec<String>,
+
+    /// Send this header only with reflection; may be repeated
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(crate) reflect_header: Vec<String>,
+
+    /// Replace ${NAME} in headers by the value of this environment variable
+    #[arg(long)]
+    pub(crate) expand_headers: bool,
+
+    /// Compress requests; responses may always be compressed
+    #[arg(long, value_name = "gzip|deflate")]
+    pub(crate) compress: Option<Compression>,
 
     /// Also print the server's headers and trailers (metadata), to standard error
     #[arg(long, short, alias = "show-metadata")]
     pub(crate) include: bool,
+
+    /// Also print headers, trailers and the status, to standard error; given twice, with times
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
 
     /// Also print fields that have their default value
     #[arg(long)]
@@ -101,6 +124,15 @@ pub(crate) struct Grpc {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_message: Option<usize>,
 
+    /// Send this :authority instead of localhost
+    #[arg(long, value_name = "NAME", conflicts_with = "ttrpc")]
+    pub(crate) authority: Option<Authority>,
+
+    /// Upgrade an HTTP/1 connection to gRPC (h2c) with a POST to this path, as in /grpc; always
+    /// done for docker, whose BuildKit is there
+    #[arg(long, value_name = "PATH", value_parser = path, conflicts_with = "ttrpc")]
+    pub(crate) h2c: Option<String>,
+
     /// Use ttrpc without detecting whether the server speaks it
     #[arg(long)]
     pub(crate) ttrpc: bool,
@@ -109,12 +141,43 @@ pub(crate) struct Grpc {
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
+    /// Fail if the server has not accepted the connection after this time [default: --timeout]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) connect_timeout: Option<Duration>,
+
     /// Cancel the call after this time, as in 2, 500ms, 1m; the server is notified
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 
+    /// The request message, in the place that grpcurl has for it.
+    #[arg(
+        long = "data",
+        short = 'd',
+        value_name = "JSON",
+        hide = true,
+        conflicts_with = "data",
+        allow_hyphen_values = true
+    )]
+    pub(crate) request: Option<String>,
+
     #[command(flatten)]
     pub(crate) quiet: QuietFlag,
+}
+
+/// The compression of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Compression {
+    Gzip,
+    Deflate,
+}
+
+impl Grpc {
+    /// Returns what was given for the request message, wherever it was given. A lone `@` is
+    /// standard input.
+    pub(crate) fn message(&self) -> Option<&str> {
+        let given = self.request.as_deref().or(self.data.as_deref())?;
+        Some(if given == "@" { "-" } else { given })
+    }
 }
 
 /// Parses a number of bytes: 4096, 64K, 16M, 1G.
@@ -129,6 +192,12 @@ fn size(text: &str) -> Result<usize, String> {
     };
     let bytes = unit.zip(digits.parse::<usize>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
     bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "not a size, as in 4096, 64K, 16M".into())
+}
+
+/// Parses the path of a request, with its query.
+fn path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok();
+    is_path.then(|| text.to_owned()).ok_or_else(|| "not a path, as in /grpc".into())
 }
 
 #[cfg(test)]

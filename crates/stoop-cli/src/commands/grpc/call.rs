@@ -2,18 +2,20 @@
 
 use std::io::{self, IsTerminal};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 
 use stoop_dynamic::json::Style;
 use stoop_dynamic::{
-    CallError, Client, Code, DynamicMessage, MetadataMap, MethodDescriptor, Schema, Status, details,
+    CallError, Client, Code, DynamicMessage, MetadataMap, MethodDescriptor, Schema, Status, code_name,
+    code_number, details,
 };
 use tokio_stream::Stream;
 
 use super::describe::path_of;
-use super::error::name_of;
 use super::input::{RequestInput, lacks};
 use super::metadata;
 use super::session::Session;
+use super::verbose::counted;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};
@@ -51,6 +53,7 @@ impl Session<'_> {
                 None => std::future::pending().await,
             }
         };
+        self.show_request(&name)?;
         let exchange = self.within(&name, self.exchange(client, &method, requests));
         tokio::select! {
             biased;
@@ -58,6 +61,7 @@ impl Session<'_> {
             ended = exchange => match ended?? {
                 Ok(()) => Ok(Exit::Done),
                 Err(error) => {
+                    self.show_failure(&error)?;
                     if let Some(status) = error.status() {
                         self.status(status, &schema, &MetadataMap::new())?;
                         if let Some(plugin) = self.cri_plugin(client, &method, status).await {
@@ -77,12 +81,13 @@ impl Session<'_> {
         requests: Requests,
     ) -> Result<Result<(), CallError>, Failure> {
         let mut screen = Screen::new(None);
+        let (requests, sent) = counted(requests);
         let mut answers = match client.call(method, requests, self.options()).await {
             Ok(answers) => answers,
             Err(error) => return Ok(Err(error)),
         };
         let headers = answers.headers();
-        self.show_metadata(&headers)?;
+        self.show_headers(&headers)?;
         let mut count = 0_u64;
         loop {
             match answers.message().await {
@@ -108,7 +113,8 @@ impl Session<'_> {
         }
         match answers.trailers().await {
             Ok(trailers) => {
-                self.show_metadata(&trailers)?;
+                self.show_trailers(&trailers)?;
+                self.show_counts(sent.load(Ordering::Relaxed), count)?;
                 let status = Status::with_metadata(Code::Ok, "", trailers);
                 self.status(&status, &Schema::builtin(), &headers)?;
                 Ok(Ok(()))
@@ -139,23 +145,13 @@ impl Session<'_> {
         }
         let style = Style { one_line: true, ..Style::default() };
         self.output.emit(&Event::Status {
-            code: status.code().into(),
-            name: name_of(status.code()),
+            code: code_number(status),
+            name: code_name(status),
             text: status.message().to_owned(),
             details: details(status, schema).iter().map(|detail| json(&style.text(detail))).collect(),
             headers: metadata::listed(headers),
             trailers: metadata::listed(status.metadata()),
         })
-    }
-
-    fn show_metadata(&self, map: &MetadataMap) -> Result<(), Failure> {
-        if !self.flags.include {
-            return Ok(());
-        }
-        let mut screen = Screen::on_stderr();
-        let text: String = metadata::lines(map).iter().map(|line| format!("< {line}\n")).collect();
-        screen.put(text.as_bytes())?;
-        screen.finish()
     }
 }
 

@@ -54,7 +54,7 @@ impl Session<'_> {
         if schema.origin() != Origin::Builtin {
             return Ok(service);
         }
-        let options = self.options();
+        let options = self.reflection();
         let presence = client.presence(&service, &options);
         match self.within("the list of services", presence).await? {
             Presence::Absent => Err(self.errors.absent(service.full_name())),

@@ -5,15 +5,20 @@ use std::path::PathBuf;
 
 use stoop::escaped;
 use stoop_dynamic::json::Style;
-use stoop_dynamic::{CallError, Code, Greeting, Origin, Schema, Status, Unresolved, details};
+use stoop_dynamic::{
+    CallError, Code, Greeting, HttpResponse, Origin, Schema, Status, Unresolved, code_name, code_number,
+    details,
+};
 
 use super::cri_plugin::CriPlugin;
+use super::h2c::Refusal;
+use super::meaning::meaning;
 use super::metadata;
 use super::probed::Probed;
 use crate::accepted;
 use crate::advice::Client;
 use crate::args::Grpc;
-use crate::exit::Exit;
+use crate::exit::{Exit, GrpcCode};
 use crate::failure::{Failure, Report};
 use crate::features::is_built;
 use crate::shell::quoted;
@@ -53,6 +58,12 @@ impl ErrorContext<'_> {
                 .why("a message is held in memory as a whole, so its size is limited")
                 .next(self.command(&format!("--max-message {}M", (max_bytes >> 20).max(1) * 16)))
                 .into(),
+            CallError::Http(response) => self.http_response(called, response),
+            CallError::NoStatus => self
+                .broken(called, error)
+                .why("the server or a proxy in front of it cut the response off: what was received may be incomplete")
+                .next(format!("stoop who {}    # the server, its user and its clients", self.address()))
+                .into(),
             CallError::Malformed(_) => self
                 .report(called, error)
                 .why("the server uses another version of the schema, violates the protocol, or speaks plain HTTP/2")
@@ -60,17 +71,73 @@ impl ErrorContext<'_> {
                 .next_all(self.http("/ --http2"))
                 .into(),
             error => self
-                .report(called, error)
+                .broken(called, error)
                 .why("the connection was closed before the response was complete")
                 .next(self.command("--wait 10s    # once the server is running again"))
                 .into(),
         }
     }
 
+    /// Explains a response that is HTTP, but not gRPC.
+    fn http_response(&self, called: &str, response: &HttpResponse) -> Failure {
+        let is_error = response.status.is_client_error() || response.status.is_server_error();
+        let exit = if is_error { Exit::HttpStatus } else { Exit::Failed };
+        let what = format!("no gRPC response to '{called}' from '{}': {response}", self.flags.endpoint);
+        let report = Failure::new(exit, what).why(match response.status.as_u16() {
+            401 | 403 => "a proxy or the server wants credentials, or refuses them",
+            404 => "no gRPC service is served here: a proxy has no route to it, or it is another HTTP server",
+            502..=504 => "a proxy answers, because it does not get a response of the server behind it",
+            _ => "a proxy answers, or a server that does not serve gRPC",
+        });
+        let report = match &*response.line {
+            "" => report.seen("the body has no text"),
+            line => report.seen(format!("the body begins with '{}'", escaped(line))),
+        };
+        match response.status.as_u16() {
+            401 | 403 => report.next(self.command("-H 'authorization: Bearer TOKEN'")),
+            502..=504 => report.next(self.command("--wait 10s    # once the server behind it is available")),
+            _ => report.next_all(self.http("/ --http2")),
+        }
+        .into()
+    }
+
+    /// Explains a connection that is not upgraded to gRPC.
+    pub(super) fn not_upgraded(&self, asked: &str, refusal: &Refusal) -> Failure {
+        let what = |why: &str| format!("cannot use gRPC with '{}': {why}", self.flags.endpoint);
+        match refusal {
+            Refusal::Answer { status, line, body } => {
+                let report =
+                    Failure::new(Exit::HttpStatus, what("the server does not upgrade the connection"));
+                let report = report.seen(format!("it answered '{asked}' with '{}'", escaped(line)));
+                let report = match body.trim() {
+                    "" => report,
+                    body => report.seen(format!("the body begins with '{}'", escaped(body))),
+                };
+                match status {
+                    404 => report.why("it has no such path: a Docker of before 18.09, or another server"),
+                    _ => report.why("it does not offer gRPC over HTTP/1 at this path"),
+                }
+                .next_all(self.http("/"))
+            }
+            Refusal::Other(bytes) => Failure::new(Exit::Failed, what("the server does not speak HTTP/1"))
+                .why("the connection is upgraded from HTTP/1, as --h2c and docker ask for")
+                .seen(format!("it sent '{}'", escaped(bytes)))
+                .next(format!("stoop grpc {} list    # without an upgrade", self.address())),
+            Refusal::Closed => Failure::new(Exit::CutOff, what("the server closed the connection"))
+                .why("it does not speak HTTP/1, refused this client, or exited")
+                .seen(format!("nothing was received after '{asked}'"))
+                .next(format!("stoop who {}    # the server, its user and its clients", self.address())),
+            Refusal::Io(error) => Failure::new(Exit::CutOff, what(&error.to_string()))
+                .why("the connection broke before it was upgraded")
+                .next(format!("stoop who {}    # the server, its user and its clients", self.address())),
+        }
+        .into()
+    }
+
     /// Explains why containerd does not implement a method of the CRI.
     pub(super) fn without_cri(&self, called: &str, plugin: &CriPlugin) -> Failure {
         let report = Failure::new(
-            Exit::No,
+            Exit::GrpcStatus(GrpcCode::of(Code::Unimplemented.into())),
             format!("'{called}' returned UNIMPLEMENTED: this containerd does not serve the CRI"),
         );
         match plugin {
@@ -86,13 +153,17 @@ impl ErrorContext<'_> {
         .into()
     }
 
-    /// Explains an error status that the server answered with (exit code 1).
+    /// Explains an error status that the server answered with.
     fn answered(&self, called: &str, status: &Status, schema: &Schema) -> Failure {
-        let name = name_of(status.code());
+        let name = code_name(status);
         let message = status.message();
         let said = if message.is_empty() { String::new() } else { format!(": {message}") };
         let what = format!("'{}' returned {name}{said}", called);
-        let mut report = Failure::new(Exit::No, what).why(meaning(status.code()));
+        let exit = Exit::GrpcStatus(GrpcCode::of(code_number(status)));
+        let mut report = Failure::new(exit, what).why(match code_number(status) {
+            number if number == i32::from(status.code()) => meaning(status.code()),
+            _ => "gRPC does not define this code: it is the server's own",
+        });
         let style = Style { one_line: true, ..Style::default() };
         for detail in details(status, schema) {
             report = report.seen(format!("detail {}", style.text(&detail)));
@@ -129,12 +200,12 @@ impl ErrorContext<'_> {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         if accepted::surely_waits() {
             return self
-                .report(called, format!("the call did not end within {within}"))
+                .overdue(called, &within)
                 .why(accepted::NOT_ACCEPTED)
                 .next(accepted::show_server(&self.address()))
                 .into();
         }
-        self.report(called, format!("the call did not end within {within}"))
+        self.overdue(called, &within)
             .why("the server is busy, waiting for something, or still sending")
             .seen(seen)
             .next(self.command("--timeout 1m"))
@@ -149,7 +220,8 @@ impl ErrorContext<'_> {
                 .useless("the server does not speak HTTP/2, on which gRPC is based")
                 .why("it is an HTTP/1 server")
                 .seen(format!("it sent '{}'", line))
-                .next_all(self.http("/")),
+                .next_all(self.http("/"))
+                .next_all(self.build_kit()),
             Greeting::Other(bytes) if is_tls(bytes) => self
                 .useless("the server speaks TLS")
                 .why("TLS is not needed on a Unix socket: the kernel already keeps the data from other users")
@@ -161,7 +233,7 @@ impl ErrorContext<'_> {
                 .seen(format!("it sent '{}'", escaped(bytes)))
                 .next(by_hand),
             _ => self
-                .useless("the server closed the connection")
+                .unusable_with(Exit::CutOff, "the server closed the connection")
                 .why("it speaks another protocol, such as TLS, refused this client, or exited")
                 .seen("the connection was accepted, but no data was received")
                 .next(by_hand)
@@ -187,7 +259,9 @@ impl ErrorContext<'_> {
             false => "it has none of the built-in services",
         };
         let why = match probed.refused {
-            Some(code) => format!("it refuses calls: {}, {}", name_of(code), meaning(code)),
+            Some(code) => {
+                format!("it refuses calls: {}, {}", code_name(&Status::new(code, "")), meaning(code))
+            }
             None => format!("it has no reflection, and {none}"),
         };
         let report =
@@ -247,12 +321,33 @@ impl ErrorContext<'_> {
     }
 
     fn useless(&self, why: &str) -> Report {
-        Failure::new(Exit::Failed, format!("cannot use gRPC with '{}': {why}", self.flags.endpoint))
+        self.unusable_with(Exit::Failed, why)
+    }
+
+    fn unusable_with(&self, exit: Exit, why: &str) -> Report {
+        Failure::new(exit, format!("cannot use gRPC with '{}': {why}", self.flags.endpoint))
     }
 
     fn report(&self, called: &str, why: impl std::fmt::Display) -> Report {
-        let what = format!("no response to '{}' from '{}': {why}", called, self.flags.endpoint);
-        Failure::new(Exit::Failed, what)
+        self.unanswered(Exit::Failed, called, why)
+    }
+
+    fn broken(&self, called: &str, why: impl std::fmt::Display) -> Report {
+        self.unanswered(Exit::CutOff, called, why)
+    }
+
+    fn overdue(&self, called: &str, within: &str) -> Report {
+        self.unanswered(Exit::TimedOut, called, format!("the call did not end within {within}"))
+    }
+
+    fn unanswered(&self, exit: Exit, called: &str, why: impl std::fmt::Display) -> Report {
+        Failure::new(exit, format!("no response to '{called}' from '{}': {why}", self.flags.endpoint))
+    }
+
+    /// Returns the command for the gRPC services of Docker, if the socket has the name of Docker's.
+    fn build_kit(&self) -> Option<String> {
+        let is_docker = self.flags.endpoint.to_string().ends_with("docker.sock");
+        is_docker.then(|| format!("stoop grpc {} --h2c /grpc list    # Docker's BuildKit", self.address()))
     }
 
     /// Returns a command for an HTTP server, if this build has it.
@@ -266,7 +361,7 @@ impl ErrorContext<'_> {
 
     /// Returns this command line with `more` appended.
     fn command(&self, more: &str) -> String {
-        let words = [self.flags.action.as_deref(), self.flags.data.as_deref()];
+        let words = [self.flags.action.as_deref(), self.flags.message()];
         let words: String =
             words.into_iter().flatten().map(|word| format!(" {}", quoted(word.as_ref()))).collect();
         format!("{}{words} {more}", self.server())
@@ -282,55 +377,15 @@ impl ErrorContext<'_> {
         command += &files("--import-path", &flags.import_path);
         command += &files("--proto", &flags.proto);
         command += &files("--descriptor-set", &flags.descriptor_set);
+        if let Some(path) = &flags.h2c {
+            command += &format!(" --h2c {}", quoted(path.as_ref()));
+        }
+        if let Some(authority) = &flags.authority {
+            command += &format!(" --authority {}", quoted(authority.as_str().as_ref()));
+        }
         for (flag, is_given) in [(" --builtin", flags.builtin), (" --ttrpc", flags.ttrpc)] {
             command += if is_given { flag } else { "" };
         }
         command
-    }
-}
-
-/// Returns the name of a code in the protocol.
-pub(super) fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-/// Returns the meaning of a code.
-fn meaning(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "success",
-        Code::Cancelled => "the call was cancelled",
-        Code::Unknown => "the server reports no specific error",
-        Code::InvalidArgument => "the request is invalid, whatever the state of the server",
-        Code::DeadlineExceeded => "the deadline passed before the server was done",
-        Code::NotFound => "what was requested does not exist",
-        Code::AlreadyExists => "what was to be created exists already",
-        Code::PermissionDenied => "the caller is known, but not permitted to do this",
-        Code::ResourceExhausted => "a limit was reached: memory, a quota, or the size of a message",
-        Code::FailedPrecondition => "the server is not in the required state",
-        Code::Aborted => "it conflicted with another operation; a retry may succeed",
-        Code::OutOfRange => "the request is beyond the valid range",
-        Code::Unimplemented => "the server does not implement this method, or not in this version",
-        Code::Internal => "an internal error of the server",
-        Code::Unavailable => "the server is currently unavailable; a retry may succeed",
-        Code::DataLoss => "data was lost or corrupted",
-        Code::Unauthenticated => "the caller is not authenticated",
     }
 }

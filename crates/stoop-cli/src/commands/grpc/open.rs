@@ -4,11 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Authority;
 use stoop::internal::Place;
 use stoop::{Stream, aio};
 use stoop_dynamic::ttrpc;
-use stoop_dynamic::{Client, Code, Greeting, channel};
+use stoop_dynamic::{Client, Code, Greeting, channel_as};
 
+use super::h2c;
 use super::session::Session;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
@@ -21,6 +23,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long to wait for a ttrpc server's answer. It is only tried if nothing was received, so it
 /// rarely delays anything for long.
 const TRIAL: Duration = Duration::from_millis(300);
+
+/// The path of the gRPC services of Docker's BuildKit.
+const DOCKER_PATH: &str = "/grpc";
 
 /// The suffix of containerd's ttrpc sockets.
 const TTRPC_NAME: &[u8] = b".ttrpc";
@@ -40,7 +45,10 @@ impl Session<'_> {
         if self.flags.ttrpc || self.is_named_so() {
             return Ok(Client::ttrpc(ttrpc::Client::new(stream)));
         }
-        let (channel, mut listening) = channel(stream).await.map_err(|error| self.errors.unusable(&error))?;
+        let stream = self.upgraded(stream).await?;
+        let authority = self.flags.authority.clone().unwrap_or(Authority::from_static("localhost"));
+        let opened = channel_as(stream, authority).await;
+        let (channel, mut listening) = opened.map_err(|error| self.errors.unusable(&error))?;
         let mut greeting = listening.greeting(GREETING_TIMEOUT).await;
         if greeting == Greeting::Nothing {
             if let Some(client) = self.try_ttrpc().await {
@@ -57,6 +65,18 @@ impl Session<'_> {
             other => return Err(self.errors.other_protocol(&other)),
         }
         Ok(Client::grpc(channel))
+    }
+
+    /// Upgrades the connection, if the server has gRPC behind HTTP/1.
+    async fn upgraded(&self, mut stream: aio::Stream) -> Result<aio::Stream, Failure> {
+        let is_docker = matches!(&self.flags.endpoint, Endpoint::Named(name) if name.word() == "docker");
+        let path = self.flags.h2c.as_deref().or(is_docker.then_some(DOCKER_PATH));
+        let Some(path) = path else { return Ok(stream) };
+        let asked = format!("POST {path}");
+        match self.within(&asked, h2c::upgrade(&mut stream, path)).await? {
+            Ok(()) => Ok(stream),
+            Err(refusal) => Err(self.errors.not_upgraded(&asked, &refusal)),
+        }
     }
 
     fn is_named_so(&self) -> bool {

@@ -1,7 +1,10 @@
 //! Connects, and runs the action: list, describe, or call.
 
-use stoop_dynamic::Options;
+use std::time::Instant;
 
+use stoop_dynamic::{CompressionEncoding, Options};
+
+use super::args::Compression;
 use super::error::ErrorContext;
 use super::session::Session;
 use super::{input, metadata, schema};
@@ -13,21 +16,23 @@ use crate::output::Output;
 /// Runs the action: list, describe, or call.
 pub(crate) fn run(flags: &Grpc) -> Outcome {
     flags.quiet.apply();
-    let metadata = metadata::read(&flags.header)?;
     let errors = ErrorContext { flags };
     let session = Session {
         flags,
         errors,
         output: Output::new(flags.json, false),
-        options: Options { metadata, timeout: flags.timeout },
+        options: options(flags, &flags.rpc_header)?,
+        reflection: options(flags, &flags.reflect_header)?,
         limit: Deadline::from_now(flags.timeout),
+        begun: Instant::now(),
     };
     // Files are compiled before connecting, so that an error in them does not bother a server.
     let given = schema::given(flags)?;
     let input = input::prepare(flags)?;
-    let reached = flags.endpoint.connect_stream(flags.wait, flags.timeout);
-    let reached =
-        reached.map_err(|failure| failure.for_client(flags.wait, |client| session.errors.client(client)))?;
+    let reached = flags.endpoint.connect_stream(flags.wait, flags.connect_timeout.or(flags.timeout));
+    let reached = reached.map_err(|failure| {
+        failure.for_client(flags.wait, |client| session.errors.client(client)).for_call()
+    })?;
     if let Some(found) = reached.event() {
         session.output.tell(&found)?;
     }
@@ -44,5 +49,23 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     });
     // Do not wait for a thread that is still reading standard input.
     runtime.shutdown_background();
-    outcome
+    outcome.map_err(Failure::for_call)
+}
+
+/// Returns the options of calls that send these headers, in addition to those of all calls.
+fn options(flags: &Grpc, headers: &[String]) -> Result<Options, Failure> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let headers = flags.header.iter().chain(headers);
+    let metadata = if flags.expand_headers {
+        let expanded: Vec<String> =
+            headers.map(|header| metadata::expand(header, variable)).collect::<Result<_, _>>()?;
+        metadata::read(&expanded)?
+    } else {
+        metadata::read(headers)?
+    };
+    let compression = flags.compress.map(|compression| match compression {
+        Compression::Gzip => CompressionEncoding::Gzip,
+        Compression::Deflate => CompressionEncoding::Deflate,
+    });
+    Ok(Options { metadata, timeout: flags.timeout, compression })
 }

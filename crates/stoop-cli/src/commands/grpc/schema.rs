@@ -67,7 +67,7 @@ impl Session<'_> {
         if self.flags.builtin || is_known || client.is_ttrpc() {
             return Ok(Schema::builtin());
         }
-        match self.within("reflection", reflect(client, &self.options())).await? {
+        match self.within("reflection", reflect(client, &self.reflection())).await? {
             Ok(schema) => Ok(schema),
             Err(ReflectError::Unsupported) => Ok(Schema::builtin()),
             Err(ReflectError::Call(error)) if error.status().is_none() => {
@@ -122,6 +122,7 @@ impl Session<'_> {
         match self.flags.endpoint {
             Endpoint::Named(name) if name.word() == "cri" => &["runtime.v1"],
             Endpoint::Named(name) if name.word() == "containerd" => &["containerd.services.version.v1"],
+            Endpoint::Named(name) if name.word() == "docker" => &["moby.buildkit.v1"],
             _ => &[],
         }
     }
@@ -130,7 +131,7 @@ impl Session<'_> {
     pub(super) async fn probe(&self, client: &Client, schema: &Schema) -> Result<Probed, Failure> {
         let mut probed = Probed::default();
         for service in schema.services() {
-            let options = self.options();
+            let options = self.reflection();
             let presence = client.presence(&service, &options);
             match self.within("the list of services", presence).await? {
                 Presence::Present => probed.present.push(service.full_name().to_owned()),

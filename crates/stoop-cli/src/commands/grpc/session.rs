@@ -1,6 +1,7 @@
 //! One run of the command: what every action needs, and the deadline of the whole.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use stoop_dynamic::Options;
 
@@ -15,9 +16,13 @@ pub(super) struct Session<'f> {
     pub(super) flags: &'f Grpc,
     pub(super) errors: ErrorContext<'f>,
     pub(super) output: Output,
+    /// The options of the call itself.
     pub(super) options: Options,
+    /// The options of reflection, which may have other headers.
+    pub(super) reflection: Options,
     /// The deadline of the whole run.
     pub(super) limit: Deadline,
+    pub(super) begun: Instant,
 }
 
 impl Session<'_> {
@@ -37,5 +42,10 @@ impl Session<'_> {
     /// Returns call options with the remaining time.
     pub(super) fn options(&self) -> Options {
         Options { timeout: self.limit.left(), ..self.options.clone() }
+    }
+
+    /// Returns options of reflection with the remaining time.
+    pub(super) fn reflection(&self) -> Options {
+        Options { timeout: self.limit.left(), ..self.reflection.clone() }
     }
 }
