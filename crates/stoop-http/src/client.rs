@@ -7,19 +7,14 @@ use http_body::Body as HttpBody;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioTimer;
 use stoop::{Connect, ToAddress, aio};
 
-use crate::spawn::Spawn;
+use crate::settings::Settings;
 use crate::stream::record_prefix::Opening;
 use crate::{Body, Error, ErrorKind, Io, Result, Version};
 
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";
-
-/// HTTP/2 flow-control windows, for one response and for the connection. Large enough that no
-/// local server ever waits for them.
-const WINDOW_BYTES: (u32, u32) = (4 << 20, 8 << 20);
 
 /// A connection to an HTTP server.
 ///
@@ -140,29 +135,41 @@ where
     /// # Cancel safety
     /// This method is not cancel safe. If dropped, the stream is closed.
     pub async fn over(stream: aio::Stream, version: Version) -> Result<Client<B>> {
-        let io = Io::new(stream);
+        Client::with(stream, version, &Settings::new()).await
+    }
+
+    /// Creates a client as [`over`](Client::over) does, with these settings.
+    ///
+    /// # Errors
+    /// Returns an error if the connection is broken already.
+    ///
+    /// # Panics
+    /// Panics if called outside of a runtime.
+    ///
+    /// # Cancel safety
+    /// This method is not cancel safe. If dropped, the stream is closed.
+    pub async fn with(stream: aio::Stream, version: Version, settings: &Settings) -> Result<Client<B>> {
+        let io = Io::recording(stream, settings.recorded_bytes());
         let opening = io.opening();
         let failed = |error| Error::of(error, version, &opening);
         let sender = match version {
             Version::Http1 => {
-                let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(failed)?;
+                let (sender, connection) = settings.http1_client().handshake(io).await.map_err(failed)?;
                 // The error that ends it is returned to the callers that wait for a response.
                 tokio::spawn(connection.with_upgrades());
                 Sender::Http1(sender)
             }
             Version::Http2 => {
-                let (sender, connection) = http2::Builder::new(Spawn)
-                    .timer(TokioTimer::new())
-                    .initial_stream_window_size(WINDOW_BYTES.0)
-                    .initial_connection_window_size(WINDOW_BYTES.1)
-                    .handshake(io)
-                    .await
-                    .map_err(failed)?;
+                let (sender, connection) = settings.http2_client().handshake(io).await.map_err(failed)?;
                 tokio::spawn(connection);
                 Sender::Http2(sender)
             }
         };
         Ok(Client { sender, opening })
+    }
+
+    pub(crate) fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     /// Returns the version of HTTP that is spoken.
@@ -295,7 +302,7 @@ fn unfit(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
 /// 200 of a CONNECT), and the bytes after the response that have arrived already.
 ///
 /// The stream can pass file descriptors, and each direction can be shut down by itself. HTTP/2 has
-/// no such stream to return.
+/// no such stream to return. The response's body is not needed: it may have been taken before.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -334,7 +341,7 @@ fn unfit(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
 ///
 /// # Cancel safety
 /// This function is not cancel safe. If dropped, the stream is closed.
-pub async fn upgraded(answer: Response<Body>) -> Result<(aio::Stream, Bytes)> {
+pub async fn upgraded<B>(answer: Response<B>) -> Result<(aio::Stream, Bytes)> {
     let status = answer.status();
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     if status != StatusCode::SWITCHING_PROTOCOLS && !status.is_success() {

@@ -18,3 +18,21 @@ pub use crate::stream::peer_stream::PeerStream;
 #[cfg(feature = "client")]
 pub use crate::stream::record_prefix::{Opening, RecordPrefix};
 pub use crate::{flush_within, read_within, shutdown_within, write_within};
+
+/// Returns settings with which a client records this number of the server's first bytes.
+#[cfg(feature = "client")]
+pub fn recording(settings: crate::Settings, max_bytes: usize) -> crate::Settings {
+    settings.recorded(max_bytes)
+}
+
+/// Returns the first bytes that the server has sent on this connection, as far as they are
+/// recorded.
+#[cfg(feature = "client")]
+pub fn received<B>(client: &crate::Client<B>) -> Vec<u8>
+where
+    B: http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    client.opening().bytes()
+}

@@ -43,7 +43,15 @@ impl Io {
     /// # }
     /// ```
     pub fn new(stream: aio::Stream) -> Io {
-        let (stream, opening) = RecordPrefix::new(Drain::new(stream));
+        Io::recording(stream, None)
+    }
+
+    /// Wraps the client's end, and records this number of the server's first bytes.
+    pub(crate) fn recording(stream: aio::Stream, max_bytes: Option<usize>) -> Io {
+        let (stream, opening) = match max_bytes {
+            None => RecordPrefix::new(Drain::new(stream)),
+            Some(max_bytes) => RecordPrefix::up_to(max_bytes, Drain::new(stream)),
+        };
         Io { stream: TokioIo::new(stream), opening }
     }
 

@@ -41,6 +41,8 @@
 //! | demultiplex Docker's output streams | [`multiplexed`] | |
 //! | serve a listener of [`stoop`], with its policy, limits and drain | `Server` | `server` |
 //! | the process behind a request | `Caller` | `server` |
+//! | header limits, keep-alive, windows, frame size | `Settings` | both |
+//! | switch protocols on the server | `upgraded_request` | `server` |
 //! | serve with axum | `AxumListener` | `axum` |
 //! | serve with another library | `ServerStream` | `server` |
 //! | the same, with the caller in requests to tower services | `MakeAddCaller` | `tower` |
@@ -101,6 +103,10 @@ mod protocol;
 mod server;
 #[cfg(feature = "server")]
 mod server_stream;
+#[cfg(feature = "server")]
+mod server_upgrade;
+#[cfg(any(feature = "client", feature = "server"))]
+mod settings;
 mod spawn;
 mod stream;
 #[cfg(feature = "tower")]
@@ -122,9 +128,13 @@ pub use io::Io;
 #[cfg(feature = "client")]
 pub use protocol::Version;
 #[cfg(feature = "server")]
-pub use server::{Server, upgraded_request};
+pub use server::Server;
 #[cfg(feature = "server")]
 pub use server_stream::ServerStream;
+#[cfg(feature = "server")]
+pub use server_upgrade::{UpgradedStream, upgraded_request};
+#[cfg(any(feature = "client", feature = "server"))]
+pub use settings::Settings;
 #[cfg(feature = "tower")]
 pub use tower::{AddCaller, MakeAddCaller};
 

@@ -10,26 +10,25 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use stoop::aio;
+use hyper_util::rt::TokioIo;
 use stoop::serve::{self, Draining, End};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::caller::PeerHandle;
 use crate::idle::{IdleTracker, TrackedBody};
+use crate::server_upgrade::LeaseSlot;
+use crate::settings::Settings;
 use crate::spawn::Spawn;
 use crate::stream::linger::Linger;
 use crate::stream::peer_stream::PeerStream;
 use crate::stream::progress::Progress;
 use crate::stream::sniff::Sniff;
-use crate::{Error, ErrorKind};
 
 /// The default for [`Server::header_timeout`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,14 +38,14 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// A server's end of a connection, as an I/O type of hyper.
-type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
+pub(crate) type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
 /// Each request has its [`Caller`](crate::Caller) in its extensions. Credentials are fetched once
 /// per connection. Bodies are streamed and unlimited: use
 /// [`http_body_util::Limited`](https://docs.rs/http-body-util) to limit one. Upgrades are
-/// supported: see [`upgraded_request`].
+/// supported: see [`upgraded_request`](crate::upgraded_request).
 ///
 /// When the server drains, requests under way complete, connections without one are closed,
 /// and clients in the queue are still served. The deadline is that of the
@@ -77,6 +76,7 @@ pub struct Server {
     server: serve::Server,
     header_timeout: Duration,
     max_streams: u32,
+    settings: Settings,
 }
 
 impl Server {
@@ -85,7 +85,7 @@ impl Server {
     /// By default, a request's header may take 30 seconds, and an HTTP/2 connection may have 200
     /// requests under way.
     pub fn new(server: serve::Server) -> Server {
-        Server { server, header_timeout: HEADER_TIMEOUT, max_streams: 200 }
+        Server { server, header_timeout: HEADER_TIMEOUT, max_streams: 200, settings: Settings::new() }
     }
 
     /// Sets how long a client may take until its first request has begun; 30 seconds by default.
@@ -171,6 +171,36 @@ impl Server {
         self
     }
 
+    /// Sets header limits, keep-alive, windows and frame size.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Request, Response, body::Bytes, service::service_fn};
+    /// # use stoop_http::{Client, Server};
+    /// # let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// # let hello = service_fn(async |_| Ok::<_, hyper::Error>(Response::new(String::new())));
+    /// use stoop_http::Settings;
+    ///
+    /// let server = Server::new(stoop::serve::Server::new(listener));
+    /// let server = server.settings(Settings::new().max_headers(2));
+    /// tokio::spawn(server.run(hello, std::future::pending::<()>()));
+    ///
+    /// let mut client = Client::connect(&path).await?;
+    /// let request = Request::get("/").header("A", "1").header("B", "2");
+    /// let response = client.send(request.body(Empty::<Bytes>::new())?).await?;
+    /// assert_eq!(response.status(), 431, "with Host there are three");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn settings(mut self, settings: Settings) -> Server {
+        self.settings = settings;
+        self
+    }
+
     /// Serves until `shutdown` completes or a successor has taken over, then drains.
     ///
     /// See [`serve::Server::run`]. An error returned by the service ends its connection.
@@ -226,9 +256,9 @@ impl Server {
     }
 
     fn protocols(&self) -> Protocols {
-        let (mut http1, mut http2) = (http1::Builder::new(), http2::Builder::new(Spawn));
-        http1.timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-        http2.timer(TokioTimer::new()).max_concurrent_streams(self.max_streams);
+        let (mut http1, mut http2) = (self.settings.http1_server(), self.settings.http2_server());
+        http1.header_read_timeout(self.header_timeout);
+        http2.max_concurrent_streams(self.max_streams);
         Protocols { http1, http2 }
     }
 }
@@ -255,10 +285,11 @@ impl Protocols {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let (spoken, idle) = (service.spoken.clone(), service.idle.clone());
+        let socket = stream.downgrade();
         let mut late = pin!(idle.no_first_call());
         let mut last = pin!(async {
             draining.wait().await;
-            let _ = timeout(LAST_CHANCE, spoken.notified()).await;
+            let _ = timeout(LAST_CHANCE, spoken.notify.notified()).await;
         });
         let mut stream = Sniff::new(Linger::new(stream));
         let is_http2 = tokio::select! {
@@ -277,6 +308,8 @@ impl Protocols {
                 let connection = self.http1.serve_connection(ServerIo::new(stream), service).with_upgrades();
                 drive(connection, http1::UpgradeableConnection::graceful_shutdown, last, late, ready(()))
                     .await;
+                // If it was upgraded, it still counts as a connection.
+                spoken.lease.ended(socket).await;
             }
             Err(_) => {}
         }
@@ -316,9 +349,16 @@ async fn drive<C: Future>(
 struct WithCaller<S> {
     service: S,
     peer_handle: PeerHandle,
-    /// Notified of every request.
-    spoken: Arc<Notify>,
+    spoken: Arc<Spoken>,
     idle: IdleTracker,
+}
+
+/// What the requests of a connection tell the task that drives it.
+#[derive(Debug, Default)]
+struct Spoken {
+    /// Notified of every request.
+    notify: Notify,
+    lease: LeaseSlot,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithCaller<S> {
@@ -327,7 +367,8 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithCaller<S>
     type Future = S::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        self.spoken.notify_one();
+        self.spoken.notify.notify_one();
+        self.spoken.lease.grant(&mut request);
         self.idle.begin();
         if let Some(caller) = self.peer_handle.caller() {
             request.extensions_mut().insert(caller);
@@ -355,58 +396,4 @@ where
         let answer = self.0.call(request);
         Box::pin(async move { Ok(answer.await?.map(|body| TrackedBody::new(Box::pin(body), call))) })
     }
-}
-
-/// Returns the stream behind a request that was answered with an upgrade (101, or the 200 of a
-/// CONNECT), and the bytes after the request that have arrived already.
-///
-/// Await it in a task of its own: it completes after the response has been sent. The limits and
-/// the drain of the [`stoop::serve::Server`] no longer apply to the stream.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let directory = stoop_testkit::tempdir();
-/// # let path = directory.path().join("app.sock");
-/// # use http_body_util::Empty;
-/// # use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
-/// # use stoop_http::{Client, Server, upgraded, upgraded_request};
-/// # let listener = stoop::Bind::new(&path).listen_async().await?;
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-///
-/// let attach = service_fn(async |request: Request<Incoming>| {
-///     tokio::spawn(async move {
-///         let (mut stream, _first) = upgraded_request(request).await?;
-///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(stream.write_all(b"hello").await?)
-///     });
-///     let response = Response::builder().status(101).header("Connection", "upgrade");
-///     response.header("Upgrade", "greeting").body(Empty::<Bytes>::new())
-/// });
-/// let server = Server::new(stoop::serve::Server::new(listener));
-/// tokio::spawn(server.run(attach, std::future::pending::<()>()));
-///
-/// let mut client = Client::connect(&path).await?;
-/// let request = Request::get("/").header("Connection", "upgrade").header("Upgrade", "greeting");
-/// let response = client.send(request.body(Empty::<Bytes>::new())?).await?;
-/// let (mut stream, first) = upgraded(response).await?;
-/// let mut greeting = first.to_vec();
-/// stream.read_to_end(&mut greeting).await?;
-/// assert_eq!(greeting, b"hello");
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// Returns an error if the request was not upgraded ([`ErrorKind::NotUpgraded`]).
-///
-/// # Cancel safety
-/// This function is not cancel safe. If dropped, the stream is closed.
-pub async fn upgraded_request(request: Request<Incoming>) -> super::Result<(aio::Stream, Bytes)> {
-    let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
-    let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;
-    let parts = upgraded.downcast::<ServerIo>().map_err(|_| not("not a connection of this crate".into()))?;
-    let (stream, unread) = parts.io.into_inner().into_inner();
-    let stream = stream.into_inner().into_inner();
-    let stream = stream.ok_or_else(|| not("the stream is in use by another task".into()))?;
-    Ok((stream, [&parts.read_buf[..], &unread].concat().into()))
 }

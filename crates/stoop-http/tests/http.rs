@@ -105,9 +105,9 @@ fn echo(mut body: Incoming) -> Body {
 }
 
 async fn converse(request: Request<Incoming>) {
-    let (mut stream, first) = stoop_http::upgraded_request(request).await.unwrap();
-    stream.write_all(&first).await.unwrap();
-    let (mut reads, mut writes) = stream.split();
+    let (stream, first) = stoop_http::upgraded_request(request).await.unwrap();
+    let (mut reads, mut writes) = (&*stream, &*stream);
+    writes.write_all(&first).await.unwrap();
     tokio::io::copy(&mut reads, &mut writes).await.unwrap();
     writes.write_all(b"the end").await.unwrap();
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use stoop::aio;
@@ -31,12 +31,14 @@ impl PeerStream {
         self.caller.clone()
     }
 
-    /// Returns the stream. `None` if another task holds it at this moment to fetch the credentials
-    /// of a caller that was not settled.
-    pub fn into_inner(self) -> Option<aio::Stream> {
-        let stream = self.stream.clone();
-        drop(self);
-        Arc::into_inner(stream)
+    /// Returns a weak reference to the stream.
+    pub(crate) fn downgrade(&self) -> Weak<aio::Stream> {
+        Arc::downgrade(&self.stream)
+    }
+
+    /// Returns the stream, which others hold only weakly.
+    pub(crate) fn into_shared(self) -> Arc<aio::Stream> {
+        self.stream.clone()
     }
 }
 
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn into_inner_returns_the_stream_while_callers_exist() {
+    async fn into_shared_returns_the_stream_while_callers_exist() {
         for asked in [false, true] {
             let (one, _other) = aio::Stream::pair().unwrap();
             let (stream, peer_handle) = PeerStream::new(one);
@@ -113,7 +115,7 @@ mod tests {
             if asked {
                 assert!(caller.pid.known().is_some());
             }
-            assert!(stream.into_inner().is_some());
+            assert_eq!(Arc::strong_count(&stream.into_shared()), 1);
             assert_eq!(caller.pid.known(), Some(&std::process::id()));
         }
     }

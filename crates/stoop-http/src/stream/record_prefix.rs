@@ -40,6 +40,7 @@ impl Opening {
 #[derive(Debug)]
 pub struct RecordPrefix<S> {
     stream: S,
+    max_bytes: usize,
     /// `None` once nothing more is to be recorded.
     recorder: Option<watch::Sender<Recorded>>,
 }
@@ -47,8 +48,13 @@ pub struct RecordPrefix<S> {
 impl<S> RecordPrefix<S> {
     /// Wraps a stream from which nothing has been read.
     pub fn new(stream: S) -> (RecordPrefix<S>, Opening) {
+        RecordPrefix::up_to(PREFIX_MAX_BYTES, stream)
+    }
+
+    /// Wraps a stream from which nothing has been read, to record this number of bytes.
+    pub(crate) fn up_to(max_bytes: usize, stream: S) -> (RecordPrefix<S>, Opening) {
         let (recorder, recorded) = watch::channel(Recorded::default());
-        (RecordPrefix { stream, recorder: Some(recorder) }, Opening(recorded))
+        (RecordPrefix { stream, max_bytes, recorder: Some(recorder) }, Opening(recorded))
     }
 
     /// Returns the stream.
@@ -59,11 +65,11 @@ impl<S> RecordPrefix<S> {
 
 impl Recorded {
     /// Records bytes, and returns whether recording is complete.
-    fn push(&mut self, new: &[u8]) -> bool {
-        let room = PREFIX_MAX_BYTES - self.bytes.len();
+    fn push(&mut self, new: &[u8], max_bytes: usize) -> bool {
+        let room = max_bytes - self.bytes.len();
         self.bytes.extend_from_slice(&new[..new.len().min(room)]);
         self.has_ended |= new.is_empty();
-        self.has_ended || self.bytes.len() == PREFIX_MAX_BYTES
+        self.has_ended || self.bytes.len() == max_bytes
     }
 }
 
@@ -81,7 +87,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for RecordPrefix<S> {
             && let Some(recorder) = &self.recorder
         {
             let mut is_all = false;
-            recorder.send_modify(|recorded| is_all = recorded.push(&buffer.filled()[before..]));
+            recorder
+                .send_modify(|recorded| is_all = recorded.push(&buffer.filled()[before..], self.max_bytes));
             if is_all {
                 self.recorder = None;
             }
