@@ -156,6 +156,16 @@ impl Failure {
         }
     }
 
+    /// Returns the exit code it leads to.
+    #[cfg(feature = "http")]
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Failure::OutputClosed | Failure::Quit => Exit::Done,
+            Failure::Socket(error) => Exit::of(error.kind()),
+            Failure::Report(report) => report.exit,
+        }
+    }
+
     /// Prints the report on standard error, and returns the exit code.
     pub(crate) fn report(self) -> Exit {
         let report = match self {

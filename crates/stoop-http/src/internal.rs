@@ -36,3 +36,9 @@ where
 {
     client.opening().bytes()
 }
+
+/// Returns the reason phrase in the extensions of a response, if it is not that of the standard.
+#[cfg(feature = "client")]
+pub fn reason(extensions: &http::Extensions) -> Option<&[u8]> {
+    extensions.get::<hyper::ext::ReasonPhrase>().map(hyper::ext::ReasonPhrase::as_bytes)
+}

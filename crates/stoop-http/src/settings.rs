@@ -45,16 +45,16 @@ use std::time::Duration;
 pub struct Settings {
     max_headers: Option<usize>,
     max_header_bytes: Option<u32>,
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "for clients"))]
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "for clients"))]
     is_lenient: bool,
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "for servers"))]
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "for servers"))]
     is_single_use: bool,
     keep_alive: Option<(Duration, Duration)>,
     windows: Option<(u32, u32)>,
     max_frame_bytes: Option<u32>,
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "for clients"))]
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "for clients"))]
     initial_requests: Option<usize>,
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "for clients"))]
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "for clients"))]
     recorded_bytes: Option<usize>,
 }
 

@@ -12,6 +12,8 @@ pub(crate) fn read() -> Cli {
     #[cfg(feature = "grpc")]
     let words = crate::commands::grpc::grpcurl::translate(words)
         .unwrap_or_else(|failure| std::process::exit(failure.report().code().into()));
+    #[cfg(feature = "http")]
+    let words = crate::commands::http::command_line::rewrite(words);
     Cli::try_parse_from(&words).unwrap_or_else(|error| usage_error::exit(error, &words))
 }
 

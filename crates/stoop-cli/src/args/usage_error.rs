@@ -13,7 +13,7 @@ use crate::features::is_built;
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
-    match missing_command(words).or_else(|| invalid_value(&error, words)) {
+    match missing_command(words).or_else(|| invalid_value(&error, words)).or_else(|| of_curl(&error, words)) {
         Some(failure) => std::process::exit(failure.report().code().into()),
         None if error.use_stderr() && !is_help(&error) => {
             let failure = in_parts(&with_long_flag(error, words), words);
@@ -91,6 +91,23 @@ fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
         None => report,
     };
     Some(report.next(format!("{} --help", command_of(words))).into())
+}
+
+/// Explains a flag of curl that `stoop http` does not have.
+fn of_curl(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
+    let flag = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag,
+        _ => return None,
+    };
+    #[cfg(feature = "http")]
+    if words.get(1).is_some_and(|verb| verb == "http") {
+        let (why, next) = crate::commands::http::command_line::elsewhere(flag)?;
+        return Some(
+            Failure::new(Exit::Usage, format!("'stoop http' has no {flag}")).why(why).next(next).into(),
+        );
+    }
+    let _ = (flag, words);
+    None
 }
 
 /// Few flags have a short form. For an unknown short flag, suggests the long flag that was probably

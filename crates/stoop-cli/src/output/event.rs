@@ -95,8 +95,8 @@ pub(crate) enum Event {
     Response {
         version: String,
         status: u16,
-        /// The reason phrase of the status, as the standard defines it.
-        reason: &'static str,
+        /// The reason phrase that the server sent, or with HTTP/2 that of the standard.
+        reason: String,
         headers: Headers,
     },
     /// A piece of a response body.

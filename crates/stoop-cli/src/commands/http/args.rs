@@ -1,11 +1,12 @@
 //! `stoop http`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+use super::curl_args::CurlFlags;
+use super::data_args::DataFlags;
 use crate::args::footer;
 use crate::args::shared::{QuietFlag, endpoint};
 use crate::endpoint::Endpoint;
@@ -15,11 +16,12 @@ use crate::time;
 ///
 /// ADDR is an address, or a name: docker, podman. A name is looked up where its own clients look.
 /// For docker: DOCKER_HOST, the Docker context, /var/run/docker.sock, a rootless daemon, podman.
-/// METHOD defaults to GET, or to POST with --data.
+/// METHOD defaults to GET, or to POST with --data. Flags of curl work too: see its section.
 ///
 /// The body is printed as it arrives. To a file or a pipe its bytes are unchanged. On a terminal
 /// JSON is indented, and control characters are escaped. Docker's multiplexed streams are split
-/// again: what the process wrote to its standard error goes to standard error.
+/// again: what the process wrote to its standard error goes to standard error. After an exec or
+/// attach with --upgrade, the exit code is that of the process.
 #[derive(Args, Debug)]
 #[command(override_usage = "stoop http [OPTIONS] <ADDR> [METHOD] <PATH>")]
 #[command(after_help = footer("
@@ -28,7 +30,9 @@ use crate::time;
   stoop http docker POST /images/load --data @image.tar
   stoop http docker POST '/containers/web/attach?stream=1&stdin=1&stdout=1&stderr=1' --upgrade tcp
   stoop http ./app.sock PUT /config --data '{\"level\": 3}' --fail
-  stoop http ./app.sock /health -i --timeout 2s"))]
+  stoop http ./app.sock /health -i --timeout 2s
+  stoop http ./app.sock /login -d user=me -d 'note=a b' -v
+  stoop http --unix-socket ./app.sock -sS -X PUT http://localhost/config -T config.json"))]
 pub(crate) struct Http {
     /// Server: an address, or docker or podman
     #[arg(value_name = "ADDR", value_parser = endpoint())]
@@ -38,20 +42,15 @@ pub(crate) struct Http {
     #[arg(value_name = "PATH", num_args = 1..=2, required = true)]
     pub(crate) request: Vec<String>,
 
-    /// Send this header; may be repeated
+    /// Send this header; may be repeated; @FILE sends those of a file
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,
 
-    /// Send this body unchanged; @FILE sends the contents of a file, @- standard input as it
-    /// arrives
-    ///
-    /// The content type is application/json for text that is JSON and for files with such a name,
-    /// else application/octet-stream, unless --header sets it.
-    #[arg(long, value_name = "TEXT|@FILE|@-")]
-    pub(crate) data: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) data: DataFlags,
 
     /// Use HTTP/2 with prior knowledge, as gRPC servers do
-    #[arg(long)]
+    #[arg(long, alias = "http2-prior-knowledge")]
     pub(crate) http2: bool,
 
     /// Upgrade the connection to this protocol, then send standard input and print what the server
@@ -74,8 +73,10 @@ pub(crate) struct Http {
     #[arg(long, short)]
     pub(crate) include: bool,
 
-    /// Exit with code 1 if the status is 400 or more
-    #[arg(long)]
+    /// Fail if the status is 400 or more, or if Docker reports an error in its response
+    ///
+    /// The body of such a response goes to standard error.
+    #[arg(long, short)]
     pub(crate) fail: bool,
 
     /// Write the body to this file; - is standard output
@@ -92,13 +93,18 @@ pub(crate) struct Http {
 
     /// Fail if the response is not complete after this time, as in 2, 500ms, 1m; with --upgrade,
     /// if it has not started
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    #[arg(long, short_alias = 'm', alias = "max-time", value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 
     /// Print the response as JSON lines: answer, body, end
+    ///
+    /// To send JSON, use --data.
     #[arg(long, conflicts_with_all = ["include", "upgrade"])]
     pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) quiet: QuietFlag,
+
+    #[command(flatten)]
+    pub(crate) curl: CurlFlags,
 }

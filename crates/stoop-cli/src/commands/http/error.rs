@@ -5,6 +5,8 @@ use http::StatusCode;
 use stoop::escaped;
 use stoop_http::{Error, ErrorKind};
 
+use super::head::ResponseHead;
+use super::redirect::MAX_REDIRECTS;
 use crate::accepted;
 use crate::advice::Client;
 use crate::args::Http;
@@ -88,6 +90,46 @@ impl ErrorContext<'_> {
             .into()
     }
 
+    /// Reports a switch of protocols (101) that was not requested.
+    pub(super) fn switched_unasked(&self, head: &ResponseHead) -> Failure {
+        let to = head.headers().get(http::header::UPGRADE);
+        let to = to.map(|to| escaped(to.as_bytes()).to_string()).unwrap_or_default();
+        let report = self
+            .report(&format!("the server switched protocols: 101 {}", head.reason()))
+            .why("the request did not ask for that, and what follows is not HTTP");
+        let protocol = if to.is_empty() { "tcp".into() } else { quoted(to.as_ref()) };
+        report
+            .seen(format!("it switched to '{to}'"))
+            .next(self.command(&format!("--upgrade {protocol}")))
+            .into()
+    }
+
+    /// Reports an error in the stream of a successful response.
+    pub(super) fn reported(&self, error: &str) -> Failure {
+        let ErrorContext { flags, asked } = self;
+        let what = format!("'{}' reports an error for '{asked}': {}", flags.endpoint, escaped(error));
+        Failure::new(Exit::No, what)
+            .why("the status was sent before the work was done, and its stream has the error")
+            .next(self.command("").replace(" --fail", ""))
+            .into()
+    }
+
+    /// Reports an endless redirect.
+    pub(super) fn too_many_redirects(&self) -> Failure {
+        self.report(&format!("more than {MAX_REDIRECTS} redirects"))
+            .why("each response redirects to another path, and perhaps back")
+            .next(self.command("-i    # shows where to"))
+            .into()
+    }
+
+    /// Reports a request that would have to be made again, and cannot.
+    pub(super) fn cannot_repeat(&self, why: &str) -> Failure {
+        self.report(&format!("{why}, and the request cannot be made again"))
+            .why("its body was read from a pipe, or its connection was inherited")
+            .next(self.command("-i    # shows where to"))
+            .into()
+    }
+
     /// Reports a response that is not the one an upgrade needs.
     pub(super) fn not_upgraded(&self, status: StatusCode) -> Failure {
         self.report(&format!("the server did not upgrade the connection: {status}"))
@@ -122,7 +164,7 @@ impl ErrorContext<'_> {
     fn command(&self, more: &str) -> String {
         let flags = self.flags;
         let request = flags.request.iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
-        let data = if flags.data.is_some() { " --data …" } else { "" };
+        let data = if !flags.data.0.is_empty() { " --data …" } else { "" };
         let http2 = if flags.http2 { " --http2" } else { "" };
         let more = if more.is_empty() { String::new() } else { format!(" {more}") };
         format!("stoop http {} {request}{data}{http2}{}{more}", self.address(), self.upgrade())
@@ -132,6 +174,15 @@ impl ErrorContext<'_> {
         let flag = |protocol: &String| format!(" --upgrade {}", quoted(protocol.as_ref()));
         self.flags.upgrade.as_ref().map(flag).unwrap_or_default()
     }
+}
+
+/// Reports `--json TEXT`, which is curl's flag for a body.
+pub(super) fn json_is_data(path: &str, data: &str) -> Failure {
+    let report = Failure::new(Exit::Usage, format!("unexpected argument {}", quoted(data.as_ref())));
+    let report =
+        report.why("--json prints the response as JSON lines; JSON is sent by --data, which recognizes it");
+    let [path, data] = [path, data].map(|word| quoted(word.as_ref()));
+    report.next(format!("stoop http ADDR {path} --data {data}")).into()
 }
 
 /// Returns the first line that the server sent.

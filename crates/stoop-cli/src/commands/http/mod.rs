@@ -2,26 +2,50 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `args.rs` | its flags |
+//! | `args.rs`, `curl_args.rs`, `data_args.rs` | its flags |
+//! | `command_line.rs` | command lines as they are typed for curl |
 //! | `run.rs` | sends the request, and receives the response |
+//! | `retry.rs`, `redirect.rs` | which request follows |
 //! | `request.rs` | creates a request from the flags |
-//! | `body.rs` | the request's body, from a file or standard input as it arrives |
+//! | `target.rs`, `headers.rs` | its method, path and headers |
+//! | `data.rs`, `form.rs` | the body that the flags describe |
+//! | `body.rs` | the body as it is sent: texts and files as they are read |
+//! | `head.rs` | the head of a response, as the server sent it |
 //! | `render.rs` | prints the response in the required form |
+//! | `decode.rs` | decompresses a body as it arrives |
 //! | `indent.rs` | indents JSON as it arrives |
+//! | `transfer.rs`, `write_out.rs` | what is printed after the response |
 //! | `streams.rs` | demultiplexes Docker's streams |
+//! | `docker.rs` | Docker's errors in a stream, and its processes |
 //! | `upgrade.rs` | both directions after an upgrade |
+//! | `process.rs` | the terminal's size and the exit code of a process of Docker |
 //! | `raw_mode.rs` | a terminal in raw mode |
 //! | `error.rs` | errors, explained |
 
 pub(crate) mod args;
 mod body;
+pub(crate) mod command_line;
+mod curl_args;
+mod data;
+mod data_args;
+mod decode;
+mod docker;
 mod error;
+mod form;
+mod head;
+mod headers;
 mod indent;
+mod process;
 mod raw_mode;
+mod redirect;
 mod render;
 mod request;
+mod retry;
 mod run;
 mod streams;
+mod target;
+mod transfer;
 mod upgrade;
+mod write_out;
 
 pub(super) use run::run;

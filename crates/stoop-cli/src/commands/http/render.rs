@@ -3,20 +3,24 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use http::header::{self, HeaderMap};
-use http::response::Parts;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use stoop::escaped;
 use stoop_http::Body;
 
+use super::decode::Decoded;
+use super::docker::ErrorWatch;
+use super::head::ResponseHead;
 use super::indent::Indenter;
+use super::request::HttpRequest;
 use super::streams::{Multiplexed, Streams};
 use crate::args::Http;
 use crate::failure::Failure;
-use crate::output::{Data, Event, Headers, Output, Screen, whole_len};
+use crate::output::{self, Data, Event, Headers, Output, Screen, whole_len};
 use crate::pump::Sink;
 
 /// A body with a content length up to this is printed as one JSON line.
@@ -36,36 +40,50 @@ pub(super) struct ResponsePrinter<'f> {
     sink: Box<dyn Sink>,
     size_bytes: u64,
     /// The output file, if any.
-    file: Option<&'f Path>,
+    file: Option<PathBuf>,
+    /// With `--fail`, looks for errors in a stream of JSON.
+    watch: Option<ErrorWatch>,
 }
 
 impl<'f> ResponsePrinter<'f> {
     /// Prints the head as required, and chooses the form of the body.
-    pub(super) fn start(flags: &'f Http, head: &Parts) -> Result<ResponsePrinter<'f>, Failure> {
+    pub(super) fn start(flags: &'f Http, head: &ResponseHead) -> Result<ResponsePrinter<'f>, Failure> {
         announce(flags, head)?;
-        let refused = flags.fail && head.status.as_u16() >= 400;
-        // With `--fail`, an error body must not end up in the output file.
-        let file = flags.output.as_deref().filter(|path| !refused && *path != Path::new("-"));
-        let sink = sink(flags, &head.headers, file)?;
-        Ok(ResponsePrinter { flags, sink, size_bytes: 0, file })
+        let is_refused = flags.fail && head.status() >= 400;
+        // With `--fail`, an error body must not end up in the output.
+        let file = output_file(flags).filter(|_| !is_refused);
+        let headers = head.headers();
+        let sink = match is_refused && !flags.json {
+            true => Box::new(Screen::on_stderr()) as Box<dyn Sink>,
+            false => sink(flags, headers, file.as_deref())?,
+        };
+        let sink = if flags.curl.compressed { Decoded::wrap(headers, sink)? } else { sink };
+        let is_watched =
+            (flags.fail || flags.curl.fail_with_body) && length(headers).is_none() && is_json(headers);
+        Ok(ResponsePrinter { flags, sink, size_bytes: 0, file, watch: is_watched.then(ErrorWatch::default) })
     }
 
     pub(super) fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
         self.size_bytes += piece.len() as u64;
+        if let Some(watch) = &mut self.watch {
+            watch.push(piece);
+        }
         self.sink.put(piece)
     }
 
-    pub(super) fn finish(mut self, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
+    /// Returns the error that the response reports, if it is a successful one that does.
+    pub(super) fn finish(mut self, trailers: Option<&HeaderMap>) -> Result<Option<String>, Failure> {
         self.sink.finish()?;
         let end = Event::End { size: self.size_bytes, trailers: trailers.map(listed).unwrap_or_default() };
-        Output::new(self.flags.json, true).emit(&end)
+        Output::new(self.flags.json, true).emit(&end)?;
+        Ok(self.watch.and_then(ErrorWatch::finish))
     }
 
     /// Prints what has arrived, and adds to the failure where it is.
     pub(super) fn abandon(&mut self, failure: Failure) -> Failure {
         // The failure reported is the one that came first.
         let _ = self.sink.finish();
-        match (failure, self.file) {
+        match (failure, &self.file) {
             (Failure::Report(report), Some(path)) => {
                 let path = escaped(path.as_os_str().as_encoded_bytes()).to_string();
                 report.seen(format!("'{path}' has the {} bytes received so far", self.size_bytes)).into()
@@ -75,23 +93,67 @@ impl<'f> ResponsePrinter<'f> {
     }
 }
 
+/// Returns the file that the body is written to, or `None` for standard output.
+pub(super) fn output_file(flags: &Http) -> Option<PathBuf> {
+    let output = flags.output.clone().filter(|path| path != Path::new("-"));
+    output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.request.last()?)).flatten())
+}
+
+/// Returns the last part of the path of a target, if there is one.
+fn remote_name(target: &str) -> Option<PathBuf> {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = path.strip_prefix("http://").map_or(path, |rest| rest.find('/').map_or("", |at| &rest[at..]));
+    let name = path.rsplit('/').next().filter(|name| !["", ".", ".."].contains(name))?;
+    Some(PathBuf::from(name))
+}
+
 /// Reports the status and the headers: as an event, and as text if requested.
-pub(super) fn announce(flags: &Http, head: &Parts) -> Result<(), Failure> {
-    let reason = head.status.canonical_reason().unwrap_or_default();
-    let version = format!("{:?}", head.version);
-    if flags.include {
-        let mut text = format!("{version} {} {reason}", head.status.as_u16()).trim_end().as_bytes().to_vec();
-        text.push(b'\n');
-        for (name, value) in &head.headers {
-            text.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat());
-        }
-        text.push(b'\n');
-        let mut screen = Screen::new(None);
-        return screen.put(&text).and_then(|()| screen.finish());
+pub(super) fn announce(flags: &Http, head: &ResponseHead) -> Result<(), Failure> {
+    if let Some(path) = &flags.curl.dump_header {
+        dump(path, &head.text())?;
     }
-    let headers = listed(&head.headers);
-    let answer = Event::Response { version, status: head.status.as_u16(), reason, headers };
-    Output::new(flags.json, false).emit(&answer)
+    if flags.curl.verbose {
+        show(&prefixed(b"< ", head.text().strip_suffix(b"\n").unwrap_or_default()))?;
+    }
+    if flags.include || flags.curl.head {
+        let mut screen = Screen::new(None);
+        return screen.put(&head.text()).and_then(|()| screen.finish());
+    }
+    let headers = listed(head.headers());
+    let (version, status, reason) = (head.version(), head.status(), head.reason());
+    Output::new(flags.json, false).emit(&Event::Response { version, status, reason, headers })
+}
+
+/// Shows the head of a request on standard error.
+pub(super) fn show_request(flags: &Http, request: &HttpRequest) -> Result<(), Failure> {
+    let mut text = format!("* Connected to {}\n", flags.endpoint).into_bytes();
+    for line in request.head(flags.http2) {
+        text.extend_from_slice(&[b"> ", &line[..], b"\n"].concat());
+    }
+    show(&[&text[..], b"> \n"].concat())
+}
+
+fn prefixed(prefix: &[u8], text: &[u8]) -> Vec<u8> {
+    let lines = text.split(|&byte| byte == b'\n');
+    lines.flat_map(|line| [prefix, line, b"\n"].concat()).collect()
+}
+
+fn show(text: &[u8]) -> Result<(), Failure> {
+    let mut screen = Screen::on_stderr();
+    screen.put(text).and_then(|()| screen.finish())
+}
+
+/// Writes the head of a response to a file: those of several responses one after the other.
+fn dump(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    static DUMPED: AtomicBool = AtomicBool::new(false);
+    if path == Path::new("-") {
+        return output::print(text);
+    }
+    let is_first = !DUMPED.swap(true, Relaxed);
+    let written = File::options().create(true).write(true).truncate(is_first).append(!is_first).open(path);
+    let written = written.and_then(|mut file| file.write_all(text));
+    let name = escaped(path.as_os_str().as_encoded_bytes());
+    written.map_err(|error| Failure::io(format!("write '{name}'"), &error))
 }
 
 fn listed(headers: &HeaderMap) -> Headers {

@@ -1,60 +1,42 @@
-//! Creates a request from the flags. The only I/O is to inspect the file to be sent.
+//! Creates a request from the flags. The only I/O is to open the files to be sent.
 
 use std::fmt;
+use std::rc::Rc;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Uri};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::{PathAndQuery, Scheme};
+use http::{Method, Request, StatusCode, Uri};
 
-use super::body::RequestBody;
+use super::body::{BodyStream, RequestBody};
+use super::data;
+use super::headers::{headers, is_given};
+use super::redirect::{self, Next};
+use super::target::{LOCALHOST, method, uri, without_user};
 use crate::args::Http;
-use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::base64;
-use crate::shell::quoted;
 
-/// The request as given on the command line.
+/// The request as given on the command line, or as a redirect changed it.
+#[derive(Clone)]
 pub(super) struct HttpRequest {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    data: RequestBody,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    body: Rc<RequestBody>,
 }
 
 impl HttpRequest {
     /// Parses it from the flags.
     pub(super) fn read(flags: &Http) -> Result<HttpRequest, Failure> {
-        let default = if flags.data.is_some() { Method::POST } else { Method::GET };
-        let (method, target) = match &flags.request[..] {
-            [method, target] => (self::method(method)?, target),
-            [target, ..] => (default, target),
-            [] => {
-                return Err(Failure::usage(
-                    "a path is missing",
-                    "a request names what it is for, such as '/'",
-                ));
-            }
+        let (method, target) = method_and_target(flags)?;
+        let (uri, user) = without_user(uri(&uploaded(flags, target))?)?;
+        let uri = match data::query(flags)? {
+            Some(query) => with_query(uri, &query)?,
+            None => uri,
         };
-        let (uri, user) = without_user(uri(target)?)?;
-        let data = RequestBody::open(flags)?;
-        let mut headers = usual(&data);
-        if let Some(user) = user {
-            headers.insert(header::AUTHORIZATION, user);
-        }
-        for line in &flags.header {
-            let (name, value) = header(line)?;
-            // The first header with a given name replaces the default one.
-            if flags
-                .header
-                .iter()
-                .find(|first| named(first, &name))
-                .is_some_and(|first| std::ptr::eq(first, line))
-            {
-                headers.remove(&name);
-            }
-            if let Some(value) = value {
-                headers.append(name, value);
-            }
-        }
+        let body = data::body(flags)?;
+        let host = HeaderValue::from_str(uri.authority().map_or(LOCALHOST, |authority| authority.as_str()));
+        let host = host.map_err(|error| Failure::usage("invalid URL", error.to_string()))?;
+        let mut headers = headers(flags, &body, host, user)?;
         if let Some(protocol) = &flags.upgrade {
             refuse_beside_upgrade(flags)?;
             let value = HeaderValue::from_str(protocol);
@@ -67,16 +49,104 @@ impl HttpRequest {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, value);
         }
-        Ok(HttpRequest { method, uri, headers, data })
+        let mut request = HttpRequest { method, uri, headers, body: Rc::new(body) };
+        request.set_length(flags.http2);
+        Ok(request)
+    }
+
+    /// Announces the length of the body, or that it is unknown.
+    fn set_length(&mut self, is_http2: bool) {
+        let is_bodiless = [Method::GET, Method::HEAD, Method::CONNECT].contains(&self.method);
+        match self.body.len_bytes() {
+            Some(0) if is_bodiless => {}
+            Some(len) => {
+                self.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(len));
+            }
+            None if is_http2 || self.headers.contains_key(header::CONTENT_LENGTH) => {}
+            None => {
+                let chunked = HeaderValue::from_static("chunked");
+                self.headers.entry(header::TRANSFER_ENCODING).or_insert(chunked);
+            }
+        }
+    }
+
+    /// Returns whether it can be sent more than once.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.body.is_repeatable()
     }
 
     /// Creates the request, and starts to read its body.
-    pub(super) fn into_request(self) -> Request<super::body::BodyStream> {
-        let mut request = Request::new(self.data.into_body());
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
+    pub(super) fn to_request(&self) -> Result<Request<BodyStream>, Failure> {
+        let body = self.body.stream().map_err(|error| Failure::io("read the body", &error))?;
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+
+    /// Returns the request to which a response redirects, if it does.
+    pub(super) fn redirected(
+        &self,
+        flags: &Http,
+        status: StatusCode,
+        location: &HeaderValue,
+    ) -> Result<Option<HttpRequest>, Failure> {
+        let is_fixed = flags.curl.method.is_some();
+        let Some(Next { method, keeps_body }) = redirect::next(status, &self.method, is_fixed) else {
+            return Ok(None);
+        };
+        let target = redirect::resolve(&self.uri, location)?;
+        let (uri, _) = without_user(uri(&target)?)?;
+        let mut headers = self.headers.clone();
+        let host = uri.authority().map(|authority| authority.as_str().to_owned());
+        if host
+            .as_deref()
+            .is_some_and(|host| self.uri.authority().map_or(LOCALHOST, |it| it.as_str()) != host)
+        {
+            // What is meant for one host is not told to another.
+            headers.remove(header::AUTHORIZATION);
+            headers.remove(header::COOKIE);
+            if !is_given(flags, &header::HOST)
+                && let Ok(host) = HeaderValue::from_str(host.as_deref().unwrap_or(LOCALHOST))
+            {
+                headers.insert(header::HOST, host);
+            }
+        }
+        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+            headers.remove(name);
+        }
+        let mut body = self.body.clone();
+        if !keeps_body {
+            headers.remove(header::CONTENT_TYPE);
+            body = Rc::default();
+        }
+        let mut request = HttpRequest { method, uri, headers, body };
+        request.set_length(flags.http2);
+        Ok(Some(request))
+    }
+
+    /// Formats the head as it is sent, each line without its ending.
+    pub(super) fn head(&self, is_http2: bool) -> Vec<Vec<u8>> {
+        let target = self.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let version = if is_http2 { "HTTP/2" } else { "HTTP/1.1" };
+        let first = format!("{} {target} {version}", self.method).into_bytes();
+        let line = |(name, value): (&header::HeaderName, &HeaderValue)| {
+            [name.as_str().as_bytes(), b": ", value.as_bytes()].concat()
+        };
+        std::iter::once(first).chain(self.headers.iter().map(line)).collect()
+    }
+
+    /// Returns its URL, for --write-out.
+    pub(super) fn url(&self) -> String {
+        let scheme = self.uri.scheme().map_or("http", Scheme::as_str);
+        let host = self.uri.authority().map_or(LOCALHOST, |authority| authority.as_str());
+        format!("{scheme}://{host}{}", self.uri.path_and_query().map_or("/", PathAndQuery::as_str))
+    }
+
+    /// Returns the number of bytes of its body, if it is known.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body.len_bytes().unwrap_or_default()
     }
 }
 
@@ -86,6 +156,45 @@ impl fmt::Display for HttpRequest {
     }
 }
 
+/// Returns the method, which has a default, and the target as given.
+fn method_and_target(flags: &Http) -> Result<(Method, &str), Failure> {
+    let curl = &flags.curl;
+    let default = match () {
+        () if curl.head => Method::HEAD,
+        () if curl.upload_file.is_some() => Method::PUT,
+        () if curl.get => Method::GET,
+        () if !flags.data.0.is_empty() || !curl.form.is_empty() => Method::POST,
+        () => Method::GET,
+    };
+    match (&flags.request[..], &curl.method) {
+        ([first, second], None) if flags.json && second.starts_with(['{', '[', '@']) => {
+            Err(super::error::json_is_data(first, second))
+        }
+        ([word, target], None) => Ok((method(word)?, target)),
+        ([word, _], Some(other)) => Err(Failure::usage(
+            format!("two methods: '{word}' and '{other}'"),
+            "a method precedes the path, or is given with --request",
+        )),
+        ([target], Some(word)) => Ok((method(word)?, target)),
+        ([target], None) => Ok((default, target)),
+        _ => Err(Failure::usage("a path is missing", "a request names what it is for, such as '/'")),
+    }
+}
+
+/// Appends the name of the uploaded file to a target that ends with a slash.
+fn uploaded(flags: &Http, target: &str) -> String {
+    let name = flags.curl.upload_file.as_ref().filter(|path| *path != "-").and_then(|path| path.file_name());
+    match name {
+        Some(name) if target.ends_with('/') => format!("{target}{}", name.to_string_lossy()),
+        _ => target.to_owned(),
+    }
+}
+
+fn with_query(target: Uri, more: &str) -> Result<Uri, Failure> {
+    let separator = if target.query().is_some() { '&' } else { '?' };
+    uri(&format!("{target}{separator}{more}"))
+}
+
 fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
     if flags.http2 {
         return Err(Failure::usage(
@@ -93,7 +202,7 @@ fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
             "HTTP/2 multiplexes requests on one connection",
         ));
     }
-    if flags.data.as_deref().is_some_and(|data| data == "@-") {
+    if flags.data.0.iter().any(|(_, data)| data == "@-") {
         return Err(Failure::usage(
             "--data @- cannot be used with --upgrade",
             "standard input is sent after the upgrade",
@@ -106,131 +215,6 @@ fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// Returns the headers that every request has unless --header overrides them.
-fn usual(data: &RequestBody) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers
-        .insert(header::USER_AGENT, HeaderValue::from_static(concat!("stoop/", env!("CARGO_PKG_VERSION"))));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    if let Some(content_type) = data.content_type() {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    }
-    headers
-}
-
-fn method(word: &str) -> Result<Method, Failure> {
-    if word.starts_with('/') {
-        let what = format!("'{word}' is a path, and not a method");
-        let report = Failure::new(Exit::Usage, what).why("the method precedes the path");
-        return Err(report.next(format!("stoop http ADDR METHOD {}", quoted(word.as_ref()))).into());
-    }
-    // Methods are written in capitals, and nothing else distinguishes them from other words.
-    let capitals = word.to_ascii_uppercase();
-    Method::from_bytes(capitals.as_bytes()).map_err(|_| {
-        Failure::usage(format!("invalid HTTP method '{word}'"), "a method is a word such as GET or POST")
-    })
-}
-
-/// Parses a path, or a URL whose host is used for the `Host` header. Characters that are not
-/// allowed are percent-encoded.
-fn uri(text: &str) -> Result<Uri, Failure> {
-    if text.starts_with("https://") {
-        let what = format!("TLS is not supported over a Unix socket: '{text}'");
-        let report = Failure::new(Exit::Usage, what).why("the kernel already keeps it from everybody else");
-        return Err(report.next("stoop http ADDR /PATH").into());
-    }
-    if !text.starts_with('/') && !text.starts_with("http://") && text != "*" {
-        let report =
-            Failure::new(Exit::Usage, format!("invalid path '{text}'")).why("it must start with '/'");
-        return Err(report.next(format!("stoop http ADDR {}", quoted(format!("/{text}").as_ref()))).into());
-    }
-    encoded(text).parse().map_err(|error: http::uri::InvalidUri| {
-        Failure::usage(format!("invalid path '{text}'"), error.to_string())
-    })
-}
-
-/// Removes the user and password from a URL. They are not part of the `Host` header: as in curl,
-/// they become an `Authorization` header.
-fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
-    let Some((user, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
-        return Ok((uri, None));
-    };
-    let unfit = || Failure::usage("invalid URL", "a host must follow the '@'");
-    let host = host.parse().map_err(|_| unfit())?;
-    let header = basic(user)?;
-    let mut parts = uri.into_parts();
-    parts.authority = Some(host);
-    Ok((Uri::from_parts(parts).map_err(|_| unfit())?, header))
-}
-
-/// Returns `Basic` credentials (RFC 7617) from what precedes the `@`, or `None` if that is empty.
-fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
-    if user.is_empty() {
-        return Ok(None);
-    }
-    let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let text = [decoded(name), decoded(password)].join(&b':');
-    let value = HeaderValue::from_str(&format!("Basic {}", base64(&text)));
-    let mut value = value.map_err(|_| {
-        Failure::usage("invalid user in the URL", "a header's value has no control characters")
-    })?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-/// Decodes percent-encoded text. A `%` without two hexadecimal digits is kept.
-fn decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        let digit = |at: usize| behind.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        match digit(0).zip(digit(1)) {
-            Some((high, low)) if *first == b'%' => {
-                bytes.push((high << 4 | low) as u8);
-                rest = &behind[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    bytes
-}
-
-/// Percent-encodes every byte that a URI cannot contain. A `%` is kept, because it may be part of
-/// an existing encoding.
-fn encoded(text: &str) -> String {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
-    text.bytes()
-        .map(|byte| if fits(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
-/// Parses `Name: value`. As in curl, `Name:` removes a default header, and `Name;` sends one
-/// without a value.
-fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
-    let wrong = || {
-        Failure::usage(
-            format!("invalid header '{line}'"),
-            "a header is a name, a colon and a value, as in 'Accept: text/plain'",
-        )
-    };
-    let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
-        (Some((name, value)), _) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
-        (None, Some(name)) => (name, Some("")),
-        (None, None) => return Err(wrong()),
-    };
-    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
-    let value = value.map(HeaderValue::from_str).transpose().map_err(|_| wrong())?;
-    Ok((name, value))
-}
-
-fn named(line: &str, name: &HeaderName) -> bool {
-    let end = line.find([':', ';']).unwrap_or(line.len());
-    line[..end].trim().eq_ignore_ascii_case(name.as_str())
 }
 
 #[cfg(test)]
@@ -334,7 +318,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn arbitrary_input_does_not_panic(word in ".*", path in "/.*") {
-            let _ = (method(&word), header(&word), uri(&word));
+            let _ = (method(&word), super::super::headers::header(&word), uri(&word));
             // Any path can be represented as a URI.
             proptest::prop_assert!(uri(&path).is_ok());
         }

@@ -4,49 +4,48 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
-use http::response::Parts;
 use stoop::Stream;
 use stoop::internal::Connection;
-use stoop_http::Body;
 
+use super::docker::Process;
+use super::head::ResponseHead;
 use super::raw_mode::{Passthrough, RawMode};
-use super::render;
-use super::run::Session;
 use super::streams::{Multiplexed, Streams};
+use super::{process, render};
 use crate::args::Http;
 use crate::commands::connect::{AtEnd, Upstream, settle};
+use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output::Screen;
 use crate::pump::{Input, Progress, Receiver, Sink, Split, pump};
 
 /// A connection after the HTTP upgrade.
 pub(super) struct Upgraded {
-    stream: Stream,
-    head: Parts,
+    pub(super) stream: Stream,
+    pub(super) head: ResponseHead,
     /// Bytes that the server sent directly after its response.
-    first: Bytes,
+    pub(super) first: Bytes,
 }
 
-impl Upgraded {
-    pub(super) async fn take(
-        answer: Response<Body>,
-        session: &Session<'_>,
-    ) -> Result<Upgraded, crate::failure::Failure> {
-        let mut head = Response::new(()).into_parts().0;
-        (head.status, head.version, head.headers) =
-            (answer.status(), answer.version(), answer.headers().clone());
-        let upgraded = stoop_http::upgraded(answer);
-        let (stream, first) = session.within(upgraded, "the connection was not upgraded").await?;
-        Ok(Upgraded { stream: stream.try_into()?, head, first })
+/// Runs until both directions have ended, or the server has closed the connection. If it was that
+/// of a process of Docker, its exit code becomes that of this command.
+pub(super) fn run(flags: &Http, path: &str, upgraded: Upgraded) -> Outcome {
+    let process = Process::of(path);
+    let outcome = converse(flags, process.as_ref(), upgraded)?;
+    match process.and_then(|process| process::exit_code(flags, &process)) {
+        // Any code of 8 bits, unlike those of this command itself.
+        Some(code @ 1..) if outcome == Exit::Done => std::process::exit(code.into()),
+        _ => Ok(outcome),
     }
 }
 
-/// Runs until both directions have ended, or the server has closed the connection.
-pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
+fn converse(flags: &Http, process: Option<&Process>, upgraded: Upgraded) -> Outcome {
     let Upgraded { stream, head, first } = upgraded;
     render::announce(flags, &head)?;
     let keys = flags.tty.then(RawMode::enable).transpose()?;
+    if let (Some(process), true) = (process, flags.tty) {
+        process::keep_size(&flags.endpoint, process)?;
+    }
     let mut streams: Box<dyn Sink> = match &keys {
         Some(_) => Box::new(Passthrough),
         None => Box::new(demultiplexed(flags, &head)),
@@ -61,7 +60,7 @@ pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     settle(end, &connection, upstream)
 }
 
-fn demultiplexed(flags: &Http, head: &Parts) -> Streams {
-    let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(&head.headers) };
+fn demultiplexed(flags: &Http, head: &ResponseHead) -> Streams {
+    let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(head.headers()) };
     Streams::new(multiplexed, Box::new(Screen::new(None)), Box::new(Screen::on_stderr()))
 }

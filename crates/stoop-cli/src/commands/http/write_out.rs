@@ -1,0 +1,93 @@
+//! `--write-out`: text after the response, with curl's variables. Pure, but for a format in a file.
+
+use std::collections::BTreeMap;
+
+use http::header::HeaderMap;
+
+/// What is known of a transfer, by the names of curl's variables.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) values: BTreeMap<&'static str, String>,
+    pub(super) headers: HeaderMap,
+}
+
+/// The output of a format.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+/// Formats the facts. A variable that is not known is reported on standard error, as in curl.
+pub(super) fn format(format: &str, facts: &Facts) -> Written {
+    let mut written = Written::default();
+    let (mut to_err, mut rest) = (false, format);
+    while let Some(first) = rest.chars().next() {
+        let (text, used, unknown) = token(rest, first, facts, &mut to_err);
+        if let Some(name) = unknown {
+            written.err += &format!("stoop: unknown --write-out variable: '{name}'\n");
+        }
+        let stream = if to_err { &mut written.err } else { &mut written.out };
+        *stream += &text;
+        rest = &rest[used..];
+    }
+    written
+}
+
+/// Returns the text of the first token, its length in the format, and an unknown variable.
+fn token(rest: &str, first: char, facts: &Facts, to_err: &mut bool) -> (String, usize, Option<String>) {
+    for (escape, text) in [("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("%%", "%")] {
+        if rest.starts_with(escape) {
+            return (text.into(), 2, None);
+        }
+    }
+    let enclosed = |start: &str| {
+        let inner = rest.strip_prefix(start)?;
+        let end = inner.find('}')?;
+        Some((&inner[..end], start.len() + end + 1))
+    };
+    if let Some((name, used)) = enclosed("%{") {
+        match name {
+            "stdout" | "stderr" => *to_err = name == "stderr",
+            _ => match facts.values.get(name) {
+                Some(value) => return (value.clone(), used, None),
+                None => return (String::new(), used, Some(name.to_owned())),
+            },
+        }
+        return (String::new(), used, None);
+    }
+    if let Some((name, used)) = enclosed("%header{") {
+        let value =
+            facts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        return (value.unwrap_or_default(), used, None);
+    }
+    (first.into(), first.len_utf8(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_and_escapes_are_those_of_curl() {
+        let mut facts =
+            Facts { values: BTreeMap::from([("http_code", "200".to_owned())]), ..Facts::default() };
+        facts.headers.insert("x-a", "b".parse().unwrap());
+        let of = |text: &str| format(text, &facts);
+        assert_eq!(of(r"%{http_code}\n").out, "200\n");
+        assert_eq!(of(r"a%%b\tü%header{X-A}%{stdout}.").out, "a%b\tüb.");
+        assert_eq!(of("x%{stderr}y"), Written { out: "x".into(), err: "y".into() });
+        assert_eq!(
+            of("%{frob}."),
+            Written { out: ".".into(), err: "stoop: unknown --write-out variable: 'frob'\n".into() }
+        );
+        assert_eq!(of("%{open").out, "%{open");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_format_is_written(text in ".*") {
+            format(&text, &Facts::default());
+        }
+    }
+}
