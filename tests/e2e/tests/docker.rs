@@ -63,7 +63,7 @@ fn a_container_is_managed_over_the_socket() {
         }
         assert!(events.is_running(), "the stream of events has no end");
         let missing = docker(daemon, &["/containers/one/json", "--fail"]).run().code(1);
-        assert!(missing.text().contains("No such container"));
+        assert!(missing.stderr.contains("No such container"));
         missing.explains(&["the server responded with 404 Not Found"]);
     });
 }
@@ -138,7 +138,7 @@ fn a_container_is_talked_to(daemon: &Dockerd) {
     create(daemon, "one", config);
     let attach = "/containers/one/attach?stream=1&stdin=1&stdout=1&stderr=1";
     let mut attached = docker(daemon, &["POST", attach, "--upgrade", "tcp", "-i"]).open_input().spawn();
-    attached.wait_stdout("101 Switching Protocols");
+    attached.wait_stdout("101 UPGRADED");
     done(daemon, &["POST", "/containers/one/start"]);
     attached.wait_stdout("ready\n");
     attached.say("first\n");

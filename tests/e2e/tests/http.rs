@@ -170,7 +170,13 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
     assert_eq!(fs::read(&file).unwrap(), b"body");
     fs::remove_file(&file).unwrap();
     let server = Web::answering("HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno");
-    server.ask(&["/", "--output", path, "--fail"]).run().code(1).stdout_is(b"no");
+    let refused = server.ask(&["/", "--output", path, "--fail"]).run().code(1);
+    refused.stdout_is(b"");
+    assert!(
+        refused.stderr.starts_with("stoop: the server responded with 500 Oops\nno"),
+        "{}",
+        refused.stderr
+    );
     assert!(!file.exists());
     let server = Web::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
     let cut = server.ask(&["/", "--output", path]).run().code(3);

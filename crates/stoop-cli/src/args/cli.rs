@@ -170,6 +170,9 @@ mod tests {
                     "json",
                     "header",
                     "include",
+                    "data",
+                    "verbose",
+                    "connect-timeout",
                     "help",
                     "version",
                 ];

@@ -48,7 +48,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 14] = [
+const FREE: [&str; 23] = [
     "TIME",
     "OCTAL",
     "N",
@@ -63,6 +63,16 @@ const FREE: [&str; 14] = [
     "WORD",
     "NAME",
     "JSON",
+    // Of curl.
+    "METHOD",
+    "NAME=CONTENT",
+    "NAME=VALUE",
+    "USER:PASSWORD",
+    "TOKEN",
+    "TEXT",
+    "URL",
+    "RANGE",
+    "FORMAT",
 ];
 
 /// Returns the class of an argument of this verb, or `None` if it has none.

@@ -50,7 +50,7 @@ pub(crate) struct CurlFlags {
     pub(crate) upload_file: Option<PathBuf>,
 
     /// Send this user and password (Basic authentication)
-    #[arg(long, short, value_name = "USER:PASSWORD")]
+    #[arg(long = "auth", short, alias = "user", value_name = "USER:PASSWORD")]
     pub(crate) user: Option<String>,
 
     /// Send this token (Bearer authentication)
@@ -136,6 +136,6 @@ pub(crate) struct CurlFlags {
     http1_1: bool,
 
     /// Has no effect: there is no proxy
-    #[arg(long, value_name = "HOSTS", hide = true)]
+    #[arg(long, value_name = "TEXT", hide = true)]
     noproxy: Option<String>,
 }

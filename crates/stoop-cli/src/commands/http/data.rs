@@ -118,10 +118,14 @@ fn url_encoded(given: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok([name, separator, &percent_encoded(value)].concat())
 }
 
-/// Percent-encodes every byte that is not unreserved (RFC 3986, 2.3).
+/// Percent-encodes every byte that is not unreserved (RFC 3986, 2.3), and spaces as forms do.
 fn percent_encoded(bytes: &[u8]) -> Vec<u8> {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let encode = |&byte: &u8| if is_unreserved(byte) { vec![byte] } else { format!("%{byte:02X}").into() };
+    let encode = |&byte: &u8| match byte {
+        b' ' => vec![b'+'],
+        byte if is_unreserved(byte) => vec![byte],
+        byte => format!("%{byte:02X}").into(),
+    };
     bytes.iter().flat_map(encode).collect()
 }
 
@@ -135,12 +139,12 @@ mod tests {
         let path = dir.path().join("f").to_str().unwrap().to_owned();
         std::fs::write(&path, "a b\n").unwrap();
         for (given, expected) in [
-            ("a b", "a%20b"),
+            ("a b", "a+b"),
             ("=a=b", "a%3Db"),
             ("name=a&b", "name=a%26b"),
             ("n m=ü~", "n m=%C3%BC~"),
-            (&format!("@{path}"), "a%20b%0A"),
-            (&format!("x@{path}"), "x=a%20b%0A"),
+            (&format!("@{path}"), "a+b%0A"),
+            (&format!("x@{path}"), "x=a+b%0A"),
         ] {
             let encoded = url_encoded(given.as_bytes()).map_err(|_| given).unwrap();
             assert_eq!(String::from_utf8(encoded).unwrap(), expected, "{given}");

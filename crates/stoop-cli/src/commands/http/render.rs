@@ -99,6 +99,14 @@ pub(super) fn output_file(flags: &Http) -> Option<PathBuf> {
     output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.request.last()?)).flatten())
 }
 
+/// Checks that --remote-name finds a name.
+pub(super) fn check_output(flags: &Http) -> Result<(), Failure> {
+    match flags.curl.remote_name && output_file(flags).is_none() {
+        true => Err(Failure::usage("--remote-name finds no file name", "the path ends with '/'")),
+        false => Ok(()),
+    }
+}
+
 /// Returns the last part of the path of a target, if there is one.
 fn remote_name(target: &str) -> Option<PathBuf> {
     let path = target.split(['?', '#']).next().unwrap_or_default();

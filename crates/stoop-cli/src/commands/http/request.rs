@@ -104,9 +104,8 @@ impl HttpRequest {
             .as_deref()
             .is_some_and(|host| self.uri.authority().map_or(LOCALHOST, |it| it.as_str()) != host)
         {
-            // What is meant for one host is not told to another.
+            // A password for one host is not told to another.
             headers.remove(header::AUTHORIZATION);
-            headers.remove(header::COOKIE);
             if !is_given(flags, &header::HOST)
                 && let Ok(host) = HeaderValue::from_str(host.as_deref().unwrap_or(LOCALHOST))
             {
@@ -167,8 +166,8 @@ fn method_and_target(flags: &Http) -> Result<(Method, &str), Failure> {
         () => Method::GET,
     };
     match (&flags.request[..], &curl.method) {
-        ([first, second], None) if flags.json && second.starts_with(['{', '[', '@']) => {
-            Err(super::error::json_is_data(first, second))
+        ([path, data] | [data, path], None) if flags.json && data.starts_with(['{', '[', '@']) => {
+            Err(super::error::json_is_data(path, data))
         }
         ([word, target], None) => Ok((method(word)?, target)),
         ([word, _], Some(other)) => Err(Failure::usage(

@@ -53,6 +53,7 @@ fn requested(flags: &Http) -> Outcome {
     if flags.tty {
         raw_mode::check()?;
     }
+    render::check_output(flags)?;
     let request = HttpRequest::read(flags)?;
     let errors = ErrorContext { flags, asked: request.to_string() };
     let session = Session {
