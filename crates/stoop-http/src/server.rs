@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::caller::PeerHandle;
 use crate::idle::{IdleTracker, TrackedBody};
-use crate::server_upgrade::LeaseSlot;
+use crate::server_upgrade::{LeaseSlot, ServerIo};
 use crate::settings::Settings;
 use crate::spawn::Spawn;
 use crate::stream::linger::Linger;
@@ -36,9 +36,6 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client that has sent nothing yet is given when the server ends. One that came out of
 /// the queue has its request in the socket already.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
-
-/// A server's end of a connection, as an I/O type of hyper.
-pub(crate) type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///

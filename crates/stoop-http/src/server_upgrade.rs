@@ -12,12 +12,18 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Method, Request};
+use hyper_util::rt::TokioIo;
 use stoop::aio;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use crate::server::ServerIo;
+use crate::stream::linger::Linger;
+use crate::stream::peer_stream::PeerStream;
+use crate::stream::sniff::Sniff;
 use crate::{Error, ErrorKind, Result};
+
+/// A server's end of a connection, as an I/O type of hyper.
+pub(crate) type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 
 /// The stream of a connection that was upgraded by a server: see [`upgraded_request`].
 ///
@@ -34,7 +40,7 @@ pub struct UpgradedStream {
     _lease: Option<Lease>,
 }
 
-/// Held by whoever has the stream, and before by the request.
+/// Held by the owner of the stream, and before by the request.
 #[derive(Clone)]
 pub(crate) struct Lease {
     _end: Arc<oneshot::Sender<Infallible>>,

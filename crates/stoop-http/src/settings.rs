@@ -75,7 +75,7 @@ impl Settings {
 
     /// Limits the size of the headers of a message, with the request line or the status line.
     ///
-    /// By default about 400 KiB for HTTP/1.1, and 16 KiB for HTTP/2, where it is sent to the peer
+    /// By default about 400 KiB for HTTP/1.1, and 16 KiB for HTTP/2, which announces it to the peer
     /// (`SETTINGS_MAX_HEADER_LIST_SIZE`).
     pub fn max_header_bytes(mut self, bytes: u32) -> Settings {
         self.max_header_bytes = Some(bytes);

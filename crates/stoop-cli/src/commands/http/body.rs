@@ -3,6 +3,7 @@
 //! A thread reads at most a few pieces ahead: reading keeps pace with the server, and memory use is
 //! bounded.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
@@ -48,9 +49,14 @@ pub(super) struct FilePart {
 }
 
 impl FilePart {
+    /// Opens a file, or standard input for `-`.
+    pub(super) fn named(path: &OsStr) -> Result<FilePart, Failure> {
+        if path == "-" { FilePart::stdin() } else { FilePart::open(Path::new(path)) }
+    }
+
     /// Opens a file. Rejects a directory, which can be opened but not read: this is detected before
     /// a request is sent.
-    pub(super) fn open(path: &Path) -> Result<FilePart, Failure> {
+    fn open(path: &Path) -> Result<FilePart, Failure> {
         let name = escaped(path.as_os_str().as_bytes()).to_string();
         let open = || {
             let file = File::open(path)?;
@@ -60,7 +66,7 @@ impl FilePart {
     }
 
     /// Returns standard input.
-    pub(super) fn stdin() -> Result<FilePart, Failure> {
+    fn stdin() -> Result<FilePart, Failure> {
         let input = rustix::io::dup(io::stdin());
         input
             .map(|input| FilePart::new(File::from(input)))

@@ -20,7 +20,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(super) fn body(flags: &Http) -> Result<RequestBody, Failure> {
     let curl = &flags.curl;
     if let Some(path) = &curl.upload_file {
-        return Ok(RequestBody::of(vec![Part::File(file(path.as_os_str())?)]));
+        return Ok(RequestBody::of(vec![Part::File(FilePart::named(path.as_os_str())?)]));
     }
     if !curl.form.is_empty() {
         return form::body(&curl.form);
@@ -57,15 +57,10 @@ pub(super) fn query(flags: &Http) -> Result<Option<String>, Failure> {
 fn part((kind, value): &(DataKind, OsString)) -> Result<Part, Failure> {
     let bytes = value.as_bytes();
     match (kind, bytes.strip_prefix(b"@")) {
-        (DataKind::Data, Some(path)) => Ok(Part::File(file(OsStr::from_bytes(path))?)),
+        (DataKind::Data, Some(path)) => Ok(Part::File(FilePart::named(OsStr::from_bytes(path))?)),
         (DataKind::UrlEncode, _) => Ok(Part::Text(url_encoded(bytes)?.into())),
         _ => Ok(Part::Text(Bytes::copy_from_slice(bytes))),
     }
-}
-
-/// Opens a file, or standard input for `-`.
-pub(super) fn file(path: &OsStr) -> Result<FilePart, Failure> {
-    if path == "-" { FilePart::stdin() } else { FilePart::open(Path::new(path)) }
 }
 
 /// Separates the parts as fields of a form are.
@@ -108,7 +103,7 @@ fn url_encoded(given: &[u8]) -> Result<Vec<u8>, Failure> {
     let (name, value) = (&given[..at], &given[at + 1..]);
     let read;
     let value = if given[at] == b'@' {
-        let opened = file(OsStr::from_bytes(value))?;
+        let opened = FilePart::named(OsStr::from_bytes(value))?;
         read = opened.read().map_err(|error| Failure::io("read the data", &error))?;
         &read
     } else {

@@ -1,4 +1,4 @@
-//! What Docker's API has beside HTTP: errors in the stream of a successful response, and processes
+//! What Docker's API adds to HTTP: errors in the stream of a successful response, and processes
 //! whose terminal has a size, and whose exit code is wanted. Pure.
 
 use serde::Deserialize;

@@ -8,8 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use stoop::escaped;
 
-use super::body::{Part, RequestBody};
-use super::data::file;
+use super::body::{FilePart, Part, RequestBody};
 use crate::failure::Failure;
 
 /// Content types that are recognized by the name of a file, as in curl.
@@ -38,7 +37,9 @@ pub(super) fn body(fields: &[OsString]) -> Result<RequestBody, Failure> {
         parts.push(Part::Text(format!("--{boundary}\r\n{}\r\n", field.head()).into()));
         parts.push(match field.content {
             Content::Text(text) => Part::Text(Bytes::copy_from_slice(text)),
-            Content::Attached(path) | Content::ValueOf(path) => Part::File(file(OsStr::from_bytes(path))?),
+            Content::Attached(path) | Content::ValueOf(path) => {
+                Part::File(FilePart::named(OsStr::from_bytes(path))?)
+            }
         });
         parts.push(Part::Text(Bytes::from_static(b"\r\n")));
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::pin::pin;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::LOCATION;
@@ -315,10 +315,4 @@ fn settings(flags: &Http) -> Settings {
         true => internal::recording(settings, HEAD_MAX_BYTES),
         false => settings,
     }
-}
-
-/// Returns how long something took, for --write-out.
-pub(super) fn seconds(since: Instant, until: Option<Instant>) -> String {
-    let span = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(since));
-    format!("{:.6}", span.as_secs_f64())
 }

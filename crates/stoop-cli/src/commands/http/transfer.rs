@@ -1,11 +1,10 @@
 //! What is known of a transfer when it is over, for `--write-out`.
 
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::head::ResponseHead;
 use super::request::HttpRequest;
-use super::run::seconds;
 use super::write_out::{self, Facts};
 use crate::args::Http;
 use crate::exit::Exit;
@@ -140,4 +139,10 @@ impl Transfer {
         output::print(written.out.as_bytes())?;
         output::complain(written.err.as_bytes())
     }
+}
+
+/// Formats how long something took.
+fn seconds(since: Instant, until: Option<Instant>) -> String {
+    let span = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(since));
+    format!("{:.6}", span.as_secs_f64())
 }
