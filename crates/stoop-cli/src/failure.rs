@@ -15,7 +15,7 @@ use stoop_inspect::why::Diagnosis;
 use crate::advice::{Client, command_with};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
-use crate::{errno, output, shell, time};
+use crate::{errno, output, refused, shell, time};
 
 /// The result of a command: an exit code, or a failure to report.
 pub(crate) type Outcome = Result<Exit, Failure>;
@@ -127,6 +127,7 @@ impl Failure {
                 .next(format!("{command}    # leave the connection open until the server closes it")),
             None => report.why("it may not allow this user, or had nothing to say"),
         }
+        .seen_all(refused::seen(endpoint))
         .into()
     }
 
@@ -135,7 +136,11 @@ impl Failure {
     pub(crate) fn unanswered(self) -> Failure {
         match self {
             Failure::Socket(error) if error.is_peer_closed() => {
-                Report::of(&error).seen("nothing was received from it: it may not allow this user").into()
+                let server = error.subject().map(refused::seen_at).unwrap_or_default();
+                Report::of(&error)
+                    .seen("nothing was received from it: it may not allow this user")
+                    .seen_all(server)
+                    .into()
             }
             other => other,
         }
@@ -279,6 +284,11 @@ impl Report {
     pub(crate) fn seen(mut self, seen: impl Into<String>) -> Report {
         self.seen.push(seen.into());
         self
+    }
+
+    /// Adds observations.
+    pub(crate) fn seen_all(self, seen: impl IntoIterator<Item = String>) -> Report {
+        seen.into_iter().fold(self, Report::seen)
     }
 
     /// Adds a command to run, optionally with a `# comment`.

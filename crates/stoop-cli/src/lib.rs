@@ -32,6 +32,7 @@ mod inherited;
 mod names;
 mod output;
 mod pump;
+mod refused;
 mod services_d;
 mod shell;
 mod signals;

@@ -89,6 +89,37 @@ fn a_process_that_a_signal_has_stopped_is_resumed_by_one() {
     eventually(LIMIT, || hindrance(server.pid()).is_none());
 }
 
+/// Starts a process that stops another and traces it, with these options. It is not python's own
+/// parent, so Yama has to permit it.
+fn tracer_of(pid: u32, options: u32) -> Option<Process> {
+    let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    if !is_root() && yama.is_ok_and(|scope| scope.trim() != "0") {
+        return None;
+    }
+    // PTRACE_SEIZE and PTRACE_INTERRUPT.
+    let script = format!(
+        "import ctypes, os, time\n\
+         ptrace = ctypes.CDLL(None).ptrace\n\
+         ok = ptrace(0x4206, {pid}, 0, {options}) == 0 and ptrace(0x4207, {pid}, 0, 0) == 0\n\
+         print('ready' if ok else 'refused', flush=True); time.sleep(600)"
+    );
+    Some(Process::start("python3", &["-c", &script]))
+}
+
+/// K-STUCK-6
+#[test]
+fn a_tracer_may_take_the_process_with_it() {
+    const PTRACE_O_EXITKILL: u32 = 1 << 20;
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let (_directory, _path, server) = server();
+    let Some(tracer) = tracer_of(server.pid(), PTRACE_O_EXITKILL) else { skip!("may not trace") };
+    eventually(LIMIT, || matches!(hindrance(server.pid()), Some(Hindrance::Traced(_))));
+    signal("TERM", tracer.pid());
+    eventually(LIMIT, || matches!(hindrance(server.pid()), Some(Hindrance::Exited)));
+}
+
 /// K-STUCK-2
 #[test]
 fn a_traced_process_is_resumed_by_its_tracer_alone() {
@@ -96,19 +127,7 @@ fn a_traced_process_is_resumed_by_its_tracer_alone() {
         skip!("lacks python3");
     }
     let (_directory, path, server) = server();
-    // PTRACE_SEIZE and PTRACE_INTERRUPT. Not python's own parent, so Yama has to permit it.
-    let script = format!(
-        "import ctypes, os, time\n\
-         ptrace = ctypes.CDLL(None).ptrace\n\
-         ok = ptrace(0x4206, {0}, 0, 0) == 0 and ptrace(0x4207, {0}, 0, 0) == 0\n\
-         print('ready' if ok else 'refused', flush=True); time.sleep(600)",
-        server.pid()
-    );
-    if !is_root() && fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").is_ok_and(|it| it.trim() != "0")
-    {
-        skip!("may not trace");
-    }
-    let tracer = Process::start("python3", &["-c", &script]);
+    let Some(tracer) = tracer_of(server.pid(), 0) else { skip!("may not trace") };
     let is_traced = || matches!(hindrance(server.pid()), Some(Hindrance::Traced(_)));
     eventually(LIMIT, is_traced);
     signal("CONT", server.pid());

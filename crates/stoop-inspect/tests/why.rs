@@ -150,7 +150,10 @@ fn streams() {
     assert!(full.seen.iter().any(|line| line.starts_with("1 client waits; the limit is 0")), "{full:?}");
     let (_accepted, _) = listener.accept().unwrap();
     rustix::net::connect(&bound, &at("app")).unwrap();
-    connect(Kind::Stream, "bound", Cause::IsAClient);
+    // It waits to be accepted, and its server is known.
+    let waiting = connect(Kind::Stream, "bound", Cause::IsAClient);
+    let [Action::Connect { at: server, .. }] = &waiting.advice[..] else { panic!("{waiting:?}") };
+    assert_eq!(server.address, fixture.address("app"));
     let (accepted, _) = listener.accept().unwrap();
     connect(Kind::Stream, "bound", Cause::IsAClient);
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();

@@ -103,7 +103,8 @@ mod streams {
         // Whether the server closes before or after it was sent something, it is said.
         for line in [&["connect", &place][..], &["send", &place], &["send", &place, "--reply"]] {
             let output = stoop(line).input(bytes(1_000_000, 7)).run();
-            output.explains(&["may not allow this user"]);
+            let server = format!("the server is process {} (stoop) of this user", server.pid());
+            output.explains(&["may not allow this user", &server, "--allow-uid or --allow-gid"]);
         }
         server.terminate().ok();
     }

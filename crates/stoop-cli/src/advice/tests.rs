@@ -1,7 +1,9 @@
 //! The wording of each advice: exact commands, quoted.
 
 use stoop::Address;
-use stoop_inspect::endpoints;
+use stoop_inspect::internal::facts::Unit;
+use stoop_inspect::internal::{FrozenGroup, ModeClass, Permission, Program, Renewal, Tracer};
+use stoop_inspect::{Workload, endpoints};
 
 use super::*;
 
@@ -201,13 +203,14 @@ fn a_group_is_thawed_by_what_froze_it() {
 }
 
 #[test]
-fn a_tracer_is_ended_only_if_it_has_attached() {
+fn no_tracer_is_ended() {
     let detach = |is_parent| {
         let tracer = Tracer { pid: 9, command: "gdb".into(), uid: Some(0), is_parent };
-        command(&Action::Detach { pid: 12, tracer, as_root: false })
+        command(&Action::Detach { pid: 12, tracer })
     };
-    assert!(detach(false).starts_with("kill 9    # ends gdb, which then detaches"));
-    assert_eq!(detach(true), "# continue process 12 in gdb, process 9, which started it");
+    assert!(detach(false).starts_with("# detach gdb, process 9, from process 12"));
+    assert!(detach(false).ends_with("; ending gdb may end process 12, too"));
+    assert!(detach(true).starts_with("# continue process 12 in gdb, process 9, which started it; "));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct Advice(pub(super) Action);
 impl Advice {
     /// Returns whether the user of this process lacks the permission for the step.
     pub fn requires_root(&self) -> bool {
-        self.0.as_root()
+        self.0.requires_root()
     }
 
     /// Returns the address at which a socket is to be bound, connected or checked.

@@ -273,10 +273,7 @@ pub fn relief(asker_uid: u32, pid: u32, uid: Option<u32>, hindrance: &Hindrance)
     let as_root = asker_uid != 0 && uid != Some(asker_uid);
     Some(match hindrance {
         Hindrance::Stopped => Action::Resume { pid, as_root },
-        Hindrance::Traced(Some(tracer)) => {
-            let as_root = asker_uid != 0 && tracer.uid != Some(asker_uid);
-            Action::Detach { pid, tracer: tracer.clone(), as_root }
-        }
+        Hindrance::Traced(Some(tracer)) => Action::Detach { pid, tracer: tracer.clone() },
         Hindrance::Frozen(group) => Action::Thaw { group: group.clone(), as_root: asker_uid != 0 },
         Hindrance::OutOfDescriptors { limit, hard } => {
             let twice = limit.saturating_mul(2);

@@ -22,8 +22,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
         verdict.advice.retain(|advice| !advice.is_about_own_server());
     }
     let look = others.iter().map(|near| Action::SeeElsewhere { address: near.address.clone() });
-    verdict.advice.splice(0..0, look.collect::<Vec<_>>());
-    verdict
+    verdict.advise_all(look.collect::<Vec<_>>())
 }
 
 fn seen(facts: &Facts, verdict: Verdict, near: &Near) -> Verdict {

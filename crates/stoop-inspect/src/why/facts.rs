@@ -425,11 +425,13 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Returns the processes that serve its clients: not one that has passed the socket on to
-    /// others, such as the parent of worker processes or a service manager.
+    /// others, such as the parent of worker processes or a service manager. A parent that has
+    /// clients of its own accepts, too.
     pub(crate) fn workers(&self) -> impl Iterator<Item = &Owner> {
         let owners = self.owners.as_deref().unwrap_or_default();
         let has_passed_it_on = |one: &Owner| {
-            owners.len() > 1 && (one.pid == 1 || owners.iter().any(|other| other.parent == Some(one.pid)))
+            let has_children = owners.iter().any(|other| other.parent == Some(one.pid));
+            owners.len() > 1 && one.clients == 0 && (one.pid == 1 || has_children)
         };
         owners.iter().filter(move |owner| !has_passed_it_on(owner))
     }

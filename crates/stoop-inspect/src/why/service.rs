@@ -45,8 +45,7 @@ fn advise_on(facts: &Facts, service: &'static Service, mut verdict: Verdict) -> 
             if (facts.traces.units.is_empty() || !facts.traces.has_systemd) && service.unit.is_some() =>
         {
             let as_root = !of_user && advise::needs_root(facts, None);
-            verdict.advice.insert(0, Action::StartUnit { service, of_user, is_managed, as_root });
-            verdict
+            verdict.advise(Action::StartUnit { service, of_user, is_managed, as_root })
         }
         Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull
             if is_managed && service.unit.is_some() =>
@@ -56,14 +55,11 @@ fn advise_on(facts: &Facts, service: &'static Service, mut verdict: Verdict) -> 
             if is_harmless && !verdict.advice.iter().any(restarts) {
                 verdict.advice.push(Action::RestartUnit { service, of_user });
             }
-            // What ends a hindrance costs nothing, and a restart does.
-            verdict.advice.sort_by_key(|advice| !advice.is_relief());
             verdict.advise(Action::ShowJournal(service))
         }
         Cause::Nothing => {
             let address = facts.question.address.clone();
-            verdict.advice.insert(0, Action::UseService { service, address });
-            verdict
+            verdict.advise(Action::UseService { service, address })
         }
         _ => verdict,
     }

@@ -19,16 +19,17 @@ use crate::endpoints;
 
 /// Returns the verdict with advice that its reader can follow.
 pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
-    let mut advice = starts(facts, verdict.cause);
-    for action in std::mem::take(&mut verdict.advice) {
-        for action in suited(facts, &verdict, action) {
-            if !advice.contains(&action) {
-                advice.push(action);
-            }
+    let given = std::mem::take(&mut verdict.advice);
+    let suited = given.into_iter().flat_map(|action| suited(facts, &verdict, action));
+    let mut advice: Vec<Action> = Vec::new();
+    for action in starts(facts, verdict.cause).into_iter().chain(suited) {
+        if !advice.contains(&action) {
+            advice.push(action);
         }
     }
-    let directory = removes_directory(facts, verdict.cause);
-    verdict.advice = directory.into_iter().chain(advice).collect();
+    advice.extend(removes_directory(facts, verdict.cause));
+    advice.sort_by_key(rank);
+    verdict.advice = advice;
     if verdict.advice.is_empty() && verdict.cause == Cause::TakenLive {
         let as_root = advise::needs_root(facts, None);
         verdict.advice.push(Action::ShowServer(Site { as_root, ..advise::site(facts) }));
@@ -39,6 +40,21 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
             what.word()
         )),
         None => verdict,
+    }
+}
+
+/// Orders actions, the first first: what is in the way, what starts the program that owns the
+/// address, another socket of it, what costs nothing, then all else.
+fn rank(action: &Action) -> u8 {
+    match action {
+        Action::RemoveDirectory { .. } => 0,
+        Action::StartNamedUnit { .. } => 1,
+        Action::SeeElsewhere { .. } => 2,
+        Action::StartUnit { .. } | Action::UseService { .. } => 3,
+        // What ends a hindrance costs nothing, and a restart does.
+        relief if relief.is_relief() => 4,
+        Action::ShowJournal(_) => 6,
+        _ => 5,
     }
 }
 

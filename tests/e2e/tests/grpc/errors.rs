@@ -121,6 +121,13 @@ fn a_server_that_sends_first_is_detected() {
 }
 
 #[test]
+fn a_server_that_may_not_allow_this_user_is_named() {
+    let (_directory, server, call) = another(&["--allow-uid", "4000000000"]);
+    let process = format!("the server is process {} (stoop) of this user", server.pid());
+    call.run().fails(3, &[(Why, "does not allow this user"), (Seen, &process), (Next, "stoop ")]);
+}
+
+#[test]
 fn an_echo_server_is_detected() {
     let (_directory, _server, call) = another(&[]);
     call.run().fails(3, &[(Seen, "PRI * HTTP/2.0"), (Next, "stoop connect")]);

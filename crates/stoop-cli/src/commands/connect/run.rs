@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Output, PeerInfo, Screen, Text, Word, status};
 use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descriptor, pump, socket};
+use crate::refused;
 use crate::shell::quoted;
 
 /// Runs the conversation until one side ends it.
@@ -90,7 +91,9 @@ fn converse(
         return Err(Failure::no_answer(&flags.address, again));
     }
     if is_empty && is_early && connection.kind() != Kind::Datagram {
-        status(CLOSED_AT_ONCE);
+        let seen: String =
+            refused::seen(&flags.address).iter().map(|line| format!("stoop: {line}\n")).collect();
+        status(&format!("{CLOSED_AT_ONCE}{seen}"));
     }
     Ok(exit)
 }

@@ -21,6 +21,7 @@ use crate::args::Grpc;
 use crate::exit::{Exit, GrpcCode};
 use crate::failure::{Failure, Report};
 use crate::features::is_built;
+use crate::refused;
 use crate::shell::quoted;
 use crate::time;
 use crate::tls::{is_tls, tls_client};
@@ -234,8 +235,9 @@ impl ErrorContext<'_> {
                 .next(by_hand),
             _ => self
                 .unusable_with(Exit::CutOff, "the server closed the connection")
-                .why("it speaks another protocol, such as TLS, refused this client, or exited")
+                .why("it speaks another protocol, such as TLS, does not allow this user, or exited")
                 .seen("the connection was accepted, but no data was received")
+                .seen_all(refused::seen(&self.flags.endpoint))
                 .next(by_hand)
                 .next_all(tls_client(&self.address())),
         }
@@ -245,7 +247,8 @@ impl ErrorContext<'_> {
     /// Reports that the connection failed immediately.
     pub(super) fn unusable(&self, error: &dyn std::error::Error) -> Failure {
         self.useless(&error.to_string())
-            .why("the server speaks another protocol, such as TLS, refused this client, or exited")
+            .why("the server speaks another protocol, such as TLS, does not allow this user, or exited")
+            .seen_all(refused::seen(&self.flags.endpoint))
             .next(format!("stoop who {}    # the server, its user and its clients", self.address()))
             .next_all(tls_client(&self.address()))
             .into()

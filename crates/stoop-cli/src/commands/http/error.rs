@@ -13,6 +13,7 @@ use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 use crate::features::is_built;
+use crate::refused;
 use crate::shell::quoted;
 use crate::time;
 use crate::tls::{is_tls, tls_client};
@@ -48,8 +49,9 @@ impl ErrorContext<'_> {
                 report("the server speaks another protocol").seen(heard(error)).next(by_hand())
             }
             ErrorKind::NoAnswer => {
-                report("it speaks another protocol, such as TLS, refused this client, or exited")
+                report("it speaks another protocol, such as TLS, does not allow this user, or exited")
                     .seen("the connection was accepted, but no data was received")
+                    .seen_all(refused::seen(&self.flags.endpoint))
                     .next(by_hand())
                     .next_all(tls_client(&self.address()))
             }

@@ -141,15 +141,15 @@ impl<'a> Detail<'a> {
     pub(super) fn workers(&self) -> Vec<(&'a Process, usize)> {
         let owners = self.owners();
         let has_passed_it_on = |one: &Process| {
-            owners.len() > 1
-                && (one.pid == Pid(1) || owners.iter().any(|(other, _)| other.parent == Some(one.pid)))
+            let has_children = owners.iter().any(|(other, _)| other.parent == Some(one.pid));
+            owners.len() > 1 && (one.pid == Pid(1) || has_children)
         };
         let clients = |process: &Process| {
             let ends = self.clients.iter().filter_map(|client| client.server);
             ends.filter(|&end| self.snapshot.processes_of(end).any(|one| one.pid == process.pid)).count()
         };
-        let workers = owners.iter().filter(|(process, _)| !has_passed_it_on(process));
-        workers.map(|(process, _)| (*process, clients(process))).collect()
+        let all = owners.iter().map(|(process, _)| (*process, clients(process)));
+        all.filter(|(process, clients)| *clients > 0 || !has_passed_it_on(process)).collect()
     }
 
     /// Returns whether it serves clients: accepts connections, or receives messages at a name.

@@ -191,10 +191,10 @@ fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint 
     }
 }
 
-/// Returns the address of the server that a client is connected to: that of the socket at the other
-/// end, if it leads this process to the same file.
+/// Returns the address of the server that a client is connected to, or waits for: that of the
+/// socket at the other end, if it leads this process to the same file.
 fn server(snapshot: &Snapshot, client: &Socket) -> Option<Address> {
-    let other = &snapshot[client.peer?];
+    let other = &snapshot[client.peer.or(client.waits_for)?];
     match other.name.as_pathname() {
         Some(path) => {
             let file = rustix::fs::stat(path).ok()?;

@@ -521,7 +521,7 @@ fn what_keeps_a_server_from_answering_comes_with_its_end() {
     assert_eq!(frozen.seen[0], "process 12 (app) is frozen, with all of app.service, stream socket");
     let tracer = Tracer { pid: 9, command: "gdb".into(), uid: Some(0), is_parent: false };
     let traced = full(Hindrance::Traced(Some(tracer.clone())));
-    assert_eq!(traced.advice[0], Action::Detach { pid: 12, tracer, as_root: false });
+    assert_eq!(traced.advice[0], Action::Detach { pid: 12, tracer });
     let out = full(Hindrance::OutOfDescriptors { limit: 20, hard: Some(30) });
     assert_eq!(
         out.advice[0],
@@ -546,6 +546,8 @@ fn workers_are_busy_if_each_has_a_client_and_another_waits() {
     assert!(said(&|_| {}));
     assert!(!said(&|socket| socket.owners.as_mut().unwrap()[2].clients = 0), "one is idle");
     assert!(!said(&|socket| socket.backlog = Some((0, 5))), "no client waits");
+    // The parent accepts as well, so it is a worker.
+    assert!(!said(&|socket| socket.owners.as_mut().unwrap()[0].clients = 1), "there are three");
     // One process may serve any number of clients at once.
     let alone = connect(|facts| {
         facts.socket().backlog = Some((1, 5));

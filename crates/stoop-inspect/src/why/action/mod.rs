@@ -4,95 +4,21 @@
 //! them, even if the subject sees other files, and whether root is required. How it is worded, and
 //! quoted for a shell, is up to the program that shows it.
 
+mod about;
+mod parts;
+
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stoop::{Address, Kind};
+
+pub use parts::{ModeClass, Permission, Program, Renewal, Site};
 
 use super::facts::{Exhausted, Unit};
 use super::question::{Operation, Question};
 use crate::endpoints::Service;
 use crate::file_location::ViewDifference;
 use crate::hindrance::{FrozenGroup, Tracer};
-
-/// An address as this process reaches it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
-    /// The address. A path of a process with another root, other mounts or another working
-    /// directory leads through its directory in `/proc`.
-    pub address: Address,
-    /// The process whose network namespace has the abstract name, if it is not that of this
-    /// process.
-    pub netns_of: Option<u32>,
-    /// The kind of the socket, if one was asked for.
-    pub kind: Option<Kind>,
-    /// Whether root is required.
-    pub as_root: bool,
-}
-
-/// How the program of a server is started again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// By the units of a service manager.
-    Units {
-        /// Their names: that of the socket, if there is one, then that of the service.
-        names: Vec<String>,
-        /// Whether they are units of the user's service manager.
-        of_user: bool,
-    },
-    /// By a container runtime.
-    Container {
-        /// The name of the runtime: `docker`, `podman`, ….
-        runtime: String,
-        /// The container's id or name.
-        id: String,
-    },
-    /// It need not be: at this signal it creates its socket file again, and keeps its state.
-    Signal {
-        /// The process.
-        pid: u32,
-        /// The name of the signal, such as `USR1`.
-        signal: &'static str,
-        /// The program.
-        name: &'static str,
-    },
-    /// By the user or program that started it. What ends the process ends what it holds.
-    Process {
-        /// The process.
-        pid: u32,
-        /// Its command name.
-        command: String,
-    },
-}
-
-/// Why a server is restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// A new server creates a new socket file.
-    SocketFile,
-    /// A process has the groups of its user from the time at which it was started.
-    Groups,
-}
-
-/// A class of users in a file's mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModeClass {
-    /// The file's owner.
-    Owner,
-    /// The file's group.
-    Group,
-    /// All other users.
-    Other,
-}
-
-/// A permission that a subject lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Write permission, on a socket file or a directory.
-    Write,
-    /// Search permission, on a directory.
-    Search,
-}
 
 /// A step that may remedy the cause of a failure, or that shows more of it.
 ///
@@ -215,14 +141,15 @@ pub enum Action {
         /// Whether root is required.
         as_root: bool,
     },
-    /// Let the tracer of a process release it.
+    /// Let the tracer of a process release it. To end the tracer is another step: the process may
+    /// end with it ([K-STUCK-6]).
+    ///
+    /// [K-STUCK-6]: stoop::kernel_facts#K-STUCK-6
     Detach {
         /// The process.
         pid: u32,
         /// Its tracer.
         tracer: Tracer,
-        /// Whether root is required.
-        as_root: bool,
     },
     /// Thaw a frozen control group.
     Thaw {
@@ -425,128 +352,4 @@ pub enum Action {
         /// The address in question.
         address: Address,
     },
-}
-
-impl Action {
-    /// Returns whether it is about a server that would be started at the address, as opposed to
-    /// that of the program to which it belongs.
-    pub(super) fn is_about_own_server(&self) -> bool {
-        matches!(
-            self,
-            Action::StartServer { .. }
-                | Action::StartReceiver(_)
-                | Action::ReplaceStale(_)
-                | Action::AssumeStale(_)
-                | Action::BindByLongPath(_)
-                | Action::TakeOver(_)
-                | Action::WaitForServer { .. }
-        )
-    }
-
-    /// Returns whether it ends what keeps a process from answering.
-    pub(super) fn is_relief(&self) -> bool {
-        matches!(
-            self,
-            Action::Resume { .. } | Action::Detach { .. } | Action::Thaw { .. } | Action::RaiseLimitOf { .. }
-        )
-    }
-
-    /// Returns whether root is required.
-    pub(super) fn as_root(&self) -> bool {
-        match self {
-            Action::Restart { as_root, .. }
-            | Action::StartUnit { as_root, .. }
-            | Action::StartNamedUnit { as_root, .. }
-            | Action::RemoveFile { as_root, .. }
-            | Action::RemoveDirectory { as_root, .. }
-            | Action::Resume { as_root, .. }
-            | Action::Detach { as_root, .. }
-            | Action::Thaw { as_root, .. }
-            | Action::RaiseLimitOf { as_root, .. }
-            | Action::ShowWaitChannel { as_root, .. }
-            | Action::ShowFileInView { as_root, .. }
-            | Action::CreateDirectory { as_root, .. }
-            | Action::ChangeMode { as_root, .. }
-            | Action::AddAclEntry { as_root, .. }
-            | Action::WidenAclMask { as_root, .. }
-            | Action::JoinGroup { as_root, .. }
-            | Action::ClearImmutable { as_root, .. } => *as_root,
-            Action::PredictAsRoot(_) => true,
-            other => other.site().is_some_and(|at| at.as_root),
-        }
-    }
-
-    fn site(&self) -> Option<&Site> {
-        match self {
-            Action::StartServer { at, .. }
-            | Action::StartReceiver(at)
-            | Action::ReplaceStale(at)
-            | Action::TakeOver(at)
-            | Action::AllowGroup(at)
-            | Action::OmitSlash(at)
-            | Action::UseAnotherName(at)
-            | Action::WaitForOwner { at, .. }
-            | Action::UseNewGroup { at, .. }
-            | Action::Connect { at, .. }
-            | Action::ConnectByLongPath(at)
-            | Action::ShowServer(at)
-            | Action::WaitForServer { at, .. }
-            | Action::TryAgain { at, .. } => Some(at),
-            _ => None,
-        }
-    }
-
-    /// Returns the address it is about.
-    pub(super) fn address(&self) -> Option<&Address> {
-        match self {
-            Action::PredictConnect { address, .. }
-            | Action::ShowPath { address, .. }
-            | Action::SeeElsewhere { address }
-            | Action::UseService { address, .. } => Some(address),
-            Action::PredictAsRoot(question) => Some(&question.address),
-            other => other.site().map(|at| &at.address),
-        }
-    }
-
-    /// Returns the file it is about.
-    pub(super) fn path(&self) -> Option<&Path> {
-        match self {
-            Action::ShowFile(path)
-            | Action::EnterDirectory { directory: path, .. }
-            | Action::ShowFileInView { path, .. }
-            | Action::ShowStagingDirectory(path)
-            | Action::ShowLink(path)
-            | Action::ShowDangling(path)
-            | Action::AvoidLink(path)
-            | Action::UseAbsolutePath(path)
-            | Action::RemoveFile { path, .. }
-            | Action::RemoveDirectory { path, .. }
-            | Action::ChangeBeneathMount(path)
-            | Action::CreateDirectory { path, .. }
-            | Action::ChangeMode { path, .. }
-            | Action::AddAclEntry { path, .. }
-            | Action::WidenAclMask { path, .. }
-            | Action::ShowFlags(path)
-            | Action::ClearImmutable { path, .. }
-            | Action::ShowInodes(path)
-            | Action::ShowMount(path) => Some(path),
-            Action::Thaw { group, .. } => Some(&group.switch),
-            _ => None,
-        }
-    }
-
-    /// Returns the process it is about.
-    pub(super) fn pid(&self) -> Option<u32> {
-        match self {
-            Action::Restart {
-                program: Program::Process { pid, .. } | Program::Signal { pid, .. }, ..
-            }
-            | Action::Resume { pid, .. }
-            | Action::Detach { pid, .. }
-            | Action::RaiseLimitOf { pid, .. }
-            | Action::ShareDirectory { pid, .. }
-            | Action::ShowWaitChannel { pid, .. } => Some(*pid),
-            _ => None,
-        }
-    }
 }
