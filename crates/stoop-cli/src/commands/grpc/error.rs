@@ -125,7 +125,8 @@ impl ErrorContext<'_> {
                 .seen(format!("it sent '{}'", escaped(bytes)))
                 .next(format!("stoop grpc {} list    # without an upgrade", self.address())),
             Refusal::Closed => Failure::new(Exit::CutOff, what("the server closed the connection"))
-                .why("it does not speak HTTP/1, refused this client, or exited")
+                .why("it does not speak HTTP/1, does not allow this user, or exited")
+                .seen_all(refused::seen(&self.flags.endpoint))
                 .seen(format!("nothing was received after '{asked}'"))
                 .next(format!("stoop who {}    # the server, its user and its clients", self.address())),
             Refusal::Io(error) => Failure::new(Exit::CutOff, what(&error.to_string()))
