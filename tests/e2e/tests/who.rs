@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -541,3 +543,68 @@ fn command_lines_and_colors_are_shown() {
     }
     server.signal(Signal::CONT);
 }
+
+/// Returns the process that opened a connection, and how old that is at most.
+fn opener(socket: impl AsFd) -> (Option<u64>, Option<u64>) {
+    let inode = rustix::fs::fstat(socket).unwrap().st_ino;
+    let who = who(format!("inode:{inode}"));
+    (who["opener_pid"].as_u64(), who["max_age_seconds"].as_u64())
+}
+
+#[test]
+fn a_connection_is_at_most_as_old_as_the_process_that_opened_it() {
+    if !stoop_kernel_facts::kernel_at_least(6, 5) {
+        skip!("lacks SO_PEERPIDFD");
+    }
+    let begun = Instant::now();
+    let (_dir, path) = socket_path();
+    let listener = UnixListener::bind(&path).unwrap();
+    // The listener of this process is older than its client.
+    let client = program("python3", ["-c", CLIENT]).arg(&path).open_input().spawn();
+    client.wait_stdout("connected");
+    let waiting = who(&path);
+    assert!(waiting["waiting_clients"][0]["inode"].is_u64() && waiting["opener_pid"].is_null(), "{waiting}");
+    let (accepted, _) = listener.accept().unwrap();
+    let (pid, age) = opener(&accepted);
+    assert_eq!(pid, Some(client.pid().into()));
+    assert!(age.unwrap() <= begun.elapsed().as_secs() + 1, "{age:?}");
+    // The other end says the same. It records who listens.
+    let its = who(format!("inode:{}", rustix::fs::fstat(&accepted).unwrap().st_ino));
+    let other = who(format!("inode:{}", its["peer"]["inode"]));
+    assert_eq!(other["opener_pid"], client.pid());
+    let text = stoop(["who", &format!("inode:{}", its["socket"]["inode"])]).run().seen().text();
+    assert!(
+        text.contains("opened     at most") && text.contains(&format!("by process {}", client.pid())),
+        "{text}"
+    );
+    let (one, _two) = UnixStream::pair().unwrap();
+    assert_eq!(opener(&one).0, Some(std::process::id().into()));
+}
+
+const CLIENT: &str = "import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+print('connected', flush=True)
+sys.stdin.read()";
+
+#[test]
+fn nothing_is_said_of_an_opener_that_has_exited() {
+    let (_dir, path) = socket_path();
+    let listener = UnixListener::bind(&path).unwrap();
+    // Its child keeps the connection: it is younger than the connection, and no bound of its age.
+    let heir = program("python3", ["-c", HEIR]).arg(&path).open_input().spawn();
+    heir.wait_stdout("alone");
+    let (accepted, _) = listener.accept().unwrap();
+    assert_eq!(opener(&accepted), (None, None));
+}
+
+const HEIR: &str = "import os, socket, sys
+if os.fork() == 0:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(sys.argv[1])
+    if os.fork() == 0:
+        sys.stdin.read()
+    os._exit(0)
+os.wait()
+print('alone', flush=True)
+sys.stdin.read()";

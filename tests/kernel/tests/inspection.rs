@@ -307,3 +307,30 @@ fn a_pidfd_has_the_inode_of_its_process() {
     assert_eq!(of(getpid()) == other, !kernel_at_least(6, 9));
     child.0.kill().unwrap();
 }
+
+/// K-PROC-9
+#[test]
+fn a_socket_has_no_times() {
+    use std::os::fd::AsRawFd;
+    let times = |socket: &OwnedFd| {
+        let own = fstat(socket).unwrap();
+        let link = rustix::fs::stat(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
+        assert_eq!((own.st_ctime, own.st_mtime, own.st_atime), (link.st_ctime, link.st_mtime, link.st_atime));
+        (own.st_ctime, own.st_mtime, own.st_atime)
+    };
+    let directory = tempdir();
+    let path = directory.path().join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    io::Write::write_all(&mut (&client), b"x").unwrap();
+    (&accepted).read_exact(&mut [0]).unwrap();
+    for socket in [OwnedFd::from(listener), accepted.into()] {
+        assert_eq!(times(&socket), (0, 0, 0));
+    }
+    let client = OwnedFd::from(client);
+    let time = rustix::fs::Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+    let set = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::futimens(&client, &set).unwrap();
+    assert_eq!(times(&client).1, 1_000_000_000, "so a time there may be anything");
+}

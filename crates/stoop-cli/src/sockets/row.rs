@@ -96,6 +96,13 @@ impl Row {
         snapshot[self.subject()].state
     }
 
+    /// Returns whether it is a connection to a server of which it is not known which end is the
+    /// server's. A pair has no server.
+    pub(crate) fn has_unknown_sides(&self, snapshot: &Snapshot) -> bool {
+        let has_name = |id: SocketId| !snapshot[id].name.is_unnamed();
+        !self.is_client_known && self.kind(snapshot) != Some(Kind::Datagram) && self.ends().any(has_name)
+    }
+
     /// Returns the kind of its sockets.
     pub(crate) fn kind(&self, snapshot: &Snapshot) -> Option<Kind> {
         snapshot[self.subject()].kind

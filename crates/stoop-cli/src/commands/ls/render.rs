@@ -73,6 +73,9 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
     columns
 }
 
+/// Marks the state of a connection whose server may be the client.
+pub(super) const UNKNOWN_SIDES: char = '*';
+
 /// Returns whether command lines are among the default columns.
 pub(super) fn shows_titles(flags: &Ls) -> bool {
     flags.wide && flags.columns.is_empty() && !flags.json && !flags.watch
@@ -129,7 +132,12 @@ pub(super) fn write(
         Column::Path => formatter.path(row, text),
         Column::Service => text.push_str(service(snapshot, row)),
         Column::Kind => text.push_str(row.kind(snapshot).map_or("?", |kind| kind.word())),
-        Column::State => text.push_str(format::state(row.state(snapshot))),
+        Column::State => {
+            text.push_str(format::state(row.state(snapshot)));
+            if row.has_unknown_sides(snapshot) {
+                text.push(UNKNOWN_SIDES);
+            }
+        }
         Column::Queue => formatter.queue(row, text),
         Column::Server => formatter.owner(row.serving(), text),
         Column::Client => formatter.owner(row.client, text),
@@ -240,6 +248,27 @@ mod tests {
             assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
         }
         sample::golden("ls-widths.txt", &text);
+    }
+
+    #[test]
+    fn unknown_sides_are_marked() {
+        let machine = sample::machine();
+        let state = |row: &Row| {
+            let mut text = String::new();
+            let mut formatter = SocketFormatter::new(&machine);
+            write(Column::State, row, &machine, &mut formatter, &mut text);
+            text
+        };
+        let rows = rows(&machine);
+        let is_served = |row: &&Row| row.server.is_some_and(|end| machine[end].listener.is_some());
+        let known = rows.iter().find(is_served).unwrap();
+        assert_eq!(state(known), "connected");
+        assert_eq!(state(&Row { is_client_known: false, ..*known }), "connected*");
+        // A pair has no server.
+        let is_pair =
+            |row: &&Row| row.ends().count() == 2 && row.ends().all(|id| machine[id].name.is_unnamed());
+        let pairs = rows.iter().filter(is_pair).map(|pair| Row { is_client_known: false, ..*pair });
+        assert!(pairs.map(|pair| state(&pair)).all(|state| !state.contains('*')));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::mem::ManuallyDrop;
 
 use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot};
 
+use super::render::UNKNOWN_SIDES;
 use super::select::choose;
 use super::{render, watch};
 use crate::args::{Column, Ls};
@@ -72,6 +73,11 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     let width = if flags.wide { None } else { terminal_width() };
     let (text, left_out) = render::render(flags, snapshot, &chosen, width);
     print(text.as_bytes())?;
+    let unknown = chosen.iter().filter(|row| row.has_unknown_sides(snapshot)).count();
+    if unknown > 0 {
+        let connections = format::plural(unknown, "connection");
+        status(&format!("stoop: {UNKNOWN_SIDES} {connections}: which end is the server is not known\n"));
+    }
     let minor = before - chosen.len();
     if before == 0 && !snapshot.sockets.is_empty() {
         let count = format::plural(snapshot.sockets.len(), "socket");

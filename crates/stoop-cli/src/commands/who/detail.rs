@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::time::Duration;
 
 use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
@@ -10,8 +9,10 @@ use stoop_inspect::internal::{Hindrance, gather};
 use stoop_inspect::why::{Operation, Question, Who};
 use stoop_inspect::{Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, State};
 
+use super::clock::Now;
 use super::file::{self, FileFacts, FileState};
 use super::mounted::{MountedIn, mounted_in};
+use super::opener::{self, Opener};
 use super::render::hexdump::PEEK_BYTES;
 use crate::sockets::ResolvedSelector;
 
@@ -41,6 +42,8 @@ pub(super) struct Detail<'a> {
     pub(super) settings: Result<Settings, String>,
     /// Its first unread bytes, if requested and available.
     pub(super) peeked: Option<Result<Vec<u8>, String>>,
+    /// The process that opened the connection, if that is known and it still runs.
+    pub(super) opener: Option<Opener>,
     pub(super) limits: Limits,
     /// The current time, from which the age of each process is computed.
     pub(super) now: Now,
@@ -79,13 +82,6 @@ pub(super) struct Limits {
     pub(super) max_dgram_qlen: Option<u32>,
 }
 
-/// The current time on the clock of process start times: clock ticks since boot.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Now {
-    pub(super) since_boot: Duration,
-    pub(super) ticks_per_second: u64,
-}
-
 impl<'a> Detail<'a> {
     /// Gathers everything that concerns only this socket.
     pub(super) fn of(
@@ -107,6 +103,7 @@ impl<'a> Detail<'a> {
             }
         }
         let file = file::facts(snapshot, id, copy.as_ref().ok(), wanted, is_by_name);
+        let now = Now::read();
         let is_there = |file: &&FileFacts| file.fate == FileState::There && file.view.is_none();
         let mounted_in = file.as_ref().filter(is_there).map(|file| mounted_in(&file.path));
         Detail {
@@ -122,8 +119,9 @@ impl<'a> Detail<'a> {
             file,
             settings,
             peeked: if peek { unread(socket) } else { None },
+            opener: opener::of(snapshot, id, now),
             limits: Limits::read(),
-            now: Now::read(),
+            now,
         }
     }
 
@@ -225,21 +223,5 @@ impl Limits {
             somaxconn: number("/proc/sys/net/core/somaxconn"),
             max_dgram_qlen: number("/proc/sys/net/unix/max_dgram_qlen"),
         }
-    }
-}
-
-impl Now {
-    fn read() -> Now {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Now {
-            since_boot: Duration::new(now.tv_sec as u64, now.tv_nsec as u32),
-            ticks_per_second: rustix::param::clock_ticks_per_second(),
-        }
-    }
-
-    /// Returns how long a process has run.
-    pub(super) fn age(self, process: &Process) -> Option<Duration> {
-        let start = Duration::from_secs_f64(process.start? as f64 / self.ticks_per_second.max(1) as f64);
-        Some(self.since_boot.saturating_sub(start))
     }
 }

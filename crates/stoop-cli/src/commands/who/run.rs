@@ -142,8 +142,10 @@ impl Hindrances {
 
 #[cfg(test)]
 mod tests {
-    use super::super::detail::{Limits, Now, Traffic};
+    use super::super::clock::Now;
+    use super::super::detail::{Limits, Traffic};
     use super::super::file::{FileFacts, FileState, Status};
+    use super::super::opener::Opener;
     use super::super::warnings::warnings;
     use super::*;
     use crate::sockets::sample;
@@ -186,6 +188,7 @@ mod tests {
             file,
             settings: Err("operation not permitted (EPERM)".into()),
             peeked: None,
+            opener: None,
             limits: Limits { somaxconn: Some(4096), max_dgram_qlen: Some(10) },
             now: Now { since_boot: Duration::from_secs(100_000), ticks_per_second: 100 },
         }
@@ -206,7 +209,8 @@ mod tests {
         let mut text = String::new();
         let mut json = Vec::new();
         let waiting = detail(&machine, sample::WAITING);
-        let hostile = detail(&machine, sample::HOSTILE);
+        let mut hostile = detail(&machine, sample::HOSTILE);
+        hostile.opener = Some(Opener { pid: 4711, age: Duration::from_secs(7_260) });
         for detail in [&of_database, &of_bus, &waiting, &hostile] {
             text.push_str(&text::render(detail, false));
             text.push('\n');

@@ -35,6 +35,12 @@ struct Line<'a> {
     message_limit: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<End<'a>>,
+    /// The process that opened the connection, if it still runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opener_pid: Option<u32>,
+    /// How old the connection is at most: as old as that process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age_seconds: Option<u64>,
     clients: Vec<Pair<'a>>,
     waiting_clients: Vec<End<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +159,8 @@ pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
         max_dgram_qlen: detail.limits.max_dgram_qlen.filter(|_| is_datagram),
         message_limit: socket.messages.map(|messages| messages.limit),
         peer: socket.peer.map(|peer| formatter.end(peer)),
+        opener_pid: detail.opener.map(|opener| opener.pid),
+        max_age_seconds: detail.opener.map(|opener| opener.age.as_secs()),
         clients,
         waiting_clients: socket.waiting.iter().map(|&id| formatter.end(id)).collect(),
         file: detail.file.as_ref().map(file),

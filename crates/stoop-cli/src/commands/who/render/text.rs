@@ -23,6 +23,7 @@ pub(in crate::commands::who) fn render(detail: &Detail<'_>, all_clients: bool) -
     page.heading();
     page.owners();
     page.peer();
+    page.opener();
     page.queue();
     page.service();
     page.file();
@@ -161,6 +162,14 @@ impl Page<'_> {
         self.line("other end", line);
         if let (None, Some(_)) = (other.peer, socket.may_be_from()) {
             self.line("", "which is not connected to this socket");
+        }
+    }
+
+    /// Adds how old a connection is at most.
+    fn opener(&mut self) {
+        if let Some(opener) = self.detail.opener {
+            let age = time::about(opener.age);
+            self.line("opened", format!("at most {age} ago, by process {}, which started then", opener.pid));
         }
     }
 
