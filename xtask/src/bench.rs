@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("grpc", Some("grpc")),
     ("idle_connections", Some("tokio")),
     ("listing", None),
+    ("who", None),
     ("failed_bind", None),
 ];
 

@@ -25,7 +25,7 @@ use machine::{Processes, Size};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
 use stoop_bench::options::{Flag, Given, Program};
-use stoop_bench::process::compile;
+use stoop_bench::process::{build_stoop, compile};
 use stoop_bench::stats::order;
 use stoop_bench::{Report, Result};
 
@@ -159,18 +159,6 @@ fn tools(scratch: &Path) -> Result<Vec<Tool>> {
         shows: |text| text.trim().parse().unwrap_or(0),
     });
     Ok(tools)
-}
-
-/// Returns the command, built as it is distributed: with the profile of this program.
-fn build_stoop() -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).args(["build", "-q", "--profile", "dist", "-p", "stoop-cli"]).status()?;
-    if !status.success() {
-        return Err("cannot build the command".into());
-    }
-    let here = std::env::current_exe()?;
-    Ok(here.with_file_name("stoop").display().to_string())
 }
 
 #[cfg(test)]
