@@ -274,7 +274,30 @@ impl Schema {
         names.into_iter().filter_map(|name| self.pool.get_service_by_name(name)).collect()
     }
 
+    /// Returns the schema as an encoded descriptor set, as `protoc --include_imports
+    /// --descriptor_set_out` writes it. A file with an edition is written as proto2.
+    ///
+    /// ```
+    /// use stoop_dynamic::Schema;
+    ///
+    /// let schema = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
+    /// let again = Schema::from_descriptor_set(&schema.descriptor_set())?;
+    /// assert_eq!(again.service_names(), ["grpc.health.v1.Health"]);
+    /// # Ok::<(), stoop_dynamic::SchemaError>(())
+    /// ```
+    pub fn descriptor_set(&self) -> Vec<u8> {
+        let files = self.pool.files().map(|file| {
+            let mut file = file.file_descriptor_proto().clone();
+            features::unmark(&mut file);
+            file
+        });
+        FileDescriptorSet { file: files.collect() }.encode_to_vec()
+    }
+
     /// Returns the pool with everything that is defined.
+    ///
+    /// It is meant for reading and writing messages. In its descriptors, some fields are marked in
+    /// a way that compilers reject: [`descriptor_set`](Schema::descriptor_set) is free of that.
     pub fn pool(&self) -> &DescriptorPool {
         &self.pool
     }
@@ -347,7 +370,11 @@ fn is_sound_entry(entry: &MessageDescriptor) -> bool {
 /// Returns the file with a syntax that prost-reflect supports, which it does not check itself.
 fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, SchemaError> {
     match file.syntax() {
-        "proto2" | "proto3" => Ok(file),
+        "proto2" => Ok(file),
+        "proto3" => {
+            features::track_fractions(&mut file);
+            Ok(file)
+        }
         // An empty string and an absent one are the same in protobuf. prost-reflect panics on an
         // empty one.
         "" => {
@@ -361,7 +388,6 @@ fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, Sc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost_reflect::prost::Message;
 
     #[test]
     fn builtin_interfaces_are_present() {
@@ -428,6 +454,20 @@ mod tests {
         assert!(Schema::from_server(Vec::new(), vec![file("")], "v1").is_ok());
         let error = Schema::from_server(Vec::new(), vec![file("proto4")], "v1").unwrap_err();
         assert!(error.to_string().contains("'proto4'"), "{error}");
+    }
+
+    #[test]
+    fn a_descriptor_set_has_no_marks() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("a.proto");
+        std::fs::write(&path, "syntax = \"proto3\"; message M { double d = 1; optional float f = 2; }")
+            .unwrap();
+        let set = Schema::from_protos(&[path], &[]).unwrap().descriptor_set();
+        let files = FileDescriptorSet::decode(&set[..]).unwrap().file;
+        let fields = files.iter().flat_map(|file| &file.message_type).flat_map(|message| &message.field);
+        for field in fields {
+            assert_eq!(field.proto3_optional(), field.name() == "f", "{}", field.name());
+        }
     }
 
     #[test]

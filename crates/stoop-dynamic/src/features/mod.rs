@@ -30,8 +30,11 @@ pub(crate) fn is_implicit(field: &FieldDescriptor) -> bool {
     if !field.supports_presence() {
         return true;
     }
-    let is_marked = |proto: &FieldDescriptorProto| proto.proto3_optional() && proto.oneof_index.is_none();
     field.kind().as_message().is_none() && is_marked(field.field_descriptor_proto())
+}
+
+fn is_marked(field: &FieldDescriptorProto) -> bool {
+    field.proto3_optional() && field.oneof_index.is_none()
 }
 
 /// Returns whether a field without presence leaves out this value.
@@ -46,8 +49,8 @@ pub(crate) fn is_zero(field: &FieldDescriptor, value: &Value) -> bool {
 /// Returns whether only the declared numbers are values of an enum.
 pub(crate) fn is_closed(values: &EnumDescriptor) -> bool {
     let options = values.enum_descriptor_proto().options.as_ref();
-    let is_marked = options.is_some_and(|options| options.deprecated == Some(false));
-    values.parent_file().syntax() == Syntax::Proto2 && !is_marked
+    let is_open = options.is_some_and(|options| options.deprecated == Some(false));
+    values.parent_file().syntax() == Syntax::Proto2 && !is_open
 }
 
 /// Decodes a file, and normalizes it.
@@ -70,19 +73,20 @@ fn normalize(mut file: FileDescriptorProto, bytes: &[u8]) -> Result<FileDescript
             resolve(&mut file, &features)?;
             file.syntax = Some("proto2".into());
         }
-        "proto3" => track_fractions(&mut file),
         _ => unmark(&mut file),
     }
     Ok(file)
 }
 
-/// Removes what would be taken for the mark of an open enum from a proto2 file.
-fn unmark(file: &mut FileDescriptorProto) {
+/// Removes all marks, and what would be taken for one.
+pub(crate) fn unmark(file: &mut FileDescriptorProto) {
     fn unmark_enum(values: &mut EnumDescriptorProto) {
         let options = values.options.iter_mut().filter(|options| !options.deprecated());
         options.for_each(|options| options.deprecated = None);
     }
     fn unmark_message(message: &mut DescriptorProto) {
+        let fields = message.field.iter_mut().filter(|field| is_marked(field));
+        fields.for_each(|field| field.proto3_optional = None);
         message.enum_type.iter_mut().for_each(unmark_enum);
         message.nested_type.iter_mut().for_each(unmark_message);
     }

@@ -54,7 +54,7 @@ impl Talk {
 }
 
 fn descriptor_set() -> Vec<u8> {
-    Schema::from_protos(&[PROTO], &[]).unwrap().pool().encode_to_vec()
+    Schema::from_protos(&[PROTO], &[]).unwrap().descriptor_set()
 }
 
 /// Runs a test with the peer, or skips it.
