@@ -8,6 +8,7 @@
 //! | the sockets of the machine as lines, and their selection | `sockets` |
 //! | failure reports | `failure` |
 //! | servers that speak TLS | `tls` |
+//! | a terminal in raw mode | `raw_mode` |
 //! | what an errno means by itself | `errno` |
 //! | exit codes | `exit` |
 //! | the commands that a build may lack | `features` |
@@ -32,6 +33,9 @@ mod inherited;
 mod names;
 mod output;
 mod pump;
+
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod raw_mode;
 mod refused;
 mod services_d;
 mod shell;

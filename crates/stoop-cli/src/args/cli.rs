@@ -4,14 +4,14 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "bench")]
 use super::Bench;
-#[cfg(feature = "grpc")]
-use super::Grpc;
 #[cfg(feature = "http")]
 use super::Http;
 use super::{
     Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Send, Serve, Tree, Wait, Who, Why,
     footer,
 };
+#[cfg(feature = "grpc")]
+use super::{Cri, Grpc};
 use crate::features::is_built;
 use crate::output::ColorWhen;
 
@@ -56,6 +56,7 @@ const EXAMPLES: &str = "
   stoop why /run/app.sock --as www-data     # could this user connect, and if not, why?
   stoop http docker /version                # HTTP over a Unix socket
   stoop grpc cri Version                    # call any gRPC method
+  stoop cri ps                              # containers, as crictl lists them
   stoop bench                               # compare transports on this machine";
 
 /// Returns the examples of the commands that this build has.
@@ -86,6 +87,8 @@ pub(crate) enum Verb {
     Why(Why),
     #[cfg(feature = "grpc")]
     Grpc(Grpc),
+    #[cfg(feature = "grpc")]
+    Cri(Cri),
     #[cfg(feature = "http")]
     Http(Http),
     #[cfg(feature = "bench")]

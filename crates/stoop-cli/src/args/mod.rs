@@ -25,6 +25,8 @@ pub(crate) use crate::commands::close::args::Close;
 pub(crate) use crate::commands::complete::args::Complete;
 pub(crate) use crate::commands::completions::args::Completions;
 pub(crate) use crate::commands::connect::args::Connect;
+#[cfg(feature = "grpc")]
+pub(crate) use crate::commands::cri::args::Cri;
 pub(crate) use crate::commands::demo::args::Demo;
 #[cfg(feature = "grpc")]
 pub(crate) use crate::commands::grpc::args::Grpc;

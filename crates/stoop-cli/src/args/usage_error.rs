@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::features::is_built;
+use crate::features::{feature_of, is_built};
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
@@ -63,7 +63,7 @@ fn command_of(words: &[OsString]) -> String {
 fn missing_command(words: &[OsString]) -> Option<Failure> {
     let verb = words.get(1)?.to_str().filter(|verb| !is_built(verb))?;
     let what = format!("this build of stoop has no command '{verb}'");
-    let why = format!("it was built without the feature '{verb}'");
+    let why = format!("it was built without the feature '{}'", feature_of(verb));
     Some(Failure::new(Exit::Unsupported, what).why(why).next("stoop --help    # the commands it has").into())
 }
 

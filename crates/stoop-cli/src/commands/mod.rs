@@ -8,6 +8,8 @@ pub(crate) mod close;
 pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod connect;
+#[cfg(feature = "grpc")]
+pub(crate) mod cri;
 pub(crate) mod demo;
 #[cfg(feature = "grpc")]
 pub(crate) mod grpc;
@@ -44,6 +46,8 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Why(flags) => why::run(&flags),
         #[cfg(feature = "grpc")]
         Verb::Grpc(flags) => grpc::run(&flags),
+        #[cfg(feature = "grpc")]
+        Verb::Cri(flags) => cri::run(&flags),
         #[cfg(feature = "http")]
         Verb::Http(flags) => http::run(&flags),
         #[cfg(feature = "bench")]

@@ -23,7 +23,7 @@ pub(crate) use error_log::ErrorLog;
 #[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use event::Headers;
 pub(crate) use event::{Data, Event, Message, PeerInfo, Text, Word};
-#[cfg(feature = "http")]
+#[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use json::base64;
 pub(crate) use json::{SCHEMA, push as push_json};
 pub(crate) use markup::escape;

@@ -53,6 +53,9 @@ state = "DIR/state"
 /// by `./test`.
 const NEWER: &str = "STOOP_NEWER_CONTAINERD";
 
+/// Names a directory with a containerd 2, if there is one; set by `./test`.
+const NEWEST: &str = "STOOP_NEWEST_CONTAINERD";
+
 /// A running containerd; stopped with all its containers when dropped.
 #[derive(Debug)]
 pub struct Containerd {
@@ -82,7 +85,18 @@ impl Containerd {
     /// Starts one that is newer than the installed one; `None` without one.
     #[track_caller]
     pub fn start_newer() -> Option<Containerd> {
-        let place = std::env::var_os(NEWER).filter(|place| !place.is_empty())?;
+        Containerd::start_in(NEWER)
+    }
+
+    /// Starts a containerd 2; `None` without one.
+    #[track_caller]
+    pub fn start_newest() -> Option<Containerd> {
+        Containerd::start_in(NEWEST)
+    }
+
+    #[track_caller]
+    fn start_in(variable: &str) -> Option<Containerd> {
+        let place = std::env::var_os(variable).filter(|place| !place.is_empty())?;
         Some(Containerd::start_found(Some(Path::new(&place))))
     }
 
@@ -134,9 +148,17 @@ impl Containerd {
     /// Builds [`IMAGE`] and [`PAUSE`] and imports them.
     #[track_caller]
     pub fn import_image(&self) {
+        self.import_image_into("default");
+    }
+
+    /// Builds [`IMAGE`] and [`PAUSE`] and imports them into a namespace of containerd; that of pods
+    /// is `k8s.io`.
+    #[track_caller]
+    pub fn import_image_into(&self, namespace: &str) {
         let archive = image::archive(&self.directory.path().join("image"));
         let archive = archive.to_str().expect("a path that is text");
-        self.ctr(&["images", "import", "--snapshotter", "native", archive]).run().ok();
+        let import = ["images", "import", "--snapshotter", "native", archive];
+        self.ctr(&["--namespace", namespace]).args(import).run().ok();
     }
 
     /// Builds [`IMAGE`] and [`PAUSE`], and returns the directory with their OCI layout, without

@@ -19,7 +19,6 @@
 //! | `docker.rs` | Docker's errors in a stream, and its processes |
 //! | `upgrade.rs` | both directions after an upgrade |
 //! | `process.rs` | the terminal's size and the exit code of a process of Docker |
-//! | `raw_mode.rs` | a terminal in raw mode |
 //! | `error.rs` | errors, explained |
 
 pub(crate) mod args;
@@ -36,7 +35,6 @@ mod head;
 mod headers;
 mod indent;
 mod process;
-mod raw_mode;
 mod redirect;
 mod render;
 mod request;

@@ -22,13 +22,14 @@ use super::render::{self, ResponsePrinter};
 use super::request::HttpRequest;
 use super::retry::{self, Cause};
 use super::transfer::Transfer;
-use super::{raw_mode, streams, upgrade};
+use super::{streams, upgrade};
 use crate::args::Http;
 use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, set_quiet, status};
+use crate::raw_mode;
 
 /// How many of the server's first bytes are recorded if the head is printed.
 const HEAD_MAX_BYTES: usize = 1 << 20;

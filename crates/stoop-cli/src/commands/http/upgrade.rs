@@ -9,7 +9,6 @@ use stoop::internal::Connection;
 
 use super::docker::Process;
 use super::head::ResponseHead;
-use super::raw_mode::{Passthrough, RawMode};
 use super::streams::{Multiplexed, Streams};
 use super::{process, render};
 use crate::args::Http;
@@ -18,6 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output::Screen;
 use crate::pump::{Input, Progress, Receiver, Sink, Split, pump};
+use crate::raw_mode::{Passthrough, RawMode};
 
 /// A connection after the HTTP upgrade.
 pub(super) struct Upgraded {

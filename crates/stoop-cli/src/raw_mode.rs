@@ -18,7 +18,7 @@ use crate::pump::Sink;
 const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
 /// Checks that standard input and standard output are terminals.
-pub(super) fn check() -> Result<(), Failure> {
+pub(crate) fn check() -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return Ok(());
     }
@@ -29,13 +29,13 @@ pub(super) fn check() -> Result<(), Failure> {
 }
 
 /// A terminal in raw mode, restored on drop.
-pub(super) struct RawMode {
+pub(crate) struct RawMode {
     before: Termios,
     signals: Handle,
 }
 
 impl RawMode {
-    pub(super) fn enable() -> Result<RawMode, Failure> {
+    pub(crate) fn enable() -> Result<RawMode, Failure> {
         let failed = |error: io::Error| Failure::io("prepare the terminal", &error);
         let before = tcgetattr(io::stdin()).map_err(|error| failed(error.into()))?;
         let mut raw = before.clone();
@@ -70,7 +70,7 @@ fn set(modes: &Termios) -> io::Result<()> {
 }
 
 /// Shows the server's output unchanged: it controls the terminal.
-pub(super) struct Passthrough;
+pub(crate) struct Passthrough;
 
 impl Sink for Passthrough {
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
