@@ -54,9 +54,13 @@ fn in_parts(error: &clap::Error, words: &[OsString]) -> Failure {
 
 /// Returns the command as it is called, as far as it exists.
 fn command_of(words: &[OsString]) -> String {
-    let verb = words.get(1).and_then(|word| word.to_str());
-    let verb = verb.filter(|verb| Cli::command().find_subcommand(verb).is_some());
-    verb.map_or_else(|| "stoop".into(), |verb| format!("stoop {verb}"))
+    let command = Cli::command();
+    let verb = words.get(1).and_then(|word| command.find_subcommand(word));
+    let Some(verb) = verb else { return "stoop".into() };
+    match words.iter().skip(2).find_map(|word| verb.find_subcommand(word)) {
+        Some(action) => format!("stoop {} {}", verb.get_name(), action.get_name()),
+        None => format!("stoop {}", verb.get_name()),
+    }
 }
 
 /// Explains a command that exists, but not in this build.
@@ -165,6 +169,10 @@ mod tests {
         assert!(flag.contains("usage: stoop ls [OPTIONS]"), "{flag}");
         let verb = told(&["stoop", "serv"]);
         assert!(verb.contains("similar subcommand exists: 'serve'"), "{verb}");
+        #[cfg(feature = "grpc")]
+        assert!(
+            told(&["stoop", "cri", "-t", "2s", "ps", "--frob"]).ends_with("  next: stoop cri ps --help\n")
+        );
         let missing = told(&["stoop", "connect"]);
         assert!(
             missing.starts_with("error: the following required arguments were not provided: <ADDR>"),

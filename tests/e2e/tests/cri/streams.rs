@@ -25,7 +25,7 @@ pub fn exit_codes(pod: &Pod<'_>) {
 pub fn input_and_output(pod: &Pod<'_>) {
     // The end of the input ends the command.
     pod.cri(&["exec", "-i", "web", "cat"]).input("word").run().ok().stdout_is(b"word");
-    let many = bytes(MANY_BYTES);
+    let many = bytes(MANY_BYTES, 1);
     pod.cri(&["exec", "-i", "web", "cat"]).input(many.clone()).run().ok().stdout_is(&many);
     // A command that does not read its input ends all the same.
     pod.cri(&["exec", "-i", "web", "sh", "-c", "exit 3"]).open_input().run().code(3);
@@ -54,7 +54,7 @@ pub fn attached(pod: &Pod<'_>) {
 
 pub fn forwarded(pod: &Pod<'_>) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let listen = ["exec", "web", "/bin/busybox", "nc", "-lk", "-p", &free, "-e", "/bin/cat"];
+    let listen = ["exec", "web", "/bin/busybox", "nc", "-ll", "-p", &free, "-e", "/bin/cat"];
     let server = pod.cri(&listen).spawn();
     let forwarding = pod.cri(&["port-forward", "web-pod", &format!(":{free}")]).spawn();
     forwarding.wait_stdout(&format!(" -> {free}\n"));
@@ -64,13 +64,15 @@ pub fn forwarded(pod: &Pod<'_>) {
         let mut client = TcpStream::connect(local).unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
         client.write_all(word).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).map(|_| answer)
+        let mut answer = vec![0; word.len()];
+        client.read_exact(&mut answer)?;
+        // containerd closes the rest a second after one direction has ended.
+        client.shutdown(Shutdown::Write)?;
+        client.read_to_end(&mut Vec::new()).map(|_| answer)
     };
     // The server may not listen yet.
     eventually(LIMIT, || asked(b"word").is_ok_and(|answer| answer == b"word"));
-    let many = bytes(MANY_BYTES / 5);
+    let many = bytes(MANY_BYTES / 5, 2);
     assert!(asked(&many).unwrap() == many);
     drop(forwarding.kill());
     drop(server.kill());

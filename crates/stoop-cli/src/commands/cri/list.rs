@@ -65,18 +65,20 @@ pub(super) async fn pods(session: &Session<'_>, flags: &ListPods) -> Outcome {
 
 /// Lists images.
 pub(super) async fn images(session: &Session<'_>, flags: &Images) -> Outcome {
-    let request = match &flags.image {
-        Some(image) => json!({"filter": {"image": {"image": image}}}),
-        None => json!({}),
+    let items = match &flags.image {
+        // containerd ignores the filter of a list.
+        Some(image) => {
+            let status = session.call("ImageStatus", &json!({"image": {"image": image}})).await?;
+            Some(status["image"].clone()).filter(|image| !image.is_null()).into_iter().collect()
+        }
+        None => list(&session.call("ListImages", &json!({})).await?, "images").to_vec(),
     };
-    let answer = session.call("ListImages", &request).await?;
-    let items = list(&answer, "images");
     if flags.shape.quiet {
         lines(items.iter().map(|item| text(item, "id")))?;
         return Ok(Exit::Done);
     }
     let shown = Shown { digests: flags.digests, pinned: flags.pinned, full_ids: flags.shape.no_trunc };
-    show(flags.shape.output, &json!({"images": items}), || table::images(items, shown))
+    show(flags.shape.output, &json!({"images": items}), || table::images(&items, shown))
 }
 
 /// Inspects containers.
@@ -138,16 +140,20 @@ fn readable(mut answer: Value, is_quiet: bool) -> Value {
             *value = json!(if time == 0 { "0001-01-01T00:00:00Z".to_owned() } else { rfc3339(time) });
         }
     }
-    if let Some(info) = answer["info"].as_object_mut() {
-        for value in info.values_mut() {
-            let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
-            *value = parsed.unwrap_or_else(|| value.clone());
-        }
-    }
-    if let (true, Some(members)) = (is_quiet, answer.as_object_mut()) {
-        members.remove("info");
+    // As in crictl, what is specific to the runtime stands beside the status.
+    if let Some(members) = answer.as_object_mut()
+        && let Some(Value::Object(info)) = members.remove("info")
+        && !is_quiet
+    {
+        members.extend(info.into_iter().map(|(name, value)| (name, parsed(value))));
     }
     answer
+}
+
+/// Parses a text that is JSON itself.
+fn parsed(value: Value) -> Value {
+    let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+    parsed.unwrap_or(value)
 }
 
 /// Prints the usage of containers.

@@ -36,7 +36,8 @@ pub(super) fn parse(text: &str) -> Option<i64> {
         (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
     let fraction = digits(&format!("{fraction:0<9}")[..9])?;
     let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset(zone)?;
-    seconds.checked_mul(NANOS)?.checked_add(fraction).filter(|_| fits)
+    // Times that do not fit are as far away as any.
+    fits.then(|| seconds.saturating_mul(NANOS).saturating_add(fraction))
 }
 
 /// Parses at most nine digits.

@@ -5,7 +5,7 @@
 type Entry = (&'static str, &'static str, &'static [&'static str]);
 
 /// Commands that take the name of a well-known server in place of an address.
-const NAMING: &[&str] = &["connect", "send", "ls", "who", "tree", "close", "why", "grpc", "http"];
+const NAMING: &[&str] = &["connect", "send", "ls", "who", "tree", "close", "why", "grpc", "cri", "http"];
 
 const FILES: &[Entry] = &[
     (
@@ -94,6 +94,7 @@ const RELATED: &[&[&str]] = &[
     &["ls", "who", "tree", "why", "close"],
     &["why", "connect", "wait"],
     &["http", "grpc", "connect"],
+    &["grpc", "cri"],
     &["bench", "demo"],
     &["completions", "man"],
 ];

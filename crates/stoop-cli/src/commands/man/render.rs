@@ -20,14 +20,19 @@ pub(super) fn render(command: &Command, verbs: &[&str]) -> Result<Vec<u8>, Failu
         write(&mut text).map_err(|error| Failure::io("make the page", &error))?;
         Ok::<_, Failure>(String::from_utf8_lossy(&text).into_owned())
     };
-    let verb = (!command.has_subcommands()).then(|| command.get_name());
+    let is_whole = command.get_name() == "stoop";
+    let verb = (!is_whole).then(|| command.get_name());
     let sections = [
         title(command).render(),
         section(&|text| page.render_name_section(text))?,
         synopsis(command).render(),
         section(&|text| page.render_description_section(text))?,
         section(&|text| page.render_options_section(text))?,
-        if verb.is_none() { section(&|text| page.render_subcommands_section(text))? } else { String::new() },
+        if is_whole {
+            section(&|text| page.render_subcommands_section(text))?
+        } else {
+            actions(command).render()
+        },
         named(&section(&|text| page.render_extra_section(text))?),
         described("FILES", &reference::files(verb)).render(),
         described("ENVIRONMENT", &reference::environment(verb)).render(),
@@ -51,7 +56,29 @@ fn title(command: &Command) -> Roff {
 /// Returns the synopsis, with the value of each flag. A usage that is written out is not kept: it
 /// names no flags.
 fn synopsis(command: &Command) -> Roff {
-    let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text(usage(command, command.get_bin_name().unwrap_or_else(|| command.get_name())));
+    roff
+}
+
+/// Returns the section of the actions of a command, with the flags of each. They have no pages.
+fn actions(command: &Command) -> Roff {
+    let mut roff = Roff::new();
+    if command.has_subcommands() {
+        roff.control("SH", ["ACTIONS"]);
+    }
+    for action in command.get_subcommands().filter(|action| !action.is_hide_set()) {
+        roff.control("TP", []);
+        roff.text(usage(action, action.get_name()));
+        roff.text([roman(action.get_about().map(ToString::to_string).unwrap_or_default())]);
+    }
+    roff
+}
+
+/// Returns how a command is called, with the value of each flag.
+fn usage(command: &Command, called: &str) -> Vec<Inline> {
+    let mut line = vec![bold(called)];
     let flags = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
     for flag in flags.filter(|flag| flag.get_id() != "help" && flag.get_id() != "version") {
         line.push(roman(" ["));
@@ -59,7 +86,8 @@ fn synopsis(command: &Command) -> Roff {
         line.push(roman("]"));
     }
     if command.has_subcommands() {
-        line.extend([roman(" "), italic("COMMAND"), roman(" [...]")]);
+        let word = command.get_subcommand_value_name().unwrap_or("COMMAND");
+        line.extend([roman(" "), italic(word), roman(" [...]")]);
     }
     let mut positionals: Vec<&Arg> = command.get_positionals().collect();
     positionals.sort_by_key(|arg| arg.get_index());
@@ -68,10 +96,7 @@ fn synopsis(command: &Command) -> Roff {
         line.extend(positional(arg));
         line.extend((!arg.is_required_set()).then(|| roman("]")));
     }
-    let mut roff = Roff::new();
-    roff.control("SH", ["SYNOPSIS"]);
-    roff.text(line);
-    roff
+    line
 }
 
 /// Returns a flag as it is typed: `-o|--output FILE`.
