@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The programs and libraries that the tests start, and how ./test installs those that are missing. Sourced by ./test.
 #
-# Packages come from apt (root on Debian or Ubuntu only). Libraries of other languages, and a newer containerd, go into
+# Packages come from apt (root on Debian or Ubuntu only). Libraries of other languages, and newer containerds, go into
 # the target directory, so that nothing else of the machine changes.
 
 # Each program the tests may start, and the Debian package that has it.
@@ -47,6 +47,7 @@ node_libraries=('@grpc/grpc-js@^1.14')
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 newer_containerd=$target/peers/containerd
+newest_containerd=$target/peers/containerd-2
 
 missing() { # programs | packages
     local peer PATH=$PATH
@@ -80,6 +81,11 @@ plan() {
         [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] && containerd_is_old "$added"; then
         fetched+=("containerd of Debian 13")
     fi
+    # Version 2, for its own form of the CRI.
+    if root_on_debian && [ ! -x "$newest_containerd/usr/bin/containerd" ] &&
+        [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] && [[ "$(containerd --version 2>/dev/null)" != *" 2."* ]]; then
+        fetched+=("containerd of Debian's next release")
+    fi
 }
 
 containerd_is_old() { # packages to install
@@ -108,7 +114,13 @@ list_plan() {
 install_plan() {
     [ ${#packages[@]} -eq 0 ] || install_packages
     [ ${#libraries[@]} -eq 0 ] || install_libraries
-    [ ${#fetched[@]} -eq 0 ] || fetch_containerd
+    local place
+    for place in "${fetched[@]}"; do
+        case $place in
+        *" 13") fetch_containerd "$newer_containerd" trixie ;;
+        *) fetch_containerd "$newest_containerd" sid ;;
+        esac
+    done
 }
 
 install_packages() {
@@ -159,16 +171,16 @@ install_libraries() {
     fi
 }
 
-# Fetches Debian 13's containerd with apt, with lists of its own, and unpacks it.
-fetch_containerd() {
-    local place=$newer_containerd
+# Fetches the containerd of another release of Debian with apt, with lists of its own, and unpacks it.
+fetch_containerd() { # directory release
+    local place=$1
     mkdir -p "$place/lists/partial" "$place/cache/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" \
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $2 main" \
         >"$place/sources.list"
     local apt=(apt-get -q -o "Dir::Etc::sourcelist=$place/sources.list" -o Dir::Etc::sourceparts=-
         -o "Dir::State::lists=$place/lists" -o "Dir::Cache=$place/cache" -o Dir::State::status=/dev/null
         -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
     { "${apt[@]}" update && (cd "$place" && "${apt[@]}" download containerd && dpkg-deb --extract containerd_*.deb .); } >&2 ||
-        echo "cannot fetch containerd of Debian 13; going on without"
+        echo "cannot fetch containerd of Debian $2; going on without"
     rm -rf "$place/lists" "$place/cache" "$place"/*.deb
 }

@@ -8,7 +8,7 @@ use stoop_testkit::eventually;
 
 use super::pod::{Pod, cri, remove_parent};
 
-/// Before there is any pod.
+/// Checks the errors while there is no pod.
 pub fn errors_say_what_to_do(containerd: &Containerd) {
     let fails = |words: &[&str], code, parts: &[_]| drop(cri(containerd, words).run().fails(code, parts));
     fails(&["logs", "web"], 1, &[(What, "no container 'web'"), (Seen, "0"), (Next, "ps -a")]);

@@ -1,6 +1,7 @@
 //! `stoop cri`.
 
 mod container;
+mod criteria;
 mod list;
 mod pod;
 
@@ -15,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::time;
 
 pub(super) use container::{Attach, ContainerIds, Create, Exec, Logs, RemoveContainers, Run, StopContainers};
+pub(super) use criteria::ContainerState;
 pub(super) use list::{
     Events, Format, Images, Info, Inspect, InspectImages, ListContainers, ListPods, PodStats, Sampling,
     Stats, Version,

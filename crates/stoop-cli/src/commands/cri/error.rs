@@ -5,8 +5,7 @@ use stoop::escaped;
 use stoop_dynamic::{CallError, Code, Greeting, Status};
 
 use super::field::{short, text};
-use super::select::nearest;
-use super::session::Sort;
+use super::select::{Sort, nearest};
 use crate::accepted;
 use crate::advice::Client;
 use crate::endpoint::Endpoint;
@@ -124,7 +123,7 @@ impl ErrorContext {
         report.next(self.command(if sort == Sort::Pod { "pods" } else { "ps -a" })).into()
     }
 
-    /// Answers a word that is none of the actions.
+    /// Answers a word that is not an action.
     pub(super) fn other_word(&self, word: &str) -> Failure {
         let report = Failure::new(Exit::Usage, format!("unknown action '{}'", escaped(word)));
         let (why, next) = match word {

@@ -13,7 +13,8 @@ use super::config;
 use super::field::{list, text};
 use super::filter::unused;
 use super::output::{Tally, lines};
-use super::session::{Session, Sort};
+use super::select::Sort;
+use super::session::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 

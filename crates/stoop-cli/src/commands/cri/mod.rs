@@ -9,7 +9,8 @@
 //! | `table/` | their tables: pure |
 //! | `manage.rs` | the actions that run, start, stop and remove |
 //! | `config.rs` | files that describe pods and containers: pure |
-//! | `field.rs`, `filter.rs`, `select.rs`, `moment.rs`, `yaml.rs` | fields, filters, ids, times, YAML: pure |
+//! | `filter.rs`, `select.rs` | which containers and pods are meant: pure |
+//! | `field.rs`, `moment.rs`, `yaml.rs` | fields, times, YAML: pure |
 //! | `logs/` | the log files of containers |
 //! | `stream/` | exec, attach and port-forward: SPDY, on the address that the runtime returns |
 //! | `error.rs` | errors, explained |

@@ -4,6 +4,22 @@ use serde_json::Value;
 
 use super::field::{number, text};
 
+/// Whether something is a container or a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Container,
+    Pod,
+}
+
+impl Sort {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Sort::Container => "container",
+            Sort::Pod => "pod",
+        }
+    }
+}
+
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Selected<'v> {

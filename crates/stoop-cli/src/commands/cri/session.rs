@@ -14,7 +14,7 @@ use stoop_dynamic::{
 use super::args::Cri;
 use super::error::ErrorContext;
 use super::field::{list, text};
-use super::select::{Selected, select};
+use super::select::{Selected, Sort, select};
 use crate::failure::Failure;
 
 /// How long to wait for the server's first frame, which every gRPC server sends at once.
@@ -29,22 +29,6 @@ pub(super) struct Session<'f> {
     pub(super) errors: ErrorContext,
     client: Client,
     schema: Schema,
-}
-
-/// Whether something is a container or a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    Container,
-    Pod,
-}
-
-impl Sort {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Sort::Container => "container",
-            Sort::Pod => "pod",
-        }
-    }
 }
 
 impl<'f> Session<'f> {

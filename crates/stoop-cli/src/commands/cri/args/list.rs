@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::super::filter::{ContainerState, PodState, label, name_pattern};
+use super::criteria::{ContainerState, PodState, label, name_pattern};
 use crate::time;
 
 /// The form of a result.

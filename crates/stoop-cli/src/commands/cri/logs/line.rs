@@ -1,9 +1,10 @@
-//! Decodes the log files of the CRI: `TIME STREAM TAGS TEXT`, one line each. A line of the container
-//! that is too long is split, and its parts but the last have the tag `P`. Pure.
+//! Decodes the log files of the CRI: `TIME STREAM TAGS TEXT`, one line each. Pure.
+//!
+//! If a line of the container is too long, it is split. Parts but the last have the tag `P`.
 
 use super::super::moment;
 
-/// Where the container wrote a line.
+/// The stream that the container wrote a line to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Stdout,

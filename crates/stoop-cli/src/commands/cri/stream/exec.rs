@@ -7,7 +7,8 @@ use stoop::escaped;
 
 use super::super::args::{Attach, Exec};
 use super::super::field::{number, text};
-use super::super::session::{Session, Sort, bytes_of, value_of};
+use super::super::select::Sort;
+use super::super::session::{Session, bytes_of, value_of};
 use super::connection::Connection;
 use super::spdy::Event;
 use super::status::{self, Ended};
