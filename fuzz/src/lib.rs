@@ -12,6 +12,9 @@ mod calls;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
 #[path = "../../crates/stoop-cli/src/docker_config.rs"]
 mod docker_config;
+/// The same for the streams of container runtimes.
+#[path = "../../crates/stoop-cli/src/commands/cri/stream/spdy.rs"]
+mod spdy;
 mod streams;
 
 use std::ffi::OsStr;
@@ -58,6 +61,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("frame_descriptors", frame_descriptors),
     ("ring_words", ring_words),
     ("endpoint_files", endpoint_files),
+    ("spdy_frames", spdy_frames),
     ("services", stoop_inspect::fuzzing::services),
 ];
 
@@ -281,6 +285,27 @@ fn rewritten(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
     }
     rewriter.finish(&mut output);
     (output, rewriter.is_done())
+}
+
+/// Frames of a container runtime: pieces do not matter, and what is sent is read as it was meant.
+pub fn spdy_frames(data: &[u8]) {
+    let events = |bytes: &[u8], size: usize| {
+        let mut decoder = spdy::Decoder::default();
+        let mut events = Vec::new();
+        for piece in bytes.chunks(size) {
+            decoder.push(piece);
+            events.extend(std::iter::from_fn(|| decoder.next()));
+        }
+        (events, decoder.is_within_frame())
+    };
+    assert_eq!(events(data, 3), events(data, data.len().max(1)));
+    let header = String::from_utf8_lossy(&data[..data.len().min(1000)]);
+    let mut sent = spdy::open(1, &[("name", &header)], true);
+    sent.extend(spdy::pong(7));
+    sent.extend(spdy::data(1, data, true));
+    let expected =
+        [spdy::Event::Ping(7), spdy::Event::Data { stream: 1, bytes: data.to_vec(), is_last: true }];
+    assert_eq!(events(&sent, 5), (expected.to_vec(), false));
 }
 
 /// Parses configuration files of Docker's and Kubernetes' clients: they are read or ignored, and

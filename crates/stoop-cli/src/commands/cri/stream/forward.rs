@@ -116,6 +116,7 @@ fn not_forwarded(port: &str, report: &[u8]) -> Failure {
     let report = String::from_utf8_lossy(report);
     Failure::new(Exit::Failed, format!("cannot forward to port {port}: {}", escaped(report.trim())))
         .why("no process of the pod listens on this port, or the connection failed")
+        .next("# let a process of the pod listen there, or name another port")
         .into()
 }
 
