@@ -35,7 +35,8 @@
 //! | find out whether a server without reflection has a service | [`Client::presence`] |
 //! | call a method over gRPC or ttrpc | [`Client`] |
 //! | find out what a server speaks that does not speak gRPC | [`channel`], [`Greeting`] |
-//! | read and write messages as JSON | [`json`] |
+//! | read and write messages as JSON, as protobuf's text | [`json`], [`text`] |
+//! | start from a message with all fields | [`template()`] |
 //! | read and write metadata as text | [`metadata`] |
 //! | decode error details | [`details()`] |
 //! | name a status code, also one that gRPC does not define | [`code_name`], [`code_number`] |
@@ -75,6 +76,8 @@ mod resolve;
 mod response;
 mod schema;
 mod source;
+mod template;
+pub mod text;
 pub mod ttrpc;
 mod wire;
 
@@ -87,6 +90,7 @@ pub use reflection::{ReflectError, reflect};
 pub use resolve::{Symbol, Unresolved};
 pub use response::HttpResponse;
 pub use schema::{Origin, Schema, SchemaError};
+pub use template::template;
 pub use wire::{Greeting, Listening, channel, channel_as};
 
 pub use tonic::codec::CompressionEncoding;

@@ -49,6 +49,41 @@ fn verbose_shows_headers_and_trailers() {
     });
 }
 
+#[test]
+fn messages_are_text_on_demand() {
+    with_talk!(&["reflection"], |talk| {
+        let say = |words: &[&str]| talk.grpc(&["--format", "text"]).args(words);
+        let answer = say(&["Say", "text: 'x' inner { number: 3 }"]).run().ok().text();
+        assert_eq!(answer, "text: \"x\"\ninner {\n  number: 3\n}\n");
+        assert_eq!(say(&["Say"]).run().ok().text(), "\n");
+        let chat = say(&["Chat", "-", "--json-lines"]).input("text: 'a'\u{1e}text: 'b'\n").run().ok().text();
+        assert_eq!(chat, "text:\"a\"\ntext:\"b\"\n");
+        let wrong = say(&["Say", "txt: 1"]).run();
+        wrong.fails(2, &[(What, "not a valid 'stoop.test.Word'"), (Why, "text format"), (Next, "describe")]);
+        say(&["Say", "text: 'a'\u{1e}text: 'b'"]).run().fails(2, &[(What, "takes one message")]);
+    });
+}
+
+#[test]
+fn definitions_are_written_and_filled_in() {
+    with_talk!(&["reflection"], |talk| {
+        let set = talk.file("out.bin");
+        talk.grpc(&["list", "-protoset-out"]).arg(&set).run().ok();
+        let said =
+            talk.grpc(&["-protoset"]).arg(&set).args(["Say", "{\"text\": \"x\"}", "--json-lines"]).run().ok();
+        assert_eq!(said.text(), "{\"text\":\"x\"}\n");
+        let described = talk.grpc(&["-msg-template", "describe", "Word"]).run().ok().text();
+        let template = described.split("to be filled in:\n").nth(1).unwrap();
+        assert!(
+            template.contains("\"text\": \"\"") && template.contains("\"all\": [\n    \"\"\n  ]"),
+            "{template}"
+        );
+        // What is printed can be sent.
+        let filled = talk.grpc(&["Say", template]).run();
+        filled.ok();
+    });
+}
+
 /// What users of grpcurl type, as they type it.
 #[test]
 fn command_lines_of_grpcurl_work() {
@@ -77,6 +112,7 @@ fn command_lines_of_grpcurl_work() {
             ]),
             x
         );
+        assert_eq!(said(&["-allow-unknown-fields", "-d", r#"{"text": "x", "new": 1}"#, path, "Say"]), x);
         assert_eq!(said(&["-proto", PROTO, "-d", "@", path, "stoop.test.Talk.Say"]), x);
         let heard = |words: &[&str]| said(&[words, &[path, "Metadata", "{}"]].concat())["all"].clone();
         let headers = ["-rpc-header", "x-a: 1", "-reflect-header", "x-b: 2", "-H", "x-c: ${WORD}"];

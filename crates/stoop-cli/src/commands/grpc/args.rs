@@ -71,6 +71,10 @@ pub(crate) struct Grpc {
     #[arg(long, value_name = "FILE")]
     pub(crate) descriptor_set: Vec<PathBuf>,
 
+    /// Write the definitions to this file, as a descriptor set for --descriptor-set
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor_set_out: Option<PathBuf>,
+
     /// Use only the built-in definitions, without asking the server
     #[arg(long, conflicts_with_all = ["proto", "descriptor_set"])]
     pub(crate) builtin: bool,
@@ -111,6 +115,24 @@ pub(crate) struct Grpc {
     /// Print exactly protobuf's JSON to a terminal, too: without comments and zero enums
     #[arg(long)]
     pub(crate) raw: bool,
+
+    /// Ignore fields of a request that its message does not have
+    #[arg(long)]
+    pub(crate) allow_unknown_fields: bool,
+
+    /// Format of messages: JSON, or protobuf's text, whose messages are separated by U+001E
+    #[arg(
+        long,
+        value_name = "json|text",
+        default_value = "json",
+        hide_default_value = true,
+        conflicts_with = "json"
+    )]
+    pub(crate) format: Format,
+
+    /// With describe: also print a message with all its fields, to be filled in
+    #[arg(long)]
+    pub(crate) template: bool,
 
     /// Print each message on one line
     #[arg(long)]
@@ -169,6 +191,13 @@ pub(crate) struct Grpc {
 pub(crate) enum Compression {
     Gzip,
     Deflate,
+}
+
+/// The format of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Json,
+    Text,
 }
 
 impl Grpc {

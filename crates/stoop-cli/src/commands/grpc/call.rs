@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
-use stoop_dynamic::json::Style;
+use stoop_dynamic::json::{ParseOptions, Style};
 use stoop_dynamic::{
     CallError, Client, Code, DynamicMessage, MetadataMap, MethodDescriptor, Schema, Status, code_name,
-    code_number, details,
+    code_number, details, text,
 };
 use tokio_stream::Stream;
 
+use super::args::Format;
 use super::describe::path_of;
 use super::input::{RequestInput, lacks};
 use super::metadata;
@@ -37,11 +38,14 @@ impl Session<'_> {
         let method = self.method(client, &schema, name).await?;
         let name = path_of(&method);
         let address = self.errors.address();
-        let (requests, failure): (Requests, _) = if method.is_client_streaming() {
-            let (requests, failure) = input.stream(&method.input(), address);
+        let options = ParseOptions { discard_unknown: self.flags.allow_unknown_fields };
+        let (requests, failure): (Requests, _) = if self.flags.format == Format::Text {
+            (Box::pin(tokio_stream::iter(input.text(&method, &address)?)), None)
+        } else if method.is_client_streaming() {
+            let (requests, failure) = input.stream(&method.input(), options, address);
             (Box::pin(requests), Some(failure))
         } else {
-            (Box::pin(tokio_stream::once(input.one(&method.input(), &address)?)), None)
+            (Box::pin(tokio_stream::once(input.one(&method.input(), options, &address)?)), None)
         };
         let failure = async {
             match failure {
@@ -125,6 +129,10 @@ impl Session<'_> {
 
     /// Prints a reply.
     fn reply(&self, message: &DynamicMessage, screen: &mut Screen) -> Result<(), Failure> {
+        if self.flags.format == Format::Text {
+            let text = text::write(message, self.flags.json_lines);
+            return screen.put(format!("{}\n", text.trim_end()).as_bytes());
+        }
         let style = Style {
             emit_defaults: self.flags.emit_defaults,
             one_line: self.flags.json_lines || self.flags.json,

@@ -1,7 +1,8 @@
 //! `list` and `describe`.
 
 use stoop_dynamic::{
-    Client, MethodDescriptor, Origin, Presence, Schema, ServiceDescriptor, Symbol, describe,
+    Client, MethodDescriptor, Origin, Presence, Schema, ServiceDescriptor, Symbol, describe, json::Style,
+    template,
 };
 
 use super::session::Session;
@@ -84,7 +85,11 @@ impl Session<'_> {
             symbols.iter().try_for_each(|symbol| self.output.emit(&event(symbol)))?;
             return Ok(Exit::Done);
         }
-        self.show(&symbols.iter().map(describe).collect::<Vec<_>>().join("\n"))
+        let shown = |symbol: &Symbol| match self.flags.template {
+            true => describe(symbol) + &template_of(symbol),
+            false => describe(symbol),
+        };
+        self.show(&symbols.iter().map(shown).collect::<Vec<_>>().join("\n"))
     }
 
     fn show(&self, text: &str) -> Outcome {
@@ -98,6 +103,17 @@ impl Session<'_> {
 /// Returns `service/method`, fully qualified.
 pub(super) fn path_of(method: &MethodDescriptor) -> String {
     format!("{}/{}", method.parent_service().full_name(), method.name())
+}
+
+/// Returns the template of a message, or of the request of a method. Nothing else has one.
+fn template_of(symbol: &Symbol) -> String {
+    let message = match symbol {
+        Symbol::Message(message) => message.clone(),
+        Symbol::Method(method) => method.input(),
+        _ => return String::new(),
+    };
+    let style = Style { emit_defaults: true, ..Style::default() };
+    format!("\n// A message with all fields, to be filled in:\n{}\n", style.text(&template(&message)))
 }
 
 fn event(method: &MethodDescriptor) -> Event {

@@ -5,8 +5,8 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::thread;
 
-use stoop_dynamic::json::{JsonError, messages, missing_required};
-use stoop_dynamic::{DynamicMessage, MessageDescriptor};
+use stoop_dynamic::json::{JsonError, ParseOptions, missing_required};
+use stoop_dynamic::{DynamicMessage, MessageDescriptor, MethodDescriptor, text};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -65,9 +65,14 @@ impl RequestInput {
     }
 
     /// Reads exactly one message.
-    pub(super) fn one(self, message: &MessageDescriptor, address: &str) -> Result<DynamicMessage, Failure> {
+    pub(super) fn one(
+        self,
+        message: &MessageDescriptor,
+        options: ParseOptions,
+        address: &str,
+    ) -> Result<DynamicMessage, Failure> {
         let name = self.name();
-        let mut messages = messages(message.clone(), self.reader());
+        let mut messages = options.messages(message.clone(), self.reader());
         let first = messages.next().ok_or_else(|| count(&name, "none"))?;
         let first = first.map_err(|error| explain(&error, &name, 1, message, address))?;
         if let Some(lacks) = lacks(&first) {
@@ -80,11 +85,52 @@ impl RequestInput {
         }
     }
 
+    /// Reads all messages in protobuf's text format, to the end of the input. A call without any
+    /// input has one empty message, unless the client sends a stream.
+    pub(super) fn text(
+        self,
+        method: &MethodDescriptor,
+        address: &str,
+    ) -> Result<Vec<DynamicMessage>, Failure> {
+        let (name, message) = (self.name(), method.input());
+        let input = match self {
+            RequestInput::None if method.is_client_streaming() => RequestInput::Stdin,
+            RequestInput::None => RequestInput::Text(String::new()),
+            input => input,
+        };
+        let mut text = String::new();
+        input
+            .reader()
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::io(format!("read {name}"), &error))?;
+        let mut messages = text::read(&message, &text).map_err(|error| {
+            Failure::new(Exit::Usage, format!("{name} is not a valid '{}': {error}", message.full_name()))
+                .why("it is not in protobuf's text format, or does not follow the schema of the message")
+                .seen(format!("at message {}", error.number()))
+                .next(format!("stoop grpc {address} describe {}    # its fields", message.full_name()))
+        })?;
+        if !method.is_client_streaming() {
+            if messages.is_empty() {
+                messages.push(DynamicMessage::new(message));
+            }
+            if messages.len() > 1 {
+                return Err(count(&name, "several"));
+            }
+        }
+        for (at, read) in messages.iter().enumerate() {
+            if let Some(lacks) = lacks(read) {
+                return Err(incomplete(&lacks, &name, at + 1, &method.input(), address));
+            }
+        }
+        Ok(messages)
+    }
+
     /// Reads all messages as they arrive. If one cannot be read, the stream ends, and the second
     /// value receives the failure.
     pub(super) fn stream(
         self,
         message: &MessageDescriptor,
+        options: ParseOptions,
         address: String,
     ) -> (impl Stream<Item = DynamicMessage> + Send + use<>, oneshot::Receiver<Failure>) {
         let (sender, receiver) = mpsc::channel(AHEAD);
@@ -94,7 +140,7 @@ impl RequestInput {
         // Standard input cannot be read without blocking a thread.
         thread::spawn(move || {
             let name = input.name();
-            for (at, read) in messages(message.clone(), input.reader()).enumerate() {
+            for (at, read) in options.messages(message.clone(), input.reader()).enumerate() {
                 let read = read.map_err(|error| explain(&error, &name, at + 1, &message, &address));
                 let read = read.and_then(|read| match lacks(&read) {
                     None => Ok(read),

@@ -53,12 +53,23 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
 }
 
 impl Session<'_> {
-    /// Returns the schema: the services and methods that can be called.
+    /// Returns the schema: the services and methods that can be called. Writes it to a file, if
+    /// that was asked for.
     pub(super) async fn load_schema(
         &self,
         client: &Client,
         given: Option<Schema>,
     ) -> Result<Schema, Failure> {
+        let schema = self.find_schema(client, given).await?;
+        if let Some(path) = &self.flags.descriptor_set_out {
+            let doing = format!("write '{}'", stoop::escaped(path.as_os_str().as_encoded_bytes()));
+            std::fs::write(path, schema.pool().encode_to_vec())
+                .map_err(|error| Failure::io(doing, &error))?;
+        }
+        Ok(schema)
+    }
+
+    async fn find_schema(&self, client: &Client, given: Option<Schema>) -> Result<Schema, Failure> {
         if let Some(given) = given {
             return Ok(given);
         }
