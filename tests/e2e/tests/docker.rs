@@ -95,23 +95,13 @@ fn the_daemon_is_asked(daemon: &Dockerd) {
 
 /// gRPC, behind an upgrade of HTTP/1.
 fn its_build_kit_is_called(daemon: &Dockerd) {
-    let proto = daemon.directory().join("control.proto");
-    let text = "syntax = \"proto3\"; package moby.buildkit.v1;
-        message ListWorkersRequest { repeated string filter = 1; }
-        message Worker { string ID = 1; }
-        message ListWorkersResponse { repeated Worker record = 1; }
-        message DiskUsageRequest { repeated string filter = 1; }
-        message DiskUsageResponse { repeated Record record = 1; }
-        message Record { string ID = 1; }
-        service Control { rpc ListWorkers(ListWorkersRequest) returns (ListWorkersResponse);
-            rpc DiskUsage(DiskUsageRequest) returns (DiskUsageResponse); }";
-    fs::write(&proto, text).unwrap();
     let host = format!("unix://{}", daemon.socket().display());
-    let named = || stoop(["grpc", "docker", "--proto"]).arg(&proto).env("DOCKER_HOST", &host);
+    let named = || stoop(["grpc", "docker"]).env("DOCKER_HOST", &host);
+    assert_eq!(named().arg("list").run().ok().text(), "moby.buildkit.v1.Control\n");
     let workers = named().args(["ListWorkers", "--json-lines"]).run().ok().text();
     assert!(workers.starts_with(r#"{"record":[{"ID":""#), "{workers}");
     assert_eq!(named().args(["DiskUsage", "--json-lines"]).run().ok().text(), "{}\n");
-    let addressed = stoop(["grpc"]).arg(daemon.socket()).args(["--h2c", "/grpc", "--proto"]).arg(&proto);
+    let addressed = stoop(["grpc"]).arg(daemon.socket()).args(["--h2c", "/grpc"]);
     assert_eq!(addressed.args(["ListWorkers", "--json-lines"]).run().ok().text(), workers);
     let plain = stoop(["grpc"]).arg(daemon.socket()).arg("list").run().code(3);
     plain.explains(&["it is an HTTP/1 server", "--h2c /grpc"]);

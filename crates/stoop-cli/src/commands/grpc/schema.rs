@@ -63,8 +63,7 @@ impl Session<'_> {
         let schema = self.find_schema(client, given).await?;
         if let Some(path) = &self.flags.descriptor_set_out {
             let doing = format!("write '{}'", stoop::escaped(path.as_os_str().as_encoded_bytes()));
-            std::fs::write(path, schema.pool().encode_to_vec())
-                .map_err(|error| Failure::io(doing, &error))?;
+            std::fs::write(path, schema.descriptor_set()).map_err(|error| Failure::io(doing, &error))?;
         }
         Ok(schema)
     }
