@@ -32,6 +32,8 @@ pub(crate) enum Exit {
     TimedOut,
     /// `grpc`: the response has this status, which is not OK.
     GrpcStatus(GrpcCode),
+    /// `http --upgrade`: a process of the server has exited with this code.
+    Process(u8),
 }
 
 /// A status code of gRPC other than OK: 1 to 16.
@@ -82,6 +84,7 @@ impl Exit {
             Exit::HttpStatus => 22,
             Exit::TimedOut => 28,
             Exit::GrpcStatus(GrpcCode(code)) => GRPC_BASE + code,
+            Exit::Process(code) => code,
         }
     }
 
@@ -100,6 +103,7 @@ impl Exit {
             Exit::HttpStatus => "http --fail: a status of 400 or more; grpc: an HTTP status of a proxy",
             Exit::TimedOut => "http, grpc: the time limit passed",
             Exit::GrpcStatus(_) => "grpc: a status other than OK, plus 64, as in 69 for NOT_FOUND (5)",
+            Exit::Process(_) => "http --upgrade: the exit code of the process",
         }
     }
 

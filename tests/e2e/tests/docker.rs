@@ -62,7 +62,7 @@ fn a_container_is_managed_over_the_socket() {
             events.wait_stdout(&format!(r#""status":"{what}"#));
         }
         assert!(events.is_running(), "the stream of events has no end");
-        let missing = docker(daemon, &["/containers/one/json", "--fail"]).run().code(1);
+        let missing = docker(daemon, &["/containers/one/json", "--fail"]).run().code(22);
         assert!(missing.stderr.contains("No such container"));
         missing.explains(&["the server responded with 404 Not Found"]);
     });

@@ -35,7 +35,7 @@ fn bodies_from_python_arrive_unchanged() {
     let missing = stoop(["http", &path, "/nothing"]).run().ok();
     assert!(missing.text().contains("404"));
     missing.explains(&["the server responded with 404"]);
-    stoop(["http", &path, "/nothing", "--fail"]).run().code(1);
+    stoop(["http", &path, "/nothing", "--fail"]).run().code(22);
     let included = stoop(["http", &path, "/small.json", "-i"]).run().ok().text();
     assert!(included.starts_with("HTTP/1.0 200 OK\n") && included.ends_with("\n\n{\"a\":[1]}"), "{included}");
 }
@@ -155,7 +155,7 @@ fn json_lines_are_stable() {
     let chunked =
         b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n3\r\ngr\xc3\r\n2\r\n\xbcn\r\n0\r\n\r\n";
     let server = Web::answering(chunked);
-    let lines = server.ask(&["/", "--json", "--fail"]).run().code(1).json();
+    let lines = server.ask(&["/", "--json", "--fail"]).run().code(22).json();
     let text: String = lines.iter().filter_map(|line| line["data"]["text"].as_str()).collect();
     assert_eq!((lines[0]["status"].as_u64(), text.as_str()), (Some(404), "grün"));
 }
@@ -170,7 +170,7 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
     assert_eq!(fs::read(&file).unwrap(), b"body");
     fs::remove_file(&file).unwrap();
     let server = Web::answering("HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno");
-    let refused = server.ask(&["/", "--output", path, "--fail"]).run().code(1);
+    let refused = server.ask(&["/", "--output", path, "--fail"]).run().code(22);
     refused.stdout_is(b"");
     assert!(
         refused.stderr.starts_with("stoop: the server responded with 500 Oops\nno"),
@@ -179,7 +179,7 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
     );
     assert!(!file.exists());
     let server = Web::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
-    let cut = server.ask(&["/", "--output", path]).run().code(3);
+    let cut = server.ask(&["/", "--output", path]).run().code(18);
     cut.explains(&["incomplete: received 5 of 10 bytes", "seen: ", "has the 5 bytes received so far"]);
 }
 
@@ -195,7 +195,7 @@ fn wait_allows_the_server_to_start_later() {
     stream.write_all(&answer("", b"here")).unwrap();
     asking.finish().ok().stdout_is(b"here");
     let output = stoop(["http", &format!("{path}x"), "/y", "--wait", "50ms"]).run();
-    fails(output, 3, &["no server was listening within the 50ms of --wait", "stoop serve"]);
+    fails(output, 7, &["no server was listening within the 50ms of --wait", "stoop serve"]);
 }
 
 /// Sends a greeting after an upgrade, then echoes until the client shuts down its side, and reports
@@ -336,6 +336,52 @@ fn large_bodies_are_not_buffered() {
     }
 }
 
+/// An error in the stream of a pull: the status was sent before.
+#[test]
+fn errors_in_streams_of_docker_are_failures() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+    let error = r#"{"errorDetail":{"message":"no such\u001b manifest"},"error":"no such manifest"}"#;
+    let stream = format!("{{\"status\":\"Pulling\"}}\r\n{error}\r\n");
+    let server = Web::answering(format!("{head}{stream}"));
+    server.ask(&["POST", "/images/create"]).run().ok().stdout_is(stream.as_bytes());
+    let refused = server.ask(&["POST", "/images/create", "-f"]).run();
+    refused.stdout_is(stream.as_bytes());
+    fails(refused, 1, &["reports an error", "no such%1B manifest"]);
+    // A document with a length is no stream.
+    let document = Web::answering(answer("content-type: application/json\r\n", error.as_bytes()));
+    document.ask(&["/", "-f"]).run().ok();
+}
+
+/// The exit code of a process becomes that of the command, and one that goes on has none.
+#[test]
+fn the_exit_code_of_a_process_is_that_of_the_command() {
+    for (described, code) in [
+        (r#"{"Running":false,"ExitCode":7}"#, 7),
+        (r#"{"Running":false,"ExitCode":0}"#, 0),
+        (r#"{"Running":true,"ExitCode":null}"#, 0),
+        ("no JSON", 0),
+    ] {
+        let server = Web::new(move |mut stream| {
+            let reply = match header(&mut stream) {
+                start if start.starts_with("POST /v1.41/exec/a/start ") => {
+                    b"HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\nout\n".to_vec()
+                }
+                inspect if inspect.starts_with("GET /v1.41/exec/a/json ") => answer("", described.as_bytes()),
+                other => panic!("{other}"),
+            };
+            let _ = stream.write_all(&reply);
+        });
+        let run = server.ask(&["POST", "/v1.41/exec/a/start", "--upgrade", "tcp"]).run().code(code);
+        run.stdout_is(b"out\n");
+    }
+}
+
+#[test]
+fn a_switch_of_protocols_is_not_a_silent_success() {
+    let server = Web::answering("HTTP/1.1 101 Now\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\nhi");
+    fails(server.ask(&["/"]).run(), 3, &["switched protocols: 101 Now", "next: ", "--upgrade tcp"]);
+}
+
 #[test]
 fn docker_resolves_as_in_its_own_client() {
     let server = Web::answering(answer("", b"docker"));
@@ -369,7 +415,7 @@ fn docker_resolves_as_in_its_own_client() {
     assert_eq!(found[0], expected);
     fails(
         docker().env("DOCKER_HOST", "unix:///nowhere").run(),
-        3,
+        7,
         &["ENOENT", "the address of 'docker' is configured by DOCKER_HOST"],
     );
     let podman = || stoop(["http", "podman", "/version"]).env("XDG_RUNTIME_DIR", home.path());

@@ -177,12 +177,10 @@ impl World {
 fn is_same_exit(curl: i32, stoop: i32) -> bool {
     match curl {
         0 => stoop == 0,
-        // An error status.
-        22 => [1, 22].contains(&stoop),
-        // A deadline.
-        28 => [3, 28].contains(&stoop),
+        // No server, an error status, a deadline.
+        7 | 22 | 28 => stoop == curl,
         // Cut off.
-        18 | 52 => [3, 18].contains(&stoop),
+        18 | 52 => stoop == 18,
         // A protocol that is not spoken, here a usage error.
         1 => [2, 3].contains(&stoop),
         _ => stoop == 3,

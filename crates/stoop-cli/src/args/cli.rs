@@ -90,7 +90,7 @@ pub(crate) enum Verb {
     #[cfg(feature = "grpc")]
     Cri(Cri),
     #[cfg(feature = "http")]
-    Http(Http),
+    Http(Box<Http>),
     #[cfg(feature = "bench")]
     Bench(Bench),
     #[command(hide = true)]

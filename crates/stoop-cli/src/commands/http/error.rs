@@ -28,7 +28,7 @@ pub(super) struct ErrorContext<'f> {
 impl ErrorContext<'_> {
     /// Explains an error.
     pub(super) fn explain(&self, error: &Error) -> Failure {
-        let report = |why: &str| self.report(&error.to_string()).why(why);
+        let report = |why: &str| self.report_as(exit_of(error.kind()), &error.to_string()).why(why);
         let by_hand = || format!("stoop connect {}    # connect to it by hand", self.address());
         match error.kind() {
             ErrorKind::Http2Only => {
@@ -80,12 +80,12 @@ impl ErrorContext<'_> {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         if accepted::surely_waits() {
             return self
-                .report(&format!("{late} within {within}"))
+                .report_as(Exit::TimedOut, &format!("{late} within {within}"))
                 .why(accepted::NOT_ACCEPTED)
                 .next(accepted::show_server(&self.address()))
                 .into();
         }
-        self.report(&format!("{late} within {within}"))
+        self.report_as(Exit::TimedOut, &format!("{late} within {within}"))
             .why("the server is busy, waiting for something, or does not speak HTTP")
             .seen("the connection is still open")
             .next(self.command("--timeout 1m"))
@@ -149,8 +149,12 @@ impl ErrorContext<'_> {
     }
 
     fn report(&self, why: &str) -> Report {
+        self.report_as(Exit::Failed, why)
+    }
+
+    fn report_as(&self, exit: Exit, why: &str) -> Report {
         let ErrorContext { flags, asked } = self;
-        Failure::new(Exit::Failed, format!("no response to '{asked}' from '{}': {why}", flags.endpoint))
+        Failure::new(exit, format!("no response to '{asked}' from '{}': {why}", flags.endpoint))
     }
 
     /// Returns the command for a gRPC server, if this build has it.
@@ -175,6 +179,14 @@ impl ErrorContext<'_> {
     fn upgrade(&self) -> String {
         let flag = |protocol: &String| format!(" --upgrade {}", quoted(protocol.as_ref()));
         self.flags.upgrade.as_ref().map(flag).unwrap_or_default()
+    }
+}
+
+/// Returns the exit code for a class of error.
+fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::CutShort | ErrorKind::NoAnswer => Exit::CutOff,
+        _ => Exit::Failed,
     }
 }
 

@@ -135,7 +135,7 @@ impl Session<'_> {
                 Failure::Socket(error) if error.kind() == stoop::ErrorKind::TimedOut => Cause::TimedOut,
                 _ => Cause::Other,
             });
-            failure.for_client(flags.wait, |client| self.errors.client(client))
+            failure.for_client(flags.wait, |client| self.errors.client(client)).for_call()
         })?;
         self.transfer.connected();
         if let Some(found) = reached.event() {
@@ -214,7 +214,7 @@ impl Session<'_> {
         let is_failure = self.flags.fail || self.flags.curl.fail_with_body;
         match reported {
             Some(error) => Err(self.errors.reported(&error)),
-            None if is_failure && head.status() >= 400 => Ok(Exit::No),
+            None if is_failure && head.status() >= 400 => Ok(Exit::HttpStatus),
             None => Ok(Exit::Done),
         }
     }

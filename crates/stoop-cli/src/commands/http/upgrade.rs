@@ -33,8 +33,7 @@ pub(super) fn run(flags: &Http, path: &str, upgraded: Upgraded) -> Outcome {
     let process = Process::of(path);
     let outcome = converse(flags, process.as_ref(), upgraded)?;
     match process.and_then(|process| process::exit_code(flags, &process)) {
-        // Any code of 8 bits, unlike those of this command itself.
-        Some(code @ 1..) if outcome == Exit::Done => std::process::exit(code.into()),
+        Some(code) if outcome == Exit::Done => Ok(Exit::Process(code)),
         _ => Ok(outcome),
     }
 }
