@@ -422,7 +422,7 @@ fn docker_resolves_as_in_its_own_client() {
     if !fs::exists("/run/podman/podman.sock").unwrap() {
         fails(
             podman().run(),
-            3,
+            7,
             &["cannot find 'podman'", "podman/podman.sock', the default address", "systemctl start"],
         );
     }
