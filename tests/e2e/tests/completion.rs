@@ -56,11 +56,26 @@ fn sockets() -> (TempDir, Vec<UnixListener>) {
     (directory, listeners.into())
 }
 
+/// A schema that is not built in.
+const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
+
+/// Serves gRPC with reflection at `live.sock`, for as long as the returned runtime exists.
+fn live(directory: &Path) -> tokio::runtime::Runtime {
+    let set = stoop_dynamic::Schema::from_protos(&[PROTO], &[]).unwrap().pool().encode_to_vec();
+    let routes = stoop_grpc::reflection(tonic::service::Routes::default(), &[&set]).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let endpoint = stoop_grpc::Endpoint::try_from(directory.join("live.sock").as_path()).unwrap();
+    let incoming = runtime.block_on(endpoint.listen(|bind| bind)).unwrap();
+    runtime.spawn(stoop_grpc::Server::new(routes).serve(incoming, std::future::pending::<()>()));
+    runtime
+}
+
 /// Types lines into a shell, each with a Tab at its end, and compares what is run.
 #[track_caller]
 fn types(shell: &str, cases: &[(&str, &str)]) {
     let home = home(shell);
     let (directory, _listeners) = sockets();
+    let _server = live(directory.path());
     let path = format!("{}:{}", home.path().join("bin").display(), std::env::var("PATH").unwrap());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/completion.py");
     program("python3", [Path::new(script), Path::new(shell), home.path()])
@@ -71,13 +86,15 @@ fn types(shell: &str, cases: &[(&str, &str)]) {
         .env("XDG_CONFIG_HOME", home.path().join(".config"))
         .env("XDG_DATA_HOME", home.path().join(".local"))
         .env("TERM", "xterm")
+        // The machine may be busy.
+        .env("STOOP_COMPLETE_TIMEOUT", "10s")
         .inside(directory.path())
         .run()
         .ok();
 }
 
 /// Lines that every shell completes in the same way.
-const LINES: [(&str, &str); 12] = [
+const LINES: [(&str, &str); 15] = [
     ("stoop clo", "[close]"),
     ("stoop ls --kind dg", "[ls][--kind][dgram]"),
     ("stoop ls --kind=dg", "[ls][--kind=dgram]"),
@@ -89,6 +106,12 @@ const LINES: [(&str, &str); 12] = [
     ("stoop serve ./x --owner roo", "[serve][./x][--owner][root]"),
     ("stoop man clo", "[man][close]"),
     ("stoop http docker DEL", "[http][docker][DELETE]"),
+    ("stoop grpc ./live.sock stoop.test.Talk/Sl", "[grpc][./live.sock][stoop.test.Talk/Slow]"),
+    ("stoop grpc ./live.sock Coun", "[grpc][./live.sock][Count]"),
+    (
+        "stoop grpc ./live.sock describe stoop.test.Talk/J",
+        "[grpc][./live.sock][describe][stoop.test.Talk/Join]",
+    ),
     ("stoop bench --transports stream,memory-s", "[bench][--transports][stream,memory-spin]"),
 ];
 
@@ -128,6 +151,44 @@ fn only_sockets_and_directories_are_offered_for_an_address() {
     let names: Vec<String> = candidates(&["connect", "./"]);
     assert_eq!(names, ["./one.sock\t", "./with space.sock\t"]);
     assert_eq!(candidates(&["send", "./one.sock", "--file", "one."]), ["one.sock\t", "one.text\t"]);
+}
+
+#[test]
+fn methods_are_those_of_the_server() {
+    let directory = tempdir();
+    let _server = live(directory.path());
+    let offered = |words: &[&str]| {
+        let run = stoop(["complete", "fish", "--", "grpc", "./live.sock"]).args(words);
+        run.inside(directory.path()).env("STOOP_COMPLETE_TIMEOUT", "10s").run().ok().text()
+    };
+    assert!(offered(&[""]).contains("stoop.test.Talk/Chat\tstream Word > stream Word\n"));
+    assert!(!offered(&[""]).contains("runtime.v1"), "those of the server only");
+    let listed = "grpc.reflection.v1.ServerReflection\tservice\nstoop.test.Talk\tservice\n";
+    assert_eq!(offered(&["list", ""]), listed);
+    assert!(offered(&["describe", "stoop.test.Wo"]).starts_with("stoop.test.Word\tmessage\n"));
+}
+
+/// A server that does not answer costs little time, and the built-in methods are offered.
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let directory = tempdir();
+    let _listener = UnixListener::bind(directory.path().join("mute.sock")).unwrap();
+    for address in ["./mute.sock", "./none.sock"] {
+        let words = ["complete", "fish", "--", "grpc", address, "grpc.health.v1.Health/W"];
+        let run = stoop(words).inside(directory.path()).run().ok();
+        assert_eq!(
+            run.text(),
+            "grpc.health.v1.Health/Watch\tHealthCheckRequest > stream HealthCheckResponse\n"
+        );
+    }
+}
+
+#[test]
+fn paths_are_those_of_the_service() {
+    let offered = candidates(&["http", "docker", "/ver"]);
+    assert_eq!(offered, ["/version\tits version"]);
+    assert_eq!(candidates(&["http", "docker", "POST", "/v1.43/commi"]).len(), 1);
+    assert_eq!(candidates(&["http", "./one.sock", "/ver"]), [""; 0]);
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn a_container_is_managed_over_the_socket() {
         its_build_kit_is_called(daemon);
         an_image_is_loaded(daemon);
         let mut events = docker(daemon, &[r#"/events?filters={"type":["container"]}"#]).spawn();
+        names_are_completed(daemon);
         a_container_is_talked_to(daemon);
         its_log_is_read(daemon);
         a_command_is_executed_beside(daemon);
@@ -117,6 +118,23 @@ fn an_image_is_loaded(daemon: &Dockerd) {
     assert!(loaded.text().contains(IMAGE), "{}", loaded.text());
     let images = asked(daemon, &["/images/json"]);
     assert_eq!(images[0]["RepoTags"], json!([IMAGE]));
+}
+
+/// The daemon is asked for the names in a path.
+fn names_are_completed(daemon: &Dockerd) {
+    create(daemon, "to-complete", json!({}));
+    let offered = |path: &str| {
+        let host = format!("unix://{}", daemon.socket().display());
+        let words = ["complete", "fish", "--", "http", "docker", path];
+        stoop(words).env("DOCKER_HOST", host).env("STOOP_COMPLETE_TIMEOUT", "10s").run().ok().text()
+    };
+    assert_eq!(
+        offered("/containers/to"),
+        "/containers/to-complete\tDELETE\n/containers/to-complete/\tcontainer\n"
+    );
+    assert!(offered("/containers/to-complete/js").starts_with("/containers/to-complete/json\t"));
+    assert_eq!(offered(&format!("/images/{IMAGE}/h")), format!("/images/{IMAGE}/history\tits layers\n"));
+    done(daemon, &["DELETE", "/containers/to-complete"]);
 }
 
 /// Attaches before start, as `docker run -i` does: no byte is lost, and both directions end by

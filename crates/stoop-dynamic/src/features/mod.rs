@@ -6,6 +6,7 @@
 //!
 //! - A field without presence has `proto3_optional`, but no oneof.
 //! - An open enum has `deprecated = false`, which is removed where a compiler wrote it.
+//! - The edition is in the source info, at the position of its statement.
 //!
 //! In proto3 files, the mark is set for numbers with a fraction. Without it, prost-reflect would
 //! take a negative zero for an absent value and not send it.
@@ -17,6 +18,7 @@ use prost_reflect::prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumOptions, FieldDescriptorProto, FieldOptions,
     FileDescriptorProto, FileDescriptorSet,
     field_descriptor_proto::{Label, Type},
+    source_code_info::Location,
 };
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Syntax, Value};
 
@@ -24,6 +26,9 @@ use self::raw::{EnumFeatures, FeatureSet, FieldFeatures, FileFeatures, FileSet, 
 
 /// The newest edition whose features are known: 2024.
 const NEWEST_EDITION: i32 = 1001;
+
+/// The position of the statement of the edition: the number of its field in a file descriptor.
+const EDITION_PATH: [i32; 1] = [14];
 
 /// Returns whether a field does not track presence: it is sent only if it is not zero or empty.
 pub(crate) fn is_implicit(field: &FieldDescriptor) -> bool {
@@ -67,15 +72,37 @@ pub(crate) fn decode_set(bytes: &[u8]) -> Result<Vec<FileDescriptorProto>, Strin
 }
 
 fn normalize(mut file: FileDescriptorProto, bytes: &[u8]) -> Result<FileDescriptorProto, String> {
+    if let Some(info) = &mut file.source_code_info {
+        info.location.retain(|location| location.path != EDITION_PATH);
+    }
     match file.syntax() {
         "editions" => {
             let features = FileFeatures::decode(bytes).map_err(|error| error.to_string())?;
             resolve(&mut file, &features)?;
             file.syntax = Some("proto2".into());
+            keep_edition(&mut file, features.edition.unwrap_or_default());
         }
         _ => unmark(&mut file),
     }
     Ok(file)
+}
+
+/// Returns the edition that a file had before it was normalized.
+pub(crate) fn edition(file: &FileDescriptorProto) -> Option<&str> {
+    let info = file.source_code_info.as_ref()?;
+    let statement = info.location.iter().find(|location| location.path == EDITION_PATH)?;
+    statement.leading_detached_comments.first().map(String::as_str)
+}
+
+fn keep_edition(file: &mut FileDescriptorProto, edition: i32) {
+    let edition = if edition == NEWEST_EDITION { "2024" } else { "2023" };
+    let locations = &mut file.source_code_info.get_or_insert_default().location;
+    locations.push(Location {
+        path: EDITION_PATH.to_vec(),
+        span: vec![0, 0, 0],
+        leading_detached_comments: vec![edition.to_owned()],
+        ..Location::default()
+    });
 }
 
 /// Removes all marks, and what would be taken for one.

@@ -91,16 +91,16 @@ pub(super) fn of_message(message: &DescriptorProto) -> Vec<String> {
     ])
 }
 
-/// Returns the options of an enum. In a file with an edition, an open one is marked by
-/// `allow_alias` being false.
+/// Returns the options of an enum. In a file with an edition, an open one is marked by `deprecated`
+/// being false.
 pub(super) fn of_enum(values: &EnumDescriptorProto, is_edition: bool) -> Vec<String> {
     let options = values.options.as_ref();
-    let alias = options.and_then(|options| options.allow_alias);
-    let is_closed = is_edition && alias != Some(false);
+    let deprecated = options.and_then(|options| options.deprecated);
+    let is_closed = is_edition && deprecated != Some(false);
     set([
         ("features.enum_type", is_closed.then(|| "CLOSED".to_owned())),
-        ("allow_alias", flag(alias.filter(|is| *is))),
-        ("deprecated", flag(options.and_then(|options| options.deprecated))),
+        ("allow_alias", flag(options.and_then(|options| options.allow_alias))),
+        ("deprecated", flag(deprecated.filter(|is| *is))),
     ])
 }
 

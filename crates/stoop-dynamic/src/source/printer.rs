@@ -6,8 +6,7 @@ use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 use prost_types::source_code_info::Location;
 
-/// The number of the field `edition` in a file descriptor: the position of its statement.
-const EDITION: [i32; 1] = [14];
+use crate::features;
 
 /// The names that a type's name may be mistaken for.
 pub(crate) struct Names<'p> {
@@ -75,12 +74,8 @@ impl<'f> Printer<'f> {
     pub(crate) fn new(file: &'f FileDescriptorProto, names: &'f Names<'f>) -> Printer<'f> {
         let info = file.source_code_info.as_ref();
         let locations = info.into_iter().flat_map(|info| &info.location);
-        let comments: HashMap<_, _> =
-            locations.map(|location| (location.path.as_slice(), location)).collect();
-        // The statement is kept where the edition was replaced by what it means.
-        let edition = comments.get(EDITION.as_slice());
-        let edition = edition.and_then(|statement| statement.leading_detached_comments.first());
-        let syntax = match edition {
+        let comments = locations.map(|location| (location.path.as_slice(), location)).collect();
+        let syntax = match features::edition(file) {
             Some(edition) => Syntax::Edition(edition),
             None if file.syntax() == "proto3" => Syntax::Proto3,
             None => Syntax::Proto2,

@@ -22,7 +22,12 @@ fn printed(pool: &DescriptorPool, file: &FileDescriptorProto) -> String {
 fn normal(mut file: FileDescriptorProto) -> FileDescriptorProto {
     fn sort(messages: &mut [DescriptorProto]) {
         messages.sort_by(|one, other| one.name.cmp(&other.name));
-        messages.iter_mut().for_each(|message| sort(&mut message.nested_type));
+        for message in messages {
+            sort(&mut message.nested_type);
+            // Without a oneof, it is a mark of ours: see `features`.
+            let marked = message.field.iter_mut().filter(|field| field.oneof_index.is_none());
+            marked.for_each(|field| field.proto3_optional = None);
+        }
     }
     let options = file.options.take().filter(|options| *options != prost_types::FileOptions::default());
     sort(&mut file.message_type);

@@ -37,7 +37,7 @@ pub(super) enum Class {
     Verb,
     /// An HTTP method, or the path of a request.
     Request,
-    /// `list`, `describe`, or a method of a built-in gRPC interface.
+    /// `list`, `describe`, or a method of the server, or of a built-in gRPC interface.
     Action,
     /// A transport of `stoop bench`.
     Transport,

@@ -10,12 +10,26 @@
 //! | `values.rs` | the candidates of each class |
 //! | `machine.rs` | what the machine offers: files, processes, users, units |
 //! | `sockets.rs` | candidates for addresses: files, and names in the kernel's table |
+//! | `limits.rs` | how long a completion may take |
+//! | `live.rs` | asks the server that was typed, within a short time |
+//! | `methods.rs` | candidates for gRPC: services and methods of a server |
+//! | `requests.rs` | candidates for HTTP: paths of a service, and names that it knows |
+//! | `paths.rs` | paths of well-known services. Pure |
 //! | `bash.rs` | splitting and quoting as bash does. Pure |
 
 pub(crate) mod args;
 mod bash;
 mod class;
+mod limits;
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod live;
 mod machine;
+#[cfg(feature = "grpc")]
+mod methods;
+#[cfg(feature = "http")]
+mod paths;
+#[cfg(feature = "http")]
+mod requests;
 mod run;
 mod slot;
 mod sockets;

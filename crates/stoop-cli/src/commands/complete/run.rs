@@ -8,18 +8,14 @@ use std::time::{Duration, Instant};
 use clap::CommandFactory;
 
 use super::args::{Asking, Complete};
-use super::bash;
 use super::machine::Candidate;
 use super::slot;
 use super::values;
+use super::{bash, limits};
 use crate::args::Cli;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output::print;
-
-/// How long to look for candidates. A directory on a network whose server is down, for example,
-/// would otherwise block the user's shell.
-const TIME_LIMIT: Duration = Duration::from_millis(800);
 
 /// Prints the candidates.
 pub(crate) fn run(flags: &Complete) -> Outcome {
@@ -53,16 +49,15 @@ fn candidates(words: Vec<String>) -> Vec<Candidate> {
     let search = thread::spawn(move || {
         let mut cli = Cli::command();
         cli.build();
-        let typed = words.last().map(String::as_str).unwrap_or_default();
         if let Some(slot) = slot::find(&cli, &words) {
-            values::offer(&cli, &slot, typed, &mut |candidate| {
+            values::offer(&cli, &slot, &words, &mut |candidate| {
                 // The receiver has gone if this is too late.
                 let _ = sender.send(candidate);
             });
         }
     });
     let mut seen = HashSet::new();
-    let mut found = within(TIME_LIMIT, &found);
+    let mut found = within(limits::search(), &found);
     found.retain(|candidate| seen.insert(candidate.value.clone()));
     // One that hangs ends with this process.
     if search.is_finished() {

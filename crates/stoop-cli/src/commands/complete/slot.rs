@@ -26,6 +26,8 @@ pub(super) struct Value<'a> {
     pub(super) typed: String,
     /// The number of positional words before it that belong to the same argument.
     pub(super) nth: usize,
+    /// The word before it.
+    pub(super) previous: String,
 }
 
 /// Returns what the last of these words is. The first one follows the name of the command.
@@ -40,7 +42,8 @@ pub(super) fn find<'a>(cli: &'a Command, words: &[String]) -> Option<Slot<'a>> {
     let command = cli.find_subcommand(verb)?;
     let value = |arg, before: &str, typed: &str, nth| {
         let (before, typed) = last_of_list(arg, before, typed);
-        Some(Slot::Value(Value { verb: command.get_name(), arg, before, typed, nth }))
+        let previous = words[..words.len() - 1].last().cloned().unwrap_or_default();
+        Some(Slot::Value(Value { verb: command.get_name(), arg, before, typed, nth, previous }))
     };
     let (mut positionals, mut flags_ended) = (0, false);
     let mut before = before.iter();

@@ -11,12 +11,13 @@ use super::sockets;
 /// The methods of HTTP.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Passes on every candidate for this slot that begins with what was typed.
-pub(super) fn offer(cli: &Command, slot: &Slot<'_>, typed: &str, sink: Sink<'_>) {
+/// Passes on every candidate for this slot that begins with what was typed: the last of the words.
+pub(super) fn offer(cli: &Command, slot: &Slot<'_>, words: &[String], sink: Sink<'_>) {
+    let Some((typed, before)) = words.split_last() else { return };
     match slot {
         Slot::Verb => verbs(cli, &mut matching("", typed, sink)),
         Slot::Flag(command) => flags(command, &mut matching("", typed, sink)),
-        Slot::Value(value) => of_value(cli, value, &mut matching(&value.before, &value.typed, sink)),
+        Slot::Value(value) => of_value(cli, value, before, &mut matching(&value.before, &value.typed, sink)),
     }
 }
 
@@ -31,7 +32,7 @@ fn matching<'a>(before: &'a str, typed: &'a str, sink: Sink<'a>) -> impl FnMut(C
     }
 }
 
-fn of_value(cli: &Command, value: &Value<'_>, sink: Sink<'_>) {
+fn of_value(cli: &Command, value: &Value<'_>, words: &[String], sink: Sink<'_>) {
     let typed = value.typed.as_str();
     match class::of(value.verb, value.arg) {
         Some(Class::Listed) => {
@@ -51,19 +52,22 @@ fn of_value(cli: &Command, value: &Value<'_>, sink: Sink<'_>) {
         Some(Class::Namespace) => namespaces(sink),
         Some(Class::File) => files(typed, "", |_| true, sink),
         Some(Class::Directory) => files(typed, "", |_| false, sink),
-        Some(Class::TextOrFile) => {
-            if let Some(path) = typed.strip_prefix('@') {
-                files(path, "@", |_| true, sink);
-            }
-        }
+        Some(Class::TextOrFile) => match typed.strip_prefix('@') {
+            Some(path) => files(path, "@", |_| true, sink),
+            None if value.verb == "grpc" => symbols(words, typed, &value.previous, sink),
+            None => {}
+        },
         Some(Class::Verb) => verbs(cli, sink),
-        Some(Class::Request) if value.nth == 0 => {
-            METHODS.iter().for_each(|method| sink(Candidate::new(*method, "")));
+        Some(Class::Request) => {
+            if value.nth == 0 {
+                METHODS.iter().for_each(|method| sink(Candidate::new(*method, "")));
+            }
+            requests(words, typed, sink);
         }
-        Some(Class::Action) => actions(sink),
+        Some(Class::Action) => actions(words, typed, sink),
         Some(Class::Transport) => transports(sink),
         Some(Class::Workload) => workloads(sink),
-        Some(Class::Request | Class::Free) | None => {}
+        Some(Class::Free) | None => {}
     }
 }
 
@@ -87,18 +91,30 @@ fn flags(command: &Command, sink: Sink<'_>) {
 }
 
 #[cfg(feature = "grpc")]
-fn actions(sink: Sink<'_>) {
-    sink(Candidate::new("list", "List services and methods"));
-    sink(Candidate::new("describe", "Show the definition of a service, method or message"));
-    for service in stoop_dynamic::Schema::builtin().services() {
-        for method in service.methods() {
-            sink(Candidate::new(format!("{}/{}", service.full_name(), method.name()), ""));
-        }
+fn actions(words: &[String], typed: &str, sink: Sink<'_>) {
+    super::methods::actions(words, typed, sink);
+}
+
+#[cfg(feature = "grpc")]
+fn symbols(words: &[String], typed: &str, action: &str, sink: Sink<'_>) {
+    if matches!(action, "list" | "describe") {
+        super::methods::symbols(words, typed, action, sink);
     }
 }
 
+#[cfg(feature = "http")]
+fn requests(words: &[String], typed: &str, sink: Sink<'_>) {
+    super::requests::offer(words, typed, sink);
+}
+
 #[cfg(not(feature = "grpc"))]
-fn actions(_: Sink<'_>) {}
+fn actions(_: &[String], _: &str, _: Sink<'_>) {}
+
+#[cfg(not(feature = "grpc"))]
+fn symbols(_: &[String], _: &str, _: &str, _: Sink<'_>) {}
+
+#[cfg(not(feature = "http"))]
+fn requests(_: &[String], _: &str, _: Sink<'_>) {}
 
 #[cfg(feature = "bench")]
 fn transports(sink: Sink<'_>) {

@@ -10,6 +10,7 @@
 //! | `schema.rs` | services and methods: reflection, files, built-in definitions |
 //! | `describe.rs` | `list` and `describe` |
 //! | `call.rs` | calls: sends requests and prints replies |
+//! | `known.rs` | services and methods for completion |
 //! | `probed.rs` | which services of a schema the server has |
 //! | `ask_containerd.rs` | asks containerd why it does not serve the CRI |
 //! | `cri_plugin.rs` | judges its answer |
@@ -29,7 +30,11 @@ mod error;
 pub(crate) mod grpcurl;
 mod h2c;
 mod input;
+<<<<<<< HEAD
 mod meaning;
+=======
+mod known;
+>>>>>>> d813782 (complete: ask the server that was typed for methods and paths)
 mod metadata;
 mod open;
 mod probed;
@@ -38,4 +43,5 @@ mod schema;
 mod session;
 mod verbose;
 
+pub(super) use known::known;
 pub(super) use run::run;

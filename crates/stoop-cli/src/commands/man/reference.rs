@@ -67,6 +67,11 @@ const ENVIRONMENT: &[Entry] = &[
         "Set for the command of --exec: the client, as the kernel reports it.",
         &["serve"],
     ),
+    (
+        "STOOP_COMPLETE_TIMEOUT",
+        "How long completion waits for the server that was typed, as in 500ms; by default 250ms.",
+        &["completions"],
+    ),
     ("TMPDIR", "Where temporary files are created; by default /tmp.", &["demo", "bench"]),
     ("COLUMNS", "The width of help texts.", &[]),
 ];
