@@ -80,7 +80,6 @@ fn normalize(mut file: FileDescriptorProto, bytes: &[u8]) -> Result<FileDescript
             let features = FileFeatures::decode(bytes).map_err(|error| error.to_string())?;
             resolve(&mut file, &features)?;
             file.syntax = Some("proto2".into());
-            keep_edition(&mut file, features.edition.unwrap_or_default());
         }
         _ => unmark(&mut file),
     }
@@ -139,6 +138,7 @@ fn resolve(file: &mut FileDescriptorProto, raw: &FileFeatures) -> Result<(), Str
     if raw.edition.unwrap_or_default() > NEWEST_EDITION {
         return Err(format!("'{}' uses an edition newer than 2024, whose features are unknown", file.name()));
     }
+    keep_edition(file, raw.edition.unwrap_or_default());
     let scope = Features::default().with(raw.options.as_ref().and_then(|options| options.features.as_ref()));
     for (message, raw) in file.message_type.iter_mut().zip(&raw.message_type) {
         resolve_message(message, raw, scope);
@@ -341,6 +341,30 @@ mod tests {
         assert!(!is_implicit(&field("explicit")) && is_implicit(&field("plain")));
         assert!(field("packed").is_packed());
         assert!(is_closed(&pool.get_enum_by_name("E").unwrap()));
+    }
+
+    #[test]
+    fn features_are_described_as_they_are_written() {
+        let pool = pool(set(0, ENUM_CLOSED, 0, 0));
+        let text = crate::describe(&crate::Symbol::File(pool.get_file_by_name("e.proto").unwrap()));
+        for line in [
+            "edition = \"2023\";\n",
+            "  int32 explicit = 1;\n",
+            "  int32 implicit = 2 [features.field_presence = IMPLICIT];\n",
+            "  int32 required = 3 [features.field_presence = LEGACY_REQUIRED];\n",
+            "  repeated int32 packed = 4;\n",
+            "  repeated int32 expanded = 5 [features.repeated_field_encoding = EXPANDED];\n",
+            "  M group = 6 [features.message_encoding = DELIMITED];\n",
+            "enum E {\n  option features.enum_type = CLOSED;\n",
+        ] {
+            assert!(text.contains(line), "lacks {line}: {text}");
+        }
+        assert!(
+            !crate::describe(&crate::Symbol::Enum(
+                self::pool(FeatureSet::default()).get_enum_by_name("E").unwrap()
+            ))
+            .contains("option")
+        );
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! What is printed compiles to what it was printed from.
 
 use prost_reflect::DescriptorPool;
-use prost_types::source_code_info::Location;
-use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet, SourceCodeInfo};
+use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
 
 use super::{Names, Printer};
 use crate::interfaces::facts::facts;
-use crate::{Schema, Symbol, describe};
+use crate::{Schema, describe};
 
 fn printed(pool: &DescriptorPool, file: &FileDescriptorProto) -> String {
     let names = Names::new(pool);
@@ -165,33 +164,4 @@ fn a_message_is_described_with_everything() {
     assert!(text.contains("  .google.protobuf.Any any = 8;\n"), "{text}");
     assert!(text.contains("  string odd__Name_2x = 6;  // behind it\n"), "{text}");
     assert!(text.contains("  string custom = 7 [json_name = \"@custom\"];\n"), "{text}");
-}
-
-/// What an edition means is in the descriptor; how it is written follows from the edition.
-#[test]
-fn features_are_written_in_files_with_an_edition() {
-    let set = r#"syntax = "proto2"; message M {
-        required int32 needed = 1; repeated int32 packed = 2 [packed = true];
-        repeated int32 expanded = 3 [packed = false]; optional group Sub = 4 { optional int32 a = 1; } }
-        enum Closed { A = 0; }"#;
-    let directory = stoop_testkit::tempdir();
-    std::fs::write(directory.path().join("e.proto"), set).unwrap();
-    let mut file = protox::compile(["e.proto"], [directory.path()]).unwrap().file.remove(0);
-    let edition =
-        Location { path: vec![14], leading_detached_comments: vec!["2023".into()], ..Location::default() };
-    file.source_code_info = Some(SourceCodeInfo { location: vec![edition] });
-    let mut pool = DescriptorPool::new();
-    pool.add_file_descriptor_proto(file).unwrap();
-    let text = describe(&Symbol::File(pool.get_file_by_name("e.proto").unwrap()));
-    for line in [
-        "edition = \"2023\";\n",
-        "  int32 needed = 1 [features.field_presence = LEGACY_REQUIRED];\n",
-        "  repeated int32 packed = 2;\n",
-        "  repeated int32 expanded = 3 [features.repeated_field_encoding = EXPANDED];\n",
-        "  message Sub {\n    int32 a = 1;\n  }\n",
-        "  M.Sub sub = 4 [features.message_encoding = DELIMITED];\n",
-        "  option features.enum_type = CLOSED;\n",
-    ] {
-        assert!(text.contains(line), "lacks {line}: {text}");
-    }
 }

@@ -1,5 +1,5 @@
-//! Asks the server that was typed, within a short time: it is connected to only for the arguments of
-//! a verb that connects to it.
+//! Asks the server that was typed, within a short time: it is connected to only for the arguments
+//! of a verb that connects to it.
 
 #[cfg(feature = "http")]
 use std::time::Instant;

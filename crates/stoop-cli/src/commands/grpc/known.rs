@@ -1,12 +1,12 @@
 //! The services and methods of a server, for completion: within a short time, and without a word.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stoop_dynamic::{Options, Origin, Schema};
+use stoop_dynamic::{Origin, Schema};
 
 use super::error::ErrorContext;
 use super::session::Session;
-use super::{metadata, schema};
+use super::{run, schema};
 use crate::args::Grpc;
 use crate::deadline::Deadline;
 use crate::output::Output;
@@ -21,8 +21,10 @@ pub(crate) fn known(flags: &Grpc, limit: Duration) -> Option<Schema> {
         flags,
         errors: ErrorContext { flags },
         output: Output::new(false, true),
-        options: Options { metadata: metadata::read(&flags.header).ok()?, timeout: Some(limit) },
+        options: run::options(flags, &flags.rpc_header).ok()?,
+        reflection: run::options(flags, &flags.reflect_header).ok()?,
         limit: Deadline::from_now(Some(limit)),
+        begun: Instant::now(),
     };
     let stream = flags.endpoint.connect_stream(None, Some(limit)).ok()?.connection;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;

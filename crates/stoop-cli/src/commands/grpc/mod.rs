@@ -30,11 +30,8 @@ mod error;
 pub(crate) mod grpcurl;
 mod h2c;
 mod input;
-<<<<<<< HEAD
-mod meaning;
-=======
 mod known;
->>>>>>> d813782 (complete: ask the server that was typed for methods and paths)
+mod meaning;
 mod metadata;
 mod open;
 mod probed;

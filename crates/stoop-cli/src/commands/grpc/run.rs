@@ -53,7 +53,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
 }
 
 /// Returns the options of calls that send these headers, in addition to those of all calls.
-fn options(flags: &Grpc, headers: &[String]) -> Result<Options, Failure> {
+pub(super) fn options(flags: &Grpc, headers: &[String]) -> Result<Options, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
     let headers = flags.header.iter().chain(headers);
     let metadata = if flags.expand_headers {
