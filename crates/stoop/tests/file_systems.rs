@@ -11,8 +11,8 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use stoop::{Bind, ErrorKind, Listener, Stream};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{
-    KillOnDrop, Role, TempDir, close, eventually, has_program, is_root, record_skip, role, skip, spawn,
-    tempdir,
+    KillOnDrop, Role, TempDir, close, eventually, has_program, is_guest, is_root, record_skip, role, skip,
+    spawn, tempdir,
 };
 
 /// Runs the rest of a test in a mount namespace of its own. Returns whether this is that run.
@@ -94,6 +94,35 @@ fn a_server_behind_a_fuse_mount_keeps_its_file() {
         // The mount may know of the removal a moment later.
         eventually(SOON, || !bound.exists());
     }
+}
+
+/// The inode number of the first file is reused while its server lives.
+#[test]
+fn a_replaced_server_on_fuse_leaves_its_successor_the_file() {
+    if !has_own_mounts("a_replaced_server_on_fuse_leaves_its_successor_the_file") {
+        return;
+    }
+    if !has_program("bindfs") {
+        skip!("lacks bindfs");
+    }
+    let passed = Passed::new();
+    let path = passed.view();
+    let replaced = || Bind::new(&path).replace(true).listen().unwrap();
+    let mut servers: Vec<Listener> = vec![serve(&path)];
+    for _ in 0..8 {
+        servers.push(replaced());
+        close(servers.remove(0));
+        assert!(servers[0].file().unwrap().is_in_place());
+        Stream::connect(&path).unwrap();
+    }
+    let last = replaced();
+    // Now two have been replaced, one after the other, and exit in the same order.
+    servers.push(replaced());
+    close(servers.remove(0));
+    close(last);
+    Stream::connect(&path).unwrap();
+    close(servers);
+    assert!(!path.exists());
 }
 
 /// Without the directory behind it, nothing is known of the file's other users.
@@ -188,4 +217,143 @@ fn a_file_system_without_sockets_is_named() {
         assert!(error.to_string().contains(fs_type), "{error}");
         unmount(dir.path(), UnmountFlags::empty()).unwrap();
     }
+}
+
+/// Mounts a new file system of this type, from an image in the directory, or says what is missing.
+fn mount_image(dir: &Path, fs_type: &str) -> Result<PathBuf, String> {
+    let [image, view] = ["image", "view"].map(|name| dir.join(name));
+    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    fs::create_dir(&view).unwrap();
+    run(Command::new(format!("mkfs.{fs_type}")).arg(&image))?;
+    run(Command::new("mount").args(["-t", fs_type, "-o", "loop"]).args([&image, &view]))?;
+    Ok(view)
+}
+
+/// Runs a program, or says that it failed.
+fn run(command: &mut Command) -> Result<(), String> {
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    match spawn(command).and_then(|mut child| child.wait()) {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!("{:?}", command.get_program())),
+    }
+}
+
+#[test]
+fn file_systems_of_other_systems_have_no_sockets() {
+    if !has_own_mounts("file_systems_of_other_systems_have_no_sockets") {
+        return;
+    }
+    for fs_type in ["vfat", "exfat"] {
+        let dir = tempdir();
+        let view = match mount_image(dir.path(), fs_type) {
+            Ok(view) => view,
+            Err(missing) => {
+                record_skip(
+                    "file_systems_of_other_systems_have_no_sockets",
+                    &format!("{fs_type} lacks {missing}"),
+                );
+                continue;
+            }
+        };
+        let error = Bind::new(view.join("app.sock")).listen().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(fs_type), "{error}");
+        assert_eq!(fs::read_dir(&view).unwrap().count(), 0, "something is left in {fs_type}");
+        unmount(&view, UnmountFlags::empty()).unwrap();
+    }
+}
+
+/// Exports a directory to this machine with the kernel's NFS server, and mounts it.
+fn mount_nfs(dir: &Path) -> Result<PathBuf, String> {
+    let [real, view] = ["real", "view"].map(|name| dir.join(name));
+    fs::create_dir(&real).unwrap();
+    fs::create_dir(&view).unwrap();
+    // An overlay cannot be exported.
+    mount("none", &real, "tmpfs", MountFlags::empty(), None).unwrap();
+    run(Command::new("mount").args(["-t", "nfsd", "nfsd", "/proc/fs/nfsd"]))?;
+    fs::write("/proc/fs/nfsd/nfsv4gracetime", "10").map_err(|error| error.to_string())?;
+    let export = format!("127.0.0.1:{}", real.display());
+    run(Command::new("exportfs")
+        .args(["-o", "rw,no_root_squash,insecure,fsid=0,no_subtree_check"])
+        .arg(export))?;
+    run(Command::new("rpc.mountd").args(["-N", "2", "-N", "3"]))?;
+    run(Command::new("rpc.nfsd").args(["-N", "2", "-N", "3", "-V", "4", "-U", "1"]))?;
+    run(Command::new("mount").args(["-t", "nfs4", "-o", "vers=4.2", "127.0.0.1:/"]).arg(&view))?;
+    Ok(view)
+}
+
+/// A file there may belong to a server of another machine.
+#[test]
+fn a_file_on_nfs_is_replaced_only_if_told() {
+    if !is_guest() {
+        skip!("lacks a guest, whose NFS server may be started");
+    }
+    if !has_own_mounts("a_file_on_nfs_is_replaced_only_if_told") {
+        return;
+    }
+    let dir = tempdir();
+    let path = match mount_nfs(dir.path()) {
+        Ok(view) => view.join("app.sock"),
+        Err(missing) => skip!("lacks {missing}"),
+    };
+    let fresh = serve(&path);
+    Stream::connect(&path).unwrap();
+    for next in [Bind::new(&path), Bind::new(&path).assume_stale(true)] {
+        assert!(next.listen().unwrap_err().is_in_use());
+    }
+    close(fresh);
+    assert!(!path.exists());
+    leave_stale(&path);
+    let error = Bind::new(&path).listen().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LivenessUnknown, "{error}");
+    assert!(error.to_string().contains("nfs"), "{error}");
+    let told = Bind::new(&path).assume_stale(true).listen().unwrap();
+    Stream::connect(&path).unwrap();
+    close(told);
+    // A server of the machine that has the directory.
+    let behind = dir.path().join("real/app.sock");
+    let server = UnixListener::bind(&behind).unwrap();
+    eventually(SOON, || path.exists());
+    assert!(Bind::new(&path).listen().is_err());
+    Stream::connect(&behind).unwrap();
+    close(server);
+    unmount(dir.path().join("view"), UnmountFlags::DETACH).unwrap();
+    let _ = run(Command::new("rpc.nfsd").arg("0"));
+    let _ = run(Command::new("exportfs").arg("-ua"));
+}
+
+/// A file system that was mounted in a user namespace, seen from outside through its process.
+#[test]
+fn servers_on_a_file_system_of_a_user_namespace_are_known() {
+    const TEST: &str = "servers_on_a_file_system_of_a_user_namespace_are_known";
+    if role().is_some() {
+        let path = PathBuf::from(std::env::var("DIR").unwrap());
+        if mount("none", &path, "tmpfs", MountFlags::empty(), None).is_err() {
+            return println!("lacks a tmpfs of its own");
+        }
+        leave_stale(&path.join("stale.sock"));
+        let own = serve(&path.join("stale.sock"));
+        close(own);
+        leave_stale(&path.join("stale.sock"));
+        let _live = serve(&path.join("live.sock"));
+        println!("ready");
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
+        return;
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    let inside = Role::new(TEST, "inside").env("DIR", dir.path().to_str().unwrap());
+    let mut inside = inside.within("unshare", &["--user", "--map-root-user", "--mount"]).spawn();
+    inside.line("ready", SOON);
+    let root = PathBuf::from(format!("/proc/{}/root", inside.id()));
+    let seen = |name: &str| root.join(dir.path().strip_prefix("/").unwrap()).join(name);
+    assert!(Bind::new(seen("live.sock")).listen().unwrap_err().is_in_use());
+    Stream::connect(seen("live.sock")).unwrap();
+    let next = serve(&seen("stale.sock"));
+    Stream::connect(seen("stale.sock")).unwrap();
+    close(next);
+    assert!(!seen("stale.sock").exists());
+    assert!(inside.finish(SOON).success());
 }

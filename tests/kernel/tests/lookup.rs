@@ -2,10 +2,10 @@
 
 use std::ffi::c_int;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags, setxattr, statx};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use stoop_kernel_facts::*;
@@ -399,6 +399,47 @@ fn a_socket_is_not_reached_through_a_served_file_system() {
     assert_eq!(answers, [Ok(()), Err(Errno::CONNREFUSED)]);
     // The server decides whether a socket can be created.
     assert_eq!(made, Ok(()));
+}
+
+/// K-SERVED-2
+#[test]
+fn an_inode_number_is_reused_on_a_served_file_system() {
+    if !is_root() || !stoop_testkit::has_program("bindfs") || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root, bindfs or FUSE");
+    }
+    let dir = tempdir();
+    for name in ["real", "view"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let [real, view] = ["real", "view"].map(|name| dir.path().join(name));
+    let child = std::process::Command::new("bindfs").arg("-f").args([&real, &view]).spawn();
+    let mut child = stoop_testkit::KillOnDrop(child.unwrap());
+    let outside = fs::metadata(dir.path()).unwrap().dev();
+    eventually(SOON, || fs::metadata(&view).is_ok_and(|view| view.dev() != outside));
+    let old = listener(STREAM, &at(&dir, "view/socket"), 8);
+    let file = rustix::fs::open(view.join("socket"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let links = || {
+        let cached = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        statx(&file, "", cached, StatxFlags::BASIC_STATS).unwrap().stx_nlink
+    };
+    let id = |path: &str| fs::metadata(view.join(path)).unwrap().ino();
+    let (number, before) = (id("socket"), links());
+    let new = listener(STREAM, &at(&dir, "view/new"), 8);
+    fs::rename(view.join("new"), view.join("socket")).unwrap();
+    let after = links();
+    // Some file system gives the number to the next file, or to one of the next.
+    let reused = (0..64).any(|index| {
+        fs::File::create(view.join(format!("{index}"))).unwrap();
+        id(&format!("{index}")) == number
+    });
+    // They keep the mount in use.
+    drop((file, old, new));
+    let _ = rustix::mount::unmount(&view, rustix::mount::UnmountFlags::DETACH);
+    let _ = child.0.wait();
+    assert_eq!((before, after), (1, 0), "the file descriptor shows that the file is replaced");
+    if !reused {
+        skip!("lacks a file system below that reuses inode numbers");
+    }
 }
 
 /// K-DGRAM-19

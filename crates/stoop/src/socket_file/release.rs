@@ -26,7 +26,9 @@ const DROP_WAIT: Duration = Duration::from_secs(1);
 pub struct SocketFile {
     location: Location,
     /// Its file descriptor pins the inode, so that the inode number is not reused while it is
-    /// compared.
+    /// compared. A served file system reuses it all the same ([K-SERVED-2]).
+    ///
+    /// [K-SERVED-2]: crate::kernel_facts#K-SERVED-2
     bound: BoundFile,
     id: FileId,
     maker: u32,
@@ -105,7 +107,13 @@ impl SocketFile {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn is_in_place(&self) -> bool {
-        self.location.refers_to(self.id)
+        self.location.refers_to(self.id) && self.has_name()
+    }
+
+    /// Returns whether the file, and not only its inode number, is still in a directory: on FUSE the
+    /// number may be that of a successor.
+    fn has_name(&self) -> bool {
+        stat::of(&self.bound.file).is_ok_and(|file| file.links > 0)
     }
 
     /// Unlinks the file if it is still this one.
@@ -140,7 +148,9 @@ impl SocketFile {
         }
         let failed = |errno: Errno| Error::system(Operation::Release, errno.into());
         let removed = match Staging::enter(&self.location, wait) {
-            Ok(staging) => staging.remove(self.id).map_err(failed),
+            // A successor may have replaced the file before this process had the lock.
+            Ok(staging) if self.has_name() => staging.remove(self.id).map_err(failed),
+            Ok(_) => Ok(()),
             // Another process of this user works on the name.
             Err(error) if error.is_timed_out() => Err(error),
             // No staging directory could be created (its name is taken, or the disk is full).

@@ -21,6 +21,8 @@ pub(super) struct Stat {
     /// The permission bits, set-ID and sticky bits included.
     pub(super) mode: u32,
     pub(super) uid: u32,
+    /// The number of names.
+    pub(super) links: u64,
     /// The time of the last inode change.
     pub(super) changed: SystemTime,
     /// Whether the file itself is mounted there, over another file (Linux 5.8; [K-MOUNT-1]).
@@ -54,15 +56,19 @@ fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
         Err(Errno::NOSYS | Errno::PERM) => {
             let stat = rustix::fs::statat(directory, name, flags)?;
             let (seconds, nanoseconds) = (stat.st_ctime, stat.st_ctime_nsec as u32);
-            Ok(Stat::new(FileId::of(&stat), stat.st_mode, stat.st_uid, seconds, nanoseconds))
+            let links = stat.st_nlink.into();
+            Ok(Stat {
+                links,
+                ..Stat::new(FileId::of(&stat), stat.st_mode, stat.st_uid, seconds, nanoseconds)
+            })
         }
         stat => {
             let stat = stat?;
             let id = FileId { dev: makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino };
-            let changed = stat.stx_ctime;
+            let (changed, links) = (stat.stx_ctime, stat.stx_nlink.into());
             let is_mount_point = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
             let stat = Stat::new(id, stat.stx_mode.into(), stat.stx_uid, changed.tv_sec, changed.tv_nsec);
-            Ok(Stat { is_mount_point, ..stat })
+            Ok(Stat { is_mount_point, links, ..stat })
         }
     }
 }
@@ -71,7 +77,7 @@ impl Stat {
     fn new(id: FileId, raw_mode: u32, uid: u32, seconds: i64, nanoseconds: u32) -> Stat {
         let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds.max(0) as u64, nanoseconds);
         let kind = FileType::from_raw_mode(raw_mode);
-        Stat { id, kind, mode: raw_mode & 0o7777, uid, changed, is_mount_point: false }
+        Stat { id, kind, mode: raw_mode & 0o7777, uid, links: 1, changed, is_mount_point: false }
     }
 }
 
@@ -89,7 +95,7 @@ mod tests {
         let directory = File::open(dir.path()).unwrap();
         for found in [at(&directory, "file".as_ref()), of(File::open(&path).unwrap())].map(Result::unwrap) {
             assert_eq!((found.id, found.kind), (FileId::of(&stat), FileType::RegularFile));
-            assert_eq!((found.mode, found.uid), (stat.st_mode & 0o7777, stat.st_uid));
+            assert_eq!((found.mode, found.uid, found.links), (stat.st_mode & 0o7777, stat.st_uid, 1));
             assert_eq!(found.changed, std::fs::metadata(&path).unwrap().modified().unwrap());
         }
         assert_eq!(at(&directory, "none".as_ref()).unwrap_err(), Errno::NOENT);
