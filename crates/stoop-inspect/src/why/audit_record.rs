@@ -98,9 +98,12 @@ fn apparmor(fields: Fields<'_>, at: Duration) -> Option<Denial> {
     match fields.get("family") {
         Some("unix") => denial.path = fields.socket("peer_addr").or_else(|| fields.socket("addr")),
         Some(_) => return None,
-        None => {}
+        None => return Some(denial),
     }
-    Some(denial)
+    // Since Linux 6.17 it records the address, if there is one. Before, the rules know none, and are
+    // about all.
+    let is_unnamed = denial.path.is_none() && fields.get("addr").is_some();
+    (!is_unnamed || denial.what == "create").then_some(denial)
 }
 
 fn selinux(fields: Fields<'_>, permission: &str, at: Duration) -> Option<Denial> {
@@ -195,6 +198,8 @@ pub(super) mod examples {
     pub const APPARMOR_BLANK: &str = r#"audit: type=1400 audit(1795982417.782:10): apparmor="DENIED" operation="connect" class="file" profile="stoop-x1" name=2F72756E2F742F6120622E736F636B pid=154 comm="python3" requested_mask="w" denied_mask="w" fsuid=0 ouid=0"#;
     pub const APPARMOR_MKNOD: &str = r#"audit: type=1400 audit(1795982417.814:12): apparmor="DENIED" operation="mknod" class="file" profile="stoop-x1" name="/run/t/denied.new" pid=154 comm="python3" requested_mask="c" denied_mask="c" fsuid=0 ouid=0"#;
     pub const APPARMOR_CREATE: &str = r#"audit: type=1400 audit(1795981889.325:10): apparmor="DENIED" operation="create" class="net" info="failed af match" error=-13 profile="stoop-x3" pid=170 comm="python3" family="unix" sock_type="stream" protocol=0 requested_mask="create" denied_mask="create" addr=none"#;
+    /// Of Linux 6.12.
+    pub const APPARMOR_ANY: &str = r#"audit: type=1400 audit(1795985308.496:210): apparmor="DENIED" operation="connect" class="net" profile="stoop-351-1" pid=399 comm="a_connect_that_" family="unix" sock_type="dgram" protocol=0 requested_mask="connect" denied_mask="connect""#;
     pub const APPARMOR_ABSTRACT: &str = r#"audit: type=1400 audit(1795982484.618:22): apparmor="DENIED" operation="connect" class="net" profile="stoop-x4" pid=175 comm="python3" family="unix" sock_type="stream" protocol=0 requested_mask="send receive connect" denied_mask="send receive connect" addr=none peer_addr="@stoop-abs" peer="unconfined""#;
     pub const APPARMOR_ABSTRACT_BLANK: &str = r#"audit: type=1400 audit(1795982484.634:23): apparmor="DENIED" operation="connect" class="net" profile="stoop-x4" pid=175 comm="python3" family="unix" sock_type="stream" protocol=0 requested_mask="send receive connect" denied_mask="send receive connect" addr=none peer_addr="@73746F6F7020616273" peer="unconfined""#;
     pub const SELINUX: &str = r#"type=AVC msg=audit(1700000001.000:7): avc:  denied  { connectto } for  pid=13 comm="nginx" path="/run/php.sock" scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:system_r:initrc_t:s0 tclass=unix_stream_socket permissive=0"#;
@@ -227,6 +232,7 @@ mod tests {
             (&[APPARMOR_BLANK], AppArmor, Some(154), "connect", Some("/run/t/a b.sock")),
             (&[APPARMOR_MKNOD], AppArmor, Some(154), "mknod", Some("/run/t/denied.new")),
             (&[APPARMOR_CREATE], AppArmor, Some(170), "create", None),
+            (&[APPARMOR_ANY], AppArmor, Some(399), "connect", None),
             (&[APPARMOR_ABSTRACT], AppArmor, Some(175), "connect", Some("@stoop-abs")),
             (&[SELINUX], Selinux, Some(13), "connectto", Some("/run/php.sock")),
             (&[SECCOMP], Seccomp, Some(184), "system call connect", None),
@@ -256,6 +262,7 @@ mod tests {
         for line in [
             APPARMOR_CONNECT.replace("DENIED", "ALLOWED"),
             APPARMOR_ABSTRACT.replace("family=\"unix\"", "family=\"inet\""),
+            APPARMOR_ABSTRACT.replace("\"@stoop-abs\"", "none"),
             SELINUX.replace("permissive=0", "permissive=1\x1dAUID=\"root\""),
             // Logged, traced, left to another process.
             code("0x7ffc0000"),

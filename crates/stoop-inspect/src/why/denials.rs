@@ -53,23 +53,27 @@ fn is_about(facts: &Facts, denial: &Denial) -> bool {
     let is_process = pid.is_some() && denial.pid == pid;
     let may_be_process = pid.is_none() || denial.pid.is_none_or(|denied| pid == Some(denied));
     match denial.by {
-        Mechanism::Seccomp => is_process && is_made(&denial.what, facts.question.operation),
+        Mechanism::Seccomp => {
+            let call = denial.what.strip_prefix("system call ");
+            is_process && call.is_some_and(|call| is_call(call, facts))
+        }
         // A record of Landlock has no process, if system calls are not recorded.
         Mechanism::Landlock => may_be_process && is_place(facts, denial, is_process),
-        // It denied the process the socket itself, which has no address yet.
-        Mechanism::AppArmor if denial.path.is_none() => is_process && denial.what == "create",
+        // It denied the process the socket itself, or all addresses.
+        Mechanism::AppArmor if denial.path.is_none() => is_process && is_call(&denial.what, facts),
         Mechanism::Selinux | Mechanism::AppArmor => may_be_process && is_place(facts, denial, is_process),
     }
 }
 
-/// Returns whether an operation makes this system call.
-fn is_made(what: &str, operation: Operation) -> bool {
-    let calls: &[&str] = match operation {
-        Operation::Connect => &["socket", "connect"],
-        Operation::Bind => &["socket", "bind", "listen"],
-        Operation::Send { .. } => &["socket", "connect", "sendto", "sendmsg", "sendmmsg"],
+/// Returns whether the operation in question makes this system call. AppArmor names `socket` after
+/// what it does.
+fn is_call(call: &str, facts: &Facts) -> bool {
+    let own: &[&str] = match facts.question.operation {
+        Operation::Connect => &["connect"],
+        Operation::Bind => &["bind", "listen"],
+        Operation::Send { .. } => &["connect", "sendto", "sendmsg", "sendmmsg"],
     };
-    what.strip_prefix("system call ").is_some_and(|call| calls.contains(&call))
+    ["socket", "create"].contains(&call) || own.contains(&call)
 }
 
 /// Returns whether a denial is about the address in question.
@@ -222,6 +226,9 @@ mod tests {
     #[test]
     fn a_socket_that_may_not_be_created_has_no_address() {
         assert!(about(&[APPARMOR_CREATE], Some(170), path("/run/any")).unwrap().contains("denied create"));
+        assert!(about(&[APPARMOR_ANY], Some(399), path("/run/any")).unwrap().contains("denied connect"));
+        let accept = APPARMOR_ANY.replace("connect", "accept");
+        assert_eq!(about(&[&accept], Some(399), path("/run/any")), None);
     }
 
     /// The path of a record has no symbolic links, and begins at the root of the machine.
