@@ -60,6 +60,8 @@ const KERNELS: &[Kernel] = &[
 
 /// What is tested if the arguments do not say: the packages that depend most on the kernel.
 const TESTED: &[&str] = &["stoop-kernel-facts", "stoop", "stoop-bpf", "stoop-inspect"];
+/// Arguments of `cargo test` that select some test binaries of a package.
+const SELECTING: &[&str] = &["--test", "--lib"];
 const FEATURES: &[&str] = &["--features", "stoop/tokio"];
 
 /// Boots the kernel and runs the tests in it.
@@ -75,7 +77,7 @@ pub fn run(args: &[String]) -> Outcome {
     for kernel in kernels {
         let report = test(kernel, &tests)?;
         if !flags.is_empty() {
-            page::write(kernel.name, &report)?;
+            page::write(kernel.name, &report, tests.iter().any(|arg| SELECTING.contains(&arg.as_str())))?;
         }
         failed.extend(report.failures().map(|test| format!("{}: {test}", kernel.name)));
     }

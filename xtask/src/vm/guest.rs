@@ -20,11 +20,34 @@ const MODULES: &[&str] = &[
     "virtiofs",
     "overlay",
     "unix_diag",
+    // For images.
+    "loop",
+    "fat",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "nls_iso8859-1",
+    "nls_utf8",
+    "exfat",
+    // For NFS, on both sides.
+    "sunrpc",
+    "auth_rpcgss",
+    "rpcsec_gss_krb5",
+    "grace",
+    "lockd",
+    "nfs_acl",
+    "nfs_localio",
+    "netfs",
+    "fscache",
+    "dns_resolver",
+    "nfs",
+    "nfsv4",
+    "nfsd",
 ];
 const FILE_SERVERS: &[&str] = &["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 
-/// Packs the guest's initial files: busybox, the modules needed to mount this machine's files, and
-/// the tests to run.
+/// Packs the guest's initial files: busybox, the modules needed to mount this machine's files and
+/// those that the tests mount, and the tests to run.
 pub fn initramfs(dir: &Path, kernel: &Path, busybox: &Path, tests: &str) -> Result<PathBuf, String> {
     let files = dir.join("initramfs");
     let _ = fs::remove_dir_all(&files);
@@ -87,8 +110,8 @@ fn serve_files(socket: &Path) -> Result<Child, String> {
     command.args(["-o", "source=/", "-o", "cache=auto", "-o", "sandbox=chroot"]);
     let child =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|e| format!("{server}: {e}"))?;
-    // It is ready when its socket exists.
-    for _ in 0..100 {
+    // It is ready when its socket exists: at once, but the machine may be busy with the tests' build.
+    for _ in 0..1200 {
         if socket.exists() {
             return Ok(child);
         }

@@ -1,7 +1,7 @@
 //! The page of results: `docs/src/reference/kernels.md`, whose table `vm --write` writes.
 //!
 //! The page is the only place of the results: a run replaces the rows of its kernel and packages,
-//! and keeps the others.
+//! and keeps the others. A row names the test binaries that ran, unless that is all of the package.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,8 +22,8 @@ const HEAD: &str = "| `vm` | kernel | machine | tests of | passed | skipped | fa
 type Rows = BTreeMap<(usize, usize), String>;
 
 /// Writes the results of a guest into the page.
-pub fn write(kernel: &str, report: &Report) -> Outcome {
-    let text = updated(&read(PAGE)?, kernel, report)?;
+pub fn write(kernel: &str, report: &Report, is_selection: bool) -> Outcome {
+    let text = updated(&read(PAGE)?, kernel, report, is_selection)?;
     fs::write(root().join(PAGE), text).map_err(|e| format!("cannot write '{PAGE}': {e}"))
 }
 
@@ -36,12 +36,12 @@ pub fn unwritten() -> Result<Vec<String>, String> {
     Ok((!is_written).then(finding).into_iter().collect())
 }
 
-fn updated(text: &str, kernel: &str, report: &Report) -> Result<String, String> {
+fn updated(text: &str, kernel: &str, report: &Report, is_selection: bool) -> Result<String, String> {
     let (before, old, after) = table(text)?;
     let mut rows = rows(old);
     for (package, results) in &report.packages {
         if let Some(place) = place(kernel, package) {
-            rows.insert(place, row(kernel, report, package, results));
+            rows.insert(place, row(kernel, report, package, results, is_selection));
         }
     }
     Ok(rendered(before, &rows, after))
@@ -72,7 +72,8 @@ fn table(text: &str) -> Result<(&str, &str, &str), String> {
 
 fn rows(table: &str) -> Rows {
     let keyed = |line: &str| {
-        let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let name = |cell: &'_ str| cell.split('`').nth(1).unwrap_or_default().to_owned();
+        let cells: Vec<String> = line.split('|').map(name).collect();
         Some((place(cells.get(1)?, cells.get(4)?)?, format!("{line}\n")))
     };
     table.lines().filter_map(keyed).collect()
@@ -83,14 +84,15 @@ fn place(kernel: &str, package: &str) -> Option<(usize, usize)> {
     Some((kernel, TESTED.iter().position(|known| *known == package)?))
 }
 
-fn row(kernel: &str, report: &Report, package: &str, results: &Results) -> String {
+fn row(kernel: &str, report: &Report, package: &str, results: &Results, is_selection: bool) -> String {
     let failed = match &results.failed[..] {
         [] => "0".to_owned(),
         tests => tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", "),
     };
     let Report { release, machine, .. } = report;
-    let Results { passed, skipped, .. } = results;
-    format!("| `{kernel}` | {release} | {machine} | `{package}` | {passed} | {skipped} | {failed} |\n")
+    let Results { passed, skipped, binaries, .. } = results;
+    let ran = if is_selection { format!(": {}", binaries.join(", ")) } else { String::new() };
+    format!("| `{kernel}` | {release} | {machine} | `{package}`{ran} | {passed} | {skipped} | {failed} |\n")
 }
 
 #[cfg(test)]
@@ -98,7 +100,8 @@ mod tests {
     use super::*;
 
     fn report(passed: u32) -> Report {
-        let results = Results { passed, skipped: 1, failed: Vec::new() };
+        let binaries = vec!["bind".into(), "paths".into()];
+        let results = Results { passed, skipped: 1, binaries, failed: Vec::new() };
         let packages = BTreeMap::from([("stoop".to_owned(), results)]);
         let mut report = Report::default();
         (report.release, report.machine) = ("6.12.1".into(), "aarch64".into());
@@ -109,12 +112,15 @@ mod tests {
     #[test]
     fn a_run_replaces_its_rows_and_keeps_the_others() {
         let empty = format!("# Kernels\n\n{BEGIN}{END}\nmore\n");
-        let page = updated(&empty, "arm64-6.12", &report(1)).unwrap();
-        let page = updated(&page, "6.1", &report(2)).unwrap();
-        let page = updated(&page, "6.1", &report(3)).unwrap();
-        let row = |name, passed| format!("| `{name}` | 6.12.1 | aarch64 | `stoop` | {passed} | 1 | 0 |\n");
+        let page = updated(&empty, "arm64-6.12", &report(1), false).unwrap();
+        let page = updated(&page, "6.1", &report(2), true).unwrap();
+        let page = updated(&page, "6.1", &report(3), true).unwrap();
+        let row = |name, ran, passed| {
+            format!("| `{name}` | 6.12.1 | aarch64 | `stoop`{ran} | {passed} | 1 | 0 |\n")
+        };
         let not_run = |name| format!("| `{name}` | not run | | | | | |\n");
-        let rows = row("6.1", 3) + &not_run("6.12") + &not_run("newest") + &row("arm64-6.12", 1);
+        let rows = row("6.1", ": bind, paths", 3) + &not_run("6.12") + &not_run("newest");
+        let rows = rows + &row("arm64-6.12", "", 1);
         let rows = rows + &not_run("arm64-newest");
         assert_eq!(page, format!("# Kernels\n\n{BEGIN}\n{HEAD}{rows}\n{END}\nmore\n"));
     }

@@ -18,6 +18,8 @@ pub struct Report {
 pub struct Results {
     pub passed: u32,
     pub skipped: u32,
+    /// The binaries that ran.
+    pub binaries: Vec<String>,
     /// Each as `binary::test`, or a binary alone that did not come to its end.
     pub failed: Vec<String>,
 }
@@ -27,7 +29,10 @@ impl Report {
     pub fn read(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["vm:", "run", package, binary] => self.running = Some((package.into(), binary.into())),
+            ["vm:", "run", package, binary] => {
+                self.running = Some((package.into(), binary.into()));
+                self.packages.entry(package.into()).or_default().binaries.push(binary.into());
+            }
             ["vm:", "done", release, machine] => {
                 (self.release, self.machine) = (release.into(), machine.into())
             }
@@ -92,7 +97,8 @@ mod tests {
              vm: run other x\nvm: ended 124 0\nvm: done 6.1.0 aarch64",
         );
         assert!(report.is_complete());
-        let stoop = Results { passed: 6, skipped: 1, failed: vec!["bind::b".into()] };
+        let binaries = vec!["bind".into(), "paths".into()];
+        let stoop = Results { passed: 6, skipped: 1, binaries, failed: vec!["bind::b".into()] };
         assert_eq!(report.packages["stoop"], stoop);
         assert_eq!(report.failures().collect::<Vec<_>>(), ["other: x", "stoop: bind::b"]);
         assert_eq!((report.release.as_str(), report.machine.as_str()), ("6.1.0", "aarch64"));
