@@ -7,8 +7,8 @@
 //! compiled here too ([`cross`]). An emulated guest is ten to fifty times slower than the machine.
 //!
 //! Needs root on Debian or Ubuntu with `qemu-system-x86 qemu-system-arm gcc-aarch64-linux-gnu
-//! libc6-dev-arm64-cross busybox-static cpio xz-utils apparmor auditd`. Changes nothing but `target/vm` and, with
-//! `--write`, the page of results.
+//! libc6-dev-arm64-cross busybox-static cpio xz-utils apparmor auditd`. Changes nothing but
+//! `target/vm` and, with `--write`, the page of results.
 
 mod build;
 mod cross;

@@ -110,8 +110,8 @@ impl SocketFile {
         self.location.refers_to(self.id) && self.has_name()
     }
 
-    /// Returns whether the file, and not only its inode number, is still in a directory: on FUSE the
-    /// number may be that of a successor.
+    /// Returns whether the file, and not only its inode number, is still in a directory: on FUSE
+    /// the number may be that of a successor.
     fn has_name(&self) -> bool {
         stat::of(&self.bound.file).is_ok_and(|file| file.links > 0)
     }
