@@ -32,11 +32,7 @@ pub(super) use pod::{PodIds, PortForward, Pull, RemoveImages, RemovePods, RunPod
 /// `exec` and `run` files are those of crictl, too: YAML or JSON. For calls without an action, see
 /// `stoop grpc cri`.
 #[derive(Args, Debug)]
-#[command(
-    disable_help_subcommand = true,
-    subcommand_value_name = "ACTION",
-    subcommand_help_heading = "Actions"
-)]
+#[command(subcommand_value_name = "ACTION", subcommand_help_heading = "Actions")]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = footer("
   stoop cri pods
@@ -101,7 +97,7 @@ pub(super) enum Action {
     Imagefsinfo(Info),
     Info(Info),
     Version(Version),
-    /// Print one of crictl's other words
+    /// Any other word
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }

@@ -122,7 +122,7 @@ impl<'f> Session<'f> {
 
 /// Returns a message as JSON, with every field.
 pub(super) fn value_of(message: &DynamicMessage) -> Value {
-    let style = Style { emit_defaults: true, one_line: true };
+    let style = Style { emit_defaults: true, one_line: true, ..Style::default() };
     serde_json::from_str(&style.text(message)).unwrap_or_default()
 }
 

@@ -68,7 +68,9 @@ fn actions(command: &Command) -> Roff {
     if command.has_subcommands() {
         roff.control("SH", ["ACTIONS"]);
     }
-    for action in command.get_subcommands().filter(|action| !action.is_hide_set()) {
+    for action in
+        command.get_subcommands().filter(|action| !action.is_hide_set() && action.get_name() != "help")
+    {
         roff.control("TP", []);
         roff.text(usage(action, action.get_name()));
         roff.text([roman(action.get_about().map(ToString::to_string).unwrap_or_default())]);
