@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use pod::Pod;
 use stoop_e2e::containerd::Containerd;
-use stoop_e2e::stoop;
+use stoop_e2e::{binary, stoop};
 use stoop_testkit::{deadline, skip};
 
 /// A generous timeout: the machine may be busy with a build.
@@ -42,6 +42,8 @@ fn the_installed_containerd_is_managed() {
     if let Some(reason) = Containerd::lacks() {
         skip!("{reason}");
     }
+    // Building it is not part of the deadline.
+    binary();
     deadline(LONG, || everything(&Containerd::start()));
 }
 
@@ -53,6 +55,7 @@ fn a_newer_containerd_is_managed() {
     let Some(containerd) = Containerd::start_newer() else {
         skip!("lacks a containerd that is newer than Debian's 1.6 (./test fetches one)");
     };
+    binary();
     deadline(LONG, move || {
         everything(&containerd);
         usage::events(&containerd);
@@ -67,6 +70,7 @@ fn a_containerd_2_is_managed() {
     let Some(containerd) = Containerd::start_newest() else {
         skip!("lacks a containerd 2 (./test fetches one)");
     };
+    binary();
     deadline(LONG, move || {
         everything(&containerd);
         usage::events(&containerd);
