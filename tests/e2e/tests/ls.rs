@@ -291,7 +291,8 @@ fn watch_reports_changes_until_interrupted() {
     drop(client);
     watch.wait_stdout("(was connected, with ");
     drop(accepted);
-    watch.wait_stdout("- ");
+    // A line, not a column of one.
+    watch.wait_stdout("\n- ");
     watch.signal(Signal::INT);
     let text = watch.finish().ok().text();
     let signs: Vec<&str> = text.lines().map(|line| &line[..1]).collect();

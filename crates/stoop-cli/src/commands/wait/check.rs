@@ -183,7 +183,7 @@ fn healthy_unknown(flags: &Wait, address: &Address, limit: &Deadline) -> Result<
         Ok(_) => return Ok(Err("it is not a stream socket".into())),
         Err(error) => return Ok(Err(error)),
     };
-    match greeting(&stream, limit) {
+    match greeting(&stream) {
         // A server that greets, works.
         Ok(_) => Ok(Ok(())),
         Err(said) => Err(unknown_protocol(address, &said)),

@@ -16,7 +16,7 @@ use crate::accepted;
 use crate::deadline::Deadline;
 
 /// How long a server may take to speak first.
-const GREETING_LIMIT: Duration = Duration::from_millis(300);
+const GREETING_LIMIT: Duration = Duration::from_millis(500);
 
 /// The most bytes that are read of a greeting.
 const MAX_GREETING: usize = 64;
@@ -94,8 +94,10 @@ impl HealthCheck {
 
 /// Reads what a server says that speaks first, and returns the service that says this. The error is
 /// what it said. Nothing is sent.
-pub(super) fn greeting(stream: &Stream, limit: &Deadline) -> Result<&'static Service, Vec<u8>> {
-    let greeting = Deadline::from_now(Some(limit.left().unwrap_or(GREETING_LIMIT).min(GREETING_LIMIT)));
+///
+/// This takes its time even if that of the check is over: without it, nothing would be known.
+pub(super) fn greeting(stream: &Stream) -> Result<&'static Service, Vec<u8>> {
+    let greeting = Deadline::from_now(Some(GREETING_LIMIT));
     let (mut bytes, mut buffer) = (Vec::new(), [0; MAX_GREETING]);
     while bytes.len() < MAX_GREETING {
         let left = greeting.left().filter(|left| !left.is_zero());
