@@ -124,7 +124,8 @@ fn a_server_that_sends_first_is_detected() {
 fn a_server_that_may_not_allow_this_user_is_named() {
     let (_directory, server, call) = another(&["--allow-uid", "4000000000"]);
     let process = format!("the server is process {} (stoop) of this user", server.pid());
-    call.run().fails(18, &[(Why, "does not allow this user"), (Seen, &process), (Next, "stoop ")]);
+    // Whether it closes before or after it was sent something.
+    call.run().explains(&["does not allow this user", &process, "next:"]);
 }
 
 #[test]
