@@ -14,7 +14,7 @@ mod usage;
 
 use std::time::Duration;
 
-use pod::Pod;
+use pod::{Groups, Pod};
 use stoop_e2e::containerd::Containerd;
 use stoop_e2e::{binary, stoop};
 use stoop_testkit::{deadline, skip};
@@ -22,10 +22,13 @@ use stoop_testkit::{deadline, skip};
 /// A generous timeout: the machine may be busy with a build.
 const LONG: Duration = Duration::from_secs(240);
 
-fn everything(containerd: &Containerd) {
+fn everything(started: Containerd, has_events: bool) {
+    // Removed after the containers are.
+    let _groups = Groups::of(&started);
+    let containerd = started;
     containerd.import_image_into("k8s.io");
-    manage::errors_say_what_to_do(containerd);
-    let pod = Pod::run(containerd);
+    manage::errors_say_what_to_do(&containerd);
+    let pod = Pod::run(&containerd);
     manage::lists(&pod);
     manage::logs(&pod);
     streams::exit_codes(&pod);
@@ -35,6 +38,9 @@ fn everything(containerd: &Containerd) {
     streams::forwarded(&pod);
     usage::stats(&pod);
     manage::removal(&pod);
+    if has_events {
+        usage::events(&containerd);
+    }
 }
 
 #[test]
@@ -44,7 +50,7 @@ fn the_installed_containerd_is_managed() {
     }
     // Building it is not part of the deadline.
     binary();
-    deadline(LONG, || everything(&Containerd::start()));
+    deadline(LONG, || everything(Containerd::start(), false));
 }
 
 #[test]
@@ -56,10 +62,7 @@ fn a_newer_containerd_is_managed() {
         skip!("lacks a containerd that is newer than Debian's 1.6 (./test fetches one)");
     };
     binary();
-    deadline(LONG, move || {
-        everything(&containerd);
-        usage::events(&containerd);
-    });
+    deadline(LONG, move || everything(containerd, true));
 }
 
 #[test]
@@ -71,10 +74,7 @@ fn a_containerd_2_is_managed() {
         skip!("lacks a containerd 2 (./test fetches one)");
     };
     binary();
-    deadline(LONG, move || {
-        everything(&containerd);
-        usage::events(&containerd);
-    });
+    deadline(LONG, move || everything(containerd, true));
 }
 
 /// crictl's words are understood, or answered.

@@ -59,13 +59,22 @@ fn parent(containerd: &Containerd) -> String {
     format!("/stoop-test-{}", containerd.pid())
 }
 
-/// Removes the control groups, which runtimes leave.
-pub fn remove_parent(containerd: &Containerd) {
-    let name = parent(containerd);
-    let root = std::path::Path::new("/sys/fs/cgroup");
-    let below = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    for group in std::iter::once(root.to_owned()).chain(below) {
-        // There is none in most of them.
-        let _ = fs::remove_dir(group.join(&name[1..]));
+/// Removes the control groups when dropped: runtimes leave them.
+pub struct Groups(String);
+
+impl Groups {
+    pub fn of(containerd: &Containerd) -> Groups {
+        Groups(parent(containerd))
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let root = std::path::Path::new("/sys/fs/cgroup");
+        let below = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+        for group in std::iter::once(root.to_owned()).chain(below) {
+            // There is none in most of them.
+            let _ = fs::remove_dir(group.join(&self.0[1..]));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stoop_e2e::containerd::Containerd;
 
-use super::pod::{Pod, cri, remove_parent};
+use super::pod::{Pod, cri};
 
 pub fn stats(pod: &Pod<'_>) {
     let table = pod.text(&["stats", "-s", "100ms"]);
@@ -40,5 +40,4 @@ pub fn events(containerd: &Containerd) {
             })
     });
     drop((table.kill(), json.kill()));
-    remove_parent(containerd);
 }
