@@ -10,7 +10,7 @@ import select
 import sys
 import time
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 def until(terminal, word, seen=bytearray()):

@@ -94,7 +94,7 @@ fn types(shell: &str, cases: &[(&str, &str)]) {
 }
 
 /// Lines that every shell completes in the same way.
-const LINES: [(&str, &str); 15] = [
+const LINES: [(&str, &str); 13] = [
     ("stoop clo", "[close]"),
     ("stoop ls --kind dg", "[ls][--kind][dgram]"),
     ("stoop ls --kind=dg", "[ls][--kind=dgram]"),
@@ -107,11 +107,6 @@ const LINES: [(&str, &str); 15] = [
     ("stoop man clo", "[man][close]"),
     ("stoop http docker DEL", "[http][docker][DELETE]"),
     ("stoop grpc ./live.sock stoop.test.Talk/Sl", "[grpc][./live.sock][stoop.test.Talk/Slow]"),
-    ("stoop grpc ./live.sock Coun", "[grpc][./live.sock][Count]"),
-    (
-        "stoop grpc ./live.sock describe stoop.test.Talk/J",
-        "[grpc][./live.sock][describe][stoop.test.Talk/Join]",
-    ),
     ("stoop bench --transports stream,memory-s", "[bench][--transports][stream,memory-spin]"),
 ];
 
@@ -163,6 +158,7 @@ fn methods_are_those_of_the_server() {
     };
     assert!(offered(&[""]).contains("stoop.test.Talk/Chat\tstream Word > stream Word\n"));
     assert!(!offered(&[""]).contains("runtime.v1"), "those of the server only");
+    assert_eq!(offered(&["Coun"]), "Count\t\n");
     let listed = "grpc.reflection.v1.ServerReflection\tservice\nstoop.test.Talk\tservice\n";
     assert_eq!(offered(&["list", ""]), listed);
     assert!(offered(&["describe", "stoop.test.Wo"]).starts_with("stoop.test.Word\tmessage\n"));
@@ -175,7 +171,8 @@ fn a_server_that_does_not_answer_is_given_up() {
     let _listener = UnixListener::bind(directory.path().join("mute.sock")).unwrap();
     for address in ["./mute.sock", "./none.sock"] {
         let words = ["complete", "fish", "--", "grpc", address, "grpc.health.v1.Health/W"];
-        let run = stoop(words).inside(directory.path()).run().ok();
+        // The machine may be busy.
+        let run = stoop(words).inside(directory.path()).env("STOOP_COMPLETE_TIMEOUT", "4s").run().ok();
         assert_eq!(
             run.text(),
             "grpc.health.v1.Health/Watch\tHealthCheckRequest > stream HealthCheckResponse\n"
