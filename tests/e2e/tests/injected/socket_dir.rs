@@ -4,17 +4,23 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::io::Errno;
 use stoop_e2e::{Raw, Run, Running, stoop};
-use stoop_testkit::{Injector, TempDir, eventually, tempdir};
+use stoop_testkit::{Injector, TempDir, eventually, spawn, tempdir};
 
 use super::points::SOON;
+
+/// Creates a directory with the name that a function gives for it.
+pub type Place = fn(&'static str, fn(&Path) -> PathBuf) -> SocketDir;
 
 /// A directory of one test, and the name in it.
 pub struct SocketDir {
     dir: TempDir,
     letters: TempDir,
+    /// Whether a FUSE file system is mounted there.
+    has_mount: bool,
     pub path: PathBuf,
     pub kind: &'static str,
 }
@@ -27,13 +33,25 @@ pub struct Server {
 
 impl SocketDir {
     /// Returns the name that `name` gives for the directory.
-    pub fn new(kind: &'static str, name: impl Fn(&Path) -> PathBuf) -> SocketDir {
+    pub fn new(kind: &'static str, name: fn(&Path) -> PathBuf) -> SocketDir {
         let (dir, letters) = (tempdir(), tempdir());
         let path = name(dir.path());
         for letter in 'A'..='D' {
             fs::write(letters.path().join(letter.to_string()), letter.to_string()).unwrap();
         }
-        SocketDir { dir, letters, path, kind }
+        SocketDir { dir, letters, has_mount: false, path, kind }
+    }
+
+    /// Returns the same, in a directory that is seen through a FUSE file system: bindfs, mounted
+    /// over the directory that it shows.
+    pub fn on_fuse(kind: &'static str, name: fn(&Path) -> PathBuf) -> SocketDir {
+        let mut place = SocketDir::new(kind, name);
+        let dir = place.dir.path();
+        // It becomes a daemon once the mount is there.
+        let mounted = spawn(Command::new("bindfs").args(["-o", "nonempty"]).args([dir, dir]));
+        assert!(mounted.and_then(|mut child| child.wait()).unwrap().success(), "bindfs failed");
+        place.has_mount = true;
+        place
     }
 
     fn command(&self, letter: char, flags: &[&str]) -> Run {
@@ -119,6 +137,15 @@ impl SocketDir {
         match self.left() {
             left if left.is_empty() => Ok(()),
             left => Err(format!("after the next server's end there is {left:?}")),
+        }
+    }
+}
+
+impl Drop for SocketDir {
+    fn drop(&mut self) {
+        if self.has_mount {
+            // Its process exits with the mount.
+            let _ = rustix::mount::unmount(self.dir.path(), rustix::mount::UnmountFlags::DETACH);
         }
     }
 }

@@ -5,14 +5,15 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use stoop_testkit::{Injector, is_root, skip};
+use stoop_testkit::{Injector, has_program, is_root, skip};
 
 use super::{begin_with_signals, end_when_it_waits};
 use crate::points::{Outcome, every_point, lacking};
-use crate::socket_dir::SocketDir;
+use crate::socket_dir::{Place, SocketDir};
 
 /// A server that starts, serves, is told to shut down, and is killed at some point.
 struct Life {
+    place: Place,
     kind: &'static str,
     name: fn(&Path) -> PathBuf,
     flags: &'static [&'static str],
@@ -20,12 +21,22 @@ struct Life {
     before: fn(&Path),
 }
 
-const SHORT: Life =
-    Life { kind: "stream", name: |dir| dir.join("app.sock"), flags: &[], next_flags: &[], before: |_| {} };
+const SHORT: Life = Life {
+    place: SocketDir::new,
+    kind: "stream",
+    name: |dir| dir.join("app.sock"),
+    flags: &[],
+    next_flags: &[],
+    before: |_| {},
+};
+
+/// On FUSE, whose files may belong to servers that are not seen, and which cannot exchange names.
+const ON_FUSE: Life =
+    Life { place: SocketDir::on_fuse, flags: &["--assume-stale"], next_flags: &["--assume-stale"], ..SHORT };
 
 impl Life {
     fn run(&self, injector: &Injector) -> Outcome {
-        let place = SocketDir::new(self.kind, self.name);
+        let place = (self.place)(self.kind, self.name);
         (self.before)(&place.path);
         end_when_it_waits(injector);
         begin_with_signals(injector);
@@ -87,6 +98,18 @@ lives! {
     datagrams at_least 25: Life { kind: "dgram", ..SHORT };
     datagrams_at_a_stale_file at_least 25: Life { kind: "dgram", before: stale, ..SHORT };
     packets at_least 25: Life { kind: "seqpacket", ..SHORT };
+}
+
+#[test]
+fn a_stale_file_on_fuse() {
+    if let Some(lacking) = lacking() {
+        skip!("lacks {lacking}");
+    }
+    if !is_root() || !has_program("bindfs") {
+        skip!("lacks root or bindfs");
+    }
+    let life = Life { before: stale, ..ON_FUSE };
+    every_point("a_stale_file_on_fuse", 25, |injector| life.run(injector));
 }
 
 #[test]
