@@ -3,12 +3,14 @@
 //! | file | contents |
 //! |---|---|
 //! | `talk.rs` | that server |
+//! | `json.rs` | what JSON has for a human reader, required fields |
 //! | `random_json.rs` | the JSON mapping, compared with protobuf's own |
 //! | `errors.rs` | errors of calls that cannot be made, or fail |
 //! | `without_reflection.rs` | servers without reflection |
 //! | `wire.rs` | headers, compression, statuses, proxies |
 
 mod errors;
+mod json;
 mod random_json;
 mod talk;
 mod wire;

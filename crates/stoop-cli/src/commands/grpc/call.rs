@@ -13,7 +13,7 @@ use tokio_stream::Stream;
 
 use super::args::Format;
 use super::describe::path_of;
-use super::input::{RequestInput, lacks};
+use super::input::{RequestInput, incomplete_reply, lacks};
 use super::metadata;
 use super::session::Session;
 use super::verbose::counted;
@@ -99,7 +99,7 @@ impl Session<'_> {
                     self.reply(&message, &mut screen)?;
                     if let Some(lacks) = lacks(&message) {
                         screen.finish()?;
-                        return Ok(Err(CallError::Malformed(format!("the reply {lacks}"))));
+                        return Err(incomplete_reply(&lacks, method, &self.errors.address()));
                     }
                 }
                 Ok(None) => break,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::describe::path_of;
 use crate::args::Grpc;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -187,6 +188,17 @@ fn incomplete(lacks: &str, name: &str, number: usize, message: &MessageDescripto
         report = report.seen(format!("at message {number}"));
     }
     report.next(format!("stoop grpc {address} describe {}    # its fields", message.full_name())).into()
+}
+
+/// Explains which required fields a reply lacks.
+pub(super) fn incomplete_reply(lacks: &str, method: &MethodDescriptor, address: &str) -> Failure {
+    let output = method.output();
+    let what =
+        format!("the reply to '{}' is not a valid '{}': it {lacks}", path_of(method), output.full_name());
+    Failure::new(Exit::Failed, what)
+        .why("the server has another version of the schema, or does not check what it sends")
+        .next(format!("stoop grpc {address} describe {}    # its fields", output.full_name()))
+        .into()
 }
 
 /// Explains which message is invalid, and where.
