@@ -9,7 +9,8 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescri
 /// ```
 /// use stoop_dynamic::{Schema, json, template};
 ///
-/// let request = Schema::builtin().method("runtime.v1.RuntimeService/ListContainers", &[])?.input();
+/// let schema = Schema::builtin();
+/// let request = schema.method("runtime.v1.RuntimeService/ListContainers", &[])?.input();
 /// let style = json::Style { emit_defaults: true, one_line: true, ..Default::default() };
 /// let text = style.text(&template(&request));
 /// assert!(text.contains(r#""filter":{"id":"","state":{"state":"CONTAINER_CREATED"}"#), "{text}");

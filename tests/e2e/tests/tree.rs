@@ -154,8 +154,8 @@ fn the_picture_has_its_colors_in_every_viewer() {
     }
 }
 
-/// Draws a picture as users see it who prefer light or dark colors. Returns whether the browser ran:
-/// some machines do not let it, and on a busy one it takes minutes.
+/// Draws a picture as users see it who prefer light or dark colors. Returns whether the browser
+/// ran: some machines do not let it, and on a busy one it takes minutes.
 fn draw_in_chromium(svg: &std::path::Path, png: &std::path::Path, is_dark: bool) -> bool {
     let _ = fs::remove_file(png);
     let flags = ["25", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];

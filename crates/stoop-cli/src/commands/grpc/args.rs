@@ -112,7 +112,9 @@ pub(crate) struct Grpc {
     #[arg(long)]
     pub(crate) emit_defaults: bool,
 
-    /// Print exactly protobuf's JSON to a terminal, too: without comments and zero enums
+    /// Print data unchanged, without what is done for a human reader
+    ///
+    /// Then a terminal, too, gets exactly protobuf's JSON: without comments and zero enums.
     #[arg(long)]
     pub(crate) raw: bool,
 

@@ -83,7 +83,9 @@ pub(crate) struct Http {
     #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Print the body unchanged: do not indent JSON or split streams
+    /// Print data unchanged, without what is done for a human reader
+    ///
+    /// JSON is not indented, and the streams of a process are not split.
     #[arg(long)]
     pub(crate) raw: bool,
 
