@@ -26,15 +26,20 @@ use std::time::Duration;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use http_body_util::Empty;
 /// # use hyper::{Request, body::Bytes};
-/// # use tokio::io::AsyncWriteExt;
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use stoop_http::{Client, ErrorKind, Settings, Version};
 ///
 /// let (stream, mut server) = stoop::aio::Stream::pair()?;
-/// server.write_all(b"HTTP/1.1 200 OK\r\nServer: a long name\r\n\r\n").await?;
 /// let settings = Settings::new().max_header_bytes(20);
 /// let mut client = Client::with(stream, Version::Http1, &settings).await?;
-/// let error = client.send(Request::new(Empty::<Bytes>::new())).await.unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::HeaderTooLarge);
+/// let answer = async {
+///     server.read(&mut [0; 1000]).await?;
+///     server.write_all(b"HTTP/1.1 200 OK\r\nServer: a long name\r\n\r\n").await
+/// };
+/// let request = Request::new(Empty::<Bytes>::new());
+/// let (response, answered) = tokio::join!(client.send(request), answer);
+/// answered?;
+/// assert_eq!(response.unwrap_err().kind(), ErrorKind::HeaderTooLarge);
 /// # Ok(())
 /// # }
 /// # #[cfg(not(all(feature = "client", feature = "server")))]

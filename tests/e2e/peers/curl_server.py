@@ -48,7 +48,7 @@ def answer(method, target, headers, body):
     if path in ("/gzip", "/deflate", "/raw-deflate"):
         text = b"compressed " * 1000 + b"\n"
         raw = zlib.compressobj(wbits=-15)
-        encoded = {"/gzip": gzip.compress(text), "/deflate": zlib.compress(text),
+        encoded = {"/gzip": gzip.compress(text, mtime=0), "/deflate": zlib.compress(text),
                    "/raw-deflate": raw.compress(text) + raw.flush()}[path]
         if "accept-encoding" not in headers:
             return response("200 OK", text)

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use stoop::internal::file_system::{Sockets, sockets_on};
 use stoop::{Address, Kind, escaped};
 
-use super::action::Action;
+use super::action::{Action, Site};
 use super::advise;
 use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, IdRange, Step};
@@ -60,7 +60,9 @@ const CLIENT: &str = "a socket with a peer has that address: the name of a clien
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let is_silent = socket.state == EndpointState::Bound && socket.kind.is_some_and(Kind::is_connected);
-    let at = advise::site(facts);
+    // A client has to be of the server's kind, whatever is to be bound.
+    let site = advise::site(facts);
+    let at = Site { kind: socket.kind.or(site.kind), ..site };
     let client = match is_silent {
         true => Action::WaitForServer { at, is_bound: true },
         false => Action::Connect { at, kind: None },

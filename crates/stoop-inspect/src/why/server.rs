@@ -445,7 +445,7 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
 /// Advises to connect in the network namespace that has the name.
 fn enter(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     let (netns_of, address) = (Some(first_owner(socket)?.pid), facts.question.address.clone());
-    let kind = facts.question.kind;
+    let kind = socket.kind.or(facts.question.kind);
     let at = Site { address, netns_of, kind, as_root: advise::needs_root(facts, None) };
     Some(Action::Connect { at, kind: None })
 }

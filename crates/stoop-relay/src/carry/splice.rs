@@ -28,7 +28,10 @@ impl Splice {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         let got = splice(source, None, &pipe.write, None, PIECE_BYTES, flags);
         match got {
-            Ok(0) => (Filled::End(EndKind::Shutdown), Drained::All),
+            Ok(0) => {
+                self.release(tools);
+                (Filled::End(EndKind::Shutdown), Drained::All)
+            }
             Ok(len) => {
                 self.held = len;
                 (Filled::Some(len), self.drain(sink, tools))

@@ -331,6 +331,27 @@ fn permissions_are_granted_where_they_can_be_changed() {
     assert!(matches!(immutable[0], Action::ClearImmutable { .. }));
 }
 
+/// Whatever kind was to be bound or connected, a client needs that of the server.
+#[test]
+fn a_client_is_of_the_kind_of_its_server() {
+    let kind_in = |advice: &[Action]| {
+        let site = |action: &Action| match action {
+            Action::Connect { at, kind } => Some(kind.or(at.kind)),
+            _ => None,
+        };
+        advice.iter().find_map(site).expect("advice to connect")
+    };
+    let taken = with(Operation::Bind, |facts| facts.question.kind = Some(Kind::SeqPacket));
+    assert_eq!((taken.cause, kind_in(&taken.advice)), (Cause::TakenLive, Some(Kind::Stream)));
+    let away = by_name(Operation::Connect, |facts| {
+        facts.question.kind = Some(Kind::SeqPacket);
+        let mut near = near(Nearness::OtherNamespace, "@app");
+        near.socket = socket(Kind::Datagram, EndpointState::Bound);
+        facts.near.push(near);
+    });
+    assert_eq!((away.cause, kind_in(&away.advice)), (Cause::NameInOtherNamespace, Some(Kind::Datagram)));
+}
+
 #[test]
 fn a_moved_socket_is_reached_by_its_kind() {
     let now = FileLocation { here: Some("/run/new".into()), ..FileLocation::UNKNOWN };
