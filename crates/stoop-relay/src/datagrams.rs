@@ -95,7 +95,7 @@ impl Datagrams {
             for event in events.drain(..) {
                 let Ready { data, .. } = event;
                 match data.u64() {
-                    FRONT => self.from_clients(),
+                    FRONT => self.forward_all(),
                     WAKE => {}
                     number => self.ready(number),
                 }
@@ -103,7 +103,7 @@ impl Datagrams {
             self.retry();
             self.forget_idle();
         }
-        self.from_clients();
+        self.forward_all();
         for number in self.clients.keys().copied().collect::<Vec<_>>() {
             self.forget(number, Ended::Stopped);
         }
@@ -122,7 +122,7 @@ impl Datagrams {
     }
 
     /// Passes messages of clients on to the server.
-    fn from_clients(&mut self) {
+    fn forward_all(&mut self) {
         for _ in 0..TURN_MESSAGES {
             if self.held.is_some() {
                 return;
@@ -137,7 +137,7 @@ impl Datagrams {
             };
             let origin = received.origin();
             match self.client(received.from, origin) {
-                Ok(number) => self.to_server(number, (message, received.descriptors)),
+                Ok(number) => self.forward(number, (message, received.descriptors)),
                 Err(error) => self.unreached(error),
             }
         }
@@ -152,12 +152,12 @@ impl Datagrams {
     /// Returns the number of the client at an address. Those without one share a number: they get
     /// no answers.
     fn client(&mut self, address: Address, origin: Origin) -> io::Result<u64> {
-        if let Some(&number) = self.numbers.get(&address) {
-            if let Some(client) = self.clients.get_mut(&number) {
-                // The latest message decides which socket may be answered.
-                client.origin = origin;
-                return Ok(number);
-            }
+        if let Some(&number) = self.numbers.get(&address)
+            && let Some(client) = self.clients.get_mut(&number)
+        {
+            // The latest message decides which socket may be answered.
+            client.origin = origin;
+            return Ok(number);
         }
         if self.clients.len() >= self.shared.max_connections.min(CLIENTS) {
             return Err(io::Error::other("as many clients as there may be have a socket already"));
@@ -176,7 +176,7 @@ impl Datagrams {
     }
 
     /// Passes a message on. If the server's queue is full, it is held, and no more are read.
-    fn to_server(&mut self, number: u64, mut message: Message) {
+    fn forward(&mut self, number: u64, mut message: Message) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         let len = message.0.len();
         let mut sent = send(&client.to_server, &message);
@@ -230,7 +230,7 @@ impl Datagrams {
                 return;
             }
             match client.to_server.recv_vec_with(Allow::descriptors(DESCRIPTORS_MAX)) {
-                Ok((message, received)) => self.to_client(number, (message, received.descriptors)),
+                Ok((message, received)) => self.answer(number, (message, received.descriptors)),
                 Err(error) if error.kind() == ErrorKind::ControlTruncated => {
                     self.shared.counters.lost_message();
                 }
@@ -244,14 +244,14 @@ impl Datagrams {
         if let Some(client) = self.clients.get(&number) {
             let _ = epoll::modify(&self.epoll, &client.to_server, EventData::new_u64(number), EventFlags::IN);
         }
-        self.to_server(number, message);
+        self.forward(number, message);
         if self.held.is_none() {
             let _ = epoll::modify(&self.epoll, &self.front, EventData::new_u64(FRONT), EventFlags::IN);
         }
     }
 
     /// Passes an answer on. If the client's queue is full, it is held.
-    fn to_client(&mut self, number: u64, message: Message) {
+    fn answer(&mut self, number: u64, message: Message) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         let fds: Vec<BorrowedFd<'_>> = message.1.iter().map(AsFd::as_fd).collect();
         let Origin { address, credentials, .. } = &client.origin;
@@ -292,7 +292,7 @@ impl Datagrams {
             let held = self.clients.get_mut(&number).and_then(|client| client.held.take());
             if let Some(message) = held {
                 self.listen_to_server(number, true);
-                self.to_client(number, message);
+                self.answer(number, message);
             }
         }
     }

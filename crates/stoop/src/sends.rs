@@ -25,7 +25,7 @@ pub enum QueueFront {
 ///
 /// # Errors
 /// Returns an error if the file descriptor table is full
-/// ([`ErrorKind::ControlTruncated`](crate::ErrorKind::ControlTruncated)), or if the kernel does not
+/// ([`ErrorKind::ControlTruncated`]), or if the kernel does not
 /// permit the look.
 pub fn front(stream: &Stream, queued: usize, buffer: &mut [u8]) -> Result<QueueFront> {
     let queued = queued.min(buffer.len());

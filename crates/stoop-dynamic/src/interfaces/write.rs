@@ -16,7 +16,7 @@ use super::tree::Node;
 /// The words before the type of a field that mean something.
 const WORDS: [&str; 7] = ["repeated", "required", "optional", "map", "enum", "group", "stream"];
 
-/// Writes the interfaces of a project, whose files are [`facts`](super::facts::facts).
+/// Writes the interfaces of a project, whose files hold facts only.
 ///
 /// # Errors
 /// Returns an error if the form cannot express a file: what is written is always read back as the

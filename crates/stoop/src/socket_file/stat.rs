@@ -56,6 +56,7 @@ fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resu
         Err(Errno::NOSYS | Errno::PERM) => {
             let stat = rustix::fs::statat(directory, name, flags)?;
             let (seconds, nanoseconds) = (stat.st_ctime, stat.st_ctime_nsec as u32);
+            #[allow(clippy::useless_conversion, reason = "the type depends on the architecture")]
             let links = stat.st_nlink.into();
             Ok(Stat {
                 links,

@@ -37,9 +37,11 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
     let listening = bound.announcement();
     let relay = build(flags, &server, output, Arc::clone(&errors));
     let started = match bound {
-        Bound::Unix(BoundSocket::Stream(listener)) => relay.start(listener),
-        Bound::Unix(BoundSocket::SeqPacket(listener)) => relay.start(listener),
-        Bound::Unix(BoundSocket::Datagram(socket)) => relay.start(socket),
+        Bound::Unix(socket) => match *socket {
+            BoundSocket::Stream(listener) => relay.start(listener),
+            BoundSocket::SeqPacket(listener) => relay.start(listener),
+            BoundSocket::Datagram(socket) => relay.start(socket),
+        },
         Bound::Tcp(listener, _) => relay.start(listener),
     };
     let running = started.map_err(|error| Failure::io("start the relay", &error))?;
@@ -92,7 +94,7 @@ fn kind_of(flags: &Relay, server: &Resolved) -> Result<Kind, Failure> {
 
 /// A socket for clients.
 enum Bound {
-    Unix(BoundSocket),
+    Unix(Box<BoundSocket>),
     Tcp(TcpListener, HostAndPort),
 }
 
@@ -112,7 +114,7 @@ fn bind(flags: &Relay, kind: Kind) -> Result<Bound, Failure> {
                 }
                 _ => bind,
             };
-            target::serve(target, kind, &flags.bind, adjust).map(Bound::Unix)
+            target::serve(target, kind, &flags.bind, adjust).map(|socket| Bound::Unix(Box::new(socket)))
         }
     }
 }

@@ -127,7 +127,7 @@ mod tests {
         });
         let pods =
             [json!({"id": "fedcba9876543210ffff", "metadata": {"name": "web-pod", "namespace": "prod"}})];
-        let text = containers(&[container.clone()], &pods, 180 * SECOND, false).text(None);
+        let text = containers(std::slice::from_ref(&container), &pods, 180 * SECOND, false).text(None);
         let expected = "\
 CONTAINER      IMAGE          CREATED        STATE    NAME  ATTEMPT  POD ID         POD      NAMESPACE
 0123456789abc  aaaaaaaaaaaaa  2 minutes ago  Running  web   1        fedcba9876543  web-pod  prod
