@@ -33,6 +33,7 @@ pub(crate) enum Exit {
     /// `grpc`: the response has this status, which is not OK.
     GrpcStatus(GrpcCode),
     /// `http --upgrade`: a process of the server has exited with this code.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for http"))]
     Process(u8),
 }
 
@@ -45,6 +46,7 @@ impl GrpcCode {
     const UNKNOWN: GrpcCode = GrpcCode(2);
 
     /// Returns the code with this number. A number that gRPC does not define is `UNKNOWN`.
+    #[cfg_attr(not(feature = "grpc"), allow(dead_code, reason = "for grpc"))]
     pub(crate) fn of(number: i32) -> GrpcCode {
         u8::try_from(number).ok().filter(|code| (1..=16).contains(code)).map_or(GrpcCode::UNKNOWN, GrpcCode)
     }

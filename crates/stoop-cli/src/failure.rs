@@ -104,6 +104,7 @@ impl Failure {
     }
 
     /// Uses the exit codes of a command that makes a call: they tell why there is no response.
+    #[cfg_attr(not(any(feature = "grpc", feature = "http")), allow(dead_code, reason = "for grpc and http"))]
     pub(crate) fn for_call(self) -> Failure {
         let report = match self {
             Failure::Socket(error) => Report::of(&error),
