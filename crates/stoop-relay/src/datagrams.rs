@@ -25,6 +25,9 @@ use crate::shared::Shared;
 /// How many messages are moved before other sockets have their turn.
 const TURN_MESSAGES: usize = 64;
 
+/// How many such turns there are when the relay is stopped.
+const LAST_TURNS: usize = 64;
+
 /// How long a client that sends nothing keeps its socket, unless the relay says otherwise.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -95,7 +98,9 @@ impl Datagrams {
             for event in events.drain(..) {
                 let Ready { data, .. } = event;
                 match data.u64() {
-                    FRONT => self.forward_all(),
+                    FRONT => {
+                        self.forward_some();
+                    }
                     WAKE => {}
                     number => self.ready(number),
                 }
@@ -103,7 +108,12 @@ impl Datagrams {
             self.retry();
             self.forget_idle();
         }
-        self.forward_all();
+        // Clients that go on sending must not keep it from its end.
+        for _ in 0..LAST_TURNS {
+            if !self.forward_some() {
+                break;
+            }
+        }
         for number in self.clients.keys().copied().collect::<Vec<_>>() {
             self.forget(number, Ended::Stopped);
         }
@@ -121,11 +131,11 @@ impl Datagrams {
         }
     }
 
-    /// Passes messages of clients on to the server.
-    fn forward_all(&mut self) {
+    /// Passes messages of clients on to the server. Returns whether there may be more.
+    fn forward_some(&mut self) -> bool {
         for _ in 0..TURN_MESSAGES {
             if self.held.is_some() {
-                return;
+                return false;
             }
             let (message, received) = match self.front.recv_vec_with(Allow::descriptors(DESCRIPTORS_MAX)) {
                 Ok(received) => received,
@@ -133,7 +143,7 @@ impl Datagrams {
                     self.shared.counters.lost_message();
                     continue;
                 }
-                Err(_) => return,
+                Err(_) => return false,
             };
             let origin = received.origin();
             match self.client(received.from, origin) {
@@ -141,6 +151,7 @@ impl Datagrams {
                 Err(error) => self.unreached(error),
             }
         }
+        true
     }
 
     fn unreached(&self, error: io::Error) {

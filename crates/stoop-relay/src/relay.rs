@@ -160,7 +160,7 @@ impl Running {
 
     /// Stops gracefully: removes the socket file, relays the clients that have connected already,
     /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that
-    /// have come are passed on; answers to them are not waited for.
+    /// have come are passed on as far as the server takes them at once; answers are not waited for.
     ///
     /// Returns what has been done, and whether all connections had ended by themselves.
     pub fn stop(mut self, grace: Duration) -> (Counts, bool) {
