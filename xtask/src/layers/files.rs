@@ -33,7 +33,7 @@ const LAYERS: &[&[&str]] = &[
     // system calls
     &["sys"],
     // what every call returns or checks
-    &["error.rs", "overflow_ids.rs", "peer.rs", "policy.rs"],
+    &["error", "error.rs", "overflow_ids.rs", "peer.rs", "policy.rs"],
     // the kernel's tables
     &["diag", "mountinfo.rs"],
     // what every kind of socket shares
