@@ -96,6 +96,13 @@ impl SocketDir {
         self.inodes().contains(&inode)
     }
 
+    /// Returns whether the file of this server, which lives, is anywhere in the directory.
+    pub fn has_file_of(&self, letter: char, inode: u64) -> bool {
+        // FUSE gives the inode number of a removed file to the next one, and no file is moved aside
+        // there.
+        if self.has_mount { self.answer() == Ok(letter) } else { self.has_inode(inode) }
+    }
+
     /// Returns the inodes of all files in the directory.
     pub fn inodes(&self) -> Vec<u64> {
         let inode = |entry: &PathBuf| fs::symlink_metadata(entry).ok().map(|file| file.ino());

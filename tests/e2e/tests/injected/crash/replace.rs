@@ -6,15 +6,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
-use stoop_testkit::{Injector, skip};
+use stoop_testkit::{Injector, has_program, is_root, skip};
 
 use super::{begin_with_signals, end_when_it_waits};
 use crate::points::{Outcome, every_point, lacking};
-use crate::socket_dir::SocketDir;
+use crate::socket_dir::{Place, SocketDir};
+
+/// Where a server is replaced.
+struct Replaced {
+    place: Place,
+    kind: &'static str,
+    name: fn(&Path) -> PathBuf,
+    /// What the next server needs if a dead one has left its file.
+    next_flags: &'static [&'static str],
+}
+
+const STREAM: Replaced =
+    Replaced { place: SocketDir::new, kind: "stream", name: |dir| dir.join("app.sock"), next_flags: &[] };
+
+/// On FUSE, which cannot exchange names, and whose files may belong to servers that are not seen.
+const ON_FUSE: Replaced = Replaced { place: SocketDir::on_fuse, next_flags: &["--assume-stale"], ..STREAM };
 
 /// The new server is killed. Every live server has a name, and a plain server finds it in use.
-fn newcomer(kind: &'static str, name: fn(&Path) -> PathBuf, injector: &Injector) -> Outcome {
-    let place = SocketDir::new(kind, name);
+fn newcomer(replaced: &Replaced, injector: &Injector) -> Outcome {
+    let Replaced { kind, next_flags, .. } = *replaced;
+    let place = (replaced.place)(kind, replaced.name);
     let mut old = place.start('A', &[]);
     assert!(old.serves(), "{}", old.process.stderr());
     let inode = place.inode().expect("a server has a file");
@@ -22,11 +38,11 @@ fn newcomer(kind: &'static str, name: fn(&Path) -> PathBuf, injector: &Injector)
     begin_with_signals(injector);
     let victim = place.start_watched('B', &["--replace"], injector).process.finish();
     let seen = place.left();
-    let outcome = match place.has_inode(inode) {
+    let outcome = match place.has_file_of('A', inode) {
         // Nothing of the old one was removed: it has its name, now or after the next server's look.
         true => keeps_its_name(&place),
         // From the newcomer's listening on it was the server of this name.
-        false if took_over(kind, injector) => place.is_served_next(&[]),
+        false if took_over(kind, injector) => place.is_served_next(next_flags),
         false => Err("the living server's file is gone, and nobody has taken over".into()),
     };
     let outcome = outcome.and_then(|()| is_replaced(&place, old));
@@ -75,8 +91,8 @@ fn is_replaced(place: &SocketDir, old: crate::socket_dir::Server) -> Outcome {
 
 /// The new server was killed in the middle, and the next server, a plain one, is killed while it
 /// recovers.
-fn recovery(injector: &Injector) -> Outcome {
-    let place = SocketDir::new("stream", |dir| dir.join("app.sock"));
+fn recovery(replaced: &Replaced, injector: &Injector) -> Outcome {
+    let place = (replaced.place)(replaced.kind, replaced.name);
     let mut old = place.start('A', &[]);
     assert!(old.serves(), "{}", old.process.stderr());
     let dies = Injector::new();
@@ -102,8 +118,8 @@ fn recovery(injector: &Injector) -> Outcome {
 
 /// The old server is killed while it shuts down. Its successor has the name, and leaves nothing
 /// behind.
-fn predecessor(injector: &Injector) -> Outcome {
-    let place = SocketDir::new("stream", |dir| dir.join("app.sock"));
+fn predecessor(replaced: &Replaced, injector: &Injector) -> Outcome {
+    let place = (replaced.place)(replaced.kind, replaced.name);
     let replaced = Arc::new(AtomicBool::new(false));
     let begins = Arc::clone(&replaced);
     injector.begin_when(move |_| begins.load(Ordering::Relaxed));
@@ -128,36 +144,34 @@ fn predecessor(injector: &Injector) -> Outcome {
     }
 }
 
-macro_rules! newcomers {
-    ($($name:ident at_least $points:literal: $kind:literal, $place:expr;)*) => {$(
+macro_rules! points {
+    ($($name:ident at_least $points:literal: $scenario:ident($replaced:expr);)*) => {$(
         #[test]
         fn $name() {
-            if let Some(lacking) = lacking() {
+            let replaced: Replaced = $replaced;
+            if let Some(lacking) = lacking().or_else(|| place_lacks(&replaced)) {
                 skip!("lacks {lacking}");
             }
-            every_point(stringify!($name), $points, |injector| newcomer($kind, $place, injector));
+            every_point(stringify!($name), $points, |injector| $scenario(&replaced, injector));
         }
     )*};
 }
 
-newcomers! {
-    a_living_server at_least 40: "stream", |dir| dir.join("app.sock");
-    a_living_server_of_datagrams at_least 40: "dgram", |dir| dir.join("app.sock");
-    a_living_server_with_a_long_name at_least 40: "stream", |dir| dir.join("n".repeat(120));
+points! {
+    a_living_server at_least 40: newcomer(STREAM);
+    a_living_server_of_datagrams at_least 40: newcomer(Replaced { kind: "dgram", ..STREAM });
+    a_living_server_with_a_long_name at_least 40: newcomer(
+        Replaced { name: |dir| dir.join("n".repeat(120)), ..STREAM }
+    );
+    a_living_server_on_fuse at_least 40: newcomer(ON_FUSE);
+    a_living_server_of_datagrams_on_fuse at_least 40: newcomer(Replaced { kind: "dgram", ..ON_FUSE });
+    the_end_of_one_that_was_replaced at_least 8: predecessor(STREAM);
+    the_end_of_one_that_was_replaced_on_fuse at_least 8: predecessor(ON_FUSE);
+    a_server_that_finds_a_half_done_replacement at_least 20: recovery(STREAM);
+    a_server_that_finds_a_half_done_replacement_on_fuse at_least 20: recovery(ON_FUSE);
 }
 
-#[test]
-fn the_end_of_one_that_was_replaced() {
-    if let Some(lacking) = lacking() {
-        skip!("lacks {lacking}");
-    }
-    every_point("the_end_of_one_that_was_replaced", 8, predecessor);
-}
-
-#[test]
-fn a_server_that_finds_a_half_done_replacement() {
-    if let Some(lacking) = lacking() {
-        skip!("lacks {lacking}");
-    }
-    every_point("a_server_that_finds_a_half_done_replacement", 20, recovery);
+fn place_lacks(replaced: &Replaced) -> Option<&'static str> {
+    let is_fuse = !replaced.next_flags.is_empty();
+    (is_fuse && !(is_root() && has_program("bindfs"))).then_some("root or bindfs")
 }
