@@ -33,7 +33,7 @@ pub(crate) fn seen_at(address: &Address) -> Vec<String> {
 }
 
 /// Describes the server and both users.
-fn lines(facts: &Facts) -> Vec<String> {
+pub(crate) fn lines(facts: &Facts) -> Vec<String> {
     let mut sockets = facts.sockets.iter().flatten();
     let listener = sockets.find(|socket| socket.state == EndpointState::Listening);
     let owners = listener.and_then(|socket| socket.owners.as_deref()).unwrap_or_default();
@@ -54,10 +54,12 @@ fn users(facts: &Facts, server: &Owner) -> String {
         Some(name) => escaped(&name).to_string(),
         None => format!("user {uid}"),
     };
+    let client = facts.subject.as_ref().map_or(facts.asker_uid, |subject| subject.uid);
+    let who = if client == facts.asker_uid { "this user" } else { "the client" };
     let process = format!("the server is process {} ({})", server.pid, escaped(&server.command));
     match server.uid {
         None => process,
-        Some(uid) if uid == facts.asker_uid => format!("{process} of this user, {}", name(uid)),
-        Some(uid) => format!("{process} of {}, and this user is {}", name(uid), name(facts.asker_uid)),
+        Some(uid) if uid == client => format!("{process} of {who}, {}", name(uid)),
+        Some(uid) => format!("{process} of {}, and {who} is {}", name(uid), name(client)),
     }
 }

@@ -1,6 +1,7 @@
 //! Items that the command and the tests share with this crate: the parts of a prediction. They are
 //! not part of the public API, and change without notice.
 
+pub use crate::asker::LimitRights;
 pub use crate::endpoints::exchange::{Exchange, Fit};
 pub use crate::endpoints::instances::instance;
 pub use crate::endpoints::recognise::{by_answer, exchange, run_as};
@@ -11,7 +12,7 @@ pub use crate::endpoints::{
 };
 pub use crate::file_location::{FileLocation, FileLocator, NameTarget, OtherView, ViewDifference};
 pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
-pub use crate::probe::{Delivery, Probe, denial_of_probe, probe};
+pub use crate::probe::{Delivery, Probe, denial_of_probe, probe, probe_and_listen};
 pub use crate::why::action::{Action, ModeClass, Permission, Program, Renewal, Site};
 pub use crate::why::advise::relief;
 pub use crate::why::answer::why;

@@ -62,6 +62,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod asker;
 mod assembly;
 mod bound_path;
 mod builder;

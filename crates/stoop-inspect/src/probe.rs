@@ -18,10 +18,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_send_buffer_size;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv};
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags, move_into_link_name_space,
@@ -50,6 +51,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub enum Probe {
     /// The call succeeded.
     Succeeded,
+    /// The connect succeeded, and the server closed the connection before it sent anything.
+    Closed,
     /// The call failed: with `EAGAIN` if a blocking call would have waited.
     Failed(Errno),
     /// The call was not made or did not return, for this reason.
@@ -100,7 +103,14 @@ pub enum Delivery {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn probe(facts: &Facts, delivery: Delivery) -> Probe {
-    let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, ThreadContext::of(facts)?)));
+    probe_and_listen(facts, delivery, Duration::ZERO)
+}
+
+/// Makes the call as [`probe`] does, and keeps a connection open for this long, which must be less
+/// than a second. A server that closes it in that time may have refused the client; of one that does
+/// not, nothing is known.
+pub fn probe_and_listen(facts: &Facts, delivery: Delivery, patience: Duration) -> Probe {
+    let prepared = Call::of(facts, delivery, patience).and_then(|call| Ok((call, ThreadContext::of(facts)?)));
     let (call, context) = match prepared {
         Ok(prepared) => prepared,
         Err(why) => return Probe::NotMade(why),
@@ -147,10 +157,12 @@ struct Call {
     operation: Operation,
     kind: Kind,
     address: Address,
+    /// How long a connection is kept.
+    patience: Duration,
 }
 
 impl Call {
-    fn of(facts: &Facts, delivery: Delivery) -> Result<Call, String> {
+    fn of(facts: &Facts, delivery: Delivery, patience: Duration) -> Result<Call, String> {
         let question = &facts.question;
         let (operation, address) = (question.operation, question.address.clone());
         if address.is_unnamed() {
@@ -176,13 +188,13 @@ impl Call {
             Operation::Bind => Kind::Stream,
             Operation::Send { .. } => Kind::Datagram,
         });
-        Ok(Call { operation, kind, address })
+        Ok(Call { operation, kind, address, patience })
     }
 
     fn make(&self) -> Probe {
         let done = match self.operation {
             Operation::Bind => return self.bind(),
-            Operation::Connect => self.prepare().and_then(|(socket, to)| rustix::net::connect(&socket, &to)),
+            Operation::Connect => return self.connect(),
             Operation::Send { len_bytes } => self.prepare().and_then(|(socket, to)| {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 // A message as long as the send buffer is too long already (K-DGRAM-6): no larger
@@ -192,6 +204,18 @@ impl Call {
             }),
         };
         done.map_or_else(Probe::Failed, |()| Probe::Succeeded)
+    }
+
+    fn connect(&self) -> Probe {
+        let connected = self.prepare().and_then(|(socket, to)| {
+            rustix::net::connect(&socket, &to)?;
+            Ok(self.kind != Kind::Datagram && is_closed_within(&socket, self.patience))
+        });
+        match connected {
+            Ok(true) => Probe::Closed,
+            Ok(false) => Probe::Succeeded,
+            Err(errno) => Probe::Failed(errno),
+        }
     }
 
     /// Creates a nonblocking socket, and the address to use it with.
@@ -231,6 +255,16 @@ impl Call {
             _ => Probe::Succeeded,
         }
     }
+}
+
+/// Returns whether the peer closes the connection within this time, without a byte before.
+fn is_closed_within(socket: &OwnedFd, patience: Duration) -> bool {
+    let span = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+    let mut ready = [PollFd::new(socket, PollFlags::IN | PollFlags::RDHUP)];
+    let is_ready = !patience.is_zero() && poll(&mut ready, Some(&span)) == Ok(1);
+    let has_ended = is_ready && ready[0].revents().intersects(PollFlags::HUP | PollFlags::RDHUP);
+    let peeked = || recv(socket, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    has_ended && matches!(peeked(), Ok((_, 0)) | Err(Errno::CONNRESET))
 }
 
 /// Returns whether the directory has the append-only flag, which keeps names from being removed.
@@ -388,10 +422,14 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn made(operation: Operation, kind: Kind, path: &Path) -> Probe {
-        Call { operation, kind, address: Address::path(path).unwrap() }.make()
+        let address = Address::path(path).unwrap();
+        Call { operation, kind, address, patience: Duration::from_millis(500) }.make()
     }
 
     #[test]
@@ -402,6 +440,26 @@ mod tests {
         let send = |len_bytes| made(Operation::Send { len_bytes }, Kind::Datagram, &path);
         assert_eq!(send(usize::MAX), Probe::Failed(Errno::MSGSIZE));
         assert_eq!(send(1), Probe::Succeeded);
+    }
+
+    #[test]
+    fn a_server_that_closes_at_once_is_noticed() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("s");
+        let server = UnixListener::bind(&path).unwrap();
+        let connect = || made(Operation::Connect, Kind::Stream, &path);
+        assert_eq!(connect(), Probe::Succeeded, "it is not accepted");
+        drop(server.accept().unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                stoop_testkit::close(server.accept().unwrap());
+                let (mut greeted, _) = server.accept().unwrap();
+                greeted.write_all(b"220 ready").unwrap();
+                stoop_testkit::close(greeted);
+            });
+            assert_eq!(connect(), Probe::Closed);
+            assert_eq!(connect(), Probe::Succeeded, "it has sent something");
+        });
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use stoop::Address;
-use stoop_inspect::internal::{Action, Hindrance, gather, hindrance, relief, why};
+use stoop_inspect::internal::{Action, Hindrance, LimitRights, gather, hindrance, relief, why};
 use stoop_inspect::why::{Operation, Question, Who};
-use stoop_testkit::{TempDir, eventually, has_program, is_root, skip, tempdir};
+use stoop_testkit::{Role, TempDir, eventually, has_program, is_root, role, skip, tempdir};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -225,7 +225,8 @@ fn a_process_without_file_descriptors_gets_more() {
     let server = idle(&path, exhaust);
     let expected = Hindrance::OutOfDescriptors { limit: 20, hard: Some(30) };
     assert_eq!(hindrance(server.pid()), Some(expected.clone()));
-    let raise = relief(0, server.pid(), Some(0), &expected).unwrap();
+    let uid = rustix::process::geteuid().as_raw();
+    let raise = relief((uid, LimitRights::read()), server.pid(), Some(uid), &expected).unwrap();
     assert_eq!(advice(&path).0.as_ref(), Some(&raise));
     let Action::RaiseLimitOf { pid, to, is_beyond_hard, .. } = raise else { panic!("{raise:?}") };
     assert_eq!((to, is_beyond_hard), (30, false));
@@ -234,5 +235,69 @@ fn a_process_without_file_descriptors_gets_more() {
             Command::new("prlimit").args([format!("--pid={pid}"), format!("--nofile={to}:")]).status();
         assert!(raised.unwrap().success());
         assert_eq!(hindrance(server.pid()), None);
+    }
+}
+
+/// A server whose hard limit is reached, too.
+fn at_its_hard_limit(path: &Path) -> Process {
+    let exhaust = "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); held = []\n\
+                   while len(held) < 20:\n\
+                   \x20   try: held.append(open('/dev/null'))\n\
+                   \x20   except OSError: break\n";
+    idle(path, exhaust)
+}
+
+/// What is advised works for whom it is advised to, and what would not work is not advised.
+///
+/// K-STUCK-7
+#[test]
+fn a_hard_limit_is_exceeded_by_who_has_the_capability() {
+    const TEST: &str = "a_hard_limit_is_exceeded_by_who_has_the_capability";
+    if role().is_some() {
+        return assert_advice_about_a_limit(&PathBuf::from(std::env::var("SERVER").unwrap()));
+    }
+    if let Some(lacking) = ["python3", "prlimit", "setpriv"].into_iter().find(|name| !has_program(name)) {
+        skip!("lacks {lacking}");
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let directory = tempdir();
+    let path = directory.path().join("s");
+    for (role, within, arguments) in [
+        ("root", "env", &[][..]),
+        ("without", "setpriv", &["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]),
+        ("inside", "unshare", &["--user", "--map-root-user"]),
+    ] {
+        let server = at_its_hard_limit(&path);
+        let pid = server.pid().to_string();
+        let role = Role::new(TEST, role).env("SERVER", path.to_str().unwrap()).env("PID", &pid);
+        role.within(within, arguments).run();
+        drop(server);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+fn assert_advice_about_a_limit(path: &Path) {
+    let pid: u32 = std::env::var("PID").unwrap().parse().unwrap();
+    let prlimit = |limit: &str| {
+        Command::new("prlimit").arg(format!("--pid={pid}")).arg(format!("--nofile={limit}")).status().unwrap()
+    };
+    let advised = advice(path).0;
+    // Even root may lack the capability.
+    let rights = LimitRights::read();
+    assert_eq!(rights.in_initial_namespace, role().as_deref() != Some("inside"));
+    let may = rights.has_capability && rights.in_initial_namespace;
+    assert!(!may || role().as_deref() == Some("root"));
+    match advised {
+        Some(Action::RaiseLimitOf { to, is_beyond_hard, as_root, .. }) => {
+            assert_eq!((may, is_beyond_hard, as_root), (true, true, false));
+            assert!(prlimit(&format!("{to}:{to}")).success());
+            assert_eq!(hindrance(pid), None);
+        }
+        other => {
+            assert_eq!((other, may), (None, false));
+            assert!(!prlimit("20:40").success());
+        }
     }
 }

@@ -577,6 +577,17 @@ fn a_connection_is_at_most_as_old_as_the_process_that_opened_it() {
         text.contains("opened     at most") && text.contains(&format!("by process {}", client.pid())),
         "{text}"
     );
+    let list = || stoop(["ls"]).arg(&path).args(["--columns", "max-age,state", "--state", "connected"]);
+    let lines = list().arg("--json").run().seen().json();
+    assert_eq!(lines[0]["opener_pid"], client.pid(), "{lines:?}");
+    assert!(lines[0]["max_age_seconds"].as_u64().unwrap() <= begun.elapsed().as_secs() + 1, "{lines:?}");
+    let plain = stoop(["ls"]).arg(&path).args(["--state", "connected", "--json"]).run().seen().json();
+    assert!(plain[0]["max_age_seconds"].is_null(), "nobody asked for it: {plain:?}");
+    let table = list().run().seen().text();
+    assert!(table.starts_with("MAX-AGE  STATE\n") && !table.contains("\n-"), "{table}");
+    // The listener has no age.
+    let listener = stoop(["ls"]).arg(&path).args(["--listening", "--columns", "max-age"]).run().seen().text();
+    assert_eq!(listener, "MAX-AGE\n-\n");
     let (one, _two) = UnixStream::pair().unwrap();
     assert_eq!(opener(&one).0, Some(std::process::id().into()));
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 
 use stoop_e2e::{program, serve, socket_path, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, has_program, is_root, public_tempdir, skip};
@@ -215,4 +216,31 @@ fn contradicting_flags_are_rejected() {
         stoop(usage).run().code(2).stdout_is(b"");
     }
     stoop(["why", "/x", "--as", "no-such-user-anywhere"]).run().code(6).explains(&[""]);
+}
+
+/// A policy is known to the server alone: that the server closed the connection is seen.
+#[test]
+fn a_server_that_refuses_its_client_is_named() {
+    let (_dir, place) = socket_path();
+    let other = if is_root() { NOBODY } else { 0 };
+    let server = stoop(["serve", &place, "--allow-uid", &other.to_string()]).spawn();
+    wait_served(&place);
+    let text = stoop(["why", &place, "--try"]).run().ok().text();
+    let process = format!("the server is process {} (stoop) of this user", server.pid());
+    for words in ["tried: it succeeded, as predicted", "policy of its own", &process, "--allow-uid"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let lines = stoop(["why", &place, "--try", "--json"]).run().ok().json();
+    assert_eq!(lines[0]["tried"]["outcome"], "succeeded");
+    assert!(lines[0]["tried"]["closed"][1].as_str().unwrap().contains(&process), "{lines:?}");
+    server.terminate();
+    // One that accepts its clients is not suspected, nor one that has not decided yet.
+    let server = stoop(["serve", &place]).spawn();
+    wait_served(&place);
+    let text = stoop(["why", &place, "--try"]).run().ok().text();
+    assert!(text.contains("as predicted") && !text.contains("policy"), "{text}");
+    server.terminate();
+    let _slow = UnixListener::bind(&place).unwrap();
+    let text = stoop(["why", &place, "--try"]).run().ok().text();
+    assert!(text.contains("as predicted") && !text.contains("policy"), "{text}");
 }

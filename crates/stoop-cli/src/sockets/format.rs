@@ -11,11 +11,13 @@ use stoop::{Address, escaped};
 use stoop_inspect::FileId;
 use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What, Workload};
 
+use super::clock::Now;
+use super::opener;
 use super::paths::Paths;
 use super::row::{Row, Shape};
 use super::words;
 use crate::output::truncate_end;
-use crate::{names, shell};
+use crate::{names, shell, time};
 
 /// Shown in place of a missing value.
 pub(crate) const NOTHING: &str = "-";
@@ -113,6 +115,14 @@ impl<'a> SocketFormatter<'a> {
     pub(crate) fn path(&mut self, row: &Row, text: &mut String) {
         match self.paths.other_than_name(row.named(self.snapshot)) {
             Some(path) => text.push_str(&word(path.as_os_str().as_bytes())),
+            None => text.push_str(NOTHING),
+        }
+    }
+
+    /// Writes how old a connection is at most, or `-` if that is not known.
+    pub(crate) fn max_age(&self, row: &Row, text: &mut String) {
+        match opener::of(self.snapshot, row.subject(), Now::read()) {
+            Some(opener) => text.push_str(&time::about(opener.age)),
             None => text.push_str(NOTHING),
         }
     }

@@ -13,7 +13,9 @@ use stoop::{Address, escaped};
 use stoop_inspect::endpoints::recognise;
 use stoop_inspect::{Missing, Process, Queue, Snapshot, SocketId, Workload};
 
+use super::clock::Now;
 use super::format;
+use super::opener;
 use super::paths::Paths;
 use super::row::{Row, Shape};
 use crate::names;
@@ -25,6 +27,7 @@ pub(crate) struct JsonFormatter<'a> {
     snapshot: &'a Snapshot,
     users: HashMap<u32, Option<String>>,
     paths: Option<Paths<'a>>,
+    has_ages: bool,
 }
 
 /// How a line has changed since the last snapshot.
@@ -68,6 +71,12 @@ struct Line<'a> {
     /// then arbitrary. Absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_known: Option<bool>,
+    /// The process that opened a connection, if it still runs, and how old the connection is at
+    /// most: as that process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opener_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age_seconds: Option<u64>,
 }
 
 /// One socket and its owners.
@@ -186,12 +195,17 @@ impl Serialize for AddressText<'_> {
 
 impl<'a> JsonFormatter<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> JsonFormatter<'a> {
-        JsonFormatter { snapshot, users: HashMap::new(), paths: None }
+        JsonFormatter { snapshot, users: HashMap::new(), paths: None, has_ages: false }
     }
 
     /// Adds the present paths of files, which it looks for.
     pub(crate) fn with_paths(self) -> JsonFormatter<'a> {
         JsonFormatter { paths: Some(Paths::new(self.snapshot)), ..self }
+    }
+
+    /// Adds how old connections are at most, for which each of them is examined.
+    pub(crate) fn with_ages(self, has_ages: bool) -> JsonFormatter<'a> {
+        JsonFormatter { has_ages, ..self }
     }
 
     fn path(&mut self, id: SocketId) -> Option<String> {
@@ -219,6 +233,7 @@ impl<'a> JsonFormatter<'a> {
             Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
             _ => None,
         };
+        let opener = self.has_ages.then(|| opener::of(snapshot, row.subject(), Now::read())).flatten();
         let line = Line {
             schema: SCHEMA,
             event,
@@ -233,6 +248,8 @@ impl<'a> JsonFormatter<'a> {
             server: row.server.map(|id| self.end(id)),
             client: row.client.map(|id| self.end(id)),
             client_known: Some(false).filter(|_| !row.is_client_known),
+            opener_pid: opener.map(|opener| opener.pid),
+            max_age_seconds: opener.map(|opener| opener.age.as_secs()),
         };
         push_json(&line, text);
     }

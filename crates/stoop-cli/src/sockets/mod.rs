@@ -11,17 +11,21 @@
 //! | `words.rs` | untrusted bytes as words, and back |
 //! | `format.rs` | formats addresses, processes and queues as words |
 //! | `json.rs` | the same as JSON, a stable interface |
+//! | `opener.rs` | the process that opened a connection, and how old that is at most |
+//! | `clock.rs` | the clock of process start times |
 //! | `paths.rs` | the present paths of socket files |
 //! | `missing.rs` | what could not be read: a note, and the exit code |
 //!
 //! Everything except the lookup of names and files is pure. Nothing is printed here.
 
+mod clock;
 mod filter;
 mod find;
 pub(crate) mod format;
 mod glob;
 pub(crate) mod json;
 mod missing;
+pub(crate) mod opener;
 mod paths;
 mod pattern;
 mod row;
@@ -30,6 +34,7 @@ pub(crate) mod sample;
 mod suggest;
 mod words;
 
+pub(crate) use clock::Now;
 pub(crate) use filter::Filter;
 pub(crate) use find::ResolvedSelector;
 pub(crate) use format::SocketFormatter;

@@ -10,6 +10,7 @@ use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Own
 use super::owner_program;
 use super::permission::{By, SEARCH};
 use super::question::{Operation, Who};
+use crate::asker::LimitRights;
 use crate::hindrance::Hindrance;
 
 /// Returns the address in question, as this process reaches it.
@@ -265,11 +266,17 @@ pub(super) fn its_server(facts: &Facts, client: &Endpoint) -> Option<Action> {
 
 /// Advises what ends the hindrance of an owner.
 pub(super) fn relieve(facts: &Facts, owner: &Owner) -> Option<Action> {
-    self::relief(facts.asker_uid, owner.pid, owner.uid, owner.hindrance.as_ref()?)
+    let asker = (facts.asker_uid, facts.limit_rights);
+    self::relief(asker, owner.pid, owner.uid, owner.hindrance.as_ref()?)
 }
 
-/// Returns what ends the hindrance of a process of the user `uid`, for the user `asker_uid`.
-pub fn relief(asker_uid: u32, pid: u32, uid: Option<u32>, hindrance: &Hindrance) -> Option<Action> {
+/// Returns what ends the hindrance of a process of the user `uid`, for a user with these rights.
+pub fn relief(
+    (asker_uid, rights): (u32, LimitRights),
+    pid: u32,
+    uid: Option<u32>,
+    hindrance: &Hindrance,
+) -> Option<Action> {
     let as_root = asker_uid != 0 && uid != Some(asker_uid);
     Some(match hindrance {
         Hindrance::Stopped => Action::Resume { pid, as_root },
@@ -279,7 +286,7 @@ pub fn relief(asker_uid: u32, pid: u32, uid: Option<u32>, hindrance: &Hindrance)
             let twice = limit.saturating_mul(2);
             let to = hard.filter(|hard| hard > limit).map_or(twice, |hard| hard.min(twice));
             let is_beyond_hard = hard.is_some_and(|hard| to > hard);
-            let as_root = as_root || asker_uid != 0 && is_beyond_hard;
+            let as_root = rights.raise(asker_uid, uid, is_beyond_hard)?;
             Action::RaiseLimitOf { pid, to, is_beyond_hard, as_root }
         }
         Hindrance::Traced(None) | Hindrance::Exited => return None,

@@ -106,6 +106,7 @@ fn layout(column: Column, is_asked_for: bool) -> output::Column {
         Column::ClientIn => ("CLIENT-IN", Truncate::End(12), 3),
         Column::Messages => ("MESSAGES", Truncate::Never, 0),
         Column::Memory => ("MEMORY", Truncate::Never, 0),
+        Column::MaxAge => ("MAX-AGE", Truncate::Never, 0),
         Column::ServerTitle => ("SERVER-TITLE", Truncate::End(20), 7),
         Column::ClientTitle => ("CLIENT-TITLE", Truncate::End(20), 8),
         Column::User => ("USER", Truncate::End(6), 5),
@@ -145,6 +146,7 @@ pub(super) fn write(
         Column::ClientIn => formatter.place(row.client, text),
         Column::Messages => text.push_str(&at_both_ends(row, |id| Some(snapshot[id].messages?.count))),
         Column::Memory => text.push_str(&at_both_ends(row, |id| Some(snapshot[id].memory?.sent_bytes))),
+        Column::MaxAge => formatter.max_age(row, text),
         Column::ServerTitle => formatter.title(row.serving(), text),
         Column::ClientTitle => formatter.title(row.client, text),
         Column::User => match snapshot[row.serving().unwrap_or(row.subject())].uid {

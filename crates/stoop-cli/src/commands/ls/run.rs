@@ -27,7 +27,7 @@ pub(crate) fn run(flags: &Ls) -> Outcome {
     sockets::report_files(&filter, &snapshot);
     let chosen = choose(flags, &filter, &snapshot);
     if flags.json {
-        print(&json(&snapshot, &chosen))?
+        print(&json(&snapshot, &chosen, flags.columns.contains(&Column::MaxAge)))?
     } else {
         print_table(flags, &snapshot, chosen)?
     }
@@ -55,8 +55,8 @@ fn options(flags: &Ls) -> Options {
     options
 }
 
-fn json(snapshot: &Snapshot, chosen: &[Row]) -> Vec<u8> {
-    let mut formatter = JsonFormatter::new(snapshot).with_paths();
+fn json(snapshot: &Snapshot, chosen: &[Row], has_ages: bool) -> Vec<u8> {
+    let mut formatter = JsonFormatter::new(snapshot).with_paths().with_ages(has_ages);
     let mut text = Vec::with_capacity(chosen.len() * 400);
     for row in chosen {
         formatter.line(row, None, &mut text);
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn json_matches_the_golden_file() {
         let machine = sample::partly_seen();
-        let text = json(&machine, &rows(&machine));
+        let text = json(&machine, &rows(&machine), false);
         sample::golden("ls.json", std::str::from_utf8(&text).unwrap());
     }
 }

@@ -149,6 +149,7 @@ impl<'a> Printer<'a> {
     fn new(flags: &'a Ls, view: &'a View, time: &'a str) -> Printer<'a> {
         let snapshot = &view.snapshot;
         let (formatter, json) = (SocketFormatter::new(snapshot), JsonFormatter::new(snapshot));
+        let json = json.with_ages(flags.columns.contains(&Column::MaxAge));
         Printer { flags, snapshot, time, formatter, json }
     }
 

@@ -5,16 +5,15 @@ use std::fs;
 
 use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
-use stoop_inspect::internal::{Hindrance, gather};
+use stoop_inspect::internal::{Hindrance, LimitRights, gather};
 use stoop_inspect::why::{Operation, Question, Who};
 use stoop_inspect::{Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, State};
 
-use super::clock::Now;
 use super::file::{self, FileFacts, FileState};
 use super::mounted::{MountedIn, mounted_in};
-use super::opener::{self, Opener};
 use super::render::hexdump::PEEK_BYTES;
-use crate::sockets::ResolvedSelector;
+use crate::sockets::opener::{self, Opener};
+use crate::sockets::{Now, ResolvedSelector};
 
 /// One socket, and everything related to it.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub(super) struct Detail<'a> {
     pub(super) traffic: Traffic,
     /// What keeps each of its processes from answering.
     pub(super) hindrances: Vec<(Pid, Hindrance)>,
-    /// The user who asks.
-    pub(super) asker_uid: u32,
+    /// The user who asks, and the rights of this process over the limits of others.
+    pub(super) asker: (u32, LimitRights),
     /// Whether a datagram receiver's queue has no space for another message, as far as that could
     /// be determined.
     pub(super) is_queue_full: bool,
@@ -114,7 +113,7 @@ impl<'a> Detail<'a> {
             clients,
             traffic: Traffic::default(),
             hindrances: Vec::new(),
-            asker_uid: rustix::process::geteuid().as_raw(),
+            asker: (rustix::process::geteuid().as_raw(), LimitRights::read()),
             is_queue_full: is_queue_full(socket, file.as_ref()),
             file,
             settings,

@@ -5,19 +5,15 @@
 //! | `args.rs` | its flags |
 //! | `run.rs` | finds the socket, and shows what was gathered |
 //! | `detail.rs` | gathers everything that is known of one socket |
-//! | `clock.rs` | the clock of process start times |
 //! | `file.rs` | the file it is bound to, and whether it was moved, replaced or removed |
 //! | `mounted.rs` | the containers that have the file, too |
-//! | `opener.rs` | the process that opened a connection, and how old that is at most |
 //! | `warnings.rs` | problems the user may want to know of: pure |
 //! | `render/` | formats the result and the unread bytes: pure |
 
 pub(crate) mod args;
-mod clock;
 mod detail;
 mod file;
 mod mounted;
-mod opener;
 mod render;
 mod run;
 mod traffic;

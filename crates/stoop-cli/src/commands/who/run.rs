@@ -142,12 +142,12 @@ impl Hindrances {
 
 #[cfg(test)]
 mod tests {
-    use super::super::clock::Now;
     use super::super::detail::{Limits, Traffic};
     use super::super::file::{FileFacts, FileState, Status};
-    use super::super::opener::Opener;
     use super::super::warnings::warnings;
     use super::*;
+    use crate::sockets::Now;
+    use crate::sockets::opener::Opener;
     use crate::sockets::sample;
     use stoop_inspect::Socket;
 
@@ -182,7 +182,7 @@ mod tests {
             clients: clients.collect(),
             traffic: Traffic::default(),
             hindrances: Vec::new(),
-            asker_uid: 0,
+            asker: (0, LimitRights { has_capability: true, in_initial_namespace: true }),
             is_queue_full: false,
             mounted_in: Vec::new(),
             file,

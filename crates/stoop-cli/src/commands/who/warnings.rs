@@ -62,7 +62,7 @@ fn hindered(detail: &Detail<'_>) -> Vec<Warning> {
             text.push_str(", and does not respond");
         }
         let uid = process.and_then(|process| process.uid);
-        let action = relief(detail.asker_uid, pid.0, uid, hindrance);
+        let action = relief(detail.asker, pid.0, uid, hindrance);
         Warning { code, text, next: action.as_ref().map(advice::command) }
     };
     let mut warnings: Vec<Warning> = detail.hindrances.iter().map(warning).collect();

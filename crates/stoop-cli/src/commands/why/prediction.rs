@@ -5,6 +5,7 @@ use stoop_inspect::internal::{Probe, Verdict};
 use stoop_inspect::why::{Errno, Outcome, Who};
 
 use crate::exit::Exit;
+use crate::refused;
 
 /// The complete answer.
 pub(super) struct Prediction {
@@ -25,13 +26,24 @@ impl Prediction {
         match self.tried.as_ref()? {
             Probe::NotMade(_) => None,
             _ if predicted == Outcome::Unknown || self.not_imitated().is_some() => None,
-            Probe::Succeeded => Some(predicted == Outcome::Succeeds),
+            Probe::Succeeded | Probe::Closed => Some(predicted == Outcome::Succeeds),
             Probe::Failed(errno) => Some(match predicted {
                 Outcome::Fails(said) => said == *errno,
                 Outcome::Waits => *errno == rustix::io::Errno::AGAIN,
                 _ => false,
             }),
         }
+    }
+
+    /// Returns what is seen of a server that closed the connection of the attempt at once, one line
+    /// each.
+    pub(super) fn refusal(&self) -> Vec<String> {
+        if self.tried != Some(Probe::Closed) {
+            return Vec::new();
+        }
+        let closed = "the server then closed the connection before it sent anything: it may have refused \
+                      the client by a policy of its own";
+        std::iter::once(closed.to_owned()).chain(refused::lines(&self.facts)).collect()
     }
 
     /// Returns why the attempt does not show what the subject's own call would do: mechanisms that
@@ -60,7 +72,7 @@ impl Prediction {
     pub(super) fn exit(&self) -> Exit {
         match (&self.tried, self.verdict.outcome) {
             _ if self.agrees() == Some(false) => Exit::Failed,
-            (Some(Probe::Succeeded), _) => Exit::Done,
+            (Some(Probe::Succeeded | Probe::Closed), _) => Exit::Done,
             (Some(Probe::Failed(_)), _) => Exit::No,
             (Some(Probe::NotMade(_)), _) | (None, Outcome::Unknown) => Exit::Partial,
             (None, Outcome::Succeeds) => Exit::Done,

@@ -1,7 +1,9 @@
 //! Creates the question from the flags, and answers it.
 
+use std::time::Duration;
+
 use stoop::internal::Place;
-use stoop_inspect::internal::{Delivery, Probe, denial_of_probe, gather, probe, why};
+use stoop_inspect::internal::{Delivery, Probe, denial_of_probe, gather, probe_and_listen, why};
 use stoop_inspect::why::{Errno, Operation, Question, Who};
 
 use super::prediction::Prediction;
@@ -12,13 +14,16 @@ use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use crate::target::kind_of;
 
+/// How long `--try` waits for a server that refuses its client.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// Answers the question given by the flags.
 pub(crate) fn run(flags: &Why) -> Outcome {
     let (question, found) = question(flags)?;
     let facts = gather(&question).map_err(|error| not_inspected(&question, &error))?;
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
-    let tried = flags.attempt.then(|| probe(&facts, delivery));
+    let tried = flags.attempt.then(|| probe_and_listen(&facts, delivery, PATIENCE));
     let is_refused = matches!(tried, Some(Probe::Failed(Errno::PERM | Errno::ACCESS)));
     let denied = is_refused.then(|| denial_of_probe(&facts)).flatten();
     let answer = Prediction { facts, verdict, tried, denied, found };

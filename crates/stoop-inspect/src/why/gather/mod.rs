@@ -21,6 +21,7 @@ use std::io;
 
 use super::facts::{Facts, File, Found, Names, OtherServer, Traces, Walk};
 use super::question::{Operation, Question, Who};
+use crate::asker::LimitRights;
 
 /// Gathers all facts that the verdict on this question is based on.
 ///
@@ -38,6 +39,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         question: question.clone(),
         subject: None,
         asker_uid: rustix::process::geteuid().as_raw(),
+        limit_rights: LimitRights::read(),
         walk: None,
         sockets: None,
         alive: None,

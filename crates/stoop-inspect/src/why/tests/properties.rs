@@ -237,6 +237,7 @@ prop_compose! {
             question,
             subject,
             asker_uid: 7,
+            limit_rights: LimitRights::default(),
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
             sockets,
             alive,

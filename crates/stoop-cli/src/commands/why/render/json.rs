@@ -84,6 +84,9 @@ struct Tried<'a> {
     /// What a security mechanism has logged about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     denied: Option<&'a str>,
+    /// That the server closed the connection before it sent anything, and what is seen of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    closed: Vec<String>,
 }
 
 /// Formats the answer as a JSON line.
@@ -126,7 +129,7 @@ pub(in crate::commands::why) fn line(answer: &Prediction) -> Vec<u8> {
         walk: steps.iter().enumerate().map(|(at, step)| component(answer, at, step)).collect(),
         tried: answer.tried.as_ref().map(|tried| Tried {
             outcome: match tried {
-                Probe::Succeeded => "succeeded",
+                Probe::Succeeded | Probe::Closed => "succeeded",
                 Probe::Failed(_) => "failed",
                 Probe::NotMade(_) => "not-made",
             },
@@ -135,6 +138,7 @@ pub(in crate::commands::why) fn line(answer: &Prediction) -> Vec<u8> {
             as_predicted: answer.agrees(),
             without: answer.not_imitated(),
             denied: answer.denied.as_deref(),
+            closed: answer.refusal(),
         }),
     };
     let mut text = Vec::new();

@@ -22,7 +22,7 @@ pub(in crate::commands::why) fn render(answer: &Prediction) -> Vec<u8> {
     let seen: Vec<String> = verdict.seen.iter().cloned().chain(answer.found.clone()).collect();
     let why = std::slice::from_ref(&verdict.why);
     let tried = answer.tried.iter().map(|tried| compared(answer, tried));
-    let tried: Vec<String> = tried.chain(answer.denied.clone()).collect();
+    let tried: Vec<String> = tried.chain(answer.denied.clone()).chain(answer.refusal()).collect();
     text += &parts(&[
         ("why:", why),
         ("seen:", &seen),
@@ -65,7 +65,7 @@ fn outcome(outcome: Outcome) -> String {
 /// Formats the result of the attempt, and whether it agrees with the prediction.
 fn compared(answer: &Prediction, tried: &Probe) -> String {
     let came = match tried {
-        Probe::Succeeded => "it succeeded".to_owned(),
+        Probe::Succeeded | Probe::Closed => "it succeeded".to_owned(),
         Probe::Failed(errno) => format!("it failed with {}", symbol(*errno)),
         Probe::NotMade(why) => return format!("not made: {why}"),
     };

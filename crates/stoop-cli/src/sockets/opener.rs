@@ -14,14 +14,14 @@ use super::clock::Now;
 
 /// The process that called connect, or socketpair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Opener {
-    pub(super) pid: u32,
+pub(crate) struct Opener {
+    pub(crate) pid: u32,
     /// How long it has run.
-    pub(super) age: Duration,
+    pub(crate) age: Duration,
 }
 
 /// Returns the process that opened the connection of a socket, if it still runs.
-pub(super) fn of(snapshot: &Snapshot, id: SocketId, now: Now) -> Option<Opener> {
+pub(crate) fn of(snapshot: &Snapshot, id: SocketId, now: Now) -> Option<Opener> {
     let end = recording_end(snapshot, id)?;
     let peer = recorded(snapshot[end].kind?, snapshot[end].dup_fd().ok()?)?;
     let pid = *peer.pid.known()?;
