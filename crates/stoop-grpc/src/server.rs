@@ -229,7 +229,8 @@ where
                 timeout: self.settings.timeout,
                 idle: IdleTracker::new(self.settings.header_timeout, idle),
             };
-            serve_connection(self.http2.clone(), stream, calls, draining.clone())
+            // Boxed at once: a future is copied several times until it is a task.
+            Box::pin(serve_connection(self.http2.clone(), stream, calls, draining.clone()))
         };
         server.run_without_peer(handler, shutdown).await
     }

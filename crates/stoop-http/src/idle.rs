@@ -43,13 +43,14 @@ struct CallState {
 impl IdleTracker {
     /// Starts tracking a new connection.
     pub fn new(first: Duration, between: Option<Duration>) -> IdleTracker {
+        let now = Instant::now();
         IdleTracker(Arc::new(Shared {
-            first: Instant::now().checked_add(first),
+            first: now.checked_add(first),
             between,
             begun: AtomicBool::new(false),
             beginning: Notify::new(),
             written: AtomicU64::new(0),
-            calls: Mutex::new(CallState { under_way: 0, since: Instant::now() }),
+            calls: Mutex::new(CallState { under_way: 0, since: now }),
         }))
     }
 
@@ -64,7 +65,19 @@ impl IdleTracker {
     /// Records that the first call has begun.
     pub fn begin(&self) {
         if !self.has_begun() && !self.0.begun.swap(true, Relaxed) {
-            self.0.beginning.notify_one();
+            self.0.beginning.notify_waiters();
+        }
+    }
+
+    /// Waits until the first call has begun.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn first_call(&self) {
+        // It is notified from here on, even before it is polled.
+        let beginning = self.0.beginning.notified();
+        if !self.has_begun() {
+            beginning.await;
         }
     }
 
@@ -81,15 +94,15 @@ impl IdleTracker {
         self.0.written.fetch_add(1, Relaxed);
     }
 
-    /// Waits until one of the limits is reached. Call it once only: it consumes the notification
-    /// of the first call.
+    /// Waits until one of the limits is reached.
     ///
     /// # Cancel safety
-    /// This method is not cancel safe.
+    /// This method is cancel safe.
     pub async fn expired(&self) {
         tokio::select! {
+            biased;
+            () = self.first_call() => {}
             () = self.no_first_call() => return,
-            () = self.0.beginning.notified() => {}
         }
         match self.0.between {
             Some(time) => self.for_time(time).await,

@@ -5,9 +5,10 @@
 //! what is specific to HTTP.
 
 use std::error::Error as StdError;
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body::Body as HttpBody;
@@ -17,7 +18,6 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use stoop::serve::{self, Draining, End};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::caller::PeerHandle;
@@ -246,8 +246,9 @@ impl Server {
         let handler = move |stream| {
             let (stream, peer_handle) = PeerStream::new(stream);
             let idle = IdleTracker::new(header_timeout, Some(header_timeout));
-            let known = WithCaller { service: service.clone(), peer_handle, spoken: Arc::default(), idle };
-            protocols.clone().converse(stream, known, draining.clone())
+            let known = WithCaller { service: service.clone(), peer_handle, lease: Arc::default(), idle };
+            // Boxed at once: a future is copied several times until it is a task.
+            Box::pin(protocols.clone().converse(stream, known, draining.clone()))
         };
         self.server.run_without_peer(handler, shutdown).await
     }
@@ -281,32 +282,44 @@ impl Protocols {
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let (spoken, idle) = (service.spoken.clone(), service.idle.clone());
+        let (lease, idle) = (service.lease.clone(), service.idle.clone());
         let socket = stream.downgrade();
         let mut late = pin!(idle.no_first_call());
         let mut last = pin!(async {
             draining.wait().await;
-            let _ = timeout(LAST_CHANCE, spoken.notify.notified()).await;
+            let _ = timeout(LAST_CHANCE, idle.first_call()).await;
         });
         let mut stream = Sniff::new(Linger::new(stream));
-        let is_http2 = tokio::select! {
-            is_http2 = stream.is_http2() => is_http2,
-            () = last.as_mut() => return,
-            () = late.as_mut() => return,
+        // Usually the client has sent its first request already, and no timer is needed for it.
+        let (is_http2, has_waited) = match stream.is_http2_already().await {
+            Poll::Ready(is_http2) => (is_http2, false),
+            Poll::Pending => tokio::select! {
+                biased;
+                is_http2 = stream.is_http2() => (is_http2, true),
+                () = last.as_mut() => return,
+                () = late.as_mut() => return,
+            },
         };
         match is_http2 {
             Ok(true) => {
                 let stream = Progress::new(stream, idle.clone());
                 let connection = self.http2.serve_connection(TokioIo::new(stream), Counted(service));
                 let (late, grace) = (idle.expired(), idle.goaway_expired());
-                drive(connection, http2::Connection::graceful_shutdown, last, late, grace).await;
+                drive(Box::pin(connection), http2::Connection::graceful_shutdown, last, late, grace).await;
             }
             Ok(false) => {
                 let connection = self.http1.serve_connection(ServerIo::new(stream), service).with_upgrades();
-                drive(connection, http1::UpgradeableConnection::graceful_shutdown, last, late, ready(()))
-                    .await;
+                // Otherwise hyper's own limit on the time of a header has begun only now.
+                let late = async {
+                    match has_waited {
+                        true => late.await,
+                        false => pending().await,
+                    }
+                };
+                let shut_down = http1::UpgradeableConnection::graceful_shutdown;
+                drive(Box::pin(connection), shut_down, last, late, ready(())).await;
                 // If it was upgraded, it still counts as a connection.
-                spoken.lease.ended(socket).await;
+                lease.ended(socket).await;
             }
             Err(_) => {}
         }
@@ -316,16 +329,17 @@ impl Protocols {
 /// Drives a connection to its end. When `last` or `late` completes, it is shut down gracefully.
 /// After `late`, it is aborted when `grace` completes. A client that violates the protocol or
 /// disconnects ends only its own connection.
+///
+/// The connection is boxed: it needs only a few bytes of its state until it has sent something.
 async fn drive<C: Future>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     shut_down: impl FnOnce(Pin<&mut C>),
     last: impl Future<Output = ()>,
     late: impl Future<Output = ()>,
     grace: impl Future<Output = ()>,
 ) {
-    // Boxed: a connection needs only a few bytes of its state until it has sent something.
-    let mut connection = Box::pin(connection);
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {}
         () = last => {
             shut_down(connection.as_mut());
@@ -346,16 +360,9 @@ async fn drive<C: Future>(
 struct WithCaller<S> {
     service: S,
     peer_handle: PeerHandle,
-    spoken: Arc<Spoken>,
+    /// Of requests that may be upgraded.
+    lease: Arc<LeaseSlot>,
     idle: IdleTracker,
-}
-
-/// What the requests of a connection tell the task that drives it.
-#[derive(Debug, Default)]
-struct Spoken {
-    /// Notified of every request.
-    notify: Notify,
-    lease: LeaseSlot,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithCaller<S> {
@@ -364,8 +371,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithCaller<S>
     type Future = S::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        self.spoken.notify.notify_one();
-        self.spoken.lease.grant(&mut request);
+        self.lease.grant(&mut request);
         self.idle.begin();
         if let Some(caller) = self.peer_handle.caller() {
             request.extensions_mut().insert(caller);

@@ -2,25 +2,23 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::io;
 use std::net::Shutdown;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Method, Request};
 use hyper_util::rt::TokioIo;
 use stoop::aio;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use crate::stream::linger::Linger;
 use crate::stream::peer_stream::PeerStream;
+use crate::stream::shared::SharedStream;
 use crate::stream::sniff::Sniff;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, flush_within, read_within, shutdown_within, write_within};
 
 /// A server's end of a connection, as an I/O type of hyper.
 pub(crate) type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
@@ -35,7 +33,7 @@ pub(crate) type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 /// down. [`stoop::serve::Server::draining`] tells when the server starts to drain, so that a
 /// protocol can say goodbye.
 pub struct UpgradedStream {
-    stream: Arc<aio::Stream>,
+    stream: SharedStream,
     // Dropped after the stream.
     _lease: Option<Lease>,
 }
@@ -84,50 +82,24 @@ impl Deref for UpgradedStream {
     type Target = aio::Stream;
 
     fn deref(&self) -> &aio::Stream {
-        &self.stream
+        &self.stream.0
     }
 }
 
 impl fmt::Debug for UpgradedStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UpgradedStream").field(&self.stream).finish()
+        f.debug_tuple("UpgradedStream").field(&self.stream.0).finish()
     }
 }
 
 impl AsyncRead for UpgradedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.stream).poll_read(cx, buffer)
-    }
+    read_within!(stream);
 }
 
 impl AsyncWrite for UpgradedStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.stream).poll_shutdown(cx)
-    }
+    write_within!(stream);
+    flush_within!(stream);
+    shutdown_within!(stream);
 }
 
 /// Returns the stream behind a request that was answered with an upgrade (101, or the 200 of a
@@ -182,5 +154,8 @@ pub async fn upgraded_request<B>(mut request: Request<B>) -> Result<(UpgradedStr
     let parts = upgraded.downcast::<ServerIo>().map_err(|_| not("not a connection of this crate".into()))?;
     let (stream, unread) = parts.io.into_inner().into_inner();
     let stream = stream.into_inner().into_shared();
-    Ok((UpgradedStream { stream, _lease: lease }, [&parts.read_buf[..], &unread].concat().into()))
+    Ok((
+        UpgradedStream { stream: SharedStream(stream), _lease: lease },
+        [&parts.read_buf[..], &unread].concat().into(),
+    ))
 }

@@ -8,6 +8,7 @@
 //! | server | [`Sniff`](sniff::Sniff) | detects the version of HTTP |
 //! | server | [`Linger`](linger::Linger) | lingers, so that the last message can be read |
 //! | server | [`PeerStream`](peer_stream::PeerStream) | provides the peer's credentials |
+//! | server | [`SharedStream`](shared::SharedStream) | can be referred to weakly |
 //! | server | [`Progress`](progress::Progress) | records writes, for idle tracking |
 
 /// Implements `poll_read` by delegation to the stream in this field.
@@ -90,6 +91,8 @@ pub mod peer_stream;
 pub(crate) mod progress;
 #[cfg(feature = "client")]
 pub mod record_prefix;
+#[cfg(feature = "server")]
+pub(crate) mod shared;
 #[cfg(feature = "server")]
 pub(crate) mod sniff;
 

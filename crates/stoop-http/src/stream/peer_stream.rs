@@ -1,19 +1,17 @@
 //! A server's stream with its peer's credentials, which are fetched on first use, or when the
 //! stream is dropped while a [`Caller`] may still need them.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 
 use stoop::aio;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::shared::SharedStream;
 use crate::caller::{Caller, PeerHandle};
 
 /// A stream whose [`Caller`] remains usable after the stream was dropped.
 pub struct PeerStream {
-    stream: Arc<aio::Stream>,
+    stream: SharedStream,
     caller: Caller,
 }
 
@@ -23,7 +21,7 @@ impl PeerStream {
         let stream = Arc::new(stream);
         let caller = Caller::new(&stream);
         let peer_handle = caller.peer_handle();
-        (PeerStream { stream, caller }, peer_handle)
+        (PeerStream { stream: SharedStream(stream), caller }, peer_handle)
     }
 
     /// Returns the caller at the other end.
@@ -33,12 +31,12 @@ impl PeerStream {
 
     /// Returns a weak reference to the stream.
     pub(crate) fn downgrade(&self) -> Weak<aio::Stream> {
-        Arc::downgrade(&self.stream)
+        Arc::downgrade(&self.stream.0)
     }
 
     /// Returns the stream, which others hold only weakly.
     pub(crate) fn into_shared(self) -> Arc<aio::Stream> {
-        self.stream.clone()
+        self.stream.0.clone()
     }
 }
 
@@ -49,39 +47,13 @@ impl Drop for PeerStream {
 }
 
 impl AsyncRead for PeerStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.stream).poll_read(cx, buffer)
-    }
+    read_within!(stream);
 }
 
 impl AsyncWrite for PeerStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self.stream).poll_write_vectored(cx, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self.stream).poll_shutdown(cx)
-    }
+    write_within!(stream);
+    flush_within!(stream);
+    shutdown_within!(stream);
 }
 
 #[cfg(test)]

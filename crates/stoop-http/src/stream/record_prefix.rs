@@ -4,10 +4,11 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// How many bytes are recorded: enough for the start of a line.
 const PREFIX_MAX_BYTES: usize = 96;
@@ -15,24 +16,65 @@ const PREFIX_MAX_BYTES: usize = 96;
 #[derive(Debug, Default)]
 struct Recorded {
     bytes: Vec<u8>,
+    /// Whether nothing more is recorded.
     has_ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    recorded: Mutex<Recorded>,
+    progress: Notify,
+}
+
+impl Shared {
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A handle to a peer's first bytes.
 #[derive(Clone, Debug)]
-pub struct Opening(watch::Receiver<Recorded>);
+pub struct Opening(Arc<Shared>);
 
 impl Opening {
     /// Returns the first bytes received so far; empty if there are none.
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.borrow().bytes.clone()
+        self.0.recorded().bytes.clone()
     }
 
     /// Waits for the first bytes. They are empty if the connection ended without any.
     pub async fn wait(&mut self) -> Vec<u8> {
-        // An error means that the stream was dropped, and no more bytes will be recorded.
-        let _ = self.0.wait_for(|recorded| recorded.has_ended || !recorded.bytes.is_empty()).await;
-        self.bytes()
+        loop {
+            // It is notified from here on, even before it is polled.
+            let progress = self.0.progress.notified();
+            {
+                let recorded = self.0.recorded();
+                if recorded.has_ended || !recorded.bytes.is_empty() {
+                    return recorded.bytes.clone();
+                }
+            }
+            progress.await;
+        }
+    }
+}
+
+/// The other end of an [`Opening`], which waits no longer when this is dropped.
+#[derive(Debug)]
+struct Recorder(Arc<Shared>);
+
+impl Recorder {
+    /// Records bytes, and returns whether recording is complete.
+    fn push(&self, new: &[u8], max_bytes: usize) -> bool {
+        let is_complete = self.0.recorded().push(new, max_bytes);
+        self.0.progress.notify_waiters();
+        is_complete
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.0.recorded().has_ended = true;
+        self.0.progress.notify_waiters();
     }
 }
 
@@ -42,7 +84,7 @@ pub struct RecordPrefix<S> {
     stream: S,
     max_bytes: usize,
     /// `None` once nothing more is to be recorded.
-    recorder: Option<watch::Sender<Recorded>>,
+    recorder: Option<Recorder>,
 }
 
 impl<S> RecordPrefix<S> {
@@ -53,8 +95,9 @@ impl<S> RecordPrefix<S> {
 
     /// Wraps a stream from which nothing has been read, to record this number of bytes.
     pub(crate) fn up_to(max_bytes: usize, stream: S) -> (RecordPrefix<S>, Opening) {
-        let (recorder, recorded) = watch::channel(Recorded::default());
-        (RecordPrefix { stream, max_bytes, recorder: Some(recorder) }, Opening(recorded))
+        let shared = Arc::<Shared>::default();
+        let opening = Opening(shared.clone());
+        (RecordPrefix { stream, max_bytes, recorder: Some(Recorder(shared)) }, opening)
     }
 
     /// Returns the stream.
@@ -85,13 +128,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for RecordPrefix<S> {
         if has_room
             && result.is_ready()
             && let Some(recorder) = &self.recorder
+            && recorder.push(&buffer.filled()[before..], self.max_bytes)
         {
-            let mut is_all = false;
-            recorder
-                .send_modify(|recorded| is_all = recorded.push(&buffer.filled()[before..], self.max_bytes));
-            if is_all {
-                self.recorder = None;
-            }
+            self.recorder = None;
         }
         result
     }
@@ -117,5 +156,20 @@ mod tests {
         assert_eq!(client.read(&mut []).await.unwrap(), 0);
         client.read_exact(&mut [0; 7]).await.unwrap();
         assert_eq!(opening.bytes(), b"SSH-2.0");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_opening_is_awaited_until_the_stream_is_dropped() {
+        let (mut server, client) = duplex(100);
+        let (mut client, mut opening) = RecordPrefix::new(client);
+        let mut other = opening.clone();
+        let (seen, ()) = tokio::join!(opening.wait(), async {
+            server.write_all(b"220 mail").await.unwrap();
+            client.read_exact(&mut [0; 8]).await.unwrap();
+        });
+        assert_eq!((seen, other.wait().await), (b"220 mail".to_vec(), b"220 mail".to_vec()));
+        let (client, mut silent) = RecordPrefix::new(duplex(100).0);
+        let (seen, ()) = tokio::join!(silent.wait(), async { drop(client) });
+        assert_eq!(seen, b"");
     }
 }

@@ -46,6 +46,11 @@ impl<S: AsyncRead + Unpin> Sniff<S> {
         poll_fn(|cx| self.poll_is_http2(cx)).await
     }
 
+    /// Returns what is known without waiting, as [`Sniff::is_http2`] does.
+    pub(crate) async fn is_http2_already(&mut self) -> Poll<io::Result<bool>> {
+        poll_fn(|cx| Poll::Ready(self.poll_is_http2(cx))).await
+    }
+
     fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
             if self.first.len() >= PREFACE.len() || !PREFACE.starts_with(&self.first) {

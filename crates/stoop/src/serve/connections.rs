@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
+use super::counted::{Counted, Unjoined};
 use super::counters::{Counters, Ended};
 use super::trace;
 use crate::aio::Activity;
@@ -79,6 +80,8 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Connections {
     tasks: JoinSet<()>,
+    /// The tasks that count their own end, of which the server need not be told one by one.
+    unjoined: Arc<Unjoined>,
     /// The state of each task, if any limit needs more than the number of tasks.
     entries: HashMap<Id, Entry>,
     per_uid: HashMap<u32, usize>,
@@ -91,6 +94,7 @@ impl Connections {
     pub(super) fn new(limits: Limits, counters: Counters) -> Connections {
         Connections {
             tasks: JoinSet::new(),
+            unjoined: Arc::default(),
             entries: HashMap::new(),
             per_uid: HashMap::new(),
             limits,
@@ -138,15 +142,38 @@ impl Connections {
         activity: Option<Activity>,
         handling: impl Future<Output = ()> + Send + 'static,
     ) {
-        let abort = self.tasks.spawn(handling);
         self.counters.began();
         if !self.limits.apply_to_each() {
+            self.join_ended();
+            self.tasks.spawn(Counted::new(handling, &self.counters, &self.unjoined));
             return;
         }
+        let abort = self.tasks.spawn(handling);
         let (id, now, uid) = (abort.id(), self.now(), key(uid));
         *self.per_uid.entry(uid).or_default() += 1;
         let entry = Entry { abort, activity, seen: 0, moved: now, began: now, uid, aborted_for: None };
         self.entries.insert(id, entry);
+    }
+
+    /// Waits until the end of a connection may change what the server does. If no limit depends on
+    /// single connections, that is the end of many: each would wake the accept loop, which costs
+    /// more than the connection's own end.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub(super) async fn changed(&mut self) {
+        if self.limits.apply_to_each() || self.is_full() {
+            return self.ended().await;
+        }
+        self.unjoined.many().await;
+        self.join_ended();
+    }
+
+    /// Releases the tasks that have ended and counted themselves.
+    fn join_ended(&mut self) {
+        if self.unjoined.take() > 0 {
+            while self.tasks.try_join_next().is_some() {}
+        }
     }
 
     /// Waits until a connection has ended; never completes without one.
@@ -160,11 +187,10 @@ impl Connections {
             Some(Err(error)) if error.is_panic() => (JoinError::id(&error), Ended::Panicked),
             Some(Err(error)) => (JoinError::id(&error), Ended::Aborted),
         };
-        let entry = self.entries.remove(&id);
-        if let Some(entry) = &entry {
-            self.leave(entry.uid);
-        }
-        let how = match entry.and_then(|entry| entry.aborted_for) {
+        // Without an entry, it has counted itself.
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.leave(entry.uid);
+        let how = match entry.aborted_for {
             // The task may have finished at the moment it was aborted. It counts as aborted.
             Some(cut) if how != Ended::Panicked => cut,
             _ => how,
@@ -209,6 +235,7 @@ fn key(uid: Option<u32>) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::counted::MANY;
     use super::*;
 
     fn async_test(test: impl Future<Output = ()>) {
@@ -234,6 +261,35 @@ mod tests {
             assert!(!all.is_full() && !all.is_full_for(Some(7)) && all.per_uid.len() == 1);
             let seen = counters.snapshot();
             assert_eq!((seen.accepted, seen.active, seen.peak, seen.finished), (2, 1, 2, 1));
+        });
+    }
+
+    #[test]
+    fn the_end_of_many_is_noticed_at_once_and_of_each_in_time() {
+        async_test(async {
+            let (mut all, counters) = connections(Limits::NONE);
+            all.serve(None, None, async {});
+            assert!(tokio::time::timeout(Duration::from_millis(20), all.changed()).await.is_err());
+            assert_eq!((counters.snapshot().active, counters.snapshot().finished, all.len()), (0, 1, 1));
+            // The next client releases it.
+            all.serve(None, None, async {});
+            assert_eq!(all.len(), 1);
+            for _ in 0..100 {
+                all.serve(None, None, std::future::ready(()));
+            }
+            let before = all.len();
+            all.changed().await;
+            assert!(all.len() <= before - MANY, "{} of {before} are left", all.len());
+        });
+    }
+
+    #[test]
+    fn a_full_server_notices_each_end() {
+        async_test(async {
+            let (mut all, _) = connections(Limits { total: 1, ..Limits::NONE });
+            all.serve(None, None, async {});
+            all.changed().await;
+            assert!(!all.is_full());
         });
     }
 

@@ -400,7 +400,7 @@ impl Datagrams {
         mut shutdown: std::pin::Pin<&mut impl Future>,
     ) -> Event {
         let full = handled.is_full();
-        let mut ended = pin!(handled.ended());
+        let mut ended = pin!(handled.changed());
         let mut message = pin!(self.socket.recv_vec_with(self.allow));
         std::future::poll_fn(|cx| {
             if shutdown.as_mut().poll(cx).is_ready() {

@@ -1,6 +1,10 @@
 //! The notification that a server has begun to drain.
 
-use tokio::sync::watch;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 /// Notifies handlers that the server has begun to drain. See
 /// [`Server::draining`](super::Server::draining).
@@ -22,7 +26,13 @@ use tokio::sync::watch;
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Draining(watch::Receiver<bool>);
+pub struct Draining(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    has_begun: AtomicBool,
+    beginning: Notify,
+}
 
 impl Draining {
     /// Returns whether draining has begun.
@@ -43,7 +53,7 @@ impl Draining {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn has_begun(&self) -> bool {
-        *self.0.borrow()
+        self.0.has_begun.load(Ordering::Acquire)
     }
 
     /// Waits until draining has begun.
@@ -51,25 +61,36 @@ impl Draining {
     /// # Cancel safety
     /// This method is cancel safe.
     pub async fn wait(&mut self) {
-        // An error means that the server was dropped: it has ended.
-        let _ = self.0.wait_for(|&begun| begun).await;
+        // It is notified from here on, even before it is polled: nothing is lost after the check.
+        let beginning = pin!(self.0.beginning.notified());
+        if !self.has_begun() {
+            beginning.await;
+        }
     }
 }
 
-/// The server's end of the notification.
+/// The server's end of the notification. If it is dropped, the server has ended, and draining
+/// counts as begun.
 #[derive(Debug)]
-pub(super) struct Signal(watch::Sender<bool>);
+pub(super) struct Signal(Arc<State>);
 
 impl Signal {
     pub(super) fn new() -> Signal {
-        Signal(watch::Sender::new(false))
+        Signal(Arc::default())
     }
 
     pub(super) fn subscribe(&self) -> Draining {
-        Draining(self.0.subscribe())
+        Draining(self.0.clone())
     }
 
     pub(super) fn begin(&self) {
-        self.0.send_replace(true);
+        self.0.has_begun.store(true, Ordering::Release);
+        self.0.beginning.notify_waiters();
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.begin();
     }
 }

@@ -65,6 +65,7 @@
 //! |---|---|
 //! | the accept loop, and draining | `server.rs` |
 //! | open connections and their limits | `connections.rs` |
+//! | handlers that count their own end | `counted.rs` |
 //! | the same for messages | `datagrams.rs` |
 //! | replies, and limits on senders that do not read them | `replies.rs`, `keyed_semaphore.rs` |
 //! | passing the listener to a successor | `successor.rs` |
@@ -72,6 +73,7 @@
 //! | counts, events | `counters.rs`, `trace.rs` |
 
 mod connections;
+mod counted;
 mod counters;
 mod datagrams;
 mod drain_deadline;

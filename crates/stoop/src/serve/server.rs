@@ -486,7 +486,7 @@ impl<C: Connected> Server<C> {
         // Created anew for each event, because handling one needs `self` and `connections`. As all of
         // them are cancel safe, dropping the others loses nothing.
         let full = connections.is_full();
-        let mut ended = pin!(connections.ended());
+        let mut ended = pin!(connections.changed());
         let mut client = pin!(self.listener.accept_any());
         let mut successor = pin!(ControlSocket::ready(self.control.as_ref()));
         std::future::poll_fn(|cx| {
