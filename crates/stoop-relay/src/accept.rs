@@ -13,6 +13,7 @@ use stoop::Kind;
 
 use crate::event::Event;
 use crate::front::{Arrived, Listening};
+use crate::interpose::displaced;
 use crate::shared::{Client, Shared};
 use crate::threads::named;
 
@@ -24,6 +25,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const CONNECTORS: usize = 4;
 const WAITING: usize = 64;
 
+/// How often the name is looked at, if the relay stands in front of a server there.
+const NAME_CHECK: Duration = Duration::from_millis(200);
+
 /// The delay after a failed accept, and the time for those who are in the backlog at the end.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -32,6 +36,9 @@ pub(crate) struct Acceptor {
     front: Listening,
     shared: Arc<Shared>,
     slow: SyncSender<Client>,
+    /// When the name was last looked at, if the relay stands in front of a server there.
+    watched: Option<Instant>,
+    is_displaced: bool,
 }
 
 impl Acceptor {
@@ -43,7 +50,8 @@ impl Acceptor {
             let kind = front.kind();
             named("connect", move || connect_each(&shared, &waiting, kind))?;
         }
-        Ok(Acceptor { front, shared, slow })
+        let stands_before = front.file().and_then(stoop::internal::behind).is_some();
+        Ok(Acceptor { front, shared, slow, watched: stands_before.then(Instant::now), is_displaced: false })
     }
 
     /// Accepts until the relay is stopped, and then the clients that have connected until then.
@@ -52,8 +60,16 @@ impl Acceptor {
             if self.wait() {
                 self.accept_all();
             }
+            self.look_at_name();
         }
-        self.front.release();
+        let stands_before = self.watched.is_some();
+        if let Err(error) = self.front.release() {
+            self.shared.tell(Event::NotReleased { error });
+        }
+        if stands_before {
+            // For clients that have looked the file up and are about to connect.
+            thread::sleep(PAUSE);
+        }
         let end = Instant::now() + PAUSE;
         while self.shared.has_room() && Instant::now() < end && self.accept() {}
     }
@@ -64,7 +80,8 @@ impl Acceptor {
         if self.shared.has_room() {
             entries.push(PollFd::new(&self.front, PollFlags::IN));
         }
-        let result = poll(&mut entries, None::<&Timespec>);
+        let limit = self.watched.and_then(|_| Timespec::try_from(NAME_CHECK).ok());
+        let result = poll(&mut entries, limit.as_ref());
         if result.is_err_and(|errno| errno != Errno::INTR) {
             thread::sleep(PAUSE);
         }
@@ -73,6 +90,19 @@ impl Acceptor {
             let _ = rustix::io::read(&self.shared.wake, &mut [0; 8]);
         }
         is_ready(1)
+    }
+
+    /// Looks, from time to time, whether the name still leads here and the server lives.
+    fn look_at_name(&mut self) {
+        if self.watched.is_none_or(|last| last.elapsed() < NAME_CHECK) {
+            return;
+        }
+        self.watched = Some(Instant::now());
+        if let Some(why) = displaced(self.front.file())
+            && !std::mem::replace(&mut self.is_displaced, true)
+        {
+            self.shared.tell(Event::Displaced(why));
+        }
     }
 
     fn accept_all(&mut self) {

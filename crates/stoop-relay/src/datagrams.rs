@@ -20,6 +20,7 @@ use stoop::{Address, Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, Origin, Outgoi
 use crate::carry::errno_of;
 use crate::end::into_io;
 use crate::event::{Ended, Event};
+use crate::interpose::displaced;
 use crate::shared::Shared;
 
 /// How many messages are moved before other sockets have their turn.
@@ -58,6 +59,8 @@ pub(crate) struct Datagrams {
     /// Clients whose queues were full.
     full: Vec<u64>,
     last_idle_check: Instant,
+    last_name_check: Instant,
+    is_displaced: bool,
 }
 
 /// A client, known by its address.
@@ -87,6 +90,8 @@ impl Datagrams {
             quota: SendQuota::new(),
             full: Vec::new(),
             last_idle_check: Instant::now(),
+            last_name_check: Instant::now(),
+            is_displaced: false,
         })
     }
 
@@ -107,6 +112,7 @@ impl Datagrams {
             }
             self.retry();
             self.forget_idle();
+            self.look_at_name();
         }
         // Clients that go on sending must not keep it from its end.
         for _ in 0..LAST_TURNS {
@@ -117,8 +123,10 @@ impl Datagrams {
         for number in self.clients.keys().copied().collect::<Vec<_>>() {
             self.forget(number, Ended::Stopped);
         }
-        // What cannot be removed is left to the next start, like the file of a killed server.
-        let _ = self.front.close();
+        let shared = self.shared;
+        if let Err(error) = self.front.close() {
+            shared.tell(Event::NotReleased { error: into_io(error) });
+        }
     }
 
     fn wait(&self, events: &mut Vec<Ready>) {
@@ -318,6 +326,18 @@ impl Datagrams {
         for number in idle.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.shared.counters.idle();
             self.forget(number, Ended::Idle);
+        }
+    }
+
+    /// Looks, from time to time, whether the name still leads here and the server lives.
+    fn look_at_name(&mut self) {
+        if self.is_displaced || self.last_name_check.elapsed() < IDLE_CHECK {
+            return;
+        }
+        self.last_name_check = Instant::now();
+        if let Some(why) = displaced(self.front.file()) {
+            self.is_displaced = true;
+            self.shared.tell(Event::Displaced(why));
         }
     }
 

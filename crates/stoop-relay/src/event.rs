@@ -38,6 +38,13 @@ pub enum Event {
         /// Why.
         error: io::Error,
     },
+    /// The relay can no longer stand in front of its server. It should be stopped.
+    Displaced(Displaced),
+    /// At the end the socket file could not be removed, or the name not given back to the server.
+    NotReleased {
+        /// Why.
+        error: io::Error,
+    },
     /// A connection has ended.
     Closed {
         /// The number of the client.
@@ -49,6 +56,18 @@ pub enum Event {
         /// Why.
         ended: Ended,
     },
+}
+
+/// Why a relay can no longer stand in front of its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Displaced {
+    /// The name has been removed.
+    NameRemoved,
+    /// Another file has the name.
+    NameTaken,
+    /// The server has closed its socket.
+    ServerClosed,
 }
 
 /// Why a connection has ended.

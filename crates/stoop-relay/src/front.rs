@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use stoop::{Arrival, Connected, Datagram, Kind, Listener, Refusal, SeqPacket, Stream};
+use stoop::{Arrival, Connected, Datagram, Kind, Listener, Refusal, SeqPacket, SocketFile, Stream};
 
 use crate::end::{End, into_io};
 
@@ -17,6 +17,16 @@ pub struct Front(pub(crate) Source);
 pub(crate) enum Source {
     Connections(Listening),
     Datagrams(Datagram),
+}
+
+impl Source {
+    /// Returns the socket file, if there is one.
+    pub(crate) fn file(&self) -> Option<&SocketFile> {
+        match self {
+            Source::Connections(listener) => listener.file(),
+            Source::Datagrams(socket) => socket.file(),
+        }
+    }
 }
 
 /// A listener.
@@ -94,14 +104,24 @@ impl Listening {
         }
     }
 
-    /// Removes the socket file. Clients that have connected can still be accepted.
-    pub(crate) fn release(&mut self) {
-        // What cannot be removed is left to the next start, like the file of a killed server.
-        let _ = match self {
+    /// Removes the socket file, or gives the name back to the server that had it. Clients that have
+    /// connected can still be accepted.
+    pub(crate) fn release(&mut self) -> io::Result<()> {
+        let released = match self {
             Listening::Stream(listener) => listener.release(),
             Listening::SeqPacket(listener) => listener.release(),
             Listening::Tcp(_) => Ok(()),
         };
+        released.map_err(into_io)
+    }
+
+    /// Returns the socket file, if it has one.
+    pub(crate) fn file(&self) -> Option<&SocketFile> {
+        match self {
+            Listening::Stream(listener) => listener.file(),
+            Listening::SeqPacket(listener) => listener.file(),
+            Listening::Tcp(_) => None,
+        }
     }
 }
 

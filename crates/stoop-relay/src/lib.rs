@@ -9,6 +9,7 @@ mod end;
 mod event;
 mod front;
 mod inbox;
+mod interpose;
 mod pair;
 mod relay;
 mod server;
@@ -17,7 +18,8 @@ mod threads;
 mod worker;
 
 pub use counters::Counts;
-pub use event::{Ended, Event};
+pub use event::{Displaced, Ended, Event};
 pub use front::Front;
+pub use interpose::restore;
 pub use relay::{Relay, Running};
 pub use server::Server;

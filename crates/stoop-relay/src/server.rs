@@ -1,5 +1,6 @@
 //! The server that clients are relayed to.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use stoop::{Address, Connect, Datagram, Kind};
 
 use crate::end::{End, into_io};
+use crate::interpose::Behind;
 
 /// The server that clients are relayed to.
 ///
@@ -18,6 +20,7 @@ pub struct Server(Inner);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Inner {
     Unix(Address),
+    Behind(Behind),
     Tcp { host: String, port: u16 },
 }
 
@@ -32,36 +35,51 @@ impl Server {
         Server(Inner::Tcp { host: host.into(), port })
     }
 
+    /// Returns the server that a relay stands in front of.
+    pub(crate) fn behind(behind: Behind) -> Server {
+        Server(Inner::Behind(behind))
+    }
+
+    /// Returns the address, if it is a Unix server.
+    fn address(&self) -> Option<Cow<'_, Address>> {
+        match &self.0 {
+            Inner::Unix(address) => Some(Cow::Borrowed(address)),
+            Inner::Behind(behind) => behind.address().map(Cow::Owned),
+            Inner::Tcp { .. } => None,
+        }
+    }
+
     /// Creates a socket that sends datagrams to the server and gets the answers.
     pub(crate) fn datagram(&self) -> io::Result<Datagram> {
-        let Inner::Unix(address) = &self.0 else {
+        let Some(address) = self.address() else {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "TCP does not keep the boundaries of datagrams",
             ));
         };
-        let socket = Datagram::client(address).map_err(into_io)?;
+        let socket = Datagram::client(&*address).map_err(into_io)?;
         socket.set_nonblocking(true).map_err(into_io)?;
         Ok(socket)
     }
 
     /// Returns whether a connection is made without waiting, unless the backlog is full.
     pub(crate) fn may_answer_at_once(&self) -> bool {
-        matches!(self.0, Inner::Unix(_))
+        matches!(self.0, Inner::Unix(_) | Inner::Behind(_))
     }
 
     /// Connects, within the limit.
     pub(crate) fn connect(&self, kind: Kind, limit: Duration) -> io::Result<End> {
-        match &self.0 {
-            Inner::Unix(address) => {
-                let connect = Connect::new(address).timeout(limit);
-                match kind {
-                    Kind::SeqPacket => connect.seqpacket().map(End::SeqPacket),
-                    _ => connect.stream().map(End::Stream),
-                }
-                .map_err(into_io)
+        if let Some(address) = self.address() {
+            let connect = Connect::new(&*address).timeout(limit);
+            return match kind {
+                Kind::SeqPacket => connect.seqpacket().map(End::SeqPacket),
+                _ => connect.stream().map(End::Stream),
             }
+            .map_err(into_io);
+        }
+        match &self.0 {
             Inner::Tcp { host, port } => tcp(host, *port, limit).map(End::Tcp),
+            Inner::Unix(_) | Inner::Behind(_) => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 }
@@ -82,6 +100,7 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Inner::Unix(address) => address.fmt(f),
+            Inner::Behind(behind) => behind.fmt(f),
             Inner::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
             Inner::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
         }

@@ -14,10 +14,25 @@ pub use crate::frame::error::FrameError;
 pub use crate::kind::UnknownKind;
 pub use crate::sends::{QueueFront, front};
 pub use crate::socket::Socket;
+pub use crate::socket_file::Behind;
 pub use crate::socket_file::file_system;
+pub use crate::socket_file::interpose::{Restored, restore};
+pub use crate::socket_file::is_alive as is_bound;
 pub use crate::socket_file::mounts::Mounts;
 pub use crate::socket_file::other_views::{Doubt, Elsewhere, Views};
 pub use crate::sys::query;
+
+use crate::{Bind, SocketFile};
+
+/// Binds in front of a live server: takes its name over, and gives it back on release.
+pub fn interpose(bind: Bind) -> Bind {
+    bind.interpose()
+}
+
+/// Returns the server that this file stands in front of, if there is one.
+pub fn behind(file: &SocketFile) -> Option<&Behind> {
+    file.behind()
+}
 
 /// The mounts that a process sees.
 pub mod mountinfo {

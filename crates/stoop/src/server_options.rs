@@ -53,11 +53,19 @@ impl ServerOptions {
 
     /// Rejects options that would have no effect: a server that sets a mode relies on it.
     fn check_options(&self, address: &Address) -> Result<()> {
-        if address.as_pathname().is_some() || !self.file.sets_attributes() {
-            return Ok(());
+        let invalid = |detail: &str| Err(Error::new(Operation::Bind, ErrorKind::InvalidInput, detail));
+        match (address.as_pathname().is_some(), self.file.interpose) {
+            (true, true) if self.file.sets_attributes() => {
+                return invalid("the file gets the owner, group and mode of the server's file");
+            }
+            (false, true) => {
+                return invalid("an abstract name has no file that could be kept and given back");
+            }
+            (true, _) => return Ok(()),
+            (false, false) if !self.file.sets_attributes() => return Ok(()),
+            (false, false) => {}
         }
-        let detail = "an abstract name has no file, so it has no mode, owner, group or parent directories";
-        Err(Error::new(Operation::Bind, ErrorKind::InvalidInput, detail))
+        invalid("an abstract name has no file, so it has no mode, owner, group or parent directories")
     }
 
     /// Creates a socket and sets everything on it that must be set before a client can reach it.

@@ -264,6 +264,13 @@ impl Bind {
         self
     }
 
+    /// Takes over the name of a live server, with the permissions of its file, and gives it back on
+    /// release.
+    pub(crate) fn interpose(mut self) -> Bind {
+        self.options.file.interpose = true;
+        self
+    }
+
     /// Sets the policy: which clients may connect or send. See [`Policy`] for the default.
     ///
     /// ```

@@ -4,6 +4,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::interpose::{self, Model};
 use super::location::{Bindable, Location};
 use super::permissions::Permissions;
 use super::refusal::refused;
@@ -29,6 +30,8 @@ pub(crate) struct FileOptions {
     pub(crate) replace: bool,
     /// Whether a file is stale if no socket of this machine is bound to it by its path.
     pub(crate) assume_stale: bool,
+    /// Whether to take over the name of a live server, and keep its file to give it back.
+    pub(crate) interpose: bool,
 }
 
 impl FileOptions {
@@ -68,6 +71,8 @@ enum Plan {
     Remove(FileId),
     /// Replace it at once, without a moment in which there is none.
     Replace(FileId),
+    /// Take the name over from it, and keep it.
+    Interpose(FileId),
 }
 
 fn liveness_unknown(why: &str) -> Error {
@@ -109,7 +114,10 @@ impl Creation<'_> {
 
     /// Returns what to do about the file that has the name, or why nothing is done.
     fn plan(&self, occupant: Occupant) -> Result<Plan> {
-        let FileOptions { replace, assume_stale, .. } = self.options;
+        let FileOptions { replace, assume_stale, interpose, .. } = self.options;
+        if interpose {
+            return interpose::server(occupant).map(Plan::Interpose);
+        }
         match occupant {
             Occupant::Nothing => Ok(Plan::Create),
             Occupant::Stale(file) => Ok(Plan::Remove(file)),
@@ -159,6 +167,7 @@ impl Creation<'_> {
                 let new = self.in_staging(socket, staging)?;
                 return staging.publish_over(new, file);
             }
+            Plan::Interpose(file) => return self.interpose(socket, staging, location, file),
             Plan::Remove(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
             Plan::Create => {}
         }
@@ -166,6 +175,29 @@ impl Creation<'_> {
             Some(bindable) => self.directly(socket, location, &bindable, Some(staging)),
             // Bind under a short name first, then rename.
             None => staging.publish_new(self.in_staging(socket, staging)?),
+        }
+    }
+
+    /// Binds in the staging directory with the permissions of the server's file, and exchanges the
+    /// two.
+    fn interpose(
+        &self,
+        socket: &Socket,
+        staging: &Staging,
+        location: &Location,
+        server: FileId,
+    ) -> Result<SocketFile> {
+        staging.require_empty()?;
+        let model = Model::of(location, server, socket.kind())?;
+        let options = FileOptions { permissions: model.permissions(), ..self.options };
+        let new = Creation { options, start: self.start }.in_staging(socket, staging);
+        let new = new.map_err(|error| match error.kind() {
+            ErrorKind::NotPermitted => interpose::not_alike(&error),
+            _ => error,
+        })?;
+        match model.apply_to(&new) {
+            Ok(()) => staging.publish_before(new, model),
+            Err(error) => Err(staging.discard(new, error)),
         }
     }
 

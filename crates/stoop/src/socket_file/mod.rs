@@ -13,10 +13,13 @@
 //! | examining a file without blocking | `stat.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
 //! | replacing a name atomically, under a lock | `staging.rs` (`publish.rs`), `private_dir.rs` |
+//! | taking a server's name over and giving it back | `interpose.rs`, `inherit.rs` |
 //! | unlinking the file if it is still this socket's | `release.rs` |
 
 mod create;
 pub mod file_system;
+mod inherit;
+pub mod interpose;
 mod location;
 pub mod mounts;
 pub mod other_views;
@@ -34,8 +37,8 @@ use std::io;
 use std::time::Duration;
 
 pub(crate) use create::{FileOptions, bind};
-pub(crate) use probe::is_alive;
-pub use release::SocketFile;
+pub use probe::is_alive;
+pub use release::{Behind, SocketFile};
 
 use crate::error::{Error, ErrorKind, Operation};
 

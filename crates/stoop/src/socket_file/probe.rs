@@ -14,20 +14,39 @@ use super::location::descriptor_path;
 use crate::Kind;
 use crate::sys::{self, RawAddress};
 
+/// What is bound to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Nothing,
+    Datagram,
+    /// A socket of another kind, or one that does not accept messages from this process.
+    Another,
+}
+
 /// Returns whether any socket is bound to this file's inode. `file` is an `O_PATH` file descriptor,
 /// so the answer is about exactly that inode.
-pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
+pub fn is_alive(file: &OwnedFd) -> io::Result<bool> {
+    Ok(bound(file)? != Bound::Nothing)
+}
+
+/// Returns whether a datagram socket is bound to this file's inode that accepts messages from this
+/// process.
+pub(super) fn is_datagram(file: &OwnedFd) -> io::Result<bool> {
+    Ok(bound(file)? == Bound::Datagram)
+}
+
+fn bound(file: &OwnedFd) -> io::Result<Bound> {
     let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits)?;
     let target = RawAddress::path(&descriptor_path(file))?;
     match sys::connect(probe.as_fd(), &target) {
         Ok(()) => {
             // Disconnect, or the receiver would appear connected indefinitely (K-PROBE-9).
             let _ = rustix::net::connect_unspec(&probe);
-            Ok(true)
+            Ok(Bound::Datagram)
         }
         Err(error) => match error.raw_os_error() {
-            Some(libc::ECONNREFUSED) => Ok(false),
-            Some(libc::EPROTOTYPE | libc::EPERM) => Ok(true),
+            Some(libc::ECONNREFUSED) => Ok(Bound::Nothing),
+            Some(libc::EPROTOTYPE | libc::EPERM) => Ok(Bound::Another),
             _ => Err(error),
         },
     }

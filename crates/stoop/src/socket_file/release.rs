@@ -1,8 +1,9 @@
 //! Unlinking a socket file if it is still the one that this process created.
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::AtFlags;
@@ -33,13 +34,25 @@ pub struct SocketFile {
     id: FileId,
     maker: u32,
     kept: bool,
+    /// The server that this file stands in front of.
+    behind: Option<Behind>,
+}
+
+/// The server that a socket file stands in front of.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    entry: OsString,
+    /// The path of the server's file.
+    pub path: PathBuf,
+    /// An `O_PATH` file descriptor of it, which leads to the server whatever its name is.
+    pub file: Arc<OwnedFd>,
 }
 
 impl SocketFile {
     pub(super) fn new(location: &Location, bound: BoundFile) -> Result<SocketFile> {
         let id = stat::of(&bound.file).map_err(|errno| binding(errno.into()))?.id;
         let location = location.try_clone().map_err(binding)?;
-        Ok(SocketFile { location, bound, id, maker: std::process::id(), kept: false })
+        Ok(SocketFile { location, bound, id, maker: std::process::id(), kept: false, behind: None })
     }
 
     /// Takes the file at this path over from the process that created it. Returns `None` if the
@@ -93,6 +106,20 @@ impl SocketFile {
         self
     }
 
+    /// Returns the same file under the name of a server, whose file is an entry of the private
+    /// directory now.
+    pub(super) fn moved_before(mut self, location: Location, server: OwnedFd) -> SocketFile {
+        let (entry, file) = (self.location.name.clone(), Arc::new(server));
+        let path = location.path.with_file_name(location.staging_name()).join(&entry);
+        self.behind = Some(Behind { entry, path, file });
+        self.moved_to(location)
+    }
+
+    /// Returns the server that this file stands in front of, if there is one.
+    pub(crate) fn behind(&self) -> Option<&Behind> {
+        self.behind.as_ref()
+    }
+
     /// Returns whether the path still refers to this file.
     ///
     /// ```
@@ -142,8 +169,15 @@ impl SocketFile {
     }
 
     fn remove(&mut self, wait: Duration) -> Result<()> {
-        if std::mem::replace(&mut self.kept, true) || std::process::id() != self.maker || !self.is_in_place()
-        {
+        if std::mem::replace(&mut self.kept, true) || std::process::id() != self.maker {
+            return Ok(());
+        }
+        if let Some(behind) = self.behind.take() {
+            return self
+                .give_back(&behind.entry, wait)
+                .map_err(|error| error.during_release(&self.location.path));
+        }
+        if !self.is_in_place() {
             return Ok(());
         }
         let failed = |errno: Errno| Error::system(Operation::Release, errno.into());
@@ -163,6 +197,13 @@ impl SocketFile {
             Err(error) => Err(error),
         };
         removed.map_err(|error| error.during_release(&self.location.path))
+    }
+
+    /// Gives the name back to the server behind. If the name is free or dead by now, entering the
+    /// directory does that.
+    fn give_back(&self, behind: &OsStr, wait: Duration) -> Result<()> {
+        let staging = Staging::enter(&self.location, wait)?;
+        staging.give_back(self.id, behind).map_err(|errno| Error::system(Operation::Release, errno.into()))
     }
 }
 

@@ -119,10 +119,11 @@ impl<'p> Staging<'p> {
     fn recover_entry(&self, entry: &OsStr) -> Result<()> {
         let inside = self.inside(entry.to_owned())?;
         let file = inside.open_entry(entry).map_err(binding)?;
-        let recovered = match stat::of(&file).map_err(failed)?.kind {
+        let there = stat::of(&file).map_err(failed)?;
+        let recovered = match there.kind {
             FileType::Socket => match is_alive(&file) {
                 Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()),
-                Ok(true) => self.restore(entry),
+                Ok(true) => self.restore(entry, there.uid),
                 // It may be live, and stays.
                 Err(_) => Ok(()),
             },
@@ -141,13 +142,13 @@ impl<'p> Staging<'p> {
     }
 
     /// Gives a live socket its name back if the name is free or refers to a dead one. Otherwise the
-    /// socket stays here.
-    fn restore(&self, entry: &OsStr) -> rustix::io::Result<()> {
+    /// socket stays here. `owner` is the user to whom its file belongs.
+    fn restore(&self, entry: &OsStr, owner: u32) -> rustix::io::Result<()> {
         match self.move_out(entry) {
             Err(Errno::EXIST) => {}
             result => return result,
         }
-        let Some(there) = stale::removable_stale_file(self.location) else { return Ok(()) };
+        let Some(there) = stale::removable_stale_file(self.location, owner) else { return Ok(()) };
         match self.exchange(entry).and_then(|()| self.dispose(entry, there)) {
             Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::EXIST) => Ok(()),
             result => result,
@@ -156,7 +157,7 @@ impl<'p> Staging<'p> {
 
     /// Removes the file that an exchange has moved in here if it is the one that was seen.
     /// Otherwise undoes the exchange (`EXIST`).
-    fn dispose(&self, entry: &OsStr, seen: FileId) -> rustix::io::Result<()> {
+    pub(super) fn dispose(&self, entry: &OsStr, seen: FileId) -> rustix::io::Result<()> {
         if self.id_of(entry)? != seen {
             self.exchange(entry)?;
             return Err(Errno::EXIST);
@@ -206,6 +207,11 @@ impl<'p> Staging<'p> {
         moved
     }
 
+    /// Returns the name that this is about.
+    pub(super) fn location(&self) -> &'p Location {
+        self.location
+    }
+
     /// Moves an entry to the socket's name, which must be free (otherwise `EXIST`).
     fn move_out(&self, entry: &OsStr) -> rustix::io::Result<()> {
         let (from, location) = (&self.directory, self.location);
@@ -220,7 +226,7 @@ impl<'p> Staging<'p> {
         }
     }
 
-    fn exchange(&self, entry: &OsStr) -> rustix::io::Result<()> {
+    pub(super) fn exchange(&self, entry: &OsStr) -> rustix::io::Result<()> {
         self.rename(entry, RenameFlags::EXCHANGE)
     }
 
@@ -230,11 +236,11 @@ impl<'p> Staging<'p> {
         rustix::fs::renameat_with(&self.directory, entry, &location.directory, &location.name, flags)
     }
 
-    fn id_of(&self, entry: &OsStr) -> rustix::io::Result<FileId> {
+    pub(super) fn id_of(&self, entry: &OsStr) -> rustix::io::Result<FileId> {
         Ok(stat::at(&self.directory, entry)?.id)
     }
 
-    fn is_free(&self, entry: &OsStr) -> bool {
+    pub(super) fn is_free(&self, entry: &OsStr) -> bool {
         matches!(self.id_of(entry), Err(Errno::NOENT))
     }
 
@@ -257,7 +263,7 @@ impl<'p> Staging<'p> {
     }
 
     /// Returns the names in here, without the marker.
-    fn entries(&self) -> rustix::io::Result<Vec<OsString>> {
+    pub(super) fn entries(&self) -> rustix::io::Result<Vec<OsString>> {
         let directory = private_dir::reopen_for_reading(&self.directory)?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(directory)? {

@@ -45,6 +45,10 @@ pub(super) enum Occupant {
 
 /// Examines the name, and probes whether a socket file there is live.
 pub(super) fn examine(location: &Location) -> Result<Occupant> {
+    examine_for(location, None)
+}
+
+fn examine_for(location: &Location, owner: Option<u32>) -> Result<Occupant> {
     let file = match location.open_entry(&location.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
         // bpf does not even look a name with a dot up.
@@ -62,10 +66,8 @@ pub(super) fn examine(location: &Location) -> Result<Occupant> {
     }
     match is_alive_settled(&file, &there) {
         Ok(true) => Ok(Occupant::Live(there.id, None)),
-        Ok(false) => {
-            Ok(removable(location, &there)
-                .map_or_else(Occupant::Unknown, |()| without_server(location, &there)))
-        }
+        Ok(false) => Ok(removable(location, &there, owner)
+            .map_or_else(Occupant::Unknown, |()| without_server(location, &there))),
         Err(error) => {
             let detail = format!("cannot determine whether the socket file is stale: {}", words(&error));
             Ok(Occupant::Unknown(detail))
@@ -101,11 +103,11 @@ fn is_alive_settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
 }
 
 /// Checks that the file may be removed: in a directory that everyone may write to, only its owner
-/// may remove a stale file.
-fn removable(location: &Location, file: &Stat) -> std::result::Result<(), String> {
+/// may remove a stale file; or this process, in favour of a live socket of that `owner`.
+fn removable(location: &Location, file: &Stat, owner: Option<u32>) -> std::result::Result<(), String> {
     let ours = rustix::process::geteuid().as_raw();
     let sticky = stat::of(&location.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
-    match sticky && file.uid != ours {
+    match sticky && file.uid != ours && owner != Some(file.uid) {
         true => Err(format!(
             "the stale socket file belongs to user {}, and the directory has the sticky bit",
             file.uid
@@ -114,9 +116,10 @@ fn removable(location: &Location, file: &Stat) -> std::result::Result<(), String
     }
 }
 
-/// Returns the socket file under the name if it is stale and this process may remove it.
-pub(super) fn removable_stale_file(location: &Location) -> Option<FileId> {
-    match examine(location) {
+/// Returns the socket file under the name if it is stale and this process may remove it, in favour
+/// of a live socket of this owner.
+pub(super) fn removable_stale_file(location: &Location, owner: u32) -> Option<FileId> {
+    match examine_for(location, Some(owner)) {
         Ok(Occupant::Stale(file)) => Some(file),
         _ => None,
     }
