@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use stoop::Kind;
+use stoop::{Fact, Kind, Peer};
 
+use crate::admission::{Candidate, Owner};
+use crate::end::End;
 use crate::event::Event;
 use crate::front::{Arrived, Listening};
 use crate::interpose::displaced;
@@ -113,9 +115,11 @@ impl Acceptor {
     fn accept(&self) -> bool {
         match self.front.accept() {
             Ok(Arrived::Client(end)) => {
-                let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
-                self.shared.enter();
-                self.connect(Client { end, number });
+                if let Some(owners) = self.admit(&end) {
+                    let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
+                    self.shared.enter();
+                    self.connect(Client { end, owners, number });
+                }
                 true
             }
             Ok(Arrived::Refused { pid, uid, reason }) => {
@@ -128,6 +132,27 @@ impl Acceptor {
                 self.shared.tell(Event::NotAccepted { error });
                 thread::sleep(PAUSE);
                 false
+            }
+        }
+    }
+
+    /// Returns whom a client is counted with, if it is to be relayed.
+    fn admit(&self, end: &End) -> Option<Vec<Owner>> {
+        if !self.shared.asks_who() {
+            return Some(Vec::new());
+        }
+        let peer = match end {
+            End::Stream(stream) => Some(stream.peer()),
+            End::SeqPacket(socket) => Some(socket.peer()),
+            _ => None,
+        };
+        let known = |fact: fn(&Peer) -> &Fact<u32>| fact(peer.as_ref()?).known().copied();
+        let (pid, uid, gid) = (known(|peer| &peer.pid), known(|peer| &peer.uid), known(|peer| &peer.gid));
+        match self.shared.admit(&Candidate { pid, uid, gid, peer: peer.as_ref() }) {
+            Ok(owners) => Some(owners),
+            Err(reason) => {
+                self.shared.tell(Event::Rejected { pid, uid, reason });
+                None
             }
         }
     }

@@ -25,6 +25,11 @@ macro_rules! counters {
         }
 
         impl Counts {
+            /// Returns each counter with its name and what it counts.
+            pub(crate) fn described(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+), self.$name),)+].into_iter()
+            }
+
             /// Returns each counter with its name.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
@@ -36,8 +41,10 @@ macro_rules! counters {
 counters! {
     /// Connections that were relayed, those in progress included.
     connections,
-    /// Clients that the policy refused.
+    /// Clients that the policy or the program refused.
     refused,
+    /// Clients that were closed because their user or their group had as many connections as allowed.
+    limited,
     /// Clients that were closed because the server could not be reached.
     unreached,
     /// Bytes from clients to the server.
@@ -56,6 +63,8 @@ counters! {
     lost_resets,
     /// Connections that were closed because nothing came for too long.
     idle_closed,
+    /// Connections that were closed because they had lasted for too long.
+    time_closed,
 }
 
 impl Counters {
@@ -100,6 +109,14 @@ impl Counters {
 
     pub(crate) fn lost_reset(&self) {
         Counters::add(&self.lost_resets, 1);
+    }
+
+    pub(crate) fn over_limit(&self) {
+        Counters::add(&self.limited, 1);
+    }
+
+    pub(crate) fn out_of_time(&self) {
+        Counters::add(&self.time_closed, 1);
     }
 
     pub(crate) fn idle(&self) {

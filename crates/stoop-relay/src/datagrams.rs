@@ -17,6 +17,7 @@ use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFl
 use rustix::io::Errno;
 use stoop::{Address, Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, Origin, Outgoing, SendQuota, SocketExt};
 
+use crate::admission::{Candidate, Owner};
 use crate::carry::errno_of;
 use crate::end::into_io;
 use crate::event::{Ended, Event};
@@ -71,6 +72,7 @@ struct Client {
     held: Option<Message>,
     last_moved: Instant,
     moved: [u64; 2],
+    owners: Vec<Owner>,
 }
 
 impl Datagrams {
@@ -155,7 +157,8 @@ impl Datagrams {
             };
             let origin = received.origin();
             match self.client(received.from, origin) {
-                Ok(number) => self.forward(number, (message, received.descriptors)),
+                Ok(None) => {}
+                Ok(Some(number)) => self.forward(number, (message, received.descriptors)),
                 Err(error) => self.unreached(error),
             }
         }
@@ -169,29 +172,53 @@ impl Datagrams {
     }
 
     /// Returns the number of the client at an address. Those without one share a number: they get
-    /// no answers.
-    fn client(&mut self, address: Address, origin: Origin) -> io::Result<u64> {
+    /// no answers. `None` if it may have none.
+    fn client(&mut self, address: Address, origin: Origin) -> io::Result<Option<u64>> {
         if let Some(&number) = self.numbers.get(&address)
             && let Some(client) = self.clients.get_mut(&number)
         {
             // The latest message decides which socket may be answered.
             client.origin = origin;
-            return Ok(number);
+            return Ok(Some(number));
         }
         if self.clients.len() >= self.shared.max_connections.min(CLIENTS) {
             return Err(io::Error::other("as many clients as there may be have a socket already"));
         }
-        let to_server = self.shared.server.datagram()?;
+        let who = origin.credentials;
+        let (pid, uid) = (who.map(|it| it.pid), who.and_then(|it| it.known_uid()));
+        let owners = match self.shared.asks_who() {
+            true => self.admit(&Candidate { pid, uid, gid: who.and_then(|it| it.known_gid()), peer: None }),
+            false => Some(Vec::new()),
+        };
+        let Some(owners) = owners else { return Ok(None) };
         let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
-        epoll::add(&self.epoll, &to_server, EventData::new_u64(number), EventFlags::IN)?;
+        let to_server = self.open(number).inspect_err(|_| self.shared.dismiss(&owners))?;
         self.shared.counters.connection();
         self.shared.enter();
-        let (pid, uid) = origin.credentials.map_or((None, None), |it| (Some(it.pid), it.known_uid()));
         self.shared.tell(Event::Accepted { number, pid, uid });
         self.numbers.insert(address, number);
-        let client = Client { origin, to_server, held: None, last_moved: Instant::now(), moved: [0; 2] };
+        let client =
+            Client { origin, to_server, held: None, last_moved: Instant::now(), moved: [0; 2], owners };
         self.clients.insert(number, client);
-        Ok(number)
+        Ok(Some(number))
+    }
+
+    /// Opens a client's socket to the server.
+    fn open(&self, number: u64) -> io::Result<Datagram> {
+        let to_server = self.shared.server.datagram()?;
+        epoll::add(&self.epoll, &to_server, EventData::new_u64(number), EventFlags::IN)?;
+        Ok(to_server)
+    }
+
+    fn admit(&self, candidate: &Candidate<'_>) -> Option<Vec<Owner>> {
+        match self.shared.admit(candidate) {
+            Ok(owners) => Some(owners),
+            Err(reason) => {
+                self.shared.counters.lost_message();
+                self.shared.tell(Event::Rejected { pid: candidate.pid, uid: candidate.uid, reason });
+                None
+            }
+        }
     }
 
     /// Passes a message on. If the server's queue is full, it is held, and no more are read.
@@ -352,6 +379,7 @@ impl Datagrams {
         if client.held.is_some() {
             self.shared.counters.lost_message();
         }
+        self.shared.dismiss(&client.owners);
         self.shared.closed(number, client.moved, ended);
     }
 }

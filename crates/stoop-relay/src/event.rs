@@ -26,6 +26,16 @@ pub enum Event {
         /// Why.
         reason: Refusal,
     },
+    /// A client was closed because the program refused it, or because its user or its group had as
+    /// many connections as allowed.
+    Rejected {
+        /// Its process, if the kernel reports it.
+        pid: Option<u32>,
+        /// Its user, if the kernel reports it.
+        uid: Option<u32>,
+        /// Why.
+        reason: Rejection,
+    },
     /// A client was closed, or its datagram lost, because the server could not be reached.
     Unreached {
         /// The number of the client; 0, if it got none.
@@ -58,6 +68,18 @@ pub enum Event {
     },
 }
 
+/// Why a client was closed before it was connected to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The program refused it, for this reason.
+    Refused(String),
+    /// Its user has as many connections as allowed.
+    PerUser,
+    /// Its group, which this names, has as many connections as allowed.
+    PerGroup(String),
+}
+
 /// Why a relay can no longer stand in front of its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -78,6 +100,8 @@ pub enum Ended {
     Closed,
     /// Nothing came for the idle timeout.
     Idle,
+    /// It had lasted for as long as it may.
+    OutOfTime,
     /// The relay was stopped.
     Stopped,
     /// It could not be relayed.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod admission;
 mod carry;
 mod counters;
 mod datagrams;
@@ -10,6 +11,8 @@ mod event;
 mod front;
 mod inbox;
 mod interpose;
+mod metrics;
+mod pace;
 mod pair;
 mod relay;
 mod server;
@@ -17,9 +20,10 @@ mod shared;
 mod threads;
 mod worker;
 
+pub use admission::{Admission, Candidate};
 pub use counters::Counts;
-pub use event::{Displaced, Ended, Event};
+pub use event::{Displaced, Ended, Event, Rejection};
 pub use front::Front;
 pub use interpose::restore;
-pub use relay::{Relay, Running};
+pub use relay::{Monitor, Relay, Running};
 pub use server::Server;

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
 
+use crate::admission::Owner;
 use crate::carry::{Carry, Drained, EndKind, Filled, PIECE_BYTES, Tools};
 use crate::counters::Counters;
 use crate::direction::{Direction, Step};
 use crate::end::End;
+use crate::pace::Pace;
 
 /// How much one connection may move before others have their turn.
 const TURN_BYTES: usize = 8 * PIECE_BYTES;
@@ -30,6 +32,11 @@ pub(crate) struct Pair {
     ways: [Way; 2],
     pub(crate) number: u64,
     pub(crate) last_moved: Instant,
+    pub(crate) started: Instant,
+    /// Whom it is counted with.
+    pub(crate) owners: Vec<Owner>,
+    /// Whether the worker will come back to it without an event.
+    pub(crate) is_listed: bool,
     /// Bytes to the server, and to the client.
     pub(crate) moved: [u64; 2],
 }
@@ -38,6 +45,7 @@ pub(crate) struct Pair {
 struct Way {
     direction: Direction,
     carry: Carry,
+    pace: Option<Pace>,
 }
 
 /// What a turn came to.
@@ -47,7 +55,7 @@ pub(crate) enum Turn {
     Waits,
     /// It has more to do at once.
     GoesOn,
-    /// It lacks a resource, which no event will announce.
+    /// It lacks a resource, or its time has not come, which no event will announce.
     Exhausted,
     /// It is over.
     Over,
@@ -57,7 +65,7 @@ impl Pair {
     pub(crate) fn new(client: End, server: End, allows_descriptors: bool, number: u64) -> io::Result<Pair> {
         let up = Carry::new(&client, &server, allows_descriptors)?;
         let down = Carry::new(&server, &client, allows_descriptors)?;
-        let way = |carry| Way { direction: Direction::new(), carry };
+        let way = |carry| Way { direction: Direction::new(), carry, pace: None };
         Ok(Pair {
             ends: [client, server],
             readable: [true; 2],
@@ -65,8 +73,18 @@ impl Pair {
             ways: [way(up), way(down)],
             number,
             last_moved: Instant::now(),
+            started: Instant::now(),
+            owners: Vec::new(),
+            is_listed: false,
             moved: [0; 2],
         })
+    }
+
+    /// Limits how fast each direction may go.
+    pub(crate) fn limit(&mut self, bytes_per_second: Option<u64>) {
+        for way in &mut self.ways {
+            way.pace = bytes_per_second.map(Pace::new);
+        }
     }
 
     pub(crate) fn ends(&self) -> &[End; 2] {
@@ -123,6 +141,11 @@ impl Pair {
                 Step::Drain => (None, way.carry.drain(sink, tools, counters)),
                 Step::Fill if !self.readable[from] => return Turn::Waits,
                 Step::Fill if budget == 0 => return Turn::GoesOn,
+                Step::Fill if way.pace.is_some_and(|pace| !pace.allows(self.started.elapsed())) => {
+                    // It waits because of the limit, and not because nothing comes.
+                    self.last_moved = Instant::now();
+                    return Turn::Exhausted;
+                }
                 Step::Fill => {
                     let (filled, drained) = way.carry.fill(source, sink, tools, counters);
                     (Some(filled), drained)
@@ -134,6 +157,9 @@ impl Pair {
                     self.moved[from] += len as u64;
                     counters.bytes(from == CLIENT, len);
                     self.last_moved = Instant::now();
+                    if let Some(pace) = &mut self.ways[from].pace {
+                        pace.moved(self.started.elapsed(), len);
+                    }
                 }
                 Some(Filled::Nothing) => self.readable[from] = false,
                 Some(Filled::End(kind)) => {

@@ -11,13 +11,14 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
 use crate::accept::Acceptor;
+use crate::admission::{Admission, Candidate, Shares};
 use crate::counters::{Counters, Counts};
 use crate::datagrams::Datagrams;
 use crate::event::Event;
 use crate::front::{Front, Source};
 use crate::inbox::Inbox;
 use crate::server::Server;
-use crate::shared::{Handler, Shared};
+use crate::shared::{Handler, Judge, Shared};
 use crate::threads::named;
 use crate::worker::Worker;
 
@@ -29,6 +30,10 @@ pub struct Relay {
     idle_timeout: Option<Duration>,
     workers: Option<usize>,
     handler: Option<Handler>,
+    shares: Shares,
+    judge: Option<Judge>,
+    max_time: Option<Duration>,
+    bytes_per_second: Option<u64>,
 }
 
 impl fmt::Debug for Relay {
@@ -49,6 +54,10 @@ impl Relay {
             idle_timeout: None,
             workers: None,
             handler: None,
+            shares: Shares::default(),
+            judge: None,
+            max_time: None,
+            bytes_per_second: None,
         }
     }
 
@@ -92,6 +101,46 @@ impl Relay {
         self
     }
 
+    /// Relays at most this many clients of each user at a time. Others are closed. Clients whose
+    /// user the kernel does not report are not limited.
+    #[must_use]
+    pub fn max_per_user(mut self, clients: usize) -> Relay {
+        self.shares.per_user = Some(clients);
+        self
+    }
+
+    /// Relays at most this many clients of each group at a time. Others are closed. The groups are
+    /// those that [`Relay::admission`] returns.
+    #[must_use]
+    pub fn max_per_group(mut self, clients: usize) -> Relay {
+        self.shares.per_group = Some(clients);
+        self
+    }
+
+    /// Calls `judge` with each client before it is connected to the server, on the thread that
+    /// accepts, to decide whether it is relayed. It must not block.
+    #[must_use]
+    pub fn admission(mut self, judge: impl Fn(&Candidate<'_>) -> Admission + Send + Sync + 'static) -> Relay {
+        self.judge = Some(Box::new(judge));
+        self
+    }
+
+    /// Closes connections that have been open for this long, whatever they do. Datagrams have no
+    /// connection, so it does not concern them.
+    #[must_use]
+    pub fn max_time(mut self, limit: Duration) -> Relay {
+        self.max_time = Some(limit);
+        self
+    }
+
+    /// Limits how many bytes each connection may move in a second, in each direction, on average.
+    /// Datagrams are not limited.
+    #[must_use]
+    pub fn bytes_per_second(mut self, bytes: u64) -> Relay {
+        self.bytes_per_second = Some(bytes);
+        self
+    }
+
     /// Starts to relay the clients of a listener, or of a datagram socket.
     ///
     /// # Errors
@@ -106,6 +155,11 @@ impl Relay {
             server: self.server,
             allows_descriptors: self.allows_descriptors,
             max_connections: self.max_connections.unwrap_or(usize::MAX),
+            shares: self.shares,
+            seats: Mutex::default(),
+            judge: self.judge,
+            max_time: self.max_time,
+            bytes_per_second: self.bytes_per_second,
             handler: self.handler,
             next_number: AtomicU64::new(1),
             inboxes: inboxes?,
@@ -158,7 +212,12 @@ impl Running {
         self.shared.connections()
     }
 
-    /// Stops gracefully: removes the socket file, relays the clients that have connected already,
+    /// Returns a handle that reads the counters from other threads, also after the relay was stopped.
+    pub fn monitor(&self) -> Monitor {
+        Monitor(Arc::clone(&self.shared))
+    }
+
+    /// Stops gracefully: removes the socket file or gives the name back to the server that had it, relays the clients that have connected already,
     /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that
     /// have come are passed on as far as the server takes them at once; answers are not waited for.
     ///
@@ -184,6 +243,28 @@ impl Running {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
+    }
+}
+
+/// Reads the counters of a relay from any thread.
+#[derive(Clone)]
+pub struct Monitor(Arc<Shared>);
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Monitor").field(&self.counts()).finish()
+    }
+}
+
+impl Monitor {
+    /// Returns what has been done so far.
+    pub fn counts(&self) -> Counts {
+        self.0.counters.counts()
+    }
+
+    /// Returns the number of clients at the moment.
+    pub fn connections(&self) -> usize {
+        self.0.connections()
     }
 }
 

@@ -3,15 +3,19 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::admission::{Admission, Candidate, Owner, Seats, Shares};
 use crate::counters::Counters;
 use crate::end::End;
-use crate::event::{Ended, Event};
+use crate::event::{Ended, Event, Rejection};
 use crate::inbox::Inbox;
 use crate::pair::Pair;
 use crate::server::Server;
+
+/// Decides about clients.
+pub(crate) type Judge = Box<dyn Fn(&Candidate<'_>) -> Admission + Send + Sync>;
 
 pub(crate) type Handler = Box<dyn Fn(Event) + Send + Sync>;
 
@@ -22,6 +26,11 @@ pub(crate) struct Shared {
     pub(crate) server: Server,
     pub(crate) allows_descriptors: bool,
     pub(crate) max_connections: usize,
+    pub(crate) shares: Shares,
+    pub(crate) seats: Mutex<Seats>,
+    pub(crate) judge: Option<Judge>,
+    pub(crate) max_time: Option<Duration>,
+    pub(crate) bytes_per_second: Option<u64>,
     pub(crate) handler: Option<Handler>,
     pub(crate) next_number: AtomicU64,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
@@ -44,6 +53,48 @@ impl Shared {
     pub(crate) fn closed(&self, number: u64, moved: [u64; 2], ended: Ended) {
         self.tell(Event::Closed { number, bytes_up: moved[0], bytes_down: moved[1], ended });
         self.leave();
+    }
+
+    /// Returns whether it matters who a client is.
+    pub(crate) fn asks_who(&self) -> bool {
+        self.judge.is_some() || self.shares.per_user.is_some()
+    }
+
+    /// Decides whether a client is relayed. Returns whom it is counted with from now on.
+    pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Result<Vec<Owner>, Rejection> {
+        let group = match self.judge.as_ref().map(|judge| judge(candidate)) {
+            None => None,
+            Some(Admission::Allow { group }) => group,
+            Some(Admission::Refuse { reason }) => {
+                self.counters.refusal();
+                return Err(Rejection::Refused(reason));
+            }
+        };
+        let user = candidate.uid.filter(|_| self.shares.per_user.is_some()).map(Owner::User);
+        let group = group.filter(|_| self.shares.per_group.is_some()).map(Owner::Group);
+        let owners: Vec<Owner> = user.into_iter().chain(group).collect();
+        self.seats().take(&owners, self.shares).map_err(|full| {
+            self.counters.over_limit();
+            match full {
+                Owner::User(_) => Rejection::PerUser,
+                Owner::Group(name) => Rejection::PerGroup(name),
+            }
+        })?;
+        Ok(owners)
+    }
+
+    /// A client that was admitted is no longer there.
+    pub(crate) fn dismiss(&self, owners: &[Owner]) {
+        self.seats().give_back(owners);
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how long until connections have to be looked at again, if their time is limited.
+    pub(crate) fn shortest_limit(&self) -> Option<Duration> {
+        [self.idle_timeout, self.max_time].into_iter().flatten().min()
     }
 
     pub(crate) fn enter(&self) {
@@ -87,10 +138,13 @@ impl Shared {
         let pair = server.and_then(|server| {
             client.end.set_nonblocking()?;
             server.set_nonblocking()?;
-            Pair::new(client.end, server, self.allows_descriptors, number)
+            let mut pair = Pair::new(client.end, server, self.allows_descriptors, number)?;
+            pair.limit(self.bytes_per_second);
+            Ok(pair)
         });
         match pair {
-            Ok(pair) => {
+            Ok(mut pair) => {
+                pair.owners = client.owners;
                 self.counters.connection();
                 self.tell(Event::Accepted { number, pid, uid });
                 let load = |inbox: &&Arc<Inbox>| inbox.connections.load(Ordering::Relaxed);
@@ -101,6 +155,7 @@ impl Shared {
             Err(error) => {
                 self.counters.no_server();
                 self.tell(Event::Unreached { number, error });
+                self.dismiss(&client.owners);
                 self.leave();
             }
         }
@@ -110,5 +165,7 @@ impl Shared {
 /// A client on its way to the server.
 pub(crate) struct Client {
     pub(crate) end: End,
+    /// Whom it is counted with.
+    pub(crate) owners: Vec<Owner>,
     pub(crate) number: u64,
 }

@@ -89,7 +89,7 @@ impl Worker {
                 let Some(slot) = self.ready.pop_front() else { break };
                 self.turn(slot);
             }
-            self.close_idle();
+            self.close_old();
         }
         for slot in 0..self.pairs.len() {
             self.remove(slot, Ended::Stopped);
@@ -131,6 +131,7 @@ impl Worker {
         match pair.turn(&mut self.tools, &self.shared.counters) {
             Turn::Waits => {}
             Turn::GoesOn => self.ready.push_back(slot),
+            Turn::Exhausted if std::mem::replace(&mut pair.is_listed, true) => {}
             Turn::Exhausted => self.exhausted.push(slot),
             Turn::Over => self.remove(slot, Ended::Closed),
         }
@@ -140,22 +141,30 @@ impl Worker {
     fn remove(&mut self, slot: usize, ended: Ended) {
         let Some(pair) = self.pairs[slot].take() else { return };
         let (number, moved) = (pair.number, pair.moved);
+        self.shared.dismiss(&pair.owners);
         pair.end(&mut self.tools);
         self.freed.push(slot);
         self.inbox.connections.fetch_sub(1, Ordering::Relaxed);
         self.shared.closed(number, moved, ended);
     }
 
-    fn close_idle(&mut self) {
-        let Some(limit) = self.shared.idle_timeout else { return };
-        if self.last_idle_check.elapsed() < IDLE_CHECK.min(limit) {
+    /// Closes connections that have been idle, or open, for as long as they may.
+    fn close_old(&mut self) {
+        let Some(shortest) = self.shared.shortest_limit() else { return };
+        if self.last_idle_check.elapsed() < IDLE_CHECK.min(shortest) {
             return;
         }
         self.last_idle_check = Instant::now();
+        let has_passed =
+            |limit: Option<Duration>, since: Instant| limit.is_some_and(|limit| since.elapsed() >= limit);
         for slot in 0..self.pairs.len() {
-            if self.pairs[slot].as_ref().is_some_and(|pair| pair.last_moved.elapsed() >= limit) {
+            let Some(pair) = &self.pairs[slot] else { continue };
+            if has_passed(self.shared.idle_timeout, pair.last_moved) {
                 self.shared.counters.idle();
                 self.remove(slot, Ended::Idle);
+            } else if has_passed(self.shared.max_time, pair.started) {
+                self.shared.counters.out_of_time();
+                self.remove(slot, Ended::OutOfTime);
             }
         }
     }
@@ -169,7 +178,12 @@ impl Worker {
         }
         if !self.exhausted.is_empty() {
             self.poll(events, Some(PAUSE));
-            self.ready.extend(self.exhausted.drain(..));
+            for slot in self.exhausted.drain(..) {
+                if let Some(Some(pair)) = self.pairs.get_mut(slot) {
+                    pair.is_listed = false;
+                }
+                self.ready.push_back(slot);
+            }
             return;
         }
         if self.spin.pays_off() {
@@ -182,7 +196,7 @@ impl Worker {
             }
             self.spin.in_vain();
         }
-        let limit = self.shared.idle_timeout.map(|limit| IDLE_CHECK.min(limit));
+        let limit = self.shared.shortest_limit().map(|limit| IDLE_CHECK.min(limit));
         self.poll(events, limit.filter(|_| self.inbox.connections.load(Ordering::Relaxed) > 0));
     }
 

@@ -1,0 +1,200 @@
+//! Limits of a relay: how many clients, of whom, for how long, how fast.
+
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stoop::{Address, Bind, Datagram, Kind, Listener, SocketExt, Stream};
+use stoop_relay::{Admission, Ended, Event, Front, Rejection, Relay, Running, Server};
+use stoop_testkit::{TempDir, deadline, eventually, tempdir};
+
+const SOON: Duration = Duration::from_secs(30);
+
+struct Relayed {
+    dir: TempDir,
+    server: Listener<Stream>,
+    relay: Running,
+    events: Receiver<Event>,
+}
+
+impl Relayed {
+    fn new(adjust: impl FnOnce(Relay) -> Relay) -> Relayed {
+        let dir = tempdir();
+        let server = Bind::new(dir.path().join("server")).listen().unwrap();
+        let front: Listener<Stream> = Bind::new(dir.path().join("relay")).listen().unwrap();
+        let address = Address::path(dir.path().join("server")).unwrap();
+        let (sender, events) = channel();
+        let relay = Relay::to(Server::unix(address)).on_event(move |event| {
+            let _ = sender.send(event);
+        });
+        let relay = adjust(relay).start(front).unwrap();
+        Relayed { dir, server, relay, events }
+    }
+
+    fn client(&self) -> Stream {
+        let client = Stream::connect(self.dir.path().join("relay")).unwrap();
+        client.set_read_timeout(Some(SOON)).unwrap();
+        client
+    }
+
+    fn pair(&self) -> (Stream, Stream) {
+        let client = self.client();
+        let (server, _) = self.server.accept().unwrap();
+        (client, server)
+    }
+
+    /// Waits for the next event that `pick` chooses.
+    fn next<T>(&self, pick: impl Fn(Event) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = pick(self.events.recv_timeout(SOON).unwrap()) {
+                return found;
+            }
+        }
+    }
+
+    fn rejection(&self) -> Rejection {
+        self.next(|event| match event {
+            Event::Rejected { pid, uid, reason } => {
+                assert_eq!(pid, Some(std::process::id()));
+                assert_eq!(uid, Some(rustix::process::geteuid().as_raw()));
+                Some(reason)
+            }
+            _ => None,
+        })
+    }
+}
+
+fn is_closed(mut client: Stream) -> bool {
+    matches!(client.read(&mut [0]), Ok(0) | Err(_))
+}
+
+#[test]
+fn a_user_has_as_many_connections_as_allowed() {
+    let relayed = Relayed::new(|relay| relay.max_per_user(2));
+    let first = relayed.pair();
+    let _second = relayed.pair();
+    assert!(is_closed(relayed.client()));
+    assert_eq!(relayed.rejection(), Rejection::PerUser);
+    drop(first);
+    eventually(SOON, || relayed.relay.connections() == 1);
+    let (mut client, mut server) = relayed.pair();
+    client.write_all(b"x").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    assert_eq!(relayed.relay.counts().limited, 1);
+}
+
+#[test]
+fn groups_and_refusals_are_what_the_program_says() {
+    let number = std::sync::atomic::AtomicUsize::new(0);
+    let relayed = Relayed::new(|relay| {
+        relay.max_per_group(1).admission(move |candidate| {
+            assert_eq!(candidate.peer.and_then(|peer| peer.pid.known()), Some(&std::process::id()));
+            match number.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 | 1 => Admission::Allow { group: Some("blue".into()) },
+                2 => Admission::Allow { group: None },
+                _ => Admission::Refuse { reason: "no more today".into() },
+            }
+        })
+    });
+    let _first = relayed.pair();
+    assert!(is_closed(relayed.client()));
+    assert_eq!(relayed.rejection(), Rejection::PerGroup("blue".into()));
+    let _third = relayed.pair();
+    assert!(is_closed(relayed.client()));
+    assert_eq!(relayed.rejection(), Rejection::Refused("no more today".into()));
+    let counts = relayed.relay.counts();
+    assert_eq!((counts.refused, counts.limited, counts.connections), (1, 1, 2));
+}
+
+#[test]
+fn a_client_whose_server_is_gone_takes_no_share() {
+    let relayed = Relayed::new(|relay| relay.max_per_user(1));
+    let Relayed { dir, server, relay, .. } = relayed;
+    drop(server);
+    for unreached in 1..=3 {
+        let client = Stream::connect(dir.path().join("relay")).unwrap();
+        assert!(is_closed(client));
+        eventually(SOON, || relay.counts().unreached == unreached);
+    }
+    assert_eq!(relay.counts().limited, 0);
+}
+
+#[test]
+fn a_connection_lasts_as_long_as_it_may_whatever_it_does() {
+    let relayed = Relayed::new(|relay| relay.max_time(Duration::from_millis(300)));
+    let (mut client, mut server) = relayed.pair();
+    let busy = thread::spawn(move || while client.write_all(b"busy").is_ok() {});
+    let mut buffer = [0; 4096];
+    while server.read(&mut buffer).is_ok_and(|len| len > 0) {}
+    busy.join().unwrap();
+    relayed.next(|event| matches!(event, Event::Closed { ended: Ended::OutOfTime, .. }).then_some(()));
+    assert_eq!(relayed.relay.counts().time_closed, 1);
+}
+
+#[test]
+fn bytes_go_as_fast_as_they_may_and_a_waiting_connection_is_not_idle() {
+    for descriptors in [true, false] {
+        let relayed = Relayed::new(|relay| {
+            relay.descriptors(descriptors).bytes_per_second(2_000_000).idle_timeout(Duration::from_millis(50))
+        });
+        let (mut client, mut server) = relayed.pair();
+        server.set_read_timeout(Some(SOON)).unwrap();
+        let start = Instant::now();
+        let writer = thread::spawn(move || {
+            client.write_all(&vec![7; 2_000_000]).unwrap();
+            // The end would be noticed only after all bytes.
+            client
+        });
+        let mut bytes = vec![0; 2_000_000];
+        server.read_exact(&mut bytes).unwrap();
+        // One piece and the slack may come at once.
+        assert!(start.elapsed() >= Duration::from_millis(600), "{:?}", start.elapsed());
+        drop(writer.join().unwrap());
+    }
+}
+
+#[test]
+fn datagrams_of_a_user_share_a_limit_too() {
+    let dir = tempdir();
+    let server = Bind::new(dir.path().join("server")).datagram().unwrap();
+    let front = Bind::new(dir.path().join("relay")).datagram().unwrap();
+    let address = Address::path(dir.path().join("server")).unwrap();
+    let relay = Relay::to(Server::unix(address)).max_per_user(1).start(front).unwrap();
+    let [one, other] = [(); 2].map(|()| Datagram::client(dir.path().join("relay")).unwrap());
+    one.send(b"one").unwrap();
+    assert_eq!(server.recv_vec().unwrap().0, b"one");
+    other.send(b"lost").unwrap();
+    eventually(SOON, || relay.counts().limited == 1);
+    one.send(b"two").unwrap();
+    assert_eq!(server.recv_vec().unwrap().0, b"two");
+    assert_eq!(relay.counts().lost_messages, 1);
+    deadline(SOON, move || relay.stop(SOON));
+}
+
+#[test]
+fn what_is_read_elsewhere_are_the_same_counters() {
+    let relayed = Relayed::new(|relay| relay);
+    let monitor = relayed.relay.monitor();
+    let pair = relayed.pair();
+    eventually(SOON, || (monitor.connections(), monitor.counts().connections) == (1, 1));
+    drop(pair);
+    let relay = relayed.relay;
+    let (counts, _) = deadline(SOON, move || relay.stop(SOON));
+    assert_eq!(monitor.counts(), counts);
+    assert!(monitor.counts().openmetrics(0).contains("stoop_relay_connections_total 1\n"));
+}
+
+/// A relay in front of a server has the same limits.
+#[test]
+fn limits_hold_in_front_of_a_server_as_well() {
+    let dir = tempdir();
+    let path = dir.path().join("app.sock");
+    let server: Listener<Stream> = Bind::new(&path).listen().unwrap();
+    let (front, behind) = Front::interpose(Bind::new(&path), Kind::Stream).unwrap();
+    let relay = Relay::to(behind).max_per_user(1).start(front).unwrap();
+    let _client = Stream::connect(&path).unwrap();
+    let _accepted = server.accept().unwrap();
+    assert!(is_closed(Stream::connect(&path).unwrap()));
+    assert_eq!(relay.counts().limited, 1);
+}
