@@ -24,7 +24,19 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-http", &["stoop"]),
     ("stoop-grpc", &["stoop", "stoop-http"]),
     ("stoop-dynamic", &["stoop", "stoop-grpc", "stoop-http"]),
-    ("stoop-cli", &["stoop", "stoop-dynamic", "stoop-http", "stoop-inspect", "stoop-memory", "stoop-relay"]),
+    ("stoop-guard", &["stoop", "stoop-dynamic", "stoop-http", "stoop-inspect"]),
+    (
+        "stoop-cli",
+        &[
+            "stoop",
+            "stoop-dynamic",
+            "stoop-guard",
+            "stoop-http",
+            "stoop-inspect",
+            "stoop-memory",
+            "stoop-relay",
+        ],
+    ),
     // examples
     ("stoop-adapters", &["stoop", "stoop-grpc", "stoop-http"]),
     ("stoop-example-greeter", &["stoop", "stoop-grpc"]),
@@ -52,8 +64,11 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("clap_mangen", &["stoop-cli"]),
     ("rustyline", &["stoop-cli"]),
     ("signal-hook", &["stoop-cli"]),
-    ("serde", &["stoop-cli", "stoop-dynamic"]),
-    ("serde_json", &["stoop-cli", "stoop-dynamic", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"]),
+    ("serde", &["stoop-cli", "stoop-dynamic", "stoop-guard"]),
+    (
+        "serde_json",
+        &["stoop-cli", "stoop-dynamic", "stoop-guard", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"],
+    ),
     (
         "tokio",
         &[
@@ -64,12 +79,13 @@ const HEAVY: &[(&str, &[&str])] = &[
             "stoop-fuzz",
             "stoop-dynamic",
             "stoop-grpc",
+            "stoop-guard",
             "stoop-http",
         ],
     ),
     ("tracing", &[]),
     ("axum", &[]),
-    ("hyper", &["stoop-grpc", "stoop-http"]),
+    ("hyper", &["stoop-grpc", "stoop-guard", "stoop-http"]),
     ("tonic", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
     ("prost", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz", "xtask"]),
     ("prost-reflect", &["stoop-dynamic"]),
@@ -84,6 +100,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("tokio", &["stoop"]),
     ("tonic", &["stoop-bench"]),
     ("tracing", &["stoop"]),
+    ("prost", &["stoop-guard"]),
 ];
 
 /// The sources of each published crate, and the directories in them where `unsafe` is allowed.
@@ -95,6 +112,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop-relay/src", &[]),
     ("crates/stoop-dynamic/src", &[]),
     ("crates/stoop-grpc/src", &[]),
+    ("crates/stoop-guard/src", &[]),
     ("crates/stoop-http/src", &[]),
     ("crates/stoop-cli/src", &[]),
 ];
