@@ -1,10 +1,12 @@
 //! An assembler for the subset of eBPF instructions that the programs here use. Pure.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 /// An instruction in the kernel's encoding.
 pub(crate) type Instruction = u64;
 
 /// A register. `R0` holds results; `R1` to `R5` hold arguments and are clobbered by a call; `R6` to
-/// `R8` are preserved; `Frame` points to the end of the stack.
+/// `R9` are preserved; `Frame` points to the end of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Reg {
@@ -13,10 +15,12 @@ pub(crate) enum Reg {
     R2,
     R3,
     R4,
-    R6 = 6,
+    R5,
+    R6,
     R7,
     R8,
-    Frame = 10,
+    R9,
+    Frame,
 }
 
 /// The size of a load or store.
@@ -53,6 +57,22 @@ impl Width {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Helper {
+    /// Returns a pointer to a value of a map; null if the key has none.
+    MapLookup = 1,
+    /// Returns the monotonic clock in nanoseconds.
+    Now = 5,
+    /// Returns the ids of this thread: of the process in the upper half, of the thread in the lower.
+    ThisThread = 14,
+    /// Copies the name of this thread.
+    ThisCommand = 16,
+    /// Writes a record to a perf buffer.
+    PerfOutput = 25,
+    /// Returns the cookie of a socket, and gives it one if it has none.
+    SocketCookie = 46,
+    /// Writes a record to a perf buffer, followed by the bytes of a message.
+    SkbOutput = 111,
+    /// Copies kernel memory; fails if it cannot be read.
+    ReadKernel = 113,
     /// Writes to the reader of the iterator.
     SeqWrite = 127,
     /// Returns the socket of an open file; null if it is not a socket.
@@ -68,7 +88,17 @@ const MOVE: u8 = 0xbf;
 const MOVE_NUMBER: u8 = 0xb7;
 const ADD_NUMBER: u8 = 0x07;
 const ADD: u8 = 0x0f;
+const MOVE_NUMBER_32: u8 = 0xb4;
+const AND_NUMBER: u8 = 0x57;
+const SHIFT_LEFT: u8 = 0x67;
+const SHIFT_RIGHT: u8 = 0x77;
+const SHIFT_RIGHT_SIGNED: u8 = 0xc7;
+const LOAD_MAP: u8 = 0x18;
+/// In place of a source register: the number is a map's file descriptor (`BPF_PSEUDO_MAP_FD`).
+const MAP_FD: u8 = 1;
 const JUMP: u8 = 0x05;
+const JUMP_IF_ABOVE: u8 = 0x25;
+const JUMP_IF_SIGNED_ABOVE: u8 = 0x65;
 const JUMP_IF_EQUAL: u8 = 0x15;
 const JUMP_UNLESS_EQUAL: u8 = 0x55;
 const JUMP_IF_SAME: u8 = 0x1d;
@@ -117,6 +147,36 @@ impl Assembler {
         self.push(ADD, to as u8, from as u8, 0, 0);
     }
 
+    /// Sets the lower half and clears the upper one.
+    pub(crate) fn set_32(&mut self, to: Reg, number: i32) {
+        self.push(MOVE_NUMBER_32, to as u8, 0, 0, number);
+    }
+
+    pub(crate) fn and(&mut self, to: Reg, number: i32) {
+        self.push(AND_NUMBER, to as u8, 0, 0, number);
+    }
+
+    pub(crate) fn shift_left(&mut self, to: Reg, bits: i32) {
+        self.push(SHIFT_LEFT, to as u8, 0, 0, bits);
+    }
+
+    pub(crate) fn shift_right(&mut self, to: Reg, bits: i32) {
+        self.push(SHIFT_RIGHT, to as u8, 0, 0, bits);
+    }
+
+    /// Extends the sign of the lower half to the upper one.
+    pub(crate) fn sign_extend(&mut self, to: Reg) {
+        self.shift_left(to, 32);
+        self.push(SHIFT_RIGHT_SIGNED, to as u8, 0, 0, 32);
+    }
+
+    /// Loads a map by its file descriptor.
+    pub(crate) fn load_map(&mut self, to: Reg, map: BorrowedFd<'_>) {
+        self.push(LOAD_MAP, to as u8, MAP_FD, 0, map.as_raw_fd());
+        // The instruction has twice the usual length.
+        self.push(0, 0, 0, 0, 0);
+    }
+
     pub(crate) fn call(&mut self, helper: Helper) {
         self.push(CALL, 0, 0, 0, helper as i32);
     }
@@ -131,6 +191,21 @@ impl Assembler {
 
     pub(crate) fn jump_unless(&mut self, register: Reg, number: i32, to: Label) {
         self.jump(JUMP_UNLESS_EQUAL, register, number, to);
+    }
+
+    /// Jumps if the unsigned value is above this.
+    pub(crate) fn jump_if_above(&mut self, register: Reg, number: i32, to: Label) {
+        self.jump(JUMP_IF_ABOVE, register, number, to);
+    }
+
+    /// Jumps if the signed value is above this.
+    pub(crate) fn jump_if_signed_above(&mut self, register: Reg, number: i32, to: Label) {
+        self.jump(JUMP_IF_SIGNED_ABOVE, register, number, to);
+    }
+
+    /// Jumps.
+    pub(crate) fn jump_to(&mut self, to: Label) {
+        self.jump(JUMP, Reg::R0, 0, to);
     }
 
     /// Jumps if two registers have the same value.

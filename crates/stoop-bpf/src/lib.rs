@@ -62,7 +62,9 @@
 
 mod asm;
 mod btf;
+mod capture;
 mod layout;
+mod loader;
 mod program;
 mod record;
 mod support;
@@ -71,6 +73,10 @@ mod task_file;
 mod types;
 
 pub use btf::{Btf, BtfError, Field, Kind, TypeId};
+pub use capture::{
+    BufferKey, Capture, CaptureOptions, Captured, End, Event, HEADER_BYTES, Key, Message, Received,
+    SocketKind, What,
+};
 pub use record::{Command, NameKey, Queue, RECORD_BYTES, Record, Records, TruncatedRecord};
 pub use support::{Capability, Missing, Support, Unavailable, Undetermined};
 pub use task_file::{TaskFiles, probe};

@@ -135,7 +135,7 @@ fn write(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfErr
 }
 
 /// Loads a field of the structure to which a register points.
-fn step(code: &mut Assembler, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
+pub(crate) fn step(code: &mut Assembler, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
     let offset = i16::try_from(field.offset_bytes).map_err(|_| TOO_FAR)?;
     code.load(Width::of(field.len_bytes).ok_or(UNLOADABLE)?, to, from, offset);
     Ok(())

@@ -13,7 +13,7 @@ pub(crate) struct Slot {
     pub(crate) len_bytes: usize,
 }
 
-const fn slot(at: usize, len_bytes: usize) -> Slot {
+pub(crate) const fn slot(at: usize, len_bytes: usize) -> Slot {
     Slot { at, len_bytes }
 }
 
@@ -42,7 +42,7 @@ pub(crate) const UNCOUNTED: u32 = u32::MAX;
 /// An accepted socket has its listener's key. Two separately bound names that read the same have
 /// different keys. The key is meaningless outside that listing, because the kernel reuses it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NameKey(u64);
+pub struct NameKey(pub(crate) u64);
 
 /// Hides the value: it is a kernel address, which must not appear in a log.
 impl std::fmt::Debug for NameKey {
@@ -54,7 +54,7 @@ impl std::fmt::Debug for NameKey {
 /// The name of a process as in `/proc/PID/comm`: at most 15 bytes, which the process can set
 /// itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Command([u8; COMMAND.len_bytes]);
+pub struct Command(pub(crate) [u8; COMMAND.len_bytes]);
 
 impl Command {
     /// Returns the bytes, without the terminating NUL.

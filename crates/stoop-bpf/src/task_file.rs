@@ -5,20 +5,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::asm::{Assembler, Reg};
 use crate::layout::Layout;
+use crate::loader;
 use crate::program::program;
 use crate::record::{Record, Records, TableKey};
-use crate::support::{Missing, Support, Unavailable, Undetermined, refusal};
-use crate::sys;
-use crate::types::Types;
+use crate::support::{Missing, Support, Unavailable, Undetermined};
+use crate::sys::{self, Target};
 
 /// A little more than what the kernel returns with one read.
 const READ_BYTES: usize = 64 << 10;
-/// Space for the verifier's log of a program of this size.
-const LOG_BYTES: usize = 256 << 10;
-/// A signal may interrupt the verifier; how often to retry.
-const TRIES: usize = 5;
 
 /// Checks whether this process can list sockets with [`TaskFiles`], by loading the program.
 ///
@@ -98,25 +93,14 @@ impl TaskFiles {
     }
 
     fn load_with(names: bool) -> Result<TaskFiles, Unavailable> {
-        if cfg!(not(all(target_endian = "little", target_pointer_width = "64"))) {
-            return Err(Missing::Machine.into());
-        }
-        check_permission()?;
-        first_pid_namespace()?;
-        let types = Types::open().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Missing::TypeInformation.into(),
-            _ => Unavailable::from(Undetermined::new("reading the kernel's type information", error)),
-        })?;
+        let types = loader::prepare()?;
         let layout = Layout::of(&types, names).map_err(Missing::Type)?;
         let code = program(&layout).map_err(Missing::Type)?;
         TaskFiles::start(&code, layout.iterator.0)
     }
 
     fn start(code: &[u64], iterator: u32) -> Result<TaskFiles, Unavailable> {
-        let program = load(code, iterator, &mut []).map_err(|error| match error.raw_os_error() {
-            Some(libc::EPERM) => refusal(error),
-            _ => rejection(code, iterator),
-        })?;
+        let program = loader::load(code, Target::iterator(iterator))?;
         let link = sys::link(program.as_fd())
             .map_err(|error| Undetermined::new("creating the iterator's link", error))?;
         Ok(TaskFiles { link })
@@ -222,71 +206,12 @@ fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()
     }
 }
 
-/// Checks the permission by loading a program that the kernel refuses to unprivileged callers
-/// before it checks anything else ([K-BPF-4]).
-///
-/// [K-BPF-4]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-4
-fn check_permission() -> Result<(), Unavailable> {
-    let mut code = Assembler::default();
-    code.set(Reg::R0, 0);
-    code.exit();
-    match load(&code.finish(), 0, &mut []).map_err(|error| (error.raw_os_error(), error)) {
-        Err((Some(libc::EPERM), error)) => Err(refusal(error)),
-        Err((Some(libc::ENOSYS), _)) => Err(Missing::Call.into()),
-        // The program names no valid iterator. Being refused for that reason is the expected
-        // answer.
-        _ => Ok(()),
-    }
-}
-
-/// Checks the PID namespace. The program sees process ids of the initial one; in another namespace
-/// they would denote other processes.
-fn first_pid_namespace() -> Result<(), Unavailable> {
-    use std::os::unix::fs::MetadataExt;
-    /// The inode of the initial PID namespace, the same on every machine.
-    const FIRST: u64 = 0xEFFF_FFFC;
-    let metadata = std::fs::metadata("/proc/self/ns/pid");
-    let metadata = metadata.map_err(|error| Undetermined::new("reading the pid namespace", error))?;
-    if metadata.ino() == FIRST { Ok(()) } else { Err(Missing::PidNamespace.into()) }
-}
-
-/// Loads a rejected program again, to obtain the verifier's log.
-fn rejection(code: &[u64], iterator: u32) -> Unavailable {
-    let mut log = vec![0; LOG_BYTES];
-    match load(code, iterator, &mut log) {
-        Err(error) if log[0] == 0 => Undetermined::new("loading the program", error).into(),
-        Err(_) => Missing::Verifier(last_lines(&log)).into(),
-        Ok(_) => Undetermined::new(
-            "loading the program",
-            io::Error::other("rejected, and accepted when loaded again"),
-        )
-        .into(),
-    }
-}
-
-fn load(code: &[u64], iterator: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
-    let mut result = sys::load(code, iterator, log);
-    for _ in 1..TRIES {
-        match &result {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => result = sys::load(code, iterator, log),
-            _ => break,
-        }
-    }
-    result
-}
-
-/// Returns the end of the verifier's log, without the statistics.
-fn last_lines(log: &[u8]) -> String {
-    const LINES: usize = 3;
-    let text = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default());
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("processed ")).collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asm::Assembler;
     use crate::record::RECORD_BYTES;
+    use crate::types::Types;
     use std::collections::VecDeque;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
@@ -322,13 +247,6 @@ mod tests {
         result.unwrap();
         assert_eq!(drained([again(ErrorKind::OutOfMemory)]).1.unwrap_err().kind(), ErrorKind::OutOfMemory);
         assert_eq!(drained([part(RECORD_BYTES + 7)]).1.unwrap_err().kind(), ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn the_last_words_of_the_verifier_are_kept() {
-        assert_eq!(last_lines(b"a\nb\nc\nwhy\nprocessed 3 insns\n\0\0"), "b\nc\nwhy");
-        assert_eq!(last_lines(b"why\0garbage"), "why");
-        assert_eq!(last_lines(b""), "");
     }
 
     /// The kernel identifies the table of a process by its first thread ([K-BPF-2]).

@@ -16,16 +16,43 @@ use libc::c_long;
 
 use crate::asm::Instruction;
 
+mod map;
+mod perf;
+
+pub(crate) use map::{Map, MapKind};
+pub(crate) use perf::Ring;
+
 const PROG_LOAD: c_long = 5;
+const RAW_TRACEPOINT_OPEN: c_long = 17;
 const LINK_CREATE: c_long = 28;
 const ITER_CREATE: c_long = 33;
 const TYPE_TRACING: u32 = 26;
+const TRACE_RAW_TP: u32 = 23;
 const TRACE_ITER: u32 = 28;
 
 /// Helpers that read kernel memory require a GPL-compatible licence string. It does not affect the
 /// licence of this crate.
 const LICENCE: &CStr = c"Dual MIT/GPL";
-const NAME: [u8; 16] = *b"stoop_task_file\0";
+const NAME: [u8; 16] = *b"stoop\0\0\0\0\0\0\0\0\0\0\0";
+
+/// What a program attaches to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    attach_type: u32,
+    type_id: u32,
+}
+
+impl Target {
+    /// The iterator whose function has this type.
+    pub(crate) fn iterator(type_id: u32) -> Target {
+        Target { attach_type: TRACE_ITER, type_id }
+    }
+
+    /// The tracepoint whose prototype has this type.
+    pub(crate) fn tracepoint(type_id: u32) -> Target {
+        Target { attach_type: TRACE_RAW_TP, type_id }
+    }
+}
 
 /// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`. The kernel takes the rest as zero.
 #[repr(C)]
@@ -69,9 +96,17 @@ struct IterCreate {
     flags: u32,
 }
 
-/// Loads a program for the iterator with this type (`BPF_PROG_LOAD`). If `log` is not empty, the
-/// verifier writes its log there.
-pub(crate) fn load(code: &[Instruction], iterator: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
+/// The same for `BPF_RAW_TRACEPOINT_OPEN`.
+#[repr(C)]
+struct RawTracepoint {
+    name: u64,
+    prog_fd: u32,
+    padding: u32,
+}
+
+/// Loads a program for this target (`BPF_PROG_LOAD`). If `log` is not empty, the verifier writes
+/// its log there.
+pub(crate) fn load(code: &[Instruction], target: Target, log: &mut [u8]) -> io::Result<OwnedFd> {
     let wants_log = !log.is_empty();
     let attributes = ProgLoad {
         prog_type: TYPE_TRACING,
@@ -82,8 +117,8 @@ pub(crate) fn load(code: &[Instruction], iterator: u32, log: &mut [u8]) -> io::R
         log_size: log.len() as u32,
         log_buf: if wants_log { log.as_mut_ptr() as u64 } else { 0 },
         prog_name: NAME,
-        expected_attach_type: TRACE_ITER,
-        attach_btf_id: iterator,
+        expected_attach_type: target.attach_type,
+        attach_btf_id: target.type_id,
         ..ProgLoad::default()
     };
     // SAFETY: `attributes` has the layout of the command. What it points to is borrowed until the
@@ -106,6 +141,15 @@ pub(crate) fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let attributes = IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 };
     // SAFETY: `attributes` has the layout of the command and contains no pointer.
     unsafe { bpf(ITER_CREATE, &attributes) }
+}
+
+/// Attaches a program to its tracepoint (`BPF_RAW_TRACEPOINT_OPEN`), until the returned file
+/// descriptor is closed.
+pub(crate) fn attach(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let attributes = RawTracepoint { name: 0, prog_fd: program.as_raw_fd() as u32, padding: 0 };
+    // SAFETY: `attributes` has the layout of the command; the name is null, as for programs that were
+    // loaded for one tracepoint.
+    unsafe { bpf(RAW_TRACEPOINT_OPEN, &attributes) }
 }
 
 /// # Safety

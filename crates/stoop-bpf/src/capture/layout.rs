@@ -1,0 +1,91 @@
+//! The kernel fields that the capture programs read: by name, and with BTF as offsets. Pure.
+
+use crate::btf::{Btf, BtfError, Field, Kind, TypeId};
+
+/// The prototypes of the tracepoints.
+const COPY: &str = "btf_trace_skb_copy_datagram_iovec";
+const RECEIVE: &str = "btf_trace_sock_recv_length";
+const READY: &str = "btf_trace_sk_data_ready";
+const SEND: &str = "btf_trace_sock_send_length";
+
+const WANTED: &[(Kind, &str)] = &[
+    (Kind::TYPEDEF, COPY),
+    (Kind::TYPEDEF, RECEIVE),
+    (Kind::TYPEDEF, READY),
+    (Kind::TYPEDEF, SEND),
+    (Kind::STRUCT, "file"),
+    (Kind::STRUCT, "inode"),
+    (Kind::STRUCT, "scm_fp_list"),
+    (Kind::STRUCT, "sk_buff"),
+    (Kind::STRUCT, "sock"),
+    (Kind::STRUCT, "socket"),
+    (Kind::STRUCT, "unix_skb_parms"),
+    (Kind::STRUCT, "unix_sock"),
+];
+
+/// The offsets of everything that the programs need.
+#[derive(Clone, Debug)]
+pub(super) struct CaptureLayout {
+    pub(super) copy: TypeId,
+    /// `None` before Linux 6.3.
+    pub(super) receive: Option<TypeId>,
+    /// `None` before Linux 6.3.
+    pub(super) send: Option<TypeId>,
+    /// `None` before Linux 6.3.
+    pub(super) ready: Option<TypeId>,
+    pub(super) sk: Field,
+    pub(super) len: Field,
+    pub(super) consumed: Field,
+    pub(super) fp: Field,
+    pub(super) fp_count: Field,
+    pub(super) family: Field,
+    pub(super) state: Field,
+    pub(super) kind: Field,
+    pub(super) shutdown: Field,
+    pub(super) cookie: Field,
+    pub(super) peer: Field,
+    pub(super) name: Field,
+    /// From a socket to its inode number: one field where the kernel has it, else through the file.
+    pub(super) inode: Vec<Field>,
+}
+
+impl CaptureLayout {
+    /// # Errors
+    /// Returns an error that names what the kernel lacks.
+    pub(super) fn of(blob: &[u8]) -> Result<CaptureLayout, BtfError> {
+        let btf = &Btf::scan(blob, WANTED)?;
+        Ok(CaptureLayout {
+            copy: btf.type_id(Kind::TYPEDEF, COPY)?,
+            receive: btf.type_id(Kind::TYPEDEF, RECEIVE).ok(),
+            send: btf.type_id(Kind::TYPEDEF, SEND).ok(),
+            ready: btf.type_id(Kind::TYPEDEF, READY).ok(),
+            sk: btf.field("sk_buff", "sk")?,
+            len: btf.field("sk_buff", "len")?,
+            consumed: in_control_block(btf, "consumed")?,
+            fp: in_control_block(btf, "fp")?,
+            fp_count: btf.field("scm_fp_list", "count")?,
+            family: btf.field("sock", "__sk_common.skc_family")?,
+            state: btf.field("sock", "__sk_common.skc_state")?,
+            kind: btf.field("sock", "sk_type")?,
+            shutdown: btf.field("sock", "sk_shutdown")?,
+            cookie: btf.field("sock", "__sk_common.skc_cookie.counter")?,
+            peer: btf.field("unix_sock", "peer")?,
+            name: btf.field("unix_sock", "addr")?,
+            inode: inode(btf)?,
+        })
+    }
+}
+
+/// Returns a field that Unix sockets keep in the control block of a message.
+fn in_control_block(btf: &Btf<'_>, name: &str) -> Result<Field, BtfError> {
+    let (block, field) = (btf.field("sk_buff", "cb")?, btf.field("unix_skb_parms", name)?);
+    Ok(Field { offset_bytes: block.offset_bytes + field.offset_bytes, len_bytes: field.len_bytes })
+}
+
+fn inode(btf: &Btf<'_>) -> Result<Vec<Field>, BtfError> {
+    if let Ok(field) = btf.field("sock", "sk_ino") {
+        return Ok(vec![field]);
+    }
+    let through = [("sock", "sk_socket"), ("socket", "file"), ("file", "f_inode"), ("inode", "i_ino")];
+    through.iter().map(|(within, name)| btf.field(within, name)).collect()
+}

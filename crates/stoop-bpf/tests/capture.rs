@@ -1,0 +1,364 @@
+//! The capture programs on the running kernel: what they report of each kind of socket.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::fs::fstat;
+use rustix::net::sockopt::socket_cookie;
+use stoop_bpf::{
+    Capture, CaptureOptions, Captured, Event, Key, Message, Missing, SocketKind, TaskFiles, Unavailable, What,
+};
+use stoop_kernel_facts::{
+    Name, STREAM, accept, client, libc, listener, pair, recv, recv_with, send, shutdown,
+};
+use stoop_testkit::{KillOnDrop, Role, is_root, role, skip};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Loads the programs, or returns why they are unavailable. A rejection by the verifier is a bug in
+/// this crate and panics.
+fn capture(options: CaptureOptions) -> Result<Capture, String> {
+    match Capture::load(options) {
+        Ok(capture) => Ok(capture),
+        Err(Unavailable::No(missing @ (Missing::Verifier(_) | Missing::Type(_)))) if is_root() => {
+            panic!("{missing}")
+        }
+        Err(unavailable) => Err(unavailable.to_string()),
+    }
+}
+
+/// Loads the programs into the variable, or skips the test.
+macro_rules! loaded {
+    ($options:expr) => {
+        match capture($options) {
+            Ok(capture) => capture,
+            Err(missing) => skip!("lacks the capture programs: {missing}"),
+        }
+    };
+}
+
+/// Events are not captured from the process that captures: another one makes them, step by step.
+struct Actor {
+    child: KillOnDrop,
+}
+
+/// Runs this test again as the actor if this process is one; each step waits for its line of input.
+fn steps(steps: &mut [(&str, &mut dyn FnMut())]) {
+    for (name, step) in steps {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), *name);
+        step();
+        println!("did {name}");
+    }
+}
+
+impl Actor {
+    fn start(test: &str) -> Actor {
+        Actor { child: Role::new(test, "actor").spawn() }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn told(&mut self, word: &str) -> Vec<u64> {
+        self.child.line(word, LIMIT).split_whitespace().map(|number| number.parse().unwrap()).collect()
+    }
+
+    fn step(&mut self, name: &str) {
+        use std::io::Write;
+        writeln!(self.child.stdin.as_mut().unwrap(), "{name}").unwrap();
+        assert_eq!(self.child.line("did", LIMIT), name);
+    }
+}
+
+/// An event, with what was captured.
+type Seen = (Event, Vec<u8>);
+
+fn read(capture: &mut Capture, into: &mut Vec<Seen>, pid: u32) {
+    capture.read_each(|captured| match captured {
+        Captured::Event(event, bytes) if event.pid == pid => into.push((event, bytes.to_vec())),
+        Captured::Event(..) => {}
+        lost => panic!("{lost:?}"),
+    });
+    into.sort_by_key(|(event, _)| event.time_ns);
+}
+
+/// Returns the events that this process caused so far. Programs write before the call returns, so
+/// that nothing is to be waited for.
+fn seen(capture: &mut Capture, pid: u32) -> Vec<Seen> {
+    let mut events = Vec::new();
+    read(capture, &mut events, pid);
+    events
+}
+
+fn message(event: &Event) -> Message {
+    match event.what {
+        What::Copied(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tell(word: &str, sockets: &[&OwnedFd]) {
+    let number =
+        |socket: &&OwnedFd| format!("{} {}", fstat(socket).unwrap().st_ino, socket_cookie(socket).unwrap());
+    println!("{word} {}", sockets.iter().map(number).collect::<Vec<_>>().join(" "));
+}
+
+fn everything() -> CaptureOptions {
+    let mut options = CaptureOptions::default();
+    options.all = true;
+    options
+}
+
+/// K-TAP-1
+#[test]
+fn what_is_received_is_captured_with_both_ends() {
+    const TEST: &str = "what_is_received_is_captured_with_both_ends";
+    if role().is_some() {
+        for kind in [STREAM, libc::SOCK_SEQPACKET, libc::SOCK_DGRAM] {
+            let (one, other) = pair(kind);
+            tell("ends", &[&one, &other]);
+            steps(&mut [("go", &mut || {
+                send(&one, b"question").unwrap();
+                assert_eq!(recv(&other, 100).unwrap(), b"question");
+                send(&other, b"answer").unwrap();
+                assert_eq!(recv(&one, 100).unwrap(), b"answer");
+            })]);
+        }
+        return;
+    }
+    let mut capture = loaded!(everything());
+    let mut actor = Actor::start(TEST);
+    for kind in [SocketKind::STREAM, SocketKind::SEQPACKET, SocketKind::DATAGRAM] {
+        let ends = actor.told("ends");
+        actor.step("go");
+        let events = seen(&mut capture, actor.pid());
+        let copied: Vec<&Seen> =
+            events.iter().filter(|(event, _)| matches!(event.what, What::Copied(_))).collect();
+        let [(question, asked), (answer, answered)] = copied[..] else { panic!("{events:?}") };
+        assert_eq!((&asked[..], &answered[..]), (&b"question"[..], &b"answer"[..]));
+        assert_eq!((question.kind, answer.kind), (kind, kind));
+        let end = |at: usize| (Some(ends[at] as u32), Some(ends[at + 1]));
+        let of = |end: stoop_bpf::End| (end.inode, end.cookie);
+        assert_eq!((of(question.sender), of(question.receiver)), (end(0), end(2)));
+        assert_eq!((of(answer.sender), of(answer.receiver)), (end(2), end(0)));
+        assert_eq!(message(question).len, 8);
+        assert_eq!(question.command.as_bytes(), answer.command.as_bytes());
+    }
+}
+
+/// K-TAP-2
+#[test]
+fn a_message_is_captured_when_its_first_byte_is_received() {
+    const TEST: &str = "a_message_is_captured_when_its_first_byte_is_received";
+    if role().is_some() {
+        let (one, other) = pair(STREAM);
+        steps(&mut [("go", &mut || {
+            send(&one, b"in parts").unwrap();
+            for part in [1, 3, 100] {
+                recv(&other, part).unwrap();
+            }
+        })]);
+        return;
+    }
+    let mut capture = loaded!(everything());
+    let mut actor = Actor::start(TEST);
+    actor.step("go");
+    let events = seen(&mut capture, actor.pid());
+    let parts: Vec<_> = events
+        .iter()
+        .map(|(event, bytes)| {
+            let message = message(event);
+            (message.consumed, message.copied, message.len, bytes.len())
+        })
+        .collect();
+    assert_eq!(parts, [(0, 1, 8, 8), (1, 3, 8, 0), (4, 4, 8, 0)]);
+    let same = |at: usize| message(&events[at].0).buffer;
+    assert!(same(0) == same(1) && same(1) == same(2));
+}
+
+/// K-TAP-3
+#[test]
+fn a_call_that_peeks_is_reported_after_its_message() {
+    const TEST: &str = "a_call_that_peeks_is_reported_after_its_message";
+    if role().is_some() {
+        let (one, other) = pair(STREAM);
+        steps(&mut [("go", &mut || {
+            send(&one, b"twice").unwrap();
+            recv_with(&other, 100, libc::MSG_PEEK).unwrap();
+            recv(&other, 100).unwrap();
+            shutdown(&one, libc::SHUT_WR);
+            assert_eq!(recv(&other, 100).unwrap(), b"");
+        })]);
+        return;
+    }
+    let mut capture = loaded!(everything());
+    if !capture.sees_receives() {
+        skip!("lacks the tracepoint sock_recv_length (Linux 6.3)");
+    }
+    let mut actor = Actor::start(TEST);
+    actor.step("go");
+    let events = seen(&mut capture, actor.pid());
+    let peeked = |event: &Event| match event.what {
+        What::Received(received) => Some((received.result, received.peeked)),
+        _ => None,
+    };
+    let what: Vec<_> = events.iter().map(|(event, _)| peeked(event)).collect();
+    assert_eq!(what, [None, Some((5, true)), None, Some((0, false))]);
+}
+
+/// K-TAP-4
+#[test]
+fn a_closed_sender_is_known_by_its_cookie() {
+    const TEST: &str = "a_closed_sender_is_known_by_its_cookie";
+    if role().is_some() {
+        let (one, other) = pair(STREAM);
+        tell("receiver", &[&other]);
+        steps(&mut [("go", &mut || {
+            send(&one, b"last words").unwrap();
+        })]);
+        tell("sender", &[&one]);
+        drop(one);
+        steps(&mut [("read", &mut || {
+            recv(&other, 100).unwrap();
+        })]);
+        return;
+    }
+    let mut capture = loaded!(everything());
+    if !capture.sees_receives() {
+        skip!("lacks the tracepoints of sockets (Linux 6.3)");
+    }
+    let mut actor = Actor::start(TEST);
+    let receiver = actor.told("receiver");
+    actor.step("go");
+    let sender = actor.told("sender");
+    assert_eq!(seen(&mut capture, actor.pid()), []);
+    actor.step("read");
+    let events = seen(&mut capture, actor.pid());
+    let [(copied, bytes), (received, _)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(&bytes[..], b"last words");
+    assert_eq!((copied.sender.inode, copied.sender.cookie), (None, Some(sender[1])));
+    assert_eq!(copied.receiver, stoop_bpf::End::default());
+    assert!(matches!(received.what, What::Received(_)));
+    assert_eq!(received.receiver.cookie, Some(receiver[1]));
+    assert_eq!(received.tid, copied.tid);
+}
+
+/// K-TAP-5
+#[test]
+fn the_name_of_a_listener_selects_its_connections_from_their_first_byte() {
+    const TEST: &str = "the_name_of_a_listener_selects_its_connections_from_their_first_byte";
+    if role().is_some() {
+        let (wanted, other) = (Name::unique("wanted"), Name::unique("other"));
+        let listeners = [listener(STREAM, &wanted, 5), listener(STREAM, &other, 5)];
+        tell("listener", &[&listeners[0]]);
+        steps(&mut [("go", &mut || {
+            for (name, listener) in [&other, &wanted].into_iter().zip([&listeners[1], &listeners[0]]) {
+                let asks = client(STREAM, name);
+                send(&asks, name.to_text().as_bytes()).unwrap();
+                let serves = accept(listener).unwrap();
+                recv(&serves, 200).unwrap();
+                send(&serves, b"reply").unwrap();
+                recv(&asks, 200).unwrap();
+            }
+            println!("name {}", wanted.to_text());
+        })]);
+        return;
+    }
+    let mut capture = loaded!(CaptureOptions::default());
+    let mut actor = Actor::start(TEST);
+    let inode = actor.told("listener")[0] as u32;
+    let sockets = TaskFiles::load().unwrap().read().unwrap();
+    let Some(name) = sockets.iter().find(|socket| socket.inode == inode).and_then(|socket| socket.name)
+    else {
+        skip!("lacks keys of names (Linux 5.16)");
+    };
+    capture.want(Key::Name(name)).unwrap();
+    use std::io::Write;
+    writeln!(actor.child.stdin.as_mut().unwrap(), "go").unwrap();
+    let name = actor.child.line("name", LIMIT);
+    assert_eq!(actor.child.line("did", LIMIT), "go");
+    let events = seen(&mut capture, actor.pid());
+    let bytes: Vec<&[u8]> =
+        events.iter().map(|(_, bytes)| &bytes[..]).filter(|bytes| !bytes.is_empty()).collect();
+    assert_eq!(bytes, [name.as_bytes(), b"reply"]);
+    if capture.sees_receives() {
+        assert!(matches!(events[0].0.what, What::Connected), "{events:?}");
+        assert_eq!(events[0].0.receiver.inode, Some(inode));
+    }
+}
+
+/// K-TAP-1
+#[test]
+fn keys_select_and_exclude() {
+    const TEST: &str = "keys_select_and_exclude";
+    if role().is_some() {
+        let pairs = [pair(STREAM), pair(STREAM), pair(STREAM)];
+        tell("ends", &[&pairs[0].0, &pairs[1].1, &pairs[2].0]);
+        for _ in 0..4 {
+            steps(&mut [("go", &mut || {
+                for ((one, other), text) in pairs.iter().zip([b"0", b"1", b"2"]) {
+                    send(one, text).unwrap();
+                    recv(other, 9).unwrap();
+                }
+            })]);
+        }
+        return;
+    }
+    let mut capture = loaded!(CaptureOptions::default());
+    let mut actor = Actor::start(TEST);
+    let ends = actor.told("ends");
+    let keys = [1, 3, 5].map(|at: usize| Key::Cookie(ends[at]));
+    let pid = actor.pid();
+    let mut texts = |capture: &mut Capture| -> String {
+        actor.step("go");
+        let events = seen(capture, pid).into_iter();
+        events.map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect()
+    };
+    assert_eq!(texts(&mut capture), "");
+    capture.want(keys[0]).unwrap();
+    capture.want(keys[1]).unwrap();
+    assert_eq!(texts(&mut capture), "01");
+    capture.forget(keys[0]).unwrap();
+    capture.forget(keys[0]).unwrap();
+    assert_eq!(texts(&mut capture), "1");
+    capture.want(Key::Process(pid)).unwrap();
+    capture.exclude(keys[2]).unwrap();
+    assert_eq!(texts(&mut capture), "01");
+}
+
+/// K-TAP-6
+#[test]
+fn what_does_not_fit_is_counted() {
+    const TEST: &str = "what_does_not_fit_is_counted";
+    const MESSAGES: u64 = 2000;
+    if role().is_some() {
+        let (one, other) = pair(STREAM);
+        for _ in 0..2 {
+            steps(&mut [("go", &mut || {
+                for _ in 0..MESSAGES {
+                    send(&one, &[b'x'; 500]).unwrap();
+                    recv(&other, 500).unwrap();
+                }
+            })]);
+        }
+        return;
+    }
+    let mut options = everything();
+    options.buffer_bytes = 1;
+    let mut capture = loaded!(options);
+    let mut actor = Actor::start(TEST);
+    let (pid, mut kept, mut lost) = (actor.pid(), 0, 0);
+    for _ in 0..2 {
+        actor.step("go");
+        capture.read_each(|captured| match captured {
+            Captured::Event(event, _) => kept += u64::from(event.pid == pid),
+            Captured::Lost { count, .. } => lost += count,
+        });
+    }
+    assert!(kept > 0 && kept < 2 * MESSAGES, "{kept}");
+    // Other processes' messages may be lost, too. What the second round lost is reported later.
+    assert!(lost >= MESSAGES / 2, "{lost}");
+}
