@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-bpf", &[]),
     ("stoop-inspect", &["stoop", "stoop-bpf"]),
     ("stoop-relay", &["stoop"]),
+    ("stoop-tap", &["stoop-bpf"]),
     ("stoop-http", &["stoop"]),
     ("stoop-grpc", &["stoop", "stoop-http"]),
     ("stoop-dynamic", &["stoop", "stoop-grpc", "stoop-http"]),
@@ -35,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stoop-inspect",
             "stoop-memory",
             "stoop-relay",
+            "stoop-tap",
         ],
     ),
     // examples
@@ -110,6 +112,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop-bpf/src", &["crates/stoop-bpf/src/sys/"]),
     ("crates/stoop-inspect/src", &[]),
     ("crates/stoop-relay/src", &[]),
+    ("crates/stoop-tap/src", &[]),
     ("crates/stoop-dynamic/src", &[]),
     ("crates/stoop-grpc/src", &[]),
     ("crates/stoop-guard/src", &[]),

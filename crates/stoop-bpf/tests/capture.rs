@@ -77,7 +77,7 @@ impl Actor {
 type Seen = (Event, Vec<u8>);
 
 fn read(capture: &mut Capture, into: &mut Vec<Seen>, pid: u32) {
-    capture.read_each(|captured| match captured {
+    capture.read_each(|_, captured| match captured {
         Captured::Event(event, bytes) if event.pid == pid => into.push((event, bytes.to_vec())),
         Captured::Event(..) => {}
         lost => panic!("{lost:?}"),
@@ -353,9 +353,9 @@ fn what_does_not_fit_is_counted() {
     let (pid, mut kept, mut lost) = (actor.pid(), 0, 0);
     for _ in 0..2 {
         actor.step("go");
-        capture.read_each(|captured| match captured {
+        capture.read_each(|_, captured| match captured {
             Captured::Event(event, _) => kept += u64::from(event.pid == pid),
-            Captured::Lost { count, .. } => lost += count,
+            Captured::Lost(count) => lost += count,
         });
     }
     assert!(kept > 0 && kept < 2 * MESSAGES, "{kept}");

@@ -26,7 +26,7 @@ use programs::{EXCLUDE, PROCESS, Setting, WANT};
 /// How many keys can be wanted or excluded.
 const KEYS_MAX: u32 = 16_384;
 /// The longest beginning of a message that fits into a record, with its header.
-const PAYLOAD_MAX: u32 = 60_000;
+const PAYLOAD_MAX: u32 = 65_000;
 
 /// What to capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct CaptureOptions {
     /// Whether to capture all sockets; otherwise those of [`Capture::want`]. The default is
     /// `false`.
     pub all: bool,
-    /// How many bytes of each message to capture, at most 60,000. The default is the maximum.
+    /// How many bytes of each message to capture, at most 65,000. The default is the maximum.
     pub payload_max: u32,
     /// The size of the buffer of each processor: a power of two. The default is 4 MiB. It is halved
     /// while the kernel refuses to lock as much memory.
@@ -65,13 +65,8 @@ pub enum Key {
 pub enum Captured<'b> {
     /// An event, with the captured bytes of the message if it is [`What::Copied`].
     Event(Event, &'b [u8]),
-    /// That many events of a processor were lost here, because its buffer was full.
-    Lost {
-        /// The processor.
-        processor: u32,
-        /// How many.
-        count: u64,
-    },
+    /// That many events were lost here, because the buffer was full.
+    Lost(u64),
 }
 
 /// Loaded programs that capture messages as they are received. Dropping the value unloads them.
@@ -179,11 +174,11 @@ impl Capture {
         }
     }
 
-    /// Calls `each` for everything captured since the last call. Does not block.
+    /// Calls `each` with the processor for everything captured since the last call. Does not block.
     ///
     /// The order is that of each processor, one processor after the other. [`Event::time_ns`] orders
     /// them all.
-    pub fn read_each(&mut self, mut each: impl FnMut(Captured<'_>)) {
+    pub fn read_each(&mut self, mut each: impl FnMut(u32, Captured<'_>)) {
         for (processor, ring) in &mut self.rings {
             self.buffer.clear();
             ring.drain(&mut self.buffer);
@@ -191,10 +186,10 @@ impl Capture {
                 match record {
                     PerfRecord::Sample(bytes) => {
                         if let Some((event, message)) = Event::parse(bytes) {
-                            each(Captured::Event(event, message));
+                            each(*processor, Captured::Event(event, message));
                         }
                     }
-                    PerfRecord::Lost(count) => each(Captured::Lost { processor: *processor, count }),
+                    PerfRecord::Lost(count) => each(*processor, Captured::Lost(count)),
                 }
             }
         }

@@ -1,0 +1,356 @@
+//! Connections and directions, from events. Pure.
+//!
+//! A socket is recognized by its cookie or its inode, whichever an event has: a closed socket has
+//! only the former, one that no process has asked about only the latter.
+
+use std::collections::{HashMap, VecDeque};
+
+use stoop_bpf::{BufferKey, End, Event, Message, Received, SocketKind};
+
+use crate::reorder::Entry;
+
+/// How many messages per thread are remembered to find those that a call has peeked at.
+const COPIES_MAX: usize = 256;
+/// How long a message waits for the name of its receiver, in nanoseconds.
+const UNCLEAR_MAX_NS: u64 = 1_000_000_000;
+
+/// The number of a connection: from 1, in the order of their first events.
+pub type FlowId = u64;
+
+/// One end of a connection: 0 is the one that sent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that was seen sending first.
+    First,
+    /// The other one.
+    Second,
+}
+
+impl Side {
+    /// Returns the other end.
+    pub fn other(self) -> Side {
+        match self {
+            Side::First => Side::Second,
+            Side::Second => Side::First,
+        }
+    }
+
+    /// Returns 0 or 1.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What is known of one end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Endpoint {
+    /// The socket's inode and cookie.
+    pub socket: End,
+    /// The process that received at this end most recently, and the name of its thread.
+    pub process: Option<(u32, Vec<u8>)>,
+}
+
+/// A connection: two sockets between which data was seen. Each sender of datagrams to a socket is
+/// one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flow {
+    /// The type of the sockets.
+    pub kind: SocketKind,
+    /// Both ends, by [`Side::index`].
+    pub ends: [Endpoint; 2],
+    directions: [Direction; 2],
+}
+
+/// What is remembered of a direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Direction {
+    /// The message whose first byte was received last.
+    current: Option<BufferKey>,
+    /// Messages that were reported and are still in the queue.
+    peeked: Vec<(BufferKey, u32)>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Piece {
+    /// When, on `CLOCK_MONOTONIC`, in nanoseconds. 0 for losses.
+    pub time_ns: u64,
+    /// The connection; 0 if it concerns none.
+    pub flow: FlowId,
+    /// The end that sent.
+    pub from: Side,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// A process connected to this listener.
+    Connect {
+        /// The listener.
+        listener: End,
+        /// The process, and the name of its thread.
+        process: (u32, Vec<u8>),
+    },
+    /// Data.
+    Data(Data),
+    /// The receiver was told that nothing follows.
+    End,
+    /// The receiver got this `errno`.
+    Error(i32),
+    /// That many bytes were received before they could be seen.
+    Missed(u64),
+    /// That many events were lost. Data may be missing in any connection from here on.
+    Lost(u64),
+}
+
+/// A message, or a part of a stream as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Data {
+    /// The captured bytes: all, or as many as were asked for.
+    pub bytes: Vec<u8>,
+    /// The true length.
+    pub len: u32,
+    /// The number of file descriptors attached.
+    pub fds: u16,
+}
+
+/// Follows connections.
+#[derive(Debug, Default)]
+pub struct Follow {
+    /// Whether all sockets are captured, so that a message without a receiver is kept.
+    all: bool,
+    sockets: Sockets,
+    flows: HashMap<FlowId, Flow>,
+    by_ends: HashMap<(u64, u64), (FlowId, Side)>,
+    /// The end to which a socket last sent.
+    partners: HashMap<u64, u64>,
+    copies: HashMap<u32, VecDeque<Copied>>,
+    unclear: HashMap<u32, Vec<(Event, Message, Vec<u8>)>>,
+    last_flow: FlowId,
+}
+
+/// A message that a thread received.
+#[derive(Clone, Copy, Debug)]
+struct Copied {
+    flow: FlowId,
+    from: Side,
+    buffer: BufferKey,
+    len: u32,
+    copied: u32,
+}
+
+impl Follow {
+    /// Creates a value without connections. If `all` sockets are captured, messages whose receiver
+    /// stays unknown are kept.
+    pub fn new(all: bool) -> Follow {
+        Follow { all, ..Follow::default() }
+    }
+
+    /// Returns a connection.
+    pub fn flow(&self, id: FlowId) -> Option<&Flow> {
+        self.flows.get(&id)
+    }
+
+    /// Takes the next event in order and returns what it means.
+    pub fn next(&mut self, entry: Entry) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        match entry {
+            Entry::Lost(count) => {
+                let what = What::Lost(count);
+                pieces.push(Piece { time_ns: 0, flow: 0, from: Side::First, what });
+            }
+            Entry::Event(event, bytes) => match event.what {
+                stoop_bpf::What::Copied(message) => self.copied(event, message, bytes, &mut pieces),
+                stoop_bpf::What::Received(received) => self.received(event, received, &mut pieces),
+                stoop_bpf::What::Connected => pieces.push(connect(&event)),
+                _ => {}
+            },
+        }
+        pieces
+    }
+
+    /// Returns messages whose receiver did not become known, and forgets these.
+    pub fn give_up(&mut self, now_ns: u64) -> Vec<Piece> {
+        let mut old = Vec::new();
+        for waiting in self.unclear.values_mut() {
+            let len = waiting.partition_point(|(event, ..)| event.time_ns + UNCLEAR_MAX_NS < now_ns);
+            old.extend(waiting.drain(..len));
+        }
+        self.unclear.retain(|_, waiting| !waiting.is_empty());
+        let mut pieces = Vec::new();
+        for (event, message, bytes) in old {
+            if self.all || message.is_wanted == Some(true) {
+                self.deliver(event, message, bytes, &mut pieces);
+            }
+        }
+        pieces
+    }
+
+    fn copied(&mut self, mut event: Event, message: Message, bytes: Vec<u8>, pieces: &mut Vec<Piece>) {
+        if event.receiver == End::default() {
+            let sender = self.sockets.number(event.sender);
+            let known = self.partners.get(&sender).filter(|_| event.kind != SocketKind::DATAGRAM);
+            match known.and_then(|partner| self.sockets.end(*partner)) {
+                Some(receiver) => event.receiver = receiver,
+                None => {
+                    let waiting = self.unclear.entry(event.tid).or_default();
+                    waiting.retain(|(other, ..)| {
+                        other.sender == event.sender || other.kind == SocketKind::DATAGRAM
+                    });
+                    return waiting.push((event, message, bytes));
+                }
+            }
+        }
+        self.deliver(event, message, bytes, pieces);
+    }
+
+    fn received(&mut self, event: Event, received: Received, pieces: &mut Vec<Piece>) {
+        for (mut copy, message, bytes) in self.unclear.remove(&event.tid).unwrap_or_default() {
+            let same_sender = event.sender.cookie.is_none() || event.sender.cookie == copy.sender.cookie;
+            if same_sender && copy.kind == event.kind {
+                copy.receiver = event.receiver;
+                self.deliver(copy, message, bytes, pieces);
+            } else if self.all {
+                self.deliver(copy, message, bytes, pieces);
+            }
+        }
+        if received.peeked {
+            return self.keep_peeked(event.tid, received.result);
+        }
+        let what = match received.result {
+            0 if event.kind == SocketKind::STREAM => What::End,
+            negative if negative < 0 => What::Error(-negative),
+            _ => return,
+        };
+        if event.sender != End::default() {
+            let (flow, from) = self.flow_of(&event);
+            pieces.push(Piece { time_ns: event.time_ns, flow, from, what });
+        }
+    }
+
+    /// Marks the messages that a call has left in the queue: the last ones of this thread, as many
+    /// as it returned bytes.
+    fn keep_peeked(&mut self, tid: u32, result: i32) {
+        let mut left = i64::from(result);
+        for copied in self.copies.remove(&tid).unwrap_or_default().iter().rev() {
+            if left <= 0 {
+                return;
+            }
+            left -= i64::from(copied.copied);
+            if let Some(flow) = self.flows.get_mut(&copied.flow) {
+                flow.directions[copied.from.index()].peeked.push((copied.buffer, copied.len));
+            }
+        }
+    }
+
+    fn deliver(&mut self, event: Event, message: Message, bytes: Vec<u8>, pieces: &mut Vec<Piece>) {
+        let (id, from) = self.flow_of(&event);
+        let copies = self.copies.entry(event.tid).or_default();
+        if copies.len() == COPIES_MAX {
+            copies.pop_front();
+        }
+        let (buffer, len, copied) = (message.buffer, message.len, message.copied);
+        copies.push_back(Copied { flow: id, from, buffer, len, copied });
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let receiver = &mut flow.ends[from.other().index()];
+        receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
+        let direction = &mut flow.directions[from.index()];
+        let is_current = direction.current.replace(buffer) == Some(buffer);
+        if let Some(at) = direction.peeked.iter().position(|peeked| *peeked == (buffer, len)) {
+            direction.peeked.remove(at);
+            return;
+        }
+        let what = match message.consumed {
+            0 => What::Data(Data { bytes, len, fds: message.fds }),
+            _ if is_current => return,
+            consumed => What::Missed(u64::from(len.saturating_sub(consumed))),
+        };
+        pieces.push(Piece { time_ns: event.time_ns, flow: id, from, what });
+    }
+
+    /// Returns the connection of an event and the end that sent, and creates it if it is new.
+    fn flow_of(&mut self, event: &Event) -> (FlowId, Side) {
+        let (sender, receiver) = (self.sockets.number(event.sender), self.sockets.number(event.receiver));
+        if sender != 0 && receiver != 0 {
+            self.partners.insert(sender, receiver);
+            self.partners.insert(receiver, sender);
+        }
+        if let Some((id, side)) = self.by_ends.get(&(sender, receiver)).copied() {
+            if let Some(flow) = self.flows.get_mut(&id) {
+                flow.ends[side.index()].socket.learn(event.sender);
+                flow.ends[side.other().index()].socket.learn(event.receiver);
+            }
+            return (id, side);
+        }
+        self.last_flow += 1;
+        let id = self.last_flow;
+        let end = |socket| Endpoint { socket, process: None };
+        let ends = [end(event.sender), end(event.receiver)];
+        self.flows.insert(id, Flow { kind: event.kind, ends, directions: Default::default() });
+        self.by_ends.insert((sender, receiver), (id, Side::First));
+        self.by_ends.insert((receiver, sender), (id, Side::Second));
+        (id, Side::First)
+    }
+}
+
+trait Learn {
+    /// Adds what another event knows of the same socket.
+    fn learn(&mut self, other: End);
+}
+
+impl Learn for End {
+    fn learn(&mut self, other: End) {
+        self.cookie = self.cookie.or(other.cookie);
+        self.inode = self.inode.or(other.inode);
+    }
+}
+
+fn connect(event: &Event) -> Piece {
+    let process = (event.pid, event.command.as_bytes().to_vec());
+    let what = What::Connect { listener: event.receiver, process };
+    Piece { time_ns: event.time_ns, flow: 0, from: Side::First, what }
+}
+
+/// Numbers for sockets, by whichever of their names an event has.
+#[derive(Debug, Default)]
+struct Sockets {
+    by_cookie: HashMap<u64, u64>,
+    by_inode: HashMap<u32, u64>,
+    ends: HashMap<u64, End>,
+    last: u64,
+}
+
+impl Sockets {
+    /// Returns the number of a socket; 0 if nothing is known of it.
+    fn number(&mut self, end: End) -> u64 {
+        let cookie = end.cookie.and_then(|cookie| self.by_cookie.get(&cookie));
+        // An inode number may be used again: a different cookie shows it.
+        let inode = end.inode.and_then(|inode| self.by_inode.get(&inode)).filter(|number| {
+            let known = self.ends.get(number).and_then(|known| known.cookie);
+            known.is_none() || end.cookie.is_none() || known == end.cookie
+        });
+        let number = match cookie.or(inode) {
+            Some(number) => *number,
+            None if end == End::default() => return 0,
+            None => {
+                self.last += 1;
+                self.last
+            }
+        };
+        self.ends.entry(number).or_default().learn(end);
+        end.cookie.map(|cookie| self.by_cookie.insert(cookie, number));
+        end.inode.map(|inode| self.by_inode.insert(inode, number));
+        number
+    }
+
+    fn end(&self, number: u64) -> Option<End> {
+        self.ends.get(&number).copied()
+    }
+}

@@ -1,0 +1,59 @@
+//! Follows and decodes what Unix domain sockets transfer.
+//!
+//! [`Tap`] captures messages as they are received, on a running system, without a change to the
+//! processes. It returns [`Piece`]s in order: bytes with their connection and direction, ends of
+//! streams, errors, and losses where they happened. A [`Dialogue`] decodes the pieces of one
+//! connection as calls and answers; [`pcapng::Writer`] writes them for Wireshark.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use stoop_tap::{CaptureOptions, Tap, What};
+//!
+//! let mut options = CaptureOptions::default();
+//! options.all = true;
+//! let mut tap = Tap::start(options)?;
+//! for piece in tap.next(Duration::from_secs(1))? {
+//!     if let What::Data(data) = &piece.what {
+//!         println!("connection {}: {} bytes", piece.flow, data.len);
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Contents
+//!
+//! | To | Use |
+//! |---|---|
+//! | capture and follow | [`Tap`], [`Tap::want`] |
+//! | follow captured events without a kernel | [`Reorder`], [`Follow`] |
+//! | decode a connection | [`Dialogue`] |
+//! | write a file for Wireshark | [`pcapng::Writer`] |
+//!
+//! # Limitations
+//!
+//! * A message is reported when its receiver takes its first byte. Data that nobody receives, and
+//!   data received with `splice(2)`, is not.
+//! * Before Linux 6.3, data that is peeked at (`MSG_PEEK`) is reported again, and ends of streams
+//!   are not seen.
+//! * The crate has no cargo features.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod decode;
+mod follow;
+pub mod pcapng;
+mod reorder;
+mod tap;
+
+pub use decode::{Dialogue, Kind, Line, Protocol, redact};
+pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
+pub use reorder::{Entry, Reorder};
+pub use stoop_bpf::{CaptureOptions, End, Key, SocketKind, Unavailable};
+pub use tap::{Tap, names_of};
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
