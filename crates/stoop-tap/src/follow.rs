@@ -47,7 +47,8 @@ impl Side {
 pub struct Endpoint {
     /// The socket's inode and cookie.
     pub socket: End,
-    /// The process that received at this end most recently, and the name of its thread.
+    /// The process that received at this end most recently, or sent first, and the name of its
+    /// thread. Unknown if neither was seen.
     pub process: Option<(u32, Vec<u8>)>,
 }
 
@@ -131,6 +132,8 @@ pub struct Follow {
     by_ends: HashMap<(u64, u64), (FlowId, Side)>,
     /// The end to which a socket last sent.
     partners: HashMap<u64, u64>,
+    /// Which process sent first with a socket.
+    senders: HashMap<u64, (u32, Vec<u8>)>,
     copies: HashMap<u32, VecDeque<Copied>>,
     unclear: HashMap<u32, Vec<(Event, Message, Vec<u8>)>>,
     last_flow: FlowId,
@@ -170,6 +173,7 @@ impl Follow {
                 stoop_bpf::What::Copied(message) => self.copied(event, message, bytes, &mut pieces),
                 stoop_bpf::What::Received(received) => self.received(event, received, &mut pieces),
                 stoop_bpf::What::Connected => pieces.push(connect(&event)),
+                stoop_bpf::What::Sent => self.sent(&event),
                 _ => {}
             },
         }
@@ -209,6 +213,17 @@ impl Follow {
             }
         }
         self.deliver(event, message, bytes, pieces);
+    }
+
+    /// Remembers which process sends with a socket.
+    fn sent(&mut self, event: &Event) {
+        let (sender, receiver) = (self.sockets.number(event.sender), self.sockets.number(event.receiver));
+        let process = (event.pid, event.command.as_bytes().to_vec());
+        let flow = self.by_ends.get(&(sender, receiver)).copied();
+        if let Some((flow, side)) = flow.and_then(|(id, side)| Some((self.flows.get_mut(&id)?, side))) {
+            flow.ends[side.index()].process.get_or_insert_with(|| process.clone());
+        }
+        self.senders.insert(sender, process);
     }
 
     fn received(&mut self, event: Event, received: Received, pieces: &mut Vec<Piece>) {
@@ -291,8 +306,11 @@ impl Follow {
         }
         self.last_flow += 1;
         let id = self.last_flow;
-        let end = |socket| Endpoint { socket, process: None };
-        let ends = [end(event.sender), end(event.receiver)];
+        let process = |number: u64| self.senders.get(&number).cloned();
+        let ends = [
+            Endpoint { socket: event.sender, process: process(sender) },
+            Endpoint { socket: event.receiver, process: process(receiver) },
+        ];
         self.flows.insert(id, Flow { kind: event.kind, ends, directions: Default::default() });
         self.by_ends.insert((sender, receiver), (id, Side::First));
         self.by_ends.insert((receiver, sender), (id, Side::Second));

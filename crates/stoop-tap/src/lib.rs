@@ -47,7 +47,7 @@ pub mod pcapng;
 mod reorder;
 mod tap;
 
-pub use decode::{Dialogue, Kind, Line, Protocol, redact};
+pub use decode::{Dialogue, Kind, Line, Protocol, mask, redact};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
 pub use reorder::{Entry, Reorder};
 pub use stoop_bpf::{CaptureOptions, End, Key, SocketKind, Unavailable};

@@ -1,7 +1,7 @@
 //! Capturing and following, on the running kernel.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use stoop_bpf::{Capture, CaptureOptions, Key, NameKey, TaskFiles, Unavailable};
@@ -20,6 +20,8 @@ pub struct Tap {
     capture: Capture,
     reorder: Reorder,
     follow: Follow,
+    /// From the clock of the events to that of the day.
+    offset: Duration,
 }
 
 impl Tap {
@@ -29,7 +31,14 @@ impl Tap {
     /// Returns an error that names what is missing, or why that could not be determined.
     pub fn start(options: CaptureOptions) -> Result<Tap, Unavailable> {
         let capture = Capture::load(options)?;
-        Ok(Tap { capture, reorder: Reorder::default(), follow: Follow::new(options.all) })
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let offset = since_1970.saturating_sub(Duration::from_nanos(now_ns()));
+        Ok(Tap { capture, reorder: Reorder::default(), follow: Follow::new(options.all), offset })
+    }
+
+    /// Returns the time of day of a [`Piece::time_ns`], by the clock as it was at the start.
+    pub fn wall_time(&self, time_ns: u64) -> SystemTime {
+        UNIX_EPOCH + self.offset + Duration::from_nanos(time_ns)
     }
 
     /// Captures the sockets with this key from now on, too.

@@ -33,6 +33,7 @@ pub(super) const CAPTURED: Slot = slot(88, 4);
 pub(super) const COPIED: i32 = 1;
 pub(super) const RECEIVED: i32 = 2;
 pub(super) const CONNECTED: i32 = 3;
+pub(super) const SENT: i32 = 4;
 
 const PEEK: u32 = 2;
 
@@ -58,6 +59,8 @@ pub enum What {
     Received(Received),
     /// A process connected to the listener [`Event::receiver`].
     Connected,
+    /// A process sent with the socket [`Event::sender`] for the first time.
+    Sent,
 }
 
 /// A message in a receive queue: a datagram, or what one call sent over a stream, at most some
@@ -119,7 +122,7 @@ impl SocketKind {
 pub struct Event {
     /// When, on `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
-    /// The process that received or connected.
+    /// The process that received, connected or sent.
     pub pid: u32,
     /// Its thread.
     pub tid: u32,
@@ -182,6 +185,7 @@ fn what(header: &[u8; HEADER_BYTES]) -> Option<What> {
             Some(What::Received(Received { result: short(RESULT) as i32, peeked: short(FLAGS) & PEEK != 0 }))
         }
         CONNECTED => Some(What::Connected),
+        SENT => Some(What::Sent),
         _ => None,
     }
 }

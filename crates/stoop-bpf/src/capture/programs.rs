@@ -90,14 +90,19 @@ pub(super) fn receive(setting: Setting<'_>) -> Code {
 }
 
 /// The program for `sock_send_length`: gives each sender a cookie while it is open, by which it is
-/// recognized after it was closed.
+/// recognized after it was closed, and reports its process.
 pub(super) fn send(setting: Setting<'_>) -> Code {
     let mut program = Builder::new(setting);
     program.code.load(Width::Eight, Reg::R7, Reg::R6, 0);
     program.unix_only()?;
     program.step(Reg::R1, Reg::R7, setting.layout.cookie)?;
     program.code.jump_unless(Reg::R1, 0, program.out);
+    program.begin(SENT)?;
+    program.peer();
+    program.filter(false);
     program.identify();
+    program.ends((SENDER, SENDER_INODE), (RECEIVER, RECEIVER_INODE));
+    program.output();
     Ok(program.finish())
 }
 

@@ -15,7 +15,7 @@ mod text;
 use stoop_bpf::SocketKind;
 
 use crate::follow::{Piece, Side, What};
-pub use redact::redact;
+pub use redact::{mask, redact};
 
 /// How many bytes of an incomplete message are kept. Longer ones are not decoded.
 const INCOMPLETE_MAX: usize = 1 << 20;

@@ -59,6 +59,29 @@ pub fn redact(text: &[u8]) -> Vec<u8> {
     safe
 }
 
+/// Returns the text with the same secrets overwritten, in the same length.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(stoop_tap::mask(b"x password=abc&y"), b"x password=***&y");
+/// ```
+pub fn mask(text: &[u8]) -> Vec<u8> {
+    let lower = text.to_ascii_lowercase();
+    let mut safe = text.to_vec();
+    let mut at = 0;
+    while at < text.len() {
+        match secret_at(&lower, at) {
+            Some((start, end)) => {
+                safe[start..end].fill(b'*');
+                at = end;
+            }
+            None => at += 1,
+        }
+    }
+    safe
+}
+
 /// If a name of a secret begins at this position: the start and the end of the secret.
 fn secret_at(lower: &[u8], at: usize) -> Option<(usize, usize)> {
     let rest = &lower[at..];
