@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("idle_connections", Some("tokio")),
     ("listing", None),
     ("who", None),
+    ("relay", None),
     ("failed_bind", None),
 ];
 

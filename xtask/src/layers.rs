@@ -47,7 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-testkit"]),
-    ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http"]),
+    ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http", "stoop-relay"]),
     (
         "stoop-fuzz",
         &["stoop", "stoop-bpf", "stoop-dynamic", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"],
