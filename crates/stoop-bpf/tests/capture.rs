@@ -206,11 +206,8 @@ fn a_call_that_peeks_is_reported_after_its_message() {
         What::Received(received) => Some((received.result, received.peeked)),
         _ => None,
     };
-    let what: Vec<_> = events
-        .iter()
-        .filter(|(event, _)| event.what != What::Sent)
-        .map(|(event, _)| peeked(event))
-        .collect();
+    let what: Vec<_> =
+        events.iter().filter(|(event, _)| event.what != What::Sent).map(|(event, _)| peeked(event)).collect();
     assert_eq!(what, [None, Some((5, true)), None, Some((0, false))]);
 }
 

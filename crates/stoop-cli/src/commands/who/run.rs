@@ -150,6 +150,7 @@ mod tests {
     use crate::sockets::opener::Opener;
     use crate::sockets::sample;
     use stoop_inspect::Socket;
+    use stoop_inspect::internal::LimitRights;
 
     /// Gathers a socket of the sample, with everything that root could see.
     fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
