@@ -77,7 +77,11 @@ pub fn run(args: &[String]) -> Outcome {
     for kernel in kernels {
         let report = test(kernel, &tests)?;
         if !flags.is_empty() {
-            page::write(kernel.name, &report, tests.iter().any(|arg| SELECTING.contains(&arg.as_str())))?;
+            let is_selection = tests.iter().any(|arg| SELECTING.contains(&arg.as_str()));
+            page::write(kernel.name, &report, is_selection || !report.is_complete())?;
+        }
+        if !report.is_complete() {
+            failed.push(format!("{}: the guest did not come to its end", kernel.name));
         }
         failed.extend(report.failures().map(|test| format!("{}: {test}", kernel.name)));
     }
@@ -108,8 +112,11 @@ fn test(kernel: &Kernel, tests: &[String]) -> Result<report::Report, String> {
     let parser = debian::apparmor_parser(&dir(), kernel)?;
     let busybox = files.join("bin/busybox");
     let script = build::script(&binaries, &files, &parser);
-    let initramfs = guest::initramfs(&dir(), &image, &busybox, &script)?;
-    guest::boot(&dir(), machine, &image, &initramfs)
+    // One for each kernel, so that several guests can run at a time.
+    let run = dir().join(format!("run-{}", kernel.name));
+    std::fs::create_dir_all(&run).map_err(|e| format!("'{}': {e}", run.display()))?;
+    let initramfs = guest::initramfs(&run, &image, &busybox, &script)?;
+    guest::boot(&run, machine, &image, &initramfs)
 }
 
 /// Returns the directory of all that is fetched and made.

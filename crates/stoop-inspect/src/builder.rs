@@ -44,6 +44,7 @@ impl Snapshot {
     /// let mut names = snapshot.processes_of(SocketId::new(0)).map(|process| &process.command);
     /// assert_eq!(names.next().unwrap(), "app");
     /// ```
+    #[doc(hidden)]
     pub fn of(sockets: Vec<Socket>, processes: impl IntoIterator<Item = Process>) -> Snapshot {
         let ino = sockets.first().map_or(NamespaceIno(0), |socket| socket.namespace);
         Snapshot {
@@ -65,6 +66,7 @@ impl Snapshot {
 
 impl Socket {
     /// Creates a socket without a name, file, peer or owners.
+    #[doc(hidden)]
     pub fn new(ino: SocketIno, kind: Kind, state: State) -> Socket {
         Socket::unjoined(ino, Some(kind), state)
     }
@@ -99,6 +101,7 @@ impl Socket {
 
 impl Process {
     /// Creates a process of which nothing else is known.
+    #[doc(hidden)]
     pub fn new(pid: Pid, command: impl Into<OsString>) -> Process {
         Process {
             pid,
@@ -117,6 +120,7 @@ impl Process {
 
 impl Owner {
     /// Creates an owner whose file descriptor is in the table of its process.
+    #[doc(hidden)]
     pub fn new(pid: Pid, fd: u32) -> Owner {
         Owner { pid, fd, thread: None }
     }

@@ -210,6 +210,7 @@ impl Messages {
     /// let messages = stoop_inspect::Messages::new(3, Some(1101), 10);
     /// assert_eq!(messages.count, 3);
     /// ```
+    #[doc(hidden)]
     pub fn new(count: u32, bytes: Option<u32>, limit: u32) -> Messages {
         Messages { count, bytes, limit }
     }

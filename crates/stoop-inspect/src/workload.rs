@@ -77,6 +77,7 @@ impl Workload {
     ///
     /// assert_eq!(Workload::from_cgroup(b"anything else"), Workload::Unknown);
     /// ```
+    #[doc(hidden)]
     pub fn from_cgroup(text: &[u8]) -> Workload {
         from_cgroup(text).0
     }

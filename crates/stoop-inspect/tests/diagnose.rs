@@ -72,7 +72,7 @@ fn a_removed_file_with_a_live_server_is_distinguished() {
     fs::remove_file(&path).unwrap();
     let error = Stream::connect(&path).unwrap_err();
     assert_eq!(cause(&error), Some(Cause::Unlinked));
-    assert!(why(error).starts_with("its server is running, but the socket file was removed"));
+    assert!(why(error).starts_with("its server is alive and running, but the socket file was removed"));
 }
 
 #[test]

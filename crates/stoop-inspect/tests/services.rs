@@ -2,7 +2,9 @@
 //! configuration files, not what a person remembers.
 //!
 //! A row names the packages from which it is, in `checked`. Those that are installed must have what
-//! the row says. The others are listed in the output of the test.
+//! the row says. The others are listed in the output of the test. `STOOP_PACKAGES` may name a
+//! directory with packages that are not installed, unpacked with `dpkg-deb -R`, each in a directory of
+//! its name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,6 +71,10 @@ struct Package {
 }
 
 fn package(name: &str) -> Option<Package> {
+    installed(name).or_else(|| unpacked(&Path::new(&std::env::var_os("STOOP_PACKAGES")?).join(name)))
+}
+
+fn installed(name: &str) -> Option<Package> {
     let output = Command::new("dpkg").args(["-L", name]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let files: Vec<PathBuf> = text.lines().map(PathBuf::from).filter(|path| path.is_file()).collect();
@@ -77,11 +83,25 @@ fn package(name: &str) -> Option<Package> {
     (output.status.success() && !files.is_empty()).then(|| Package { files, scripts: scripts.collect() })
 }
 
+fn unpacked(root: &Path) -> Option<Package> {
+    let (mut files, mut next) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(directory) = next.pop() {
+        for entry in fs::read_dir(directory).ok()?.flatten() {
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() => next.push(entry.path()),
+                // A unit may be a link to another.
+                _ => files.push(entry.path()),
+            }
+        }
+    }
+    (!files.is_empty()).then(|| Package { files, scripts: Vec::new() })
+}
+
 impl Package {
     /// Whether a text is in one of its files.
     fn contains(&self, text: &str) -> bool {
         let mut grep = Command::new("grep");
-        let grep = grep.args(["-qaF", "-e", text, "--"]).args(&self.files).args(&self.scripts);
+        let grep = grep.args(["-qasF", "-e", text, "--"]).args(&self.files).args(&self.scripts);
         grep.status().unwrap().success()
     }
 
@@ -90,8 +110,15 @@ impl Package {
         let fixed = path.split(['*', '{']).next().unwrap();
         let in_run = fixed.replacen("/var/run/", "/run/", 1);
         let below_run = in_run.strip_prefix("/run/").map(|below| format!("%t/{below}"));
-        let spellings = [Some(fixed.to_owned()), Some(in_run), below_run];
-        spellings.into_iter().flatten().any(|text| self.contains(&text))
+        let of_postfix =
+            fixed.strip_prefix("/var/spool/postfix/").map(|below| format!("$queue_directory/{below}"));
+        let spellings = [Some(fixed), Some(&in_run), below_run.as_deref(), of_postfix.as_deref()];
+        let names = spellings.into_iter().flatten().map(|text| text.trim_end_matches('/'));
+        // A program may put the name together from a directory of its own and the rest.
+        let is_own = |directory: &&str| directory.matches('/').count() > 1;
+        let directories =
+            [fixed, &in_run].map(|text| text.trim_end_matches('/').rsplit_once('/').unwrap_or_default().0);
+        names.chain(directories.into_iter().filter(is_own)).any(|text| self.contains(text))
     }
 
     fn has_unit(&self, unit: &str) -> bool {
@@ -102,7 +129,10 @@ impl Package {
             let name = path.file_name().and_then(|name| name.to_str());
             name == Some(unit) || name.is_some() && name == template.as_deref()
         };
-        self.files.iter().any(is_it)
+        // systemd makes a unit of a script of init, too.
+        let script = unit.strip_suffix(".service").map(|name| format!("etc/init.d/{name}"));
+        let is_script = |path: &PathBuf| script.as_ref().is_some_and(|script| path.ends_with(script));
+        self.files.iter().any(|path| is_it(path) || is_script(path))
     }
 }
 

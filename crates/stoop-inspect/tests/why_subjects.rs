@@ -164,3 +164,34 @@ fn call(operation: &str, address: &Address) -> i32 {
     };
     done.map_or_else(Errno::raw_os_error, |()| 0)
 }
+
+/// In a pid namespace, the processes outside cannot be seen: a socket without a visible owner has
+/// one, as a host's socket in a container has.
+#[test]
+fn the_owners_outside_of_a_pid_namespace_are_unknown() {
+    const TEST: &str = "the_owners_outside_of_a_pid_namespace_are_unknown";
+    let question = |path: &Path| Question {
+        operation: Operation::Connect,
+        kind: None,
+        address: Address::path(path).unwrap(),
+        subject: Who::CurrentProcess,
+    };
+    if role().is_some() {
+        let facts = gather(&question(Path::new(&std::env::var("SERVER").unwrap()))).unwrap();
+        assert_eq!(facts.sockets.as_ref().unwrap()[0].owners, None);
+        let verdict = why(&facts);
+        assert_eq!(verdict.outcome, Outcome::Succeeds);
+        assert_eq!(verdict.seen, ["its owner is not visible from here"]);
+        assert!(verdict.caveats.iter().all(|text| !text.contains("no process")), "{:?}", verdict.caveats);
+        return;
+    }
+    if !is_root() || !has_program("unshare") {
+        skip!("lacks root or unshare");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("app.sock");
+    let _server = Bind::new(&path).listen().unwrap();
+    assert!(gather(&question(&path)).unwrap().sockets.unwrap()[0].owners.is_some());
+    let inside = Role::new(TEST, "inside").env("SERVER", path.to_str().unwrap());
+    inside.within("unshare", &["--pid", "--fork", "--mount-proc", "--kill-child"]).run();
+}

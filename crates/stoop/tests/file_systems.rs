@@ -229,12 +229,18 @@ fn mount_image(dir: &Path, fs_type: &str) -> Result<PathBuf, String> {
     Ok(view)
 }
 
-/// Runs a program, or says that it failed.
+/// Runs a program, or says how it failed.
 fn run(command: &mut Command) -> Result<(), String> {
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    // A program that stays as a daemon keeps a pipe open, so it writes into a file.
+    let said = tempdir();
+    let said = said.path().join("said");
+    command.stdout(std::process::Stdio::null()).stderr(fs::File::create(&said).unwrap());
     match spawn(command).and_then(|mut child| child.wait()) {
         Ok(status) if status.success() => Ok(()),
-        _ => Err(format!("{:?}", command.get_program())),
+        ended => {
+            let said = fs::read_to_string(said).unwrap_or_default();
+            Err(format!("{:?} ({ended:?}: {})", command.get_program(), said.trim()))
+        }
     }
 }
 

@@ -60,6 +60,7 @@ export STOOP_APPARMOR_PARSER={}\n",
         quoted(path),
         quoted(&parser.display().to_string())
     );
+    script += "echo \"vm: kernel $(uname -r) $(uname -m)\"\n";
     for Binary { path, directory, package, target } in binaries {
         let (path, directory) = (quoted(path), quoted(&directory.display().to_string()));
         script += &format!(
@@ -68,7 +69,7 @@ timeout {LIMIT_SECONDS} {path} --test-threads=2 </dev/null 2>&1; rc=$?
 sort -u $STOOP_SKIPS; echo \"vm: ended $rc $(sort -u $STOOP_SKIPS | wc -l)\"\n"
         );
     }
-    script + "echo \"vm: done $(uname -r) $(uname -m)\"\n"
+    script + "echo 'vm: done'\n"
 }
 
 fn quoted(word: &str) -> String {

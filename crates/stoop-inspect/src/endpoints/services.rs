@@ -80,6 +80,7 @@ impl std::error::Error for UnknownName {}
 
 /// The protocol spoken at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
 #[non_exhaustive]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -115,14 +116,17 @@ pub struct Service {
     /// The name of the server, with an article: `the Docker daemon`.
     pub what: &'static str,
     /// The protocol.
+    #[doc(hidden)]
     pub protocol: Protocol,
     /// The path of a health check, over HTTP.
+    #[doc(hidden)]
     pub health_path: Option<&'static str>,
     /// The group whose members may connect, in addition to root.
     pub group: Option<&'static str>,
     /// The systemd unit that starts the service, if its packages have one.
     pub unit: Option<&'static str>,
     /// Why the service exists no longer, if so.
+    #[doc(hidden)]
     pub obsolete: Option<&'static str>,
     units: &'static [(&'static str, &'static str)],
     /// Whether members of the group can do what root can, through the service.
@@ -151,6 +155,7 @@ impl Service {
     }
 
     /// Returns whether one of its names, or what it is, fits.
+    #[doc(hidden)]
     pub fn is_called(&self, fits: impl Fn(&str) -> bool) -> bool {
         self.names.iter().any(|name| fits(name)) || fits(self.what)
     }
@@ -170,6 +175,7 @@ impl Service {
     /// assert_eq!(redis.unit_on(&["debian"]), Some("redis-server.service"));
     /// assert_eq!(redis.unit_on(&["rocky", "rhel", "centos", "fedora"]), Some("redis.service"));
     /// ```
+    #[doc(hidden)]
     pub fn unit_on<S: AsRef<str>>(&self, ids: &[S]) -> Option<&'static str> {
         let known = |id: &S| self.units.iter().find(|(distribution, _)| *distribution == id.as_ref());
         let unit = ids.iter().find_map(known).map(|(_, unit)| *unit).or(self.unit);

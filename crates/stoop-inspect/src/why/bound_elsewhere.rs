@@ -100,13 +100,12 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
         }
         Place::Removed => fails(
             Cause::Unlinked,
-            "its server is running, but the socket file was removed: no client can reach it",
+            "its server is alive and running, but the socket file was removed: no client can reach it",
         )
         .seen_all(owners)
         .advise_all(advise::restart(facts, &near.socket)),
         Place::NotAtName => {
-            let why =
-                "its server is running, but the socket file is no longer there: it was removed or moved";
+            let why = "its server is alive and running, but the socket file is no longer there: it was removed or moved";
             fails(Cause::Unlinked, why)
                 .seen_all(owners)
                 .advise_all(advise::with_more_privileges(facts))

@@ -242,7 +242,9 @@ fn owners(snapshot: &Snapshot, id: SocketId, state: EndpointState) -> Option<Vec
             .map_or(Workload::Unknown, |text| Workload::from_cgroup(&text)),
     };
     let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
-    let hidden = snapshot.missing.iter().any(|missing| matches!(missing.what, What::Descriptors(_)));
+    // In a pid namespace, a process outside may have it.
+    let hides = |what: &What| matches!(what, What::Descriptors(_) | What::Processes);
+    let hidden = snapshot.missing.iter().any(|missing| hides(&missing.what));
     (!owners.is_empty() || !hidden).then_some(owners)
 }
 
