@@ -235,7 +235,7 @@ impl<W: Borrow<Stream>, C: Codec> FrameWriter<W, C> {
         self
     }
 
-    /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
+    /// Sets the size of the largest batch, in bytes. The default is 128 KiB; the minimum is 4 KiB.
     pub fn batch_bytes(mut self, batch_bytes: usize) -> FrameWriter<W, C> {
         self.outbound.set_batch_bytes(batch_bytes);
         self

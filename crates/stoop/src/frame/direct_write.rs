@@ -9,7 +9,7 @@ use std::io::IoSlice;
 /// remainder, up to `HEAD_BYTES`, goes into the buffer's linear part. If each call passes exactly
 /// that much, the kernel neither searches small pages for the remainder nor copies across their
 /// borders.
-pub(super) const PIECE_BYTES: usize = 32 << 10;
+const PIECE_BYTES: usize = 32 << 10;
 pub(super) const HEAD_BYTES: usize = 3 << 10;
 
 /// Above this size the remainder is too small a part to justify splitting the write into pieces.

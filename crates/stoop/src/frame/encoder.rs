@@ -9,10 +9,13 @@ use super::codec::{Codec, HEADER_ROOM_BYTES, Head};
 use super::error::FrameError;
 use super::native::Native;
 
-/// The default size of a batch, in bytes.
-const DEFAULT_BATCH_BYTES: usize = 32 << 10;
+/// The default of the largest batch, in bytes.
+const DEFAULT_BATCH_BYTES: usize = 128 << 10;
 
-/// The minimum size of a batch, in bytes.
+/// The size of a batch in bytes, unless batches fill quickly.
+const FIRST_BATCH_BYTES: usize = 32 << 10;
+
+/// The minimum of the largest batch, in bytes.
 const LEAST_BATCH_BYTES: usize = 4 << 10;
 
 /// Encodes messages one after another into a buffer.
@@ -32,6 +35,8 @@ const LEAST_BATCH_BYTES: usize = 4 << 10;
 pub struct Encoder<C = Native> {
     codec: C,
     max_bytes: usize,
+    /// The largest batch, and the present one.
+    batch_max_bytes: usize,
     batch_bytes: usize,
     buffer: PageBuffer,
     /// The pending bytes are `buffer[start..end]`.
@@ -46,7 +51,8 @@ impl<C: Codec> Encoder<C> {
         Encoder {
             codec,
             max_bytes: super::DEFAULT_MAX_BYTES,
-            batch_bytes: DEFAULT_BATCH_BYTES,
+            batch_max_bytes: DEFAULT_BATCH_BYTES,
+            batch_bytes: FIRST_BATCH_BYTES,
             buffer: PageBuffer::default(),
             start: 0,
             end: 0,
@@ -59,7 +65,7 @@ impl<C: Codec> Encoder<C> {
         self
     }
 
-    /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
+    /// Sets the size of the largest batch, in bytes. The default is 128 KiB; the minimum is 4 KiB.
     pub fn batch_bytes(mut self, batch_bytes: usize) -> Encoder<C> {
         self.set_batch_bytes(batch_bytes);
         self
@@ -70,7 +76,14 @@ impl<C: Codec> Encoder<C> {
     }
 
     pub(crate) fn set_batch_bytes(&mut self, batch_bytes: usize) {
-        self.batch_bytes = batch_bytes.clamp(LEAST_BATCH_BYTES, isize::MAX as usize / 4);
+        self.batch_max_bytes = batch_bytes.clamp(LEAST_BATCH_BYTES, isize::MAX as usize / 4);
+        self.batch_bytes = self.batch_max_bytes.min(FIRST_BATCH_BYTES);
+    }
+
+    /// Adapts the size of the next batch to how quickly this one has filled.
+    pub(crate) fn adapt(&mut self, filled_quickly: bool) {
+        let next_bytes = if filled_quickly { self.batch_bytes * 2 } else { FIRST_BATCH_BYTES };
+        self.batch_bytes = next_bytes.min(self.batch_max_bytes);
     }
 
     /// Appends a message if it fits behind the pending bytes. Returns whether it did.
@@ -134,7 +147,8 @@ impl<C: Codec> Encoder<C> {
         self.start += len_bytes;
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
-            if self.buffer.len() > self.normal_bytes() {
+            // Larger after a long message, or either after the batch was adapted.
+            if self.buffer.len() != self.normal_bytes() {
                 self.buffer = PageBuffer::default();
             }
         }
@@ -198,5 +212,34 @@ impl<C: fmt::Debug> fmt::Debug for Encoder<C> {
             .field("codec", &self.codec)
             .field("pending_bytes", &(self.end - self.start))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills a batch and sends it. Returns its length.
+    fn send_full(encoder: &mut Encoder, filled_quickly: bool) -> usize {
+        while encoder.push(&[0; 1000]).unwrap() {}
+        encoder.adapt(filled_quickly);
+        let sent_bytes = encoder.pending().len();
+        encoder.consume(sent_bytes);
+        sent_bytes
+    }
+
+    #[test]
+    fn batches_grow_while_they_fill_quickly() {
+        let mut encoder = Encoder::new(Native);
+        let quickly: Vec<usize> = (0..4).map(|_| send_full(&mut encoder, true) >> 10).collect();
+        assert_eq!(quickly, [31, 63, 127, 127]);
+        let slowly: Vec<usize> = (0..3).map(|_| send_full(&mut encoder, false) >> 10).collect();
+        assert_eq!(slowly, [127, 31, 31], "a message waits no longer than for the usual batch");
+    }
+
+    #[test]
+    fn a_batch_is_never_larger_than_its_maximum() {
+        let mut encoder = Encoder::new(Native).batch_bytes(5000);
+        assert!((0..3).all(|_| send_full(&mut encoder, true) <= 5000 + HEADER_ROOM_BYTES));
     }
 }

@@ -3,10 +3,10 @@
 
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::codec::{Codec, HEADER_ROOM_BYTES};
-use super::direct_write::{DirectWrite, HEAD_BYTES, PIECE_BYTES, rest};
+use super::direct_write::{DirectWrite, HEAD_BYTES, rest};
 use super::encoder::Encoder;
 use super::error::FrameError;
 use super::native::Native;
@@ -18,6 +18,10 @@ use crate::sys;
 /// Messages below this length, in bytes, are copied into the batch. Longer ones are sent without
 /// copying.
 const COPY_BELOW_BYTES: usize = 4096;
+
+/// If a batch fills within this time, the next one may be larger: its messages wait no longer for
+/// that.
+const QUICKLY: Duration = Duration::from_millis(1);
 
 /// The sending state of one stream: the batch, or the rest of a large message.
 ///
@@ -64,10 +68,7 @@ impl<C: Codec> Outbound<C> {
     /// Sends all pending bytes.
     pub(crate) fn flush(&mut self, io: &mut impl Write) -> Result<()> {
         while !self.encoder.is_empty() {
-            let pending = self.encoder.pending();
-            let piece =
-                if pending.len() > PIECE_BYTES + HEAD_BYTES { &pending[..PIECE_BYTES] } else { pending };
-            let count = retry(|| not_zero(io.write(piece))).map_err(sending)?;
+            let count = retry(|| not_zero(io.write(self.encoder.pending()))).map_err(sending)?;
             self.consume(count);
         }
         retry(|| io.flush()).map_err(sending)
@@ -89,6 +90,7 @@ impl<C: Codec> Outbound<C> {
         if message.len() >= COPY_BELOW_BYTES {
             return self.send_direct(io, message);
         }
+        self.encoder.adapt(self.waiting_since.is_some_and(|since| since.elapsed() < QUICKLY));
         match self.flush(io) {
             Err(error) if !error.is_would_block() => Err(error),
             // Even a partial flush may have made enough space.

@@ -17,18 +17,19 @@ use crate::error::Result;
 /// Sends messages on a stream: small ones batched into few system calls, large ones without
 /// copying.
 ///
-/// A message of less than 4 KiB is appended to the batch. The batch is sent when it reaches 32 KiB,
-/// when [`FrameWriter::flush`] is called, or when [`FrameWriter::flush_if_older`] finds that it has
-/// waited long enough. No thread flushes in the background: **a message that is not flushed is not
-/// sent**. A larger message is sent immediately, together with the batch. Dropping a writer flushes
-/// it and ignores errors.
+/// A message of less than 4 KiB is appended to the batch. The batch is sent when it is full, when
+/// [`FrameWriter::flush`] is called, or when [`FrameWriter::flush_if_older`] finds that it has
+/// waited long enough. It is full at 32 KiB, and at up to 128 KiB while batches fill within a
+/// millisecond: larger writes wake the reader less often. No thread flushes in the background:
+/// **a message that is not flushed is not sent**. A larger message is sent immediately, together
+/// with the batch. Dropping a writer flushes it and ignores errors.
 ///
 /// On a [`Stream`](crate::Stream), sending never raises `SIGPIPE`. `EINTR` is retried.
 ///
 /// If the stream is nonblocking, or a write timeout expires, a call may fail with
 /// [`ErrorKind::WouldBlock`]. A message is then either accepted completely (`Ok`) or not at all (an
 /// error). Send it again only in the second case. If a large message was sent in part, its rest is
-/// copied and kept. So at most one such rest and 32 KiB are pending.
+/// copied and kept. So at most one such rest and 128 KiB are pending.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +67,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         self
     }
 
-    /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
+    /// Sets the size of the largest batch, in bytes. The default is 128 KiB; the minimum is 4 KiB.
     pub fn batch_bytes(mut self, batch_bytes: usize) -> FrameWriter<W, C> {
         self.outbound.set_batch_bytes(batch_bytes);
         self
