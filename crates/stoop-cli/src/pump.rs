@@ -15,7 +15,7 @@ use stoop::{Allow, DESCRIPTORS_MAX, Outgoing, SocketExt};
 use crate::failure::Failure;
 
 /// How many bytes of a stream are read at a time.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Accepts file descriptors received with data, to close them: refusing them would lose the bytes
 /// they came with.
@@ -62,17 +62,11 @@ impl End {
 /// The progress of a pump, visible to other threads.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    bytes: AtomicU64,
     pieces: AtomicU64,
     waits: AtomicBool,
 }
 
 impl Progress {
-    /// Returns the number of bytes the sink has accepted.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Acquire)
-    }
-
     /// Returns the number of pieces the sink has accepted.
     pub(crate) fn pieces(&self) -> u64 {
         self.pieces.load(Ordering::Acquire)
@@ -83,8 +77,7 @@ impl Progress {
         self.waits.load(Ordering::Acquire)
     }
 
-    fn took(&self, len_bytes: usize) {
-        self.bytes.fetch_add(len_bytes as u64, Ordering::Release);
+    fn took_one(&self) {
         self.pieces.fetch_add(1, Ordering::Release);
     }
 }
@@ -103,7 +96,7 @@ pub(crate) fn pump(source: &mut dyn Source, sink: &mut dyn Sink, progress: &Prog
         if let Err(failure) = sink.put(piece) {
             return End::Sink(failure);
         }
-        progress.took(piece.len());
+        progress.took_one();
     }
 }
 
@@ -122,22 +115,30 @@ impl<'a> Receiver<'a> {
 
 impl Source for Receiver<'_> {
     fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
-        match self.connection {
-            Connection::Stream(stream) => {
-                self.buffer.resize(PIECE_BYTES, 0);
-                let received =
-                    stream.recv_with(&mut [IoSliceMut::new(&mut self.buffer)], DISCARD_DESCRIPTORS)?;
-                Ok((received.len > 0).then(|| &self.buffer[..received.len]))
-            }
-            Connection::SeqPacket(socket) => {
-                let (message, received) = socket.recv_vec_with(DISCARD_DESCRIPTORS)?;
-                self.buffer = message;
-                Ok((!received.is_end()).then_some(&self.buffer))
-            }
-            Connection::Datagram(socket) => {
-                self.buffer = socket.recv_vec_with(DISCARD_DESCRIPTORS)?.0;
-                Ok(Some(&self.buffer))
-            }
+        Ok(receive(self.connection, &mut self.buffer)?)
+    }
+}
+
+/// Receives a piece: bytes into the buffer, or a whole message in its place. Returns `None` at the
+/// end.
+pub(crate) fn receive<'a>(
+    connection: &Connection,
+    buffer: &'a mut Vec<u8>,
+) -> stoop::Result<Option<&'a [u8]>> {
+    match connection {
+        Connection::Stream(stream) => {
+            buffer.resize(PIECE_BYTES, 0);
+            let received = stream.recv_with(&mut [IoSliceMut::new(buffer)], DISCARD_DESCRIPTORS)?;
+            Ok((received.len > 0).then(|| &buffer[..received.len]))
+        }
+        Connection::SeqPacket(socket) => {
+            let (message, received) = socket.recv_vec_with(DISCARD_DESCRIPTORS)?;
+            *buffer = message;
+            Ok((!received.is_end()).then_some(buffer))
+        }
+        Connection::Datagram(socket) => {
+            *buffer = socket.recv_vec_with(DISCARD_DESCRIPTORS)?.0;
+            Ok(Some(buffer))
         }
     }
 }
@@ -148,28 +149,31 @@ pub(crate) struct Sender<'a>(pub(crate) &'a Connection);
 
 impl Sink for Sender<'_> {
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        let nothing_beside = Outgoing::new();
-        match self.0 {
-            Connection::Stream(stream) => {
-                let mut rest = piece;
-                while !rest.is_empty() {
-                    let taken = stream.send_with(&[IoSlice::new(rest)], &nothing_beside)?;
-                    rest = &rest[taken..];
-                }
-            }
-            // Not through `send`, which rejects the empty message: here it is passed on.
-            Connection::SeqPacket(socket) if piece.is_empty() => {
-                socket.send_with(&[IoSlice::new(piece)], &nothing_beside)?;
-            }
-            Connection::SeqPacket(socket) => {
-                send_growing(socket.as_ref(), piece.len(), || socket.send(piece))?
-            }
-            Connection::Datagram(socket) => {
-                send_growing(socket.as_ref(), piece.len(), || socket.send(piece).map(drop))?
-            }
+        let mut sent_bytes = send(self.0, piece)?;
+        while sent_bytes < piece.len() {
+            sent_bytes += send(self.0, &piece[sent_bytes..])?;
         }
         Ok(())
     }
+}
+
+/// Sends the beginning of a piece of a stream, or a whole message. Returns the number of bytes
+/// sent.
+pub(crate) fn send(connection: &Connection, piece: &[u8]) -> stoop::Result<usize> {
+    let nothing_else = Outgoing::new();
+    match connection {
+        Connection::Stream(_) if piece.is_empty() => {}
+        Connection::Stream(stream) => return stream.send_with(&[IoSlice::new(piece)], &nothing_else),
+        // Not through `send`, which rejects the empty message: here it is passed on.
+        Connection::SeqPacket(socket) if piece.is_empty() => {
+            socket.send_with(&[IoSlice::new(piece)], &nothing_else)?;
+        }
+        Connection::SeqPacket(socket) => send_growing(socket.as_ref(), piece.len(), || socket.send(piece))?,
+        Connection::Datagram(socket) => {
+            send_growing(socket.as_ref(), piece.len(), || socket.send(piece).map(drop))?
+        }
+    }
+    Ok(piece.len())
 }
 
 /// Sends a message. If it is too large for the send buffer, tries once more with the buffer
@@ -323,7 +327,7 @@ mod tests {
                 assert!(matches!(end, End::Finished));
             });
             assert!(heard.0 == bytes);
-            assert_eq!((sent.bytes(), received.bytes()), (3_000_000, 3_000_000));
+            assert!(sent.pieces() > 0 && received.pieces() > 0);
         });
     }
 

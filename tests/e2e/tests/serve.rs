@@ -4,9 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use stoop_e2e::{KINDS, Raw, Running, bytes, is_served, peer, program, stoop, wait_gone, wait_served};
-use stoop_testkit::{TempDir, descriptors_of, eventually, has_program, skip, tempdir};
+use stoop_testkit::{TempDir, deadline, descriptors_of, eventually, has_program, skip, tempdir};
 
 /// A server at a path of its own.
 struct Server {
@@ -235,6 +235,52 @@ mod limits {
             assert_eq!(three.hear(), b"three");
             two.is_echoed(b"two again");
         }
+    }
+
+    /// Raises this process's limit on open files, if it is permitted.
+    fn allow_files(wanted: u64) -> bool {
+        let limit = getrlimit(Resource::Nofile);
+        let raised = |hard: Option<u64>| Rlimit { current: Some(wanted), maximum: hard };
+        limit.current.is_none_or(|now| now >= wanted)
+            || setrlimit(Resource::Nofile, raised(limit.maximum)).is_ok()
+            || setrlimit(Resource::Nofile, raised(Some(wanted))).is_ok()
+    }
+
+    /// A number of the line `name` in a process's status.
+    fn status(pid: u32, name: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().find_map(|word| word.parse().ok()).unwrap()
+    }
+
+    /// The server raises its own soft limit, has neither a thread nor a buffer for each client, and
+    /// echoes to each while all are connected.
+    #[test]
+    fn ten_thousand_clients_are_served_at_once() {
+        const CLIENTS: usize = 10_000;
+        if !allow_files(CLIENTS as u64 + 1000) || !has_program("prlimit") {
+            skip!("lacks file descriptors, or prlimit");
+        }
+        deadline(Duration::from_secs(300), || {
+            for kind in ["stream", "seqpacket"] {
+                let dir = tempdir();
+                let place = dir.path().join("s").to_str().unwrap().to_owned();
+                let files = format!("--nofile=1024:{}", CLIENTS + 100);
+                let server = stoop(["serve", &place, "--kind", kind]).under("prlimit", [&files[..]]).spawn();
+                wait_served(&place);
+                let before = status(server.pid(), "VmRSS:");
+                let clients: Vec<_> = (0..CLIENTS).map(|_| Raw::connect(kind, &place).unwrap()).collect();
+                for (number, client) in clients.iter().enumerate().rev() {
+                    client.is_echoed(format!("{kind} client {number}").as_bytes());
+                }
+                let grown = status(server.pid(), "VmRSS:").saturating_sub(before);
+                assert!(grown < 10 * 1024, "{grown} KiB for 10,000 idle clients");
+                assert!(status(server.pid(), "Threads:") < 10);
+                drop(clients);
+                eventually(Duration::from_secs(60), || descriptors_of(server.pid()) < 50);
+                server.terminate().code(0);
+            }
+        });
     }
 
     #[test]

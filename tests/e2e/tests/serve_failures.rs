@@ -84,10 +84,11 @@ fn failures_for_one_client_do_not_stop_the_server() {
     let of_one =
         [Errno::PERM, Errno::PROTO, Errno::IO, Errno::CONNABORTED, Errno::NOBUFS, Errno::NOMEM, Errno::NOSR];
     let of_the_wait = [Errno::NOMEM, Errno::AGAIN, Errno::INTR];
-    let cases: [(&str, i64, &'static [Errno]); 4] = [
+    let cases: [(&str, i64, &'static [Errno]); 5] = [
         ("stream", libc::SYS_accept4, Box::leak(Box::new(of_one))),
         ("seqpacket", libc::SYS_accept4, Box::leak(Box::new(of_one))),
         ("stream", libc::SYS_ppoll, Box::leak(Box::new(of_the_wait))),
+        ("stream", libc::SYS_epoll_pwait, Box::leak(Box::new(of_the_wait))),
         ("dgram", libc::SYS_ppoll, Box::leak(Box::new(of_the_wait))),
     ];
     for (kind, call, errnos) in cases {

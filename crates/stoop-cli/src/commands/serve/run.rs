@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::clients::Clients;
 use super::listener::{self, ServerSocket};
 use super::manager::Manager;
 use super::service::Service;
@@ -42,12 +43,18 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     let sockets = listener::open(flags, &service, inherited)?;
     let unlimited_programs = service.runs_programs() && sockets.iter().any(ServerSocket::is_for_datagrams);
     let workers = Workers::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
+    let has_connections = sockets.iter().any(|socket| !socket.is_for_datagrams());
+    let clients = match has_connections && !service.runs_programs() {
+        true => Clients::new()?,
+        false => Clients::none(),
+    };
+    let shared = Arc::new(Shared { service, output, errors: ErrorLog::new(output), workers, clients });
+    Clients::start(&shared)?;
     // The last step that may fail: a client or service manager that is told of the server may rely
     // on it.
     for socket in &sockets {
-        output.tell(&socket.announcement(&service))?;
+        output.tell(&socket.announcement(&shared.service))?;
     }
-    let shared = Arc::new(Shared { service, output, errors: ErrorLog::new(output), workers });
     let manager = Manager::from_env(&shared)?;
     manager.ready();
 
@@ -74,7 +81,7 @@ enum Ready {
     Signal,
     /// The time limit has passed.
     TimedOut,
-    /// These listeners are readable. If empty, a worker has finished.
+    /// These listeners are readable. If empty, a client was served.
     Sockets(Vec<usize>),
 }
 
@@ -162,8 +169,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Waits for a signal, for a client at any listener (if the limit permits one), and for a
-    /// worker to finish.
+    /// Waits for a signal, for a client at any listener (if the limit permits one), and for one to
+    /// be done.
     fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Failure> {
         let workers = &self.shared.workers;
         let mut entries = vec![

@@ -69,6 +69,25 @@ impl Content {
         Ok(Content::Bytes(bytes))
     }
 
+    /// Reads from an offset into the buffer. Returns the number of bytes, which is 0 at the end.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
+        match self {
+            Content::File(file) => loop {
+                match file.read_at(buffer, offset_bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => break result,
+                }
+            },
+            Content::Bytes(bytes) => {
+                let rest = usize::try_from(offset_bytes).ok().and_then(|offset| bytes.get(offset..));
+                let rest = rest.unwrap_or_default();
+                let len_bytes = rest.len().min(buffer.len());
+                buffer[..len_bytes].copy_from_slice(&rest[..len_bytes]);
+                Ok(len_bytes)
+            }
+        }
+    }
+
     /// Returns a reader from the start.
     pub(super) fn reader(&self) -> Box<dyn Read + '_> {
         match self {
@@ -110,6 +129,9 @@ mod tests {
         };
         for content in [Content::open(&path).unwrap(), Content::Bytes(b"contents".to_vec())] {
             assert_eq!((read(&content), read(&content)), ("contents".into(), "contents".into()));
+            let mut buffer = [0; 5];
+            let parts = [0, 5, 8, 9].map(|offset| content.read_at(&mut buffer, offset).unwrap());
+            assert_eq!((parts, &buffer), ([5, 3, 0, 0], b"ntste"));
         }
         assert!(
             matches!(Content::open(Path::new("/dev/null")).unwrap(), Content::Bytes(bytes) if bytes.is_empty())

@@ -1,9 +1,11 @@
-//! What all threads of the server share, and how a thread is started.
+//! What all threads of the server share, and how a thread of its own is started.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::clients::Clients;
 use super::service::Service;
 use super::workers::Workers;
 use crate::output::{ErrorLog, Output};
@@ -12,7 +14,7 @@ use crate::output::{ErrorLog, Output};
 /// module denied it.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// Enough for a client's thread, whose buffers are on the heap.
+/// Enough for a program's thread, whose buffers are on the heap.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// How often, and how far apart, spawning a thread is retried if the system has no resources.
@@ -26,6 +28,7 @@ pub(super) struct Shared {
     pub(super) output: Output,
     pub(super) errors: ErrorLog,
     pub(super) workers: Workers,
+    pub(super) clients: Clients,
 }
 
 impl Shared {
@@ -73,10 +76,10 @@ pub(super) enum Step {
 }
 
 /// Counts as busy until it is dropped, even if the work panics.
-struct BusyGuard(Arc<Shared>);
+pub(super) struct BusyGuard(Arc<Shared>);
 
 impl BusyGuard {
-    fn new(shared: &Arc<Shared>) -> BusyGuard {
+    pub(super) fn new(shared: &Arc<Shared>) -> BusyGuard {
         shared.workers.begin();
         BusyGuard(Arc::clone(shared))
     }
@@ -85,5 +88,11 @@ impl BusyGuard {
 impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.workers.end();
+    }
+}
+
+impl fmt::Debug for BusyGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BusyGuard")
     }
 }

@@ -1,4 +1,4 @@
-//! Counts workers: threads that serve a client, and the child processes that some of them wait for.
+//! Counts the clients that are served, and the programs that run for them.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,12 +10,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::failure::Failure;
 
-/// The threads and processes of a server.
+/// What a server is busy with.
 #[derive(Debug)]
 pub(super) struct Workers {
     busy: AtomicUsize,
     limit: usize,
-    /// Readable once a worker has finished.
+    /// Readable once a client was served.
     finished: OwnedFd,
     children: Mutex<HashSet<u32>>,
 }
@@ -28,7 +28,7 @@ impl Workers {
         Ok(Workers { busy: AtomicUsize::new(0), limit, finished, children: Mutex::default() })
     }
 
-    /// Returns how many threads are working.
+    /// Returns how many clients are being served.
     pub(super) fn busy(&self) -> usize {
         self.busy.load(Ordering::Acquire)
     }
@@ -37,12 +37,12 @@ impl Workers {
         self.busy() == 0
     }
 
-    /// Counts one more thread as working.
+    /// Counts one client more.
     pub(super) fn begin(&self) {
         self.busy.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Counts one thread less, and makes that known to the poll.
+    /// Counts one client less, and makes that known to the poll.
     pub(super) fn end(&self) {
         self.busy.fetch_sub(1, Ordering::AcqRel);
         // The counter overflows only after 2^64 - 2 writes.
@@ -53,7 +53,7 @@ impl Workers {
         self.busy() < self.limit
     }
 
-    /// Resets the notification, so that the next worker to finish is noticed.
+    /// Resets the notification, so that the next client to finish is noticed.
     pub(super) fn acknowledge(&self) {
         let _ = rustix::io::read(&self.finished, &mut [0; 8]);
     }

@@ -1,0 +1,223 @@
+//! The threads that serve clients, each of them many, with an event loop of its own.
+//!
+//! A client costs no thread and, while it is idle, no buffer. A client that does not read is not
+//! read from either, and delays no other. Programs are not run here: see `client.rs`.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stoop::internal::Connection;
+
+use super::client::{LINGER, report_end};
+use super::conversation::{Conversation, Next};
+use super::shared::{BusyGuard, Shared};
+use crate::failure::Failure;
+use crate::pump::{descriptor, socket};
+
+/// How many events are taken at a time.
+const EVENTS: usize = 256;
+
+/// One thread for each two processors, the other one being that of a client; but no more than this.
+const THREADS_MAX: usize = 4;
+
+/// The event of a loop's own wake-up. Clients have their numbers, which count from 1.
+const WAKE: u64 = 0;
+
+/// The delay after the kernel lacked memory to wait.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The event loops of a server; none if it runs programs.
+#[derive(Debug)]
+pub(super) struct Clients(Vec<Inbox>);
+
+/// The way into one event loop.
+#[derive(Debug)]
+struct Inbox {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    new: Mutex<Vec<Client>>,
+}
+
+/// A client and its place in an event loop.
+#[derive(Debug)]
+struct Client {
+    number: u64,
+    conversation: Conversation,
+    /// The events that are waited for; none before the first wait.
+    waits_for: EventFlags,
+    _busy: BusyGuard,
+}
+
+impl Clients {
+    /// Prepares the event loops. A limit on open files that may be raised is raised.
+    pub(super) fn new() -> Result<Clients, Failure> {
+        let limit = getrlimit(Resource::Nofile);
+        // If this fails, further clients wait in the backlog.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        let threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(THREADS_MAX);
+        let inboxes = (0..threads).map(|_| Inbox::new()).collect::<rustix::io::Result<_>>();
+        Ok(Clients(inboxes.map_err(|errno| Failure::io("prepare for clients", &errno.into()))?))
+    }
+
+    /// Creates none, for a server that needs a process for each client.
+    pub(super) fn none() -> Clients {
+        Clients(Vec::new())
+    }
+
+    /// Starts the threads.
+    pub(super) fn start(shared: &Arc<Shared>) -> Result<(), Failure> {
+        for index in 0..shared.clients.0.len() {
+            let theirs = Arc::clone(shared);
+            thread::Builder::new()
+                .name("clients".into())
+                .spawn(move || ClientLoop::new(&theirs, &theirs.clients.0[index]).run())
+                .map_err(|error| Failure::io("start a thread for clients", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Passes a client to an event loop. Returns it if there is none.
+    pub(super) fn serve(
+        &self,
+        shared: &Arc<Shared>,
+        number: u64,
+        connection: Connection,
+    ) -> Result<(), Connection> {
+        let Some(inbox) = self.0.get(number as usize % self.0.len().max(1)) else { return Err(connection) };
+        let client = Client {
+            number,
+            conversation: Conversation::new(connection),
+            waits_for: EventFlags::empty(),
+            _busy: BusyGuard::new(shared),
+        };
+        inbox.new.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+        // The counter overflows only after 2^64 - 2 writes.
+        let _ = rustix::io::write(&inbox.wake, &1u64.to_ne_bytes());
+        Ok(())
+    }
+}
+
+impl Inbox {
+    fn new() -> rustix::io::Result<Inbox> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        Ok(Inbox { epoll, wake, new: Mutex::default() })
+    }
+
+    fn take(&self) -> Vec<Client> {
+        // First the event, then the clients: one that comes in between causes another event.
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The state of a thread.
+struct ClientLoop<'a> {
+    shared: &'a Shared,
+    inbox: &'a Inbox,
+    clients: HashMap<u64, Client>,
+    /// Clients that have been sent everything, and until when their end is waited for.
+    lingering: VecDeque<(Instant, u64)>,
+    /// For the client whose turn it is.
+    buffer: Vec<u8>,
+}
+
+impl<'a> ClientLoop<'a> {
+    fn new(shared: &'a Shared, inbox: &'a Inbox) -> ClientLoop<'a> {
+        let (clients, lingering, buffer) = (HashMap::new(), VecDeque::new(), Vec::new());
+        ClientLoop { shared, inbox, clients, lingering, buffer }
+    }
+
+    /// Serves until the process exits.
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            self.wait(&mut events);
+            for event in events.drain(..) {
+                let data = event.data;
+                match data.u64() {
+                    WAKE => self.inbox.take().into_iter().for_each(|client| self.begin(client)),
+                    number => {
+                        if let Some(client) = self.clients.remove(&number) {
+                            self.turn(client);
+                        }
+                    }
+                }
+            }
+            self.close_lingering();
+        }
+    }
+
+    fn wait(&self, events: &mut Vec<Event>) {
+        let left = self.lingering.front().map(|(until, _)| until.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.inbox.epoll, room, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // The wait lacks memory, which is not the clients' fault.
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+
+    fn begin(&mut self, mut client: Client) {
+        let connection = client.conversation.connection();
+        match socket(connection).set_nonblocking(true) {
+            // Most clients send before they are accepted.
+            Ok(()) => self.turn(client),
+            Err(error) => {
+                client.conversation.fail(error.into());
+                self.end(client);
+            }
+        }
+    }
+
+    /// Serves a client as far as possible without waiting.
+    fn turn(&mut self, mut client: Client) {
+        let wanted = match client.conversation.turn(&self.shared.service, &mut self.buffer) {
+            Next::Done => return self.end(client),
+            Next::Wait(wanted) => wanted,
+            Next::Linger => {
+                self.lingering.push_back((Instant::now() + LINGER, client.number));
+                EventFlags::IN
+            }
+        };
+        if let Err(failure) = self.wait_for(&mut client, wanted) {
+            client.conversation.fail(failure);
+            return self.end(client);
+        }
+        self.clients.insert(client.number, client);
+    }
+
+    /// Changes what is waited for.
+    fn wait_for(&self, client: &mut Client, wanted: EventFlags) -> Result<(), Failure> {
+        if wanted == client.waits_for {
+            return Ok(());
+        }
+        let register = if client.waits_for.is_empty() { epoll::add } else { epoll::modify };
+        client.waits_for = wanted;
+        let (fd, number) = (descriptor(client.conversation.connection()), EventData::new_u64(client.number));
+        register(&self.inbox.epoll, fd, number, wanted)
+            .map_err(|errno| Failure::io("wait for a client", &errno.into()))
+    }
+
+    fn close_lingering(&mut self) {
+        let now = Instant::now();
+        while let Some((_, number)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
+            if let Some(client) = self.clients.remove(&number) {
+                self.end(client);
+            }
+        }
+    }
+
+    /// Closes a connection, which leaves the epoll set with it.
+    fn end(&self, client: Client) {
+        report_end(self.shared, client.number, client.conversation.finish());
+    }
+}
