@@ -20,20 +20,6 @@ pub fn compile(source: &str, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the path of the command, built as it is distributed: with the profile of this program.
-///
-/// # Errors
-/// Returns an error if it cannot be built.
-pub fn build_stoop() -> io::Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).args(["build", "-q", "--profile", "dist", "-p", "stoop-cli"]).status()?;
-    if !status.success() {
-        return Err(io::Error::other("cannot build the command"));
-    }
-    Ok(std::env::current_exe()?.with_file_name("stoop").display().to_string())
-}
-
 /// A process of a measurement; killed if the measurement does not complete.
 pub struct Process(Child);
 

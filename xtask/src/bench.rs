@@ -12,7 +12,7 @@ const PEERS: (&str, &str) = ("peers", "bench/peers/Cargo.toml");
 /// dependencies of a feature are built only for it.
 const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("blocking", None),
-    ("frames", None),
+    ("frames", Some("tokio")),
     ("tokio_stream", Some("tokio")),
     ("grpc", Some("grpc")),
     ("idle_connections", Some("tokio")),
@@ -25,8 +25,17 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
 /// Runs one benchmark with the options that follow its name, or all of them.
 pub fn run(args: &[String]) -> Outcome {
     let (name, options) = args.split_first().map_or(("", args), |(name, rest)| (name.as_str(), rest));
-    if name != "all" {
-        return succeed(cargo(&command(name)?).args(options));
+    match name {
+        "--help" | "-h" => {
+            print!("{}", usage()?);
+            return Ok(());
+        }
+        "all" if options.iter().any(|option| matches!(option.as_str(), "--help" | "-h")) => {
+            print!("{}", usage()?);
+            return Ok(());
+        }
+        "all" => {}
+        name => return succeed(cargo(&command(name)?).args(options)),
     }
     let mut failed = Vec::new();
     for name in names() {
@@ -35,6 +44,25 @@ pub fn run(args: &[String]) -> Outcome {
         failed.extend(done.err().map(|_| name));
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// Returns what each program answers, as its own help says.
+fn usage() -> Result<String, String> {
+    let mut text =
+        String::from("usage: cargo xtask bench NAME [OPTION]…    # NAME --help lists the options\n\n");
+    for name in names() {
+        let file = match name == PEERS.0 {
+            true => "bench/peers/src/main.rs".to_owned(),
+            false => format!("bench/src/bin/{name}/main.rs"),
+        };
+        let source = std::fs::read_to_string(crate::tree::root().join(&file))
+            .map_err(|error| format!("cannot read {file}: {error}"))?;
+        let about = source.split_once("about:").and_then(|(_, rest)| rest.split('"').nth(1));
+        let about = about.ok_or_else(|| format!("{file} does not say what it is about"))?;
+        text.push_str(&format!("  {name:<18}{about}\n"));
+    }
+    text.push_str(&format!("  {:<18}All of them; writes {RESULTS}\n", "all"));
+    Ok(text + "\nEach has --reps N, --json, --out FILE and --help.\n")
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
@@ -71,6 +99,16 @@ mod tests {
         );
         assert!(command("peers").unwrap().contains(&"bench/peers/Cargo.toml"));
         assert!(command("fast").unwrap_err().starts_with("no benchmark 'fast'; there are: peers, blocking"));
+    }
+
+    #[test]
+    fn the_usage_says_what_each_program_answers() {
+        let usage = usage().unwrap();
+        for name in names() {
+            let line = usage.lines().find(|line| line.trim_start().starts_with(&format!("{name} ")));
+            assert!(line.is_some_and(|line| line.contains('?')), "{name}: {usage}");
+        }
+        assert!(run(&["--help".into()]).is_ok() && run(&["all".into(), "--help".into()]).is_ok());
     }
 
     #[test]

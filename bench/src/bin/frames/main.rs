@@ -8,7 +8,8 @@
 //! a four-byte length: 256 small messages per write, and one `writev` per large message with the
 //! socket's default buffers. It is compared with `stoop::frame` in its own framing and with a u32
 //! length, with a larger send buffer as its documentation recommends, and in its own framing with
-//! the default one. Every message carries its number and is checked with its length; with `--read`
+//! the default one. In tasks of tokio, with the larger send buffer, its own framing is compared with
+//! `LengthDelimitedCodec` of tokio-util, which is not flushed after each message. Every message carries its number and is checked with its length; with `--read`
 //! the receiver adds up every byte of it. The clock stops when the receiver has confirmed the last
 //! message.
 //!
@@ -16,10 +17,12 @@
 //! repetition. By default the processes have a CPU each.
 //!
 //! This file parses the arguments and runs the repetitions; `peers.rs` starts the processes,
-//! `work.rs` has the workload, `report.rs` prints the results.
+//! `work.rs` has the workload, `tasks.rs` the same in tasks, `report.rs` prints the results.
 
 mod peers;
 mod report;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod work;
 
 use std::process::ExitCode;

@@ -13,6 +13,8 @@ use stoop::{Bind, Stream};
 use stoop_bench::process::{Process, compile};
 use tempfile::TempDir;
 
+#[cfg(feature = "tokio")]
+use crate::tasks;
 use crate::work::{self, Plan, Timing};
 
 const SERVE: &str = "serve";
@@ -31,10 +33,25 @@ pub enum Peer {
     Native,
     NativePlain,
     U32,
+    /// The same framing in tasks.
+    #[cfg(feature = "tokio")]
+    Tasks,
+    /// Another library's in tasks.
+    #[cfg(feature = "tokio")]
+    TokioUtil,
 }
 
 impl Peer {
-    pub const ALL: [Self; 4] = [Self::C, Self::Native, Self::NativePlain, Self::U32];
+    pub const ALL: &[Self] = &[
+        Self::C,
+        Self::Native,
+        Self::NativePlain,
+        Self::U32,
+        #[cfg(feature = "tokio")]
+        Self::Tasks,
+        #[cfg(feature = "tokio")]
+        Self::TokioUtil,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,11 +59,15 @@ impl Peer {
             Self::Native => "native",
             Self::NativePlain => "native, default buffer",
             Self::U32 => "u32",
+            #[cfg(feature = "tokio")]
+            Self::Tasks => "native, in tasks",
+            #[cfg(feature = "tokio")]
+            Self::TokioUtil => "tokio-util, in tasks",
         }
     }
 
     fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|peer| peer.name() == name)
+        Self::ALL.iter().copied().find(|peer| peer.name() == name)
     }
 
     fn send_buffer(self) -> Option<usize> {
@@ -62,6 +83,12 @@ pub fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
         Peer::C => return None,
         Peer::Native | Peer::NativePlain => run_with(Native, peer, role, path.as_ref(), &plan),
         Peer::U32 => run_with(LengthDelimited::LITTLE_ENDIAN, peer, role, path.as_ref(), &plan),
+        #[cfg(feature = "tokio")]
+        Peer::Tasks | Peer::TokioUtil => {
+            let (is_stoop, serves) = (peer == Peer::Tasks, role == SERVE);
+            let timing = tasks::run(is_stoop, serves, path.as_ref(), peer.send_buffer(), &plan);
+            timing.map(|timing| println!("{}", timing.to_line()))
+        }
     };
     Some(done.map_err(Into::into))
 }

@@ -23,7 +23,7 @@ pub struct Samples {
 impl Samples {
     /// Creates an empty record for every peer and size.
     pub fn all(sizes: &[usize]) -> Vec<Self> {
-        let pairs = sizes.iter().flat_map(|&size| Peer::ALL.map(|peer| (peer, size)));
+        let pairs = sizes.iter().flat_map(|&size| Peer::ALL.iter().map(move |&peer| (peer, size)));
         let (nanoseconds, cpu_nanoseconds) = (Vec::new(), Vec::new());
         let empty = Self { peer: Peer::C, message_bytes: 0, nanoseconds, cpu_nanoseconds };
         pairs.map(|(peer, message_bytes)| Self { peer, message_bytes, ..empty.clone() }).collect()

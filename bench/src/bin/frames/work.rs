@@ -18,7 +18,7 @@ pub const SIZES: [usize; 4] = [64, 1024, 64 << 10, 1 << 20];
 const FILL: u8 = 0x5a;
 
 /// The confirmation of a message.
-const RECEIPT: u8 = b'!';
+pub const RECEIPT: u8 = b'!';
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,8 @@ impl Plan {
         })
     }
 
-    fn end(&self) -> u64 {
+    /// Returns the number of all messages.
+    pub fn end(&self) -> u64 {
         self.warmup + self.messages
     }
 }
@@ -86,13 +87,32 @@ impl Timing {
     }
 }
 
+/// A running measurement of both times.
+pub struct Watch {
+    start: Instant,
+    start_cpu: Duration,
+}
+
+impl Watch {
+    pub fn start() -> Self {
+        Self { start: Instant::now(), start_cpu: Self::cpu() }
+    }
+
+    pub fn stop(self) -> Timing {
+        Timing { wall: self.start.elapsed(), cpu: Self::cpu() - self.start_cpu }
+    }
+
+    fn cpu() -> Duration {
+        Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+    }
+}
+
 /// Runs a process's role for the untimed messages, and then for the timed ones.
 fn both(plan: &Plan, mut phase: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<Timing> {
-    let cpu = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
     phase(0, plan.warmup)?;
-    let (start, start_cpu) = (Instant::now(), cpu());
+    let watch = Watch::start();
     phase(plan.warmup, plan.end())?;
-    Ok(Timing { wall: start.elapsed(), cpu: cpu() - start_cpu })
+    Ok(watch.stop())
 }
 
 /// Runs the receiver.
@@ -118,8 +138,7 @@ pub fn connect(
         stream.set_send_buffer_bytes(bytes)?;
     }
     let mut writer = FrameWriter::new(stream, codec);
-    let mut message = PageBuffer::new(plan.message_bytes);
-    message.fill(FILL);
+    let mut message = fill(plan);
     both(plan, |from, to| {
         for n in from..to {
             number(&mut message, n);
@@ -130,13 +149,22 @@ pub fn connect(
     })
 }
 
-fn number(message: &mut [u8], n: u64) {
+/// Returns a message, whose numbers are missing.
+pub fn fill(plan: &Plan) -> PageBuffer {
+    let mut message = PageBuffer::new(plan.message_bytes);
+    message.fill(FILL);
+    message
+}
+
+/// Writes the number of a message.
+pub fn number(message: &mut [u8], n: u64) {
     let end = message.len() - 8;
     message[..8].copy_from_slice(&n.to_ne_bytes());
     message[end..].copy_from_slice(&(!n).to_ne_bytes());
 }
 
-fn check(message: &[u8], n: u64, plan: &Plan) -> io::Result<()> {
+/// Checks a received message.
+pub fn check(message: &[u8], n: u64, plan: &Plan) -> io::Result<()> {
     let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
     let is_whole = message.len() == plan.message_bytes;
     if is_whole

@@ -51,7 +51,7 @@ pub fn measure(size: Size, reps: usize, tool: &Tool, scratch: &Path) -> Result<V
         let size = Size { sockets: (size.sockets * tenths / 10).max(3), ..size };
         let _processes = Processes::start(size, scratch)?;
         run(tool, size)?;
-        let millis = (0..reps).map(|_| Ok(run(tool, size)?.0)).collect::<Result<_>>()?;
+        let millis = (0..reps).map(|_| Ok(run(tool, size)?.0.millis)).collect::<Result<_>>()?;
         let mut command = stoop_bench::role(&[PEAK_MEMORY])?;
         let output = command.args(&tool.command).stdin(Stdio::null()).output()?;
         if !output.status.success() {

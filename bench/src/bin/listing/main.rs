@@ -16,18 +16,14 @@ mod growth;
 mod machine;
 mod report;
 
-use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
 
 use machine::{Processes, Size};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::{TimeVal, TimeValLike};
 use stoop_bench::options::{Flag, Given, Program};
-use stoop_bench::process::{build_stoop, compile};
+use stoop_bench::process::compile;
 use stoop_bench::stats::order;
-use stoop_bench::{Report, Result};
+use stoop_bench::{Report, Result, tool};
 
 const PROGRAM: Program = Program {
     name: "listing",
@@ -41,20 +37,27 @@ const PROGRAM: Program = Program {
             value: Some("N"),
             help: "additional network namespaces, each with a twentieth of the processes (default 4)",
         },
+        tool::STOOP,
     ],
 };
+
+struct Options {
+    size: Size,
+    stoop: Option<String>,
+}
 
 fn main() -> ExitCode {
     let run_role = |args: &[&str]| growth::run_role(args).or_else(|| machine::run_role(args));
     stoop_bench::command(&PROGRAM, run_role, read, measure)
 }
 
-fn read(given: &Given) -> std::result::Result<Size, String> {
-    Ok(Size {
+fn read(given: &Given) -> std::result::Result<Options, String> {
+    let size = Size {
         processes: given.number("--processes", 200)?,
         sockets: given.number("--sockets", 50)?,
         networks: given.value("--networks", 4, |text| text.parse().ok().filter(|n| *n < 20))?,
-    })
+    };
+    Ok(Options { size, stoop: tool::given(given) })
 }
 
 /// A program that inspects the machine.
@@ -77,19 +80,18 @@ pub struct Sample {
     pub shown: Option<usize>,
 }
 
-fn measure(size: &Size, reps: usize) -> Result<Report> {
-    let scratch = tempfile::tempdir()?;
-    let tools = tools(scratch.path())?;
+fn measure(options: &Options, reps: usize) -> Result<Report> {
+    let (size, scratch) = (&options.size, tempfile::tempdir()?);
+    let tools = tools(&tool::stoop(options.stoop.as_deref())?, scratch.path())?;
     let mut results = vec![Sample::default(); tools.len()];
     let processes = Processes::start(*size, scratch.path())?;
     // The first run is not counted, since it starts with cold caches.
     for rep in 0..=reps {
         for index in order(rep, tools.len()) {
-            let before = cpu_millis()?;
-            let (millis, shown) = run(&tools[index], *size)?;
+            let (run, shown) = run(&tools[index], *size)?;
             if rep > 0 {
-                results[index].millis.push(millis);
-                results[index].cpu_millis.push(cpu_millis()? - before);
+                results[index].millis.push(run.millis);
+                results[index].cpu_millis.push(run.cpu_millis);
                 let least = results[index].shown.map_or(shown, |least| least.min(shown));
                 results[index].shown = Some(least);
             }
@@ -107,34 +109,22 @@ fn measure(size: &Size, reps: usize) -> Result<Report> {
     })
 }
 
-/// Returns the resource usage of all exited children.
-fn cpu_millis() -> io::Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let millis = |time: TimeVal| time.num_microseconds() as f64 / 1e3;
-    Ok(millis(usage.user_time()) + millis(usage.system_time()))
-}
-
-/// Runs a program to completion: returns milliseconds, and what it showed.
-fn run(tool: &Tool, size: Size) -> Result<(f64, usize)> {
+/// Runs a program to completion. Returns its cost, and what it showed.
+fn run(tool: &Tool, size: Size) -> Result<(tool::Run, usize)> {
     let (program, args) = tool.command.split_first().ok_or("a tool without a command")?;
-    let mut command = Command::new(program);
-    let begun = Instant::now();
-    let output = command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let millis = begun.elapsed().as_secs_f64() * 1e3;
-    let output = output.map_err(|error| format!("cannot run {}: {error}", tool.name))?;
+    let run = tool::run(Command::new(program).args(args))?;
+    let output = &run.output;
     let shown = (tool.shows)(&String::from_utf8_lossy(&output.stdout));
     // A line may be two sockets, and most tools show only those of one namespace.
     let visible = size.sockets_in_all() - size.sockets_elsewhere();
     if shown < visible / 2 {
         return Err(format!("{} shows {shown} of {visible} sockets ({})", tool.name, output.status).into());
     }
-    Ok((millis, shown))
+    Ok((run, shown))
 }
 
-fn tools(scratch: &Path) -> Result<Vec<Tool>> {
-    let stoop = build_stoop()?;
-    let stoop =
-        |flags: &[&str]| [&[stoop.as_str(), "ls"], flags].concat().iter().map(|s| s.to_string()).collect();
+fn tools(stoop: &str, scratch: &Path) -> Result<Vec<Tool>> {
+    let stoop = |flags: &[&str]| [&[stoop, "ls"], flags].concat().iter().map(|s| s.to_string()).collect();
     let words = |command: &str| command.split(' ').map(str::to_owned).collect();
     let mut tools = vec![
         Tool { name: "stoop ls", command: stoop(&["--all", "--each"]), shows: report::lines },
@@ -173,9 +163,11 @@ mod tests {
             Ok(Request::Measure(given)) => read(&given).ok(),
             _ => None,
         };
-        assert_eq!(read("--networks 0 --sockets 7").map(|size| (size.networks, size.sockets)), Some((0, 7)));
-        for wrong in ["--processes 0", "--sockets x", "--networks 20", "--what 1"] {
-            assert_eq!(read(wrong), None, "{wrong}");
+        let size = read("--networks 0 --sockets 7").map(|options| options.size);
+        assert_eq!(size.map(|size| (size.networks, size.sockets)), Some((0, 7)));
+        assert_eq!(read("--stoop /x").and_then(|options| options.stoop).as_deref(), Some("/x"));
+        for wrong in ["--processes 0", "--sockets x", "--networks 20", "--what 1", "--stoop"] {
+            assert!(read(wrong).is_none(), "{wrong}");
         }
     }
 }

@@ -13,15 +13,13 @@ use std::io::{self, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
 
-use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
-use nix::sys::time::{TimeVal, TimeValLike};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use stoop_bench::options::{Flag, Given, Program};
-use stoop_bench::process::{Process, build_stoop};
+use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order};
-use stoop_bench::{Report, Result};
+use stoop_bench::{Report, Result, tool};
 
 const PROGRAM: Program = Program {
     name: "who",
@@ -29,7 +27,7 @@ const PROGRAM: Program = Program {
     reps: 15,
     flags: &[
         Flag { name: "--connections", value: Some("N"), help: "connections of the server (default 10000)" },
-        Flag { name: "--stoop", value: Some("PATH"), help: "measure this command instead of building one" },
+        tool::STOOP,
     ],
 };
 
@@ -64,9 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn read(given: &Given) -> std::result::Result<Options, String> {
-    let connections = given.number("--connections", 10_000)?;
-    let stoop = given.value("--stoop", None, |text| Some(Some(text.to_owned())))?;
-    Ok(Options { connections, stoop })
+    Ok(Options { connections: given.number("--connections", 10_000)?, stoop: tool::given(given) })
 }
 
 fn run_role(args: &[&str]) -> Option<Result> {
@@ -111,7 +107,7 @@ fn allow_files(count: usize) -> Result {
 }
 
 fn measure(options: &Options, reps: usize) -> Result<Report> {
-    let stoop = options.stoop.clone().map_or_else(build_stoop, Ok)?;
+    let stoop = tool::stoop(options.stoop.as_deref())?;
     let scratch = tempfile::tempdir()?;
     let path = scratch.path().join("app.sock");
     let path = path.to_str().ok_or("a path that is text")?;
@@ -131,11 +127,10 @@ fn measure(options: &Options, reps: usize) -> Result<Report> {
     // The first run is not counted, since it starts with cold caches.
     for rep in 0..=reps {
         for index in order(rep, questions.len()) {
-            let before = cpu_millis()?;
-            let millis = ask(&stoop, &questions[index])?;
+            let run = ask(&stoop, &questions[index])?;
             if rep > 0 {
-                samples[index].millis.push(millis);
-                samples[index].cpu_millis.push(cpu_millis()? - before);
+                samples[index].millis.push(run.millis);
+                samples[index].cpu_millis.push(run.cpu_millis);
             }
         }
         stoop_bench::progress(rep, reps);
@@ -158,23 +153,14 @@ fn questions(path: &str, server: u32) -> Vec<Question> {
     ]
 }
 
-/// Runs the command to completion: returns milliseconds.
-fn ask(stoop: &str, question: &Question) -> Result<f64> {
-    let begun = Instant::now();
-    let output = Command::new(stoop).arg("who").args(&question.args).stdin(Stdio::null()).output()?;
-    let millis = begun.elapsed().as_secs_f64() * 1e3;
-    if !output.status.success() || output.stdout.is_empty() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{} failed ({}): {said}", question.name, output.status).into());
+/// Runs the command to completion.
+fn ask(stoop: &str, question: &Question) -> Result<tool::Run> {
+    let run = tool::run(Command::new(stoop).arg("who").args(&question.args))?;
+    if !run.output.status.success() || run.output.stdout.is_empty() {
+        let said = String::from_utf8_lossy(&run.output.stderr);
+        return Err(format!("{} failed ({}): {said}", question.name, run.output.status).into());
     }
-    Ok(millis)
-}
-
-/// Returns the resource usage of all exited children.
-fn cpu_millis() -> Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let millis = |time: TimeVal| time.num_microseconds() as f64 / 1e3;
-    Ok(millis(usage.user_time()) + millis(usage.system_time()))
+    Ok(run)
 }
 
 fn report(connections: usize, questions: &[Question], samples: &[Sample]) -> Report {
