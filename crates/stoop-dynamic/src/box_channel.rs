@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use stoop_grpc::internal::accept;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::response;
+use crate::compression;
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
@@ -32,7 +33,9 @@ impl BoxChannel {
                 let ready = poll_fn(|cx| channel.poll_ready(cx)).await;
                 ready.map_err(|error| Status::from_error(error.into()))?;
                 let response = channel.call(request).await;
-                response::accept(response.map_err(|error| Status::from_error(error.into()))?).await
+                let response = response.map_err(|error| Status::from_error(error.into()))?;
+                // A channel of `stoop-grpc` has done so already, and any other has not.
+                compression::check(accept(response).await?)
             })
         };
         BoxChannel(Arc::new(call))

@@ -9,7 +9,8 @@ use http::uri::PathAndQuery;
 use http::{Request, Response};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
-use stoop_grpc::Raw;
+use stoop_grpc::internal::NoStatus;
+use stoop_grpc::{HttpResponse, Raw, code_name};
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::client::Grpc;
@@ -19,14 +20,10 @@ use tonic::{Code, Status, Streaming};
 
 use crate::box_channel::BoxChannel;
 use crate::metadata::pairs;
-use crate::response::{HttpResponse, ResponseError};
-use crate::{code_name, ttrpc};
+use crate::{compression, ttrpc};
 
 /// The default limit on received messages: 4 MiB, the same as in gRPC's own clients.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
-
-/// The compressions that are read, the preferred one first.
-const COMPRESSIONS: [CompressionEncoding; 2] = [CompressionEncoding::Gzip, CompressionEncoding::Deflate];
 
 /// A client for methods that are described by a [`Schema`](super::Schema).
 ///
@@ -132,22 +129,16 @@ fn deepest(status: &Status) -> String {
     if std::ptr::addr_eq(cause, status) { status.message().to_owned() } else { cause.to_string() }
 }
 
-impl From<&ResponseError> for CallError {
-    fn from(error: &ResponseError) -> CallError {
-        match error {
-            ResponseError::Http(response) => CallError::Http(Box::new(response.clone())),
-            ResponseError::NoStatus => CallError::NoStatus,
-            ResponseError::Compression(_) => CallError::Malformed(error.to_string()),
-        }
-    }
-}
-
 impl CallError {
     /// Classifies one of tonic's statuses. A server's status has no source. A status made by tonic
     /// because the connection broke has one.
     fn from_tonic(status: Status, max_bytes: usize) -> CallError {
-        if let Some(error) = source_of::<ResponseError>(&status) {
-            error.into()
+        if let Some(response) = source_of::<HttpResponse>(&status) {
+            CallError::Http(Box::new(response.clone()))
+        } else if source_of::<NoStatus>(&status).is_some() {
+            CallError::NoStatus
+        } else if let Some(unsupported) = source_of::<compression::Unsupported>(&status) {
+            CallError::Malformed(unsupported.to_string())
         } else if source_of::<tonic::TimeoutExpired>(&status).is_some() {
             CallError::Late
         } else if status.source().is_some() {
@@ -357,7 +348,7 @@ impl Client {
         let wrong = |status| CallError::from_tonic(status, max_bytes);
         let wire = match &self.wire {
             Wire::Grpc(channel) => {
-                let mut grpc = COMPRESSIONS.into_iter().fold(
+                let mut grpc = compression::READ.into_iter().fold(
                     Grpc::new(channel.clone()).max_decoding_message_size(max_bytes),
                     Grpc::accept_compressed,
                 );

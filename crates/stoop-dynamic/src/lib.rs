@@ -60,7 +60,7 @@
 mod box_channel;
 mod builtin;
 mod client;
-mod code;
+mod compression;
 mod describe;
 mod details;
 mod features;
@@ -73,7 +73,6 @@ pub mod metadata;
 mod presence;
 pub(crate) mod reflection;
 mod resolve;
-mod response;
 mod schema;
 mod source;
 mod template;
@@ -82,17 +81,16 @@ pub mod ttrpc;
 mod wire;
 
 pub use client::{Answers, CallError, Client, Options};
-pub use code::{code_name, code_number};
 pub use describe::describe;
 pub use details::details;
 pub use presence::Presence;
 pub use reflection::{ReflectError, reflect};
 pub use resolve::{Symbol, Unresolved};
-pub use response::HttpResponse;
 pub use schema::{Origin, Schema, SchemaError};
 pub use template::template;
 pub use wire::{Greeting, Listening, channel, channel_as};
 
+pub use stoop_grpc::{HttpResponse, code_name, code_number};
 pub use tonic::codec::CompressionEncoding;
 pub use tonic::metadata::MetadataMap;
 pub use tonic::{Code, Status};

@@ -37,6 +37,8 @@
 //! | connect a generated client | `connect`, `Connect`, `Channel` | `client` |
 //! | keep tonic's own server | `Connections` | `server` |
 //! | keep tonic's own channel | `Connector` | `connector` |
+//! | examine a response that is not gRPC, such as a proxy's | `HttpResponse` | `client` |
+//! | name a status code, also one that gRPC does not define | `code_name`, `code_number` | `client` |
 //! | accept either a socket or a host as an address | [`Endpoint`] | |
 //! | let any HTTP/2 server accept every `:authority` | [`AuthorityStream`] | |
 //! | pass messages as bytes | [`Raw`] | |
@@ -107,6 +109,8 @@
 pub mod authority;
 #[cfg(feature = "client")]
 mod channel;
+#[cfg(feature = "client")]
+mod code;
 #[cfg(feature = "server")]
 mod connections;
 #[cfg(any(feature = "client", feature = "server"))]
@@ -118,6 +122,8 @@ mod incoming;
 #[cfg(feature = "server")]
 mod only;
 mod raw;
+#[cfg(feature = "client")]
+mod response;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(any(feature = "health", feature = "reflection"))]
@@ -128,6 +134,8 @@ mod tcp;
 
 #[cfg(feature = "client")]
 pub use channel::{Channel, Connect, connect};
+#[cfg(feature = "client")]
+pub use code::{code_name, code_number};
 #[cfg(feature = "server")]
 pub use connections::{Connection, Connections};
 pub use endpoint::Endpoint;
@@ -137,6 +145,8 @@ pub use incoming::Incoming;
 #[cfg(feature = "server")]
 pub use only::only;
 pub use raw::Raw;
+#[cfg(feature = "client")]
+pub use response::HttpResponse;
 #[cfg(feature = "server")]
 pub use server::Server;
 #[cfg(feature = "health")]
@@ -148,6 +158,14 @@ pub use stoop_http::Caller;
 #[cfg(feature = "connector")]
 pub use stoop_http::Connector;
 pub use stream::authority::AuthorityStream;
+
+/// Items that `stoop-dynamic` shares with this crate. They are not part of the public API, and
+/// change without notice.
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::response::{NoStatus, accept};
+}
 
 /// Runs the example of the README as a test.
 #[cfg(all(doctest, feature = "client", feature = "server"))]

@@ -263,7 +263,13 @@ where
 
 /// Sets the authority of a request that has none: in `Host` for HTTP/1.1, in the URI for HTTP/2.
 fn addressed<B>(mut request: Request<B>, version: Version) -> Result<Request<B>> {
-    let mut parts = request.uri().clone().into_parts();
+    let uri = request.uri();
+    // The common case, without a copy of the URI.
+    if version == Version::Http1 && uri.authority().is_none() && uri.scheme().is_none() {
+        request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static(AUTHORITY));
+        return Ok(request);
+    }
+    let mut parts = uri.clone().into_parts();
     let authority = parts.authority.take().unwrap_or_else(|| http::uri::Authority::from_static(AUTHORITY));
     // User information in a URI is meant for an `Authorization` header, and is never part of a
     // host (RFC 9110, 4.2.4).

@@ -144,3 +144,21 @@ fn flags_do_not_travel() {
     assert!(fcntl_getfl(&asked).unwrap().contains(OFlags::NONBLOCK));
     assert_eq!(fcntl_getfd(&asked).unwrap(), FdFlags::CLOEXEC);
 }
+
+/// K-ACCEPT-10
+#[test]
+fn poll_tells_whether_a_client_is_queued() {
+    for kind in [STREAM, SEQPACKET] {
+        let name = Name::unique("queued");
+        let listener = listener(kind, &name, 8);
+        assert_eq!(polled(&listener, PollFlags::IN), PollFlags::empty());
+        let clients = [client(kind, &name), client(kind, &name)];
+        for _ in clients {
+            assert_eq!(polled(&listener, PollFlags::IN), PollFlags::IN);
+            accept(&listener).unwrap();
+        }
+        assert_eq!(polled(&listener, PollFlags::IN), PollFlags::empty());
+        shutdown(&listener, SHUT_RD);
+        assert_eq!(polled(&listener, PollFlags::IN), PollFlags::IN);
+    }
+}

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::retry_body::RetryBody;
+use crate::response;
 use crate::stream::coalesce_preface::CoalescePreface;
 
 /// The value of `:authority`: a Unix socket has no host name.
@@ -125,7 +126,7 @@ impl Local {
             // The request is returned only after all senders are dropped, this one included.
             drop(connection);
             let cause = match sending.await {
-                Ok(response) => return Ok(response.map(|body| Body::new(body.map_err(gone)))),
+                Ok(response) => return response::accept(response.map(|body| body.map_err(gone))).await,
                 // Drops the request if hyper returned it whole. The body then returns through
                 // `back`.
                 Err(failure) => failure.into_error(),

@@ -19,6 +19,7 @@ pub use connect::{Connect, connect};
 use local::Local;
 
 use crate::deadline::{self, Side};
+use crate::response;
 
 /// A connection to a server, for clients that `tonic-prost-build` generates:
 /// `GreeterClient::new(channel)`.
@@ -30,6 +31,10 @@ use crate::deadline::{self, Side};
 /// one. A call under way when a server exits fails with
 /// [`Code::Unavailable`](tonic::Code::Unavailable): only the caller knows whether it is safe to
 /// repeat.
+///
+/// A response that is not gRPC, such as a proxy's, is an error whose source is an
+/// [`HttpResponse`](crate::HttpResponse). One that ends without a status is an error, too, since
+/// it may be incomplete.
 ///
 /// A call with a deadline (`Request::set_timeout`) fails with
 /// [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when the deadline passes, whether it
@@ -86,7 +91,7 @@ impl Service<Request<Body>> for Channel {
                 let call = async move {
                     let failed = |cause: tonic::transport::Error| Status::from_error(cause.into());
                     poll_fn(|cx| channel.poll_ready(cx)).await.map_err(failed)?;
-                    channel.call(request).await.map_err(failed)
+                    response::accept(channel.call(request).await.map_err(failed)?).await
                 };
                 Box::pin(async { deadline::within(timer, Side::Client, call, Err).await })
             }

@@ -17,7 +17,8 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// For a code that gRPC does not define, [`Status::code`] is `Unknown`, and this is its number.
 ///
 /// ```
-/// use stoop_dynamic::{Code, Status, code_number};
+/// use stoop_grpc::code_number;
+/// use tonic::{Code, Status};
 ///
 /// assert_eq!(code_number(&Status::new(Code::NotFound, "")), 5);
 /// ```
@@ -29,7 +30,8 @@ pub fn code_number(status: &Status) -> i32 {
 /// Returns the name of a status code in the protocol, or the number of one without a name.
 ///
 /// ```
-/// use stoop_dynamic::{Code, Status, code_name};
+/// use stoop_grpc::code_name;
+/// use tonic::{Code, Status};
 ///
 /// assert_eq!(code_name(&Status::new(Code::NotFound, "")), "NOT_FOUND");
 /// ```

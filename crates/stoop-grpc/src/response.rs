@@ -1,8 +1,10 @@
-//! Looks at a response before tonic does, which reads every HTTP response as gRPC, gives up the
-//! code of a status whose message is invalid, and panics on invalid details.
+//! Checks a response before tonic does, which reads every HTTP response as gRPC, takes a response
+//! without a status for a success, gives up the code of a status whose message is invalid, and
+//! panics on invalid details.
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,11 +14,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use http_body::Frame;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 
 use crate::code::keep_number;
 
@@ -39,6 +41,37 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_LINE_CHARS: usize = 200;
 
 /// An HTTP response that is not gRPC, such as a proxy's.
+///
+/// A [`Channel`](crate::Channel) fails the call with the [`Code`] that gRPC assigns to the HTTP
+/// status, and this is the source of that [`Status`].
+///
+/// ```
+/// # #[cfg(feature = "server")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # use std::error::Error;
+/// # use hyper::{Request, Response, body::Incoming, service::service_fn};
+/// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+/// # let listener = stoop::Bind::new(&path).listen_async().await?;
+/// use stoop_grpc::{HttpResponse, connect};
+///
+/// let busy = service_fn(|_: Request<Incoming>| async {
+///     Response::builder().status(503).body("try again later".to_owned())
+/// });
+/// # let server = stoop_http::Server::new(stoop::serve::Server::new(listener));
+/// # tokio::spawn(server.run(busy, std::future::pending::<()>()));
+/// let mut client = HealthClient::new(connect(path.as_path()).await?);
+/// let status = client.check(HealthCheckRequest::default()).await.unwrap_err();
+/// assert_eq!(status.code(), tonic::Code::Unavailable);
+/// let response: &HttpResponse = status.source().unwrap().downcast_ref().unwrap();
+/// assert_eq!((response.status.as_u16(), &*response.line), (503, "try again later"));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "server"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpResponse {
@@ -61,42 +94,58 @@ impl fmt::Display for HttpResponse {
     }
 }
 
-/// Why a response is not one of gRPC.
-#[derive(Clone, Debug)]
-pub(crate) enum ResponseError {
-    Http(HttpResponse),
-    /// The name of a compression that is not supported.
-    Compression(String),
-    NoStatus,
-}
+impl std::error::Error for HttpResponse {}
 
-impl fmt::Display for ResponseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ResponseError::Http(response) => response.fmt(f),
-            ResponseError::NoStatus => f.write_str("the response ended without a status"),
-            ResponseError::Compression(name) => {
-                write!(f, "it is compressed with '{name}', and only gzip and deflate are supported")
-            }
-        }
+impl From<HttpResponse> for Status {
+    fn from(response: HttpResponse) -> Status {
+        let code = match response.status.as_u16() {
+            400 => Code::Internal,
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 => Code::Unimplemented,
+            429 | 502 | 503 | 504 => Code::Unavailable,
+            _ => Code::Unknown,
+        };
+        let mut status = Status::new(code, response.to_string());
+        status.set_source(Arc::new(response));
+        status
     }
 }
 
-impl std::error::Error for ResponseError {}
+/// A response that ended without a status, so that it may be incomplete.
+#[derive(Clone, Copy, Debug)]
+pub struct NoStatus;
 
-impl From<ResponseError> for Status {
-    fn from(error: ResponseError) -> Status {
-        Status::from_error(Box::new(error))
+impl fmt::Display for NoStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response ended without a status")
+    }
+}
+
+impl std::error::Error for NoStatus {}
+
+impl From<NoStatus> for Status {
+    fn from(error: NoStatus) -> Status {
+        let mut status = Status::unknown(error.to_string());
+        status.set_source(Arc::new(error));
+        status
     }
 }
 
 /// Returns the response in a form that tonic reads as it was meant.
-pub(crate) async fn accept(response: Response<Body>) -> Result<Response<Body>, Status> {
+///
+/// # Errors
+/// Returns an error if the response is not one of gRPC.
+pub async fn accept<B>(response: Response<B>) -> Result<Response<Body>, Status>
+where
+    B: HttpBody<Data = Bytes, Error = Status> + Send + Unpin + 'static,
+{
     let (mut parts, body) = response.into_parts();
     if !is_grpc(parts.status, &parts.headers) {
-        let line = first_line(body).await;
+        // Boxed: the size of this future is copied for every call.
+        let line = Box::pin(first_line(body)).await;
         let content_type = text_of(&parts.headers, &CONTENT_TYPE);
-        return Err(ResponseError::Http(HttpResponse { status: parts.status, content_type, line }).into());
+        return Err(HttpResponse { status: parts.status, content_type, line }.into());
     }
     let has_status = parts.headers.contains_key(GRPC_STATUS);
     if has_status {
@@ -104,12 +153,7 @@ pub(crate) async fn accept(response: Response<Body>) -> Result<Response<Body>, S
         // There are no messages, so their compression does not matter.
         parts.headers.remove(GRPC_ENCODING);
     }
-    match text_of(&parts.headers, &GRPC_ENCODING) {
-        Some(name) if !["identity", "gzip", "deflate"].contains(&&*name) => {
-            Err(ResponseError::Compression(name).into())
-        }
-        _ => Ok(Response::from_parts(parts, Body::new(StatusBody { body, has_status }))),
-    }
+    Ok(Response::from_parts(parts, Body::new(StatusBody { body, has_status })))
 }
 
 /// Returns whether it is a response of gRPC: it has its status or its content type.
@@ -128,7 +172,7 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 /// Reads the first line of a page that is not blank, as far as it arrives soon.
-async fn first_line(mut body: Body) -> String {
+async fn first_line<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) -> String {
     let mut page = Vec::new();
     let reading = async {
         while page.len() < MAX_PAGE_BYTES {
@@ -164,13 +208,13 @@ fn repair(headers: &mut HeaderMap) {
 }
 
 /// A body that ends with a status, or with an error.
-struct StatusBody {
-    body: Body,
+struct StatusBody<B> {
+    body: B,
     /// Whether the status has been received.
     has_status: bool,
 }
 
-impl StatusBody {
+impl<B> StatusBody<B> {
     /// Checks the trailers.
     fn checked(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
         let mut trailers = match frame.into_trailers() {
@@ -179,14 +223,14 @@ impl StatusBody {
         };
         self.has_status |= trailers.contains_key(GRPC_STATUS);
         if !self.has_status {
-            return Err(ResponseError::NoStatus.into());
+            return Err(NoStatus.into());
         }
         repair(&mut trailers);
         Ok(Frame::trailers(trailers))
     }
 }
 
-impl http_body::Body for StatusBody {
+impl<B: HttpBody<Data = Bytes, Error = Status> + Unpin> HttpBody for StatusBody<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -198,7 +242,7 @@ impl http_body::Body for StatusBody {
             Some(Ok(frame)) => Some(self.checked(frame)),
             None if !self.has_status => {
                 self.has_status = true;
-                Some(Err(ResponseError::NoStatus.into()))
+                Some(Err(NoStatus.into()))
             }
             end => end,
         })
@@ -206,6 +250,10 @@ impl http_body::Body for StatusBody {
 
     fn is_end_stream(&self) -> bool {
         self.has_status && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
