@@ -30,6 +30,7 @@ mod exit;
 mod failure;
 mod features;
 mod inherited;
+mod manager;
 mod names;
 mod output;
 mod pump;

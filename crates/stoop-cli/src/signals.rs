@@ -22,6 +22,14 @@ impl Signals {
         Ok(Signals(reader))
     }
 
+    /// Catches one signal, which from then on does not end the process.
+    pub(crate) fn catch_one(signal: i32) -> Result<Signals, Failure> {
+        let failed = |error| Failure::io("prepare for signals", &error);
+        let (reader, writer) = std::io::pipe().map_err(failed)?;
+        pipe::register(signal, writer).map_err(failed)?;
+        Ok(Signals(reader))
+    }
+
     /// Waits for one signal and consumes it.
     pub(crate) fn take(&self) {
         // The write ends stay open as long as the process, so there is no end of file, and nothing

@@ -115,7 +115,8 @@ pub(crate) fn refuse(flags: &[GivenFlag], subject: impl std::fmt::Display, why: 
     Err(report.next("stoop serve --help    # --allow-uid and --allow-gid work for any socket").into())
 }
 
-fn bind(address: &Address, flags: &BindFlags) -> Bind {
+/// Returns the builder that the flags describe.
+pub(crate) fn bind(address: &Address, flags: &BindFlags) -> Bind {
     let mut bind = Bind::new(address)
         .replace(flags.replace)
         .assume_stale(flags.assume_stale)
@@ -141,11 +142,18 @@ fn bind(address: &Address, flags: &BindFlags) -> Bind {
 /// Returns the policy: the clients named by the flags, else the library's default for such an
 /// address.
 pub(crate) fn policy(address: &Address, flags: &BindFlags) -> Policy {
+    policy_of_flags(flags).unwrap_or_else(|| {
+        if address.as_pathname().is_some() { Policy::everyone() } else { Policy::same_user() }
+    })
+}
+
+/// Returns the policy of the users and groups that the flags name, if there are any.
+pub(crate) fn policy_of_flags(flags: &BindFlags) -> Option<Policy> {
     if flags.allow_uid.is_empty() && flags.allow_gid.is_empty() {
-        return if address.as_pathname().is_some() { Policy::everyone() } else { Policy::same_user() };
+        return None;
     }
     let named = flags.allow_uid.iter().fold(Policy::nobody(), |policy, &uid| policy.allow_uid(uid));
-    flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))
+    Some(flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid)))
 }
 
 /// Connects to a server: of the kind asked for, else of whichever kind it has.

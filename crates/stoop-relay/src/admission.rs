@@ -1,5 +1,5 @@
-//! Which clients are connected to the server: what the program decides, and how many there may be of
-//! a user or of a group. Pure.
+//! Which clients are connected to the server: what the program decides, and how many there may be
+//! of a user or of a group. Pure.
 
 use std::collections::HashMap;
 

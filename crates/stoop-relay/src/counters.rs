@@ -43,7 +43,7 @@ counters! {
     connections,
     /// Clients that the policy or the program refused.
     refused,
-    /// Clients that were closed because their user or their group had as many connections as allowed.
+    /// Clients that were closed because their user or group had as many connections as allowed.
     limited,
     /// Clients that were closed because the server could not be reached.
     unreached,

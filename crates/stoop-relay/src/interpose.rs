@@ -1,15 +1,14 @@
 //! Standing in front of a live server, at the server's own name.
 
-use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use stoop::internal::{self, Restored};
 use stoop::{Address, Bind, Kind, SocketFile};
 
+use crate::behind::Behind;
 use crate::event::Displaced;
 use crate::front::{Front, Listening, Source};
 use crate::server::Server;
@@ -23,9 +22,10 @@ impl Front {
     /// which clients are refused. Returns the socket that clients then reach, and the server behind
     /// it.
     ///
-    /// The socket file gets the owner, the mode and the access control list of the server's. Clients
-    /// that have connected before stay with the server. Stopping the relay gives the name back. If
-    /// the process is killed, [`restore`] does, and so does the next bind of this user at the name.
+    /// The socket file gets the owner, the mode and the access control list of the server's.
+    /// Clients that have connected before stay with the server. Stopping the relay gives the name
+    /// back. If the process is killed, [`restore`] does, and so does the next bind of this user at
+    /// the name.
     ///
     /// # Errors
     /// Returns an error if no server is bound to the path, if the server's socket has another kind,
@@ -47,35 +47,10 @@ impl Front {
     }
 }
 
-/// The server that a relay stands in front of. It is reached through its file, whatever name that
-/// has: at the end of the relay it gets its own name back.
-#[derive(Clone, Debug)]
-pub(crate) struct Behind(internal::Behind);
-
-impl Behind {
-    pub(crate) fn address(&self) -> Option<Address> {
-        Address::path(format!("/proc/self/fd/{}", self.0.file.as_raw_fd())).ok()
-    }
-}
-
-impl PartialEq for Behind {
-    fn eq(&self, other: &Behind) -> bool {
-        Arc::ptr_eq(&self.0.file, &other.0.file)
-    }
-}
-
-impl Eq for Behind {}
-
-impl fmt::Display for Behind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.path.display())
-    }
-}
-
 impl Source {
     /// Returns the server that it stands in front of, if there is one.
     fn server(&self) -> Option<Server> {
-        self.file().and_then(internal::behind).map(|behind| Server::behind(Behind(behind.clone())))
+        self.file().and_then(internal::behind).map(|behind| Server::behind(Behind::new(behind.clone())))
     }
 }
 

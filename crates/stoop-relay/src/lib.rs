@@ -2,6 +2,7 @@
 
 mod accept;
 mod admission;
+mod behind;
 mod carry;
 mod counters;
 mod datagrams;

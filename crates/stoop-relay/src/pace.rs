@@ -1,5 +1,5 @@
-//! How fast one direction may go: a token bucket, whose tokens are bytes. Pure: the time is given to
-//! it.
+//! How fast one direction may go: a token bucket, whose tokens are bytes. Pure: it is given the
+//! time.
 
 use std::time::Duration;
 

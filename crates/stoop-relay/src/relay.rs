@@ -212,14 +212,15 @@ impl Running {
         self.shared.connections()
     }
 
-    /// Returns a handle that reads the counters from other threads, also after the relay was stopped.
+    /// Returns a handle that reads the counters from any thread, even after the relay was stopped.
     pub fn monitor(&self) -> Monitor {
         Monitor(Arc::clone(&self.shared))
     }
 
-    /// Stops gracefully: removes the socket file or gives the name back to the server that had it, relays the clients that have connected already,
-    /// and waits until they are done, for at most `grace`. Then closes what is left. Datagrams that
-    /// have come are passed on as far as the server takes them at once; answers are not waited for.
+    /// Stops gracefully: removes the socket file, or gives the name back to the server that had it.
+    /// Then relays the clients that have connected already, and waits until they are done, for at
+    /// most `grace`, and closes what is left. Datagrams that have come are passed on as far as the
+    /// server takes them at once; answers are not waited for.
     ///
     /// Returns what has been done, and whether all connections had ended by themselves.
     pub fn stop(mut self, grace: Duration) -> (Counts, bool) {

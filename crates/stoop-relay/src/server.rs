@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use stoop::{Address, Connect, Datagram, Kind};
 
+use crate::behind::Behind;
 use crate::end::{End, into_io};
-use crate::interpose::Behind;
 
 /// The server that clients are relayed to.
 ///

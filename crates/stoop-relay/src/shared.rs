@@ -83,7 +83,7 @@ impl Shared {
         Ok(owners)
     }
 
-    /// A client that was admitted is no longer there.
+    /// Forgets a client that was admitted: it has closed, or was never connected.
     pub(crate) fn dismiss(&self, owners: &[Owner]) {
         self.seats().give_back(owners);
     }

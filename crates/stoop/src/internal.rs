@@ -16,7 +16,7 @@ pub use crate::sends::{QueueFront, front};
 pub use crate::socket::Socket;
 pub use crate::socket_file::Behind;
 pub use crate::socket_file::file_system;
-pub use crate::socket_file::interpose::{Restored, restore};
+pub use crate::socket_file::interpose::{Restored, kind_at, restore};
 pub use crate::socket_file::is_alive as is_bound;
 pub use crate::socket_file::mounts::Mounts;
 pub use crate::socket_file::other_views::{Doubt, Elsewhere, Views};

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags, setxattr, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags, getxattr, removexattr, setxattr, statx};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use stoop_kernel_facts::*;
@@ -257,6 +257,39 @@ fn the_access_list_applies_to_all_but_the_owner() {
     assert_eq!(ask(BOB, 7, 0, 7), Ok(()), "an empty mask disables the list");
     assert_eq!(ask(BOB, 7, 0, 5), Err(Errno::ACCESS));
     assert_eq!(ask(ALICE, 0, 7, 0), Ok(()), "the owner has the first digit of the mode");
+}
+
+/// K-PERM-4
+#[test]
+fn a_default_list_of_the_directory_is_the_list_of_a_new_socket_file() {
+    let dir = tempdir();
+    let list = |name: &str| {
+        let mut value = vec![0; 256];
+        getxattr(dir.path().join(name), c"system.posix_acl_access", &mut value)
+            .map(|len| value[..len].to_vec())
+    };
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in
+        [(1u16, 7u16, u32::MAX), (2, 6, BOB), (4, 0, u32::MAX), (0x10, 7, u32::MAX), (0x20, 0, u32::MAX)]
+    {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    match setxattr(dir.path(), c"system.posix_acl_default", &bytes, XattrFlags::empty()) {
+        Err(Errno::OPNOTSUPP) => skip!("lacks access control lists"),
+        set => set.unwrap(),
+    }
+    let _listener = listener(STREAM, &at(&dir, "socket"), 8);
+    assert!(list("socket").is_ok());
+    // Through an O_PATH file descriptor it can be read, removed and set again.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(dir.path().join("socket"), flags, Mode::empty()).unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+    removexattr(&*path, c"system.posix_acl_access").unwrap();
+    assert_eq!(list("socket"), Err(Errno::NODATA));
+    set_list(Path::new(&path), BOB, 6, 6, 0);
+    assert!(list("socket").is_ok());
 }
 
 /// K-PERM-3

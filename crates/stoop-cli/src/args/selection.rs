@@ -113,25 +113,29 @@ fn command() -> impl TypedValueParser<Value = NamePattern> {
 /// Returns a parser of patterns. Without special characters, a pattern matches every name that
 /// starts with it.
 fn glob_or_start() -> impl TypedValueParser<Value = NamePattern> {
-    OsStringValueParser::new().try_map(|mut text: OsString| {
-        let typed = text.clone();
-        if !text.is_empty() && is_plain(&text) {
-            text.push("*");
-        }
-        NamePattern::new(typed.as_bytes(), Glob::new(text.as_bytes()))
-    })
+    OsStringValueParser::new().try_map(read_glob_or_start)
+}
+
+pub(crate) fn read_glob_or_start(mut text: OsString) -> Result<NamePattern, &'static str> {
+    let typed = text.clone();
+    if !text.is_empty() && is_plain(&text) {
+        text.push("*");
+    }
+    NamePattern::new(typed.as_bytes(), Glob::new(text.as_bytes()))
 }
 
 /// Returns a parser of patterns for units. As in systemctl, a name without a type is that of a
 /// service.
 fn unit() -> impl TypedValueParser<Value = NamePattern> {
-    OsStringValueParser::new().try_map(|mut text: OsString| {
-        let typed = text.clone();
-        if !text.is_empty() && is_plain(&text) && !text.as_bytes().contains(&b'.') {
-            text.push(".service");
-        }
-        NamePattern::new(typed.as_bytes(), Glob::new(text.as_bytes()))
-    })
+    OsStringValueParser::new().try_map(read_unit)
+}
+
+pub(crate) fn read_unit(mut text: OsString) -> Result<NamePattern, &'static str> {
+    let typed = text.clone();
+    if !text.is_empty() && is_plain(&text) && !text.as_bytes().contains(&b'.') {
+        text.push(".service");
+    }
+    NamePattern::new(typed.as_bytes(), Glob::new(text.as_bytes()))
 }
 
 fn is_plain(text: &OsStr) -> bool {

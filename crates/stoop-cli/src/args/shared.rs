@@ -139,7 +139,7 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// The kind of socket.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct KindFlag {
     /// Kind of socket: stream, dgram or seqpacket; may also precede the address, as in
     /// dgram:/run/log
@@ -148,7 +148,7 @@ pub(crate) struct KindFlag {
 }
 
 /// How a server's address is bound, and which clients are allowed.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct BindFlags {
     #[command(flatten)]
     pub(crate) kind: KindFlag,

@@ -74,6 +74,17 @@ pub(crate) enum Event {
     /// The server was told to stop, and waits some time for its clients.
     #[serde(rename = "ending")]
     Stopping { connections: usize, grace_ms: u64 },
+    /// `relay` was asked what it has done so far.
+    Statistics {
+        connections_open: usize,
+        #[serde(flatten)]
+        counts: std::collections::BTreeMap<&'static str, u64>,
+    },
+    /// `relay` can no longer stand in front of its server, and stops: `name_removed`, `name_taken`,
+    /// `server_closed`.
+    Displaced { reason: &'static str },
+    /// `relay` has given the name back that a killed relay had taken over.
+    Restored { address: Text },
     /// `relay` has stopped: what it has done.
     Relayed {
         #[serde(flatten)]

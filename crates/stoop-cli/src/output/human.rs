@@ -44,6 +44,11 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
             format!("stopping: {clients} {grace} to finish; a second signal stops at once")
         }
         Event::Relayed { counts } => relayed(counts),
+        Event::Statistics { connections_open, counts } => {
+            format!("{}; open: {connections_open}", relayed(counts))
+        }
+        Event::Displaced { reason } => format!("stopping: {}", displaced(reason)),
+        Event::Restored { address } => format!("the server has its name {} again", address.0),
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Check { .. } | Event::Summary { .. } | Event::Ready { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
@@ -63,6 +68,15 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         }
     };
     Some(Rendered::Status(format!("stoop: {line}\n")))
+}
+
+/// Says why a relay can no longer stand in front of its server.
+fn displaced(reason: &str) -> &'static str {
+    match reason {
+        "name_removed" => "the socket file was removed, so no more clients can come",
+        "name_taken" => "another socket file has the name, so no more clients can come",
+        _ => "the server has closed its socket",
+    }
 }
 
 /// Sums up a relay: what passed, and each loss there was.

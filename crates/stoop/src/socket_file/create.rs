@@ -95,10 +95,16 @@ impl Creation<'_> {
         for _ in 0..TRIES {
             // A socket can be bound only once, so each attempt needs a new one (K-BIND-12).
             let socket = make()?;
-            let placed = match (self.plan(stale::examine(&location)?)?, location.bindable()) {
+            // What a killed relay has left is recovered under the lock, before the name is judged.
+            let is_first_recovered = self.options.interpose && Staging::is_there(&location);
+            let plan = match is_first_recovered {
+                true => None,
+                false => Some(self.plan(stale::examine(&location)?)?),
+            };
+            let placed = match (plan, location.bindable()) {
                 // bind(2) fails if the name exists, so it needs no lock here, and no other file
                 // ever appears in the directory.
-                (Plan::Create, Some(bindable)) if !Staging::is_there(&location) => {
+                (Some(Plan::Create), Some(bindable)) if !Staging::is_there(&location) => {
                     self.directly(&socket, &location, &bindable, None)
                 }
                 _ => self.under_lock(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),

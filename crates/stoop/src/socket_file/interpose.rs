@@ -77,7 +77,7 @@ impl Model {
         }
         let path = descriptor_path(&file);
         rustix::fs::accessat(CWD, &path, Access::WRITE_OK, AtFlags::EACCESS).map_err(failed)?;
-        require_kind(&file, seen, kind)?;
+        require_kind(&file, kind)?;
         let gid = rustix::fs::fstat(&file).map_err(failed)?.st_gid;
         let attributes = inherit::read(&path).map_err(failed)?;
         Ok(Model { file, stat, gid, attributes })
@@ -119,7 +119,7 @@ impl Model {
     }
 }
 
-/// The file in front cannot be given the server's permissions, so it would let in other clients.
+/// The file in front cannot get the server's permissions, so it would accept other clients.
 pub(super) fn not_alike(cause: &Error) -> Error {
     let detail = format!(
         "the socket file in front cannot get the owner, the group and the attributes of the server's: {cause}"
@@ -132,12 +132,8 @@ pub(super) fn changed() -> Error {
 }
 
 /// Checks that the server's socket has this kind, as far as the kernel tells.
-fn require_kind(file: &OwnedFd, id: FileId, kind: Kind) -> Result<()> {
-    let found = match probe::is_datagram(file) {
-        Ok(true) => Some(Kind::Datagram),
-        _ => listed_kind(id),
-    };
-    match found {
+fn require_kind(file: &OwnedFd, kind: Kind) -> Result<()> {
+    match kind_of(file) {
         Some(found) if found != kind => {
             let detail = format!("the server's socket is a {found} socket, and not a {kind} socket");
             Err(Error::new(Operation::Bind, ErrorKind::WrongKind, detail))
@@ -146,8 +142,21 @@ fn require_kind(file: &OwnedFd, id: FileId, kind: Kind) -> Result<()> {
     }
 }
 
+/// Returns the kind of the socket bound to the file at this path, as far as the kernel tells.
+pub fn kind_at(path: &Path) -> Option<Kind> {
+    let location = Location::open(path).ok()?;
+    kind_of(&location.open_entry(&location.name).ok()?)
+}
+
+fn kind_of(file: &OwnedFd) -> Option<Kind> {
+    match probe::is_datagram(file) {
+        Ok(true) => Some(Kind::Datagram),
+        _ => listed_kind(stat::of(file).ok()?.id),
+    }
+}
+
 /// Returns the kind of the socket bound to a file, if it is in this network namespace.
-pub(crate) fn listed_kind(file: FileId) -> Option<Kind> {
+fn listed_kind(file: FileId) -> Option<Kind> {
     let mut sockets = Vec::new();
     // A table that changed meanwhile has the socket of a living server all the same.
     let _ = Table::open().ok()?.dump(Show::FILE, &mut sockets).ok()?;

@@ -9,6 +9,7 @@
 //! | `crash/serve.rs` | `stoop serve`: start, stop, stale files, long names, datagrams |
 //! | `crash/replace.rs` | `stoop serve --replace`, and the exit of a replaced server |
 //! | `crash/hand_over.rs` | two servers of the library, either of which is killed |
+//! | `crash/interpose.rs` | `stoop relay --interpose`, and `--restore` |
 //! | `faults/` | faults: a running server continues, a starting one exits with an error |
 //! | `faults/start.rs` | `stoop serve` during startup and shutdown |
 //! | `faults/serving.rs` | `stoop serve` in operation |

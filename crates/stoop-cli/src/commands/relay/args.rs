@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
+use stoop::internal::Target;
 
+use super::allow::{Who, who};
 use super::place::{Front, Server, front, server};
 use crate::args::footer;
-use crate::args::shared::{BindFlags, QuietFlag};
+use crate::args::shared::{BindFlags, QuietFlag, bind_target};
 use crate::time;
 
 /// Relay the clients of one address to another.
@@ -15,21 +17,42 @@ use crate::time;
 /// half-closes and file descriptors arrive as they were sent, and a receiver that does not read
 /// makes its sender wait. What cannot be kept is counted and reported at the end: the server sees
 /// the relay as its client, and over TCP there are no file descriptors. On SIGTERM and SIGINT the
-/// relay removes its socket file and lets connections end, for at most --grace.
+/// relay removes its socket file and lets connections end, for at most --grace. On SIGUSR1 it
+/// reports its counters.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop relay ./app.sock tcp:127.0.0.1:8080       # a local socket in front of a TCP server
   stoop relay tcp:127.0.0.1:2375 docker           # the other way round; mind who can connect
   stoop relay ./debug.sock /run/app.sock --json   # each connection as an event
-  stoop relay dgram:./log.sock /dev/log           # datagrams, and the answers to them"))]
+  stoop relay dgram:./log.sock /dev/log           # datagrams, and the answers to them
+  stoop relay --interpose /run/app.sock --json    # in front of a running server
+  stoop relay --restore /run/app.sock             # after such a relay was killed"))]
 pub(crate) struct Relay {
-    /// Address to listen at, or tcp:HOST:PORT
-    #[arg(value_name = "LISTEN", value_parser = front())]
-    pub(crate) listen: Front,
+    /// Address to listen at, or tcp:HOST:PORT, or fd:N for an inherited socket
+    ///
+    /// If a service manager passes a socket, that one is used.
+    #[arg(value_name = "LISTEN", value_parser = front(), required_unless_present_any = ["interpose", "restore"])]
+    pub(crate) listen: Option<Front>,
 
     /// Server to connect each client to: an address, a name such as docker, or tcp:HOST:PORT
-    #[arg(value_name = "CONNECT", value_parser = server())]
-    pub(crate) connect: Server,
+    #[arg(value_name = "CONNECT", value_parser = server(), required_unless_present_any = ["interpose", "restore"])]
+    pub(crate) connect: Option<Server>,
+
+    /// Stand in front of the server that runs at this path: take its name over without refusing any
+    /// client, and give it back at the end
+    ///
+    /// The socket file gets the owner, the mode and the access control list of the server's.
+    /// Clients that have connected before stay with the server. If the relay is killed, --restore
+    /// gives the name back. If the server exits or starts anew, the relay stops.
+    #[arg(
+        long, value_name = "PATH", value_parser = bind_target(),
+        conflicts_with_all = ["listen", "connect", "restore", "mode", "owner", "group", "replace", "assume_stale", "mkdir"]
+    )]
+    pub(crate) interpose: Option<Target>,
+
+    /// Give the server at this path its name back, which a killed relay had taken over
+    #[arg(long, value_name = "PATH", value_parser = bind_target(), conflicts_with_all = ["listen", "connect"])]
+    pub(crate) restore: Option<Target>,
 
     #[command(flatten)]
     pub(crate) bind: BindFlags,
@@ -46,11 +69,40 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) idle_timeout: Option<Duration>,
 
+    /// Close connections that have been open for this long
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) max_time: Option<Duration>,
+
+    /// Serve at most this many clients of each user at a time; others are closed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_per_uid: Option<u32>,
+
+    /// Serve at most this many clients of each container at a time; others are closed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_per_container: Option<u32>,
+
+    /// Move at most this many bytes a second in each direction of a connection, as in 500K, 2M
+    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    pub(crate) rate: Option<u64>,
+
+    /// Allow uid:USER, gid:GROUP, container:GLOB or unit:GLOB, and no one not listed; may be
+    /// repeated
+    ///
+    /// Containers and units are those that the name of a client's control group says. A process
+    /// that may create control groups can choose such a name.
+    #[arg(long, value_name = "WHO", value_parser = who())]
+    pub(crate) allow: Vec<Who>,
+
+    /// Answer requests for the counters at this address (HTTP, OpenMetrics), at /metrics
+    #[arg(long, value_name = "ADDR", value_parser = front())]
+    pub(crate) metrics: Option<Front>,
+
     /// How long clients have to finish when the server is stopped
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]
     pub(crate) grace: Duration,
 
-    /// Print events as JSON lines: listening, accepted, refused, closed, relayed
+    /// Print events as JSON lines: listening, accepted, refused, closed, displaced, relayed; after
+    /// SIGUSR1 statistics
     ///
     /// If standard output is closed, the relay continues without printing events.
     #[arg(long)]
@@ -58,4 +110,25 @@ pub(crate) struct Relay {
 
     #[command(flatten)]
     pub(crate) quiet: QuietFlag,
+}
+
+impl Relay {
+    /// Returns how the address of the counters is bound: as by default.
+    pub(crate) fn metrics_bind(&self) -> BindFlags {
+        BindFlags::default()
+    }
+}
+
+/// Parses a number of bytes a second: 4096, 64K, 16M, 1G.
+fn rate(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" => Some(1),
+        "K" | "k" | "KiB" => Some(1 << 10),
+        "M" | "m" | "MiB" => Some(1 << 20),
+        "G" | "g" | "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.zip(digits.parse::<u64>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "not a number of bytes, as in 4096, 64K, 16M".into())
 }

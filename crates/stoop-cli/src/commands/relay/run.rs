@@ -1,23 +1,30 @@
 //! Starts the relay, reports what happens, and stops it.
 
-use std::io::ErrorKind;
+use std::io::{PipeReader, PipeWriter, Write};
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop::internal::Place;
-use stoop::{Address, Kind};
-use stoop_relay::{Counts, Ended, Event as Happened, Running};
+use rustix::io::Errno;
+use signal_hook::consts::SIGUSR1;
+use stoop::internal::{Place, Target};
+use stoop::{Address, Kind, Policy};
+use stoop_relay::{Counts, Displaced, Event as Happened, Running};
 
+use super::allow::{self, Rules, Who};
 use super::args::Relay;
 use super::place::{Front, HostAndPort, Server};
+use super::{interpose, metrics, report, tcp};
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome, describe};
-use crate::output::{ErrorLog, Event, Output, PeerInfo, Text, Word};
+use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
+use crate::manager::Manager;
+use crate::output::{ErrorLog, Event, Output, Text, Word};
 use crate::signals::Signals;
 use crate::target::{self, BoundSocket};
 
@@ -27,30 +34,150 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Relays until a signal arrives.
 pub(crate) fn run(flags: &Relay) -> Outcome {
     flags.quiet.apply();
+    let output = Output::new(flags.json, false);
+    if let Some(name) = &flags.restore {
+        return interpose::restore(name, output);
+    }
+    // First: a file descriptor opened by this process could be mistaken for an inherited one.
+    let inherited = inherited(flags)?;
     // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
-    let output = Output::new(flags.json, false);
+    let asked = Signals::catch_one(SIGUSR1)?;
     let errors = Arc::new(ErrorLog::new(output));
-    let server = resolve(&flags.connect)?;
-    let kind = kind_of(flags, &server)?;
-    let bound = bind(flags, kind)?;
-    let listening = bound.announcement();
-    let relay = build(flags, &server, output, Arc::clone(&errors));
-    let started = match bound {
-        Bound::Unix(socket) => match *socket {
-            BoundSocket::Stream(listener) => relay.start(listener),
-            BoundSocket::SeqPacket(listener) => relay.start(listener),
-            BoundSocket::Datagram(socket) => relay.start(socket),
-        },
-        Bound::Tcp(listener, _) => relay.start(listener),
-    };
-    let running = started.map_err(|error| Failure::io("start the relay", &error))?;
+    let metrics =
+        flags.metrics.as_ref().map(|place| metrics::bind(place, &flags.metrics_bind())).transpose()?;
+    let (front, server, listening) = sides(flags, inherited)?;
+    let (notice, displaced) = Notice::new()?;
+    let relay = build(flags, server, output, Arc::clone(&errors), notice);
+    let running = relay.start(front).map_err(|error| Failure::io("start the relay", &error))?;
+    if let Some(metrics) = metrics {
+        let answering = metrics::answer(metrics, running.monitor());
+        answering.map_err(|error| Failure::io("start a thread for the counters", &error))?;
+    }
     output.tell(&listening)?;
-    signals.take();
+    let manager = Manager::from_env(output, &errors, "relay")?;
+    manager.ready();
+    let why = wait(&signals, &asked, &displaced, || {
+        output.note(&report::so_far(&running.counts(), running.connections()));
+    });
+    manager.stopping();
     let counts = stop(running, flags.grace, &signals, output);
     errors.flush();
-    output.note(&relayed(&counts));
-    Ok(Exit::Done)
+    output.note(&report::relayed(&counts));
+    manager.finish();
+    match (why, &flags.interpose) {
+        (Some(why), Some(name)) => Err(interpose::stopped(why, name)),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Returns the inherited socket that is to be relayed, if there is one.
+fn inherited(flags: &Relay) -> Result<Option<Inherited>, Failure> {
+    let Some(Front::Unix(target)) = &flags.listen else { return Ok(None) };
+    let mut sockets = Inherited::take(Some(target), flags.bind.kind.kind)?;
+    match sockets.len() {
+        0 | 1 => Ok(sockets.pop()),
+        several => Err(Failure::usage(
+            format!("{several} sockets were passed"),
+            "a relay has one: a service for each socket is needed (systemd: one .socket unit with one Listen… line)",
+        )),
+    }
+}
+
+/// Returns the socket for clients, the server, and what is announced.
+fn sides(
+    flags: &Relay,
+    inherited: Option<Inherited>,
+) -> Result<(stoop_relay::Front, stoop_relay::Server, Event), Failure> {
+    if let Some(name) = &flags.interpose {
+        let taken = interpose::take_over(name, flags, policy(flags, name))?;
+        return Ok((taken.front, taken.server, taken.listening));
+    }
+    let (Some(listen), Some(connect)) = (&flags.listen, &flags.connect) else {
+        return Err(Failure::usage(
+            "LISTEN and CONNECT are needed",
+            "there is neither --interpose nor --restore",
+        ));
+    };
+    let server = resolve(connect)?;
+    let kind = kind_of(listen, flags, &server)?;
+    let bound = match inherited {
+        Some(inherited) => {
+            let mut socket = inherited.into_server(&flags.bind)?;
+            if let Front::Unix(target) = listen {
+                socket.set_policy(policy(flags, target))?;
+            }
+            Bound::Unix(Box::new(socket), true)
+        }
+        None => bind(listen, flags, kind)?,
+    };
+    let listening = bound.announcement();
+    let server = match server {
+        Resolved::Unix(address, _) => stoop_relay::Server::unix(address),
+        Resolved::Tcp(place) => stoop_relay::Server::tcp(&place.host, place.port),
+    };
+    let front = match bound {
+        Bound::Unix(socket, _) => match *socket {
+            BoundSocket::Stream(listener) => listener.into(),
+            BoundSocket::SeqPacket(listener) => listener.into(),
+            BoundSocket::Datagram(socket) => socket.into(),
+        },
+        Bound::Tcp(listener, _) => listener.into(),
+    };
+    Ok((front, server, listening))
+}
+
+/// Returns the policy of the socket itself. Containers and units are checked after it.
+fn policy(flags: &Relay, target: &Target) -> Policy {
+    let policy = match &target.place {
+        _ if flags.allow.iter().any(Who::needs_workload) => Policy::everyone(),
+        _ if !flags.allow.is_empty() => allow::policy(&flags.bind, &flags.allow),
+        Place::Address(address) => target::policy(address, &flags.bind),
+        _ => target::policy_of_flags(&flags.bind).unwrap_or_else(Policy::everyone),
+    };
+    if flags.no_descriptors { policy.refuse_descriptors() } else { policy }
+}
+
+/// Tells the main thread that the relay can no longer stand in front of its server.
+struct Notice(PipeWriter, Arc<OnceLock<Displaced>>);
+
+/// Learns it.
+struct Noticed(PipeReader, Arc<OnceLock<Displaced>>);
+
+impl Notice {
+    fn new() -> Result<(Notice, Noticed), Failure> {
+        let (reader, writer) = std::io::pipe().map_err(|error| Failure::io("create a pipe", &error))?;
+        let why = Arc::new(OnceLock::new());
+        Ok((Notice(writer, Arc::clone(&why)), Noticed(reader, why)))
+    }
+
+    fn tell(&self, why: Displaced) {
+        let _ = self.1.set(why);
+        let _ = (&self.0).write_all(&[0]);
+    }
+}
+
+/// Waits for a signal to stop, or for the relay to be displaced, and returns why it is.
+fn wait(signals: &Signals, asked: &Signals, displaced: &Noticed, report: impl Fn()) -> Option<Displaced> {
+    loop {
+        let mut entries = [signals.as_fd(), asked.as_fd(), displaced.0.as_fd()]
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        if poll(&mut entries, None).is_err_and(|errno| errno != Errno::INTR) {
+            thread::sleep(PAUSE);
+        }
+        let [stops, asks, is_displaced] = entries.map(|entry| !entry.revents().is_empty());
+        if stops {
+            signals.take();
+            return None;
+        }
+        if asks {
+            asked.take();
+            report();
+        }
+        if is_displaced {
+            return displaced.1.get().copied();
+        }
+    }
 }
 
 /// The server, after a name has been looked up.
@@ -72,8 +199,8 @@ fn resolve(server: &Server) -> Result<Resolved, Failure> {
 }
 
 /// Returns the kind of both sides: as either address says, else a stream.
-fn kind_of(flags: &Relay, server: &Resolved) -> Result<Kind, Failure> {
-    let front = match &flags.listen {
+fn kind_of(listen: &Front, flags: &Relay, server: &Resolved) -> Result<Kind, Failure> {
+    let front = match listen {
         Front::Unix(target) => target::kind_of(target, flags.bind.kind.kind)?,
         Front::Tcp(_) => Some(Kind::Stream),
     };
@@ -94,55 +221,39 @@ fn kind_of(flags: &Relay, server: &Resolved) -> Result<Kind, Failure> {
 
 /// A socket for clients.
 enum Bound {
-    Unix(Box<BoundSocket>),
+    /// It says whether the socket is an inherited one.
+    Unix(Box<BoundSocket>, bool),
     Tcp(TcpListener, HostAndPort),
 }
 
-fn bind(flags: &Relay, kind: Kind) -> Result<Bound, Failure> {
-    match &flags.listen {
-        Front::Tcp(place) => match TcpListener::bind((place.host.as_str(), place.port)) {
-            Ok(listener) => {
-                let port = listener.local_addr().map_or(place.port, |address| address.port());
-                Ok(Bound::Tcp(listener, HostAndPort { host: place.host.clone(), port }))
-            }
-            Err(error) => Err(not_listening(place, &error)),
-        },
+fn bind(listen: &Front, flags: &Relay, kind: Kind) -> Result<Bound, Failure> {
+    match listen {
+        Front::Tcp(place) => listen_tcp(flags, place),
         Front::Unix(target) => {
-            let adjust = |bind: stoop::Bind, _| match &target.place {
-                Place::Address(address) if flags.no_descriptors => {
-                    bind.policy(target::policy(address, &flags.bind).refuse_descriptors())
-                }
-                _ => bind,
-            };
-            target::serve(target, kind, &flags.bind, adjust).map(|socket| Bound::Unix(Box::new(socket)))
+            let adjust = |bind: stoop::Bind, _| bind.policy(policy(flags, target));
+            target::serve(target, kind, &flags.bind, adjust)
+                .map(|socket| Bound::Unix(Box::new(socket), false))
         }
     }
 }
 
-fn not_listening(place: &HostAndPort, error: &std::io::Error) -> Failure {
-    let report = Failure::new(Exit::Failed, format!("cannot listen at {place}: {}", describe(error)));
-    let port = place.port;
-    match error.kind() {
-        ErrorKind::AddrInUse => report
-            .why("another program listens at this port")
-            .next(format!("ss -ltnp 'sport = :{port}'    # which one"))
-            .next(format!("stoop relay tcp:{}:0 …    # any free port", place.host)),
-        ErrorKind::PermissionDenied => report
-            .why("ports below 1024 are for root, or for programs with CAP_NET_BIND_SERVICE")
-            .next("# use a port from 1024 on"),
-        ErrorKind::AddrNotAvailable => report
-            .why("no network interface of this machine has this address")
-            .next("ip -brief address    # those that there are"),
-        _ => report.why("the host could not be looked up").next(format!("getent hosts {}", place.host)),
+fn listen_tcp(flags: &Relay, place: &HostAndPort) -> Result<Bound, Failure> {
+    let asks_who =
+        flags.max_per_uid.is_some() || flags.max_per_container.is_some() || !flags.allow.is_empty();
+    if asks_who {
+        return Err(Failure::usage(
+            format!("--allow, --max-per-uid and --max-per-container cannot be used with '{place}'"),
+            "over TCP the kernel does not say who a client is",
+        ));
     }
-    .into()
+    tcp::listen(place).map(|(listener, place)| Bound::Tcp(listener, place))
 }
 
 impl Bound {
     fn announcement(&self) -> Event {
-        let (address, kind, mode) = match self {
-            Bound::Tcp(_, place) => (Text(place.to_string()), Kind::Stream, None),
-            Bound::Unix(socket) => {
+        let (address, kind, mode, inherited) = match self {
+            Bound::Tcp(_, place) => (Text(place.to_string()), Kind::Stream, None, false),
+            Bound::Unix(socket, inherited) => {
                 let file = socket.file().map(|file| file.path());
                 let address = match file.and_then(|path| Address::path(path).ok()) {
                     Some(address) => Text::from(&address),
@@ -152,59 +263,55 @@ impl Bound {
                         .map_or(Text(String::new()), |address| Text::from(&address)),
                 };
                 let mode = file.and_then(|path| std::fs::symlink_metadata(path).ok());
-                (address, socket.kind(), mode.map(|mode| format!("{:o}", mode.permissions().mode() & 0o7777)))
+                let mode = mode.map(|mode| format!("{:o}", mode.permissions().mode() & 0o7777));
+                (address, socket.kind(), mode, *inherited)
             }
         };
-        Event::Listening { address, kind: Word(kind), answer: "relay", mode, inherited: false }
+        Event::Listening { address, kind: Word(kind), answer: "relay", mode, inherited }
     }
 }
 
-fn build(flags: &Relay, server: &Resolved, output: Output, errors: Arc<ErrorLog>) -> stoop_relay::Relay {
-    let server = match server {
-        Resolved::Unix(address, _) => stoop_relay::Server::unix(address.clone()),
-        Resolved::Tcp(place) => stoop_relay::Server::tcp(&place.host, place.port),
-    };
-    let mut relay = stoop_relay::Relay::to(server)
-        .descriptors(!flags.no_descriptors)
-        .on_event(move |happened| report(happened, output, &errors));
+fn build(
+    flags: &Relay,
+    server: stoop_relay::Server,
+    output: Output,
+    errors: Arc<ErrorLog>,
+    notice: Notice,
+) -> stoop_relay::Relay {
+    let mut relay =
+        stoop_relay::Relay::to(server).descriptors(!flags.no_descriptors).on_event(move |happened| {
+            let why = if let Happened::Displaced(why) = &happened { Some(*why) } else { None };
+            report::report(happened, output, &errors);
+            if let Some(why) = why {
+                notice.tell(why);
+            }
+        });
     if let Some(clients) = flags.max_connections {
         relay = relay.max_connections(clients as usize);
     }
     if let Some(limit) = flags.idle_timeout {
         relay = relay.idle_timeout(limit);
     }
-    relay
+    limits(flags, relay)
 }
 
-/// Reports what happened to a client.
-fn report(happened: Happened, output: Output, errors: &ErrorLog) {
-    match happened {
-        Happened::Accepted { number, pid, uid } if output.is_json() => {
-            output.note(&Event::Accepted { connection: number, peer: PeerInfo::new(pid, uid, None) });
-        }
-        Happened::Refused { pid, uid, reason } => output.note(&Event::refused(pid, uid, reason)),
-        Happened::Unreached { error, .. } => {
-            errors.report(None, format!("a client was closed: the server cannot be reached: {error}"));
-        }
-        Happened::NotAccepted { error } => errors.report(None, format!("cannot accept a client: {error}")),
-        Happened::Closed { number, bytes_up, bytes_down, ended } => output.note(&Event::Closed {
-            connection: number,
-            received_bytes: Some(bytes_up),
-            sent_bytes: Some(bytes_down),
-            exit_status: None,
-            error: why(&ended),
-        }),
-        _ => {}
+/// Applies the limits that concern single clients.
+fn limits(flags: &Relay, mut relay: stoop_relay::Relay) -> stoop_relay::Relay {
+    if let Some(limit) = flags.max_time {
+        relay = relay.max_time(limit);
     }
-}
-
-/// Says why a connection ended, unless its ends closed it.
-fn why(ended: &Ended) -> Option<String> {
-    match ended {
-        Ended::Idle => Some("nothing came for the time of --idle-timeout".into()),
-        Ended::Stopped => Some("the relay was stopped".into()),
-        Ended::Failed(error) => Some(error.to_string()),
-        _ => None,
+    if let Some(clients) = flags.max_per_uid {
+        relay = relay.max_per_user(clients as usize);
+    }
+    if let Some(clients) = flags.max_per_container {
+        relay = relay.max_per_group(clients as usize);
+    }
+    if let Some(rate) = flags.rate {
+        relay = relay.bytes_per_second(rate);
+    }
+    match Rules::new(&flags.bind, &flags.allow, flags.max_per_container.is_some()) {
+        Some(rules) => relay.admission(move |candidate| rules.judge(candidate)),
+        None => relay,
     }
 }
 
@@ -235,8 +342,4 @@ fn stop(running: Running, grace: Duration, signals: &Signals, output: Output) ->
 fn has_signal(signals: &Signals) -> bool {
     let mut entries = [PollFd::new(signals, PollFlags::IN)];
     poll(&mut entries, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-fn relayed(counts: &Counts) -> Event {
-    Event::Relayed { counts: counts.named().collect() }
 }

@@ -17,7 +17,6 @@
 //! | `clients.rs` `conversation.rs` | many clients in one thread, and one of them |
 //! | `exec.rs` | a program for a client |
 //! | `datagram.rs` | datagrams and their answers |
-//! | `manager.rs` | notifications to the service manager |
 
 pub(crate) mod args;
 mod client;
@@ -26,7 +25,6 @@ mod conversation;
 mod datagram;
 mod exec;
 mod listener;
-mod manager;
 mod run;
 mod service;
 mod shared;

@@ -8,7 +8,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clients::Clients;
 use super::listener::{self, ServerSocket};
-use super::manager::Manager;
 use super::service::Service;
 use super::shared::{Shared, Step};
 use super::workers::Workers;
@@ -16,6 +15,7 @@ use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
+use crate::manager::Manager;
 use crate::output::{ErrorLog, Event, Output};
 use crate::signals::Signals;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     for socket in &sockets {
         output.tell(&socket.announcement(&shared.service))?;
     }
-    let manager = Manager::from_env(&shared)?;
+    let manager = Manager::from_env(shared.output, &shared.errors, "serve")?;
     manager.ready();
 
     let count = flags.count.or(flags.once.then_some(1));

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) output: Output,
-    pub(super) errors: ErrorLog,
+    pub(super) errors: Arc<ErrorLog>,
     pub(super) workers: Workers,
     pub(super) clients: Clients,
 }

@@ -1,6 +1,7 @@
 //! `kill -9` at each system call.
 
 mod hand_over;
+mod interpose;
 mod replace;
 mod serve;
 

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use stoop::notify::Notifier;
 
-use super::shared::Shared;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output::{ErrorLog, Output};
 
 /// How long the server waits at the end for pending notifications.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The connection to the service manager, if it started this process.
 #[derive(Debug)]
-pub(super) struct Manager(Option<NotifyThread>);
+pub(crate) struct Manager(Option<NotifyThread>);
 
 #[derive(Debug)]
 struct NotifyThread {
@@ -35,16 +35,16 @@ enum Notification {
 
 impl Manager {
     /// Creates it from `NOTIFY_SOCKET`. An unusable value causes a warning.
-    pub(super) fn from_env(shared: &Arc<Shared>) -> Result<Manager, Failure> {
+    pub(crate) fn from_env(output: Output, errors: &Arc<ErrorLog>, verb: &str) -> Result<Manager, Failure> {
         let line = match Notifier::from_env() {
-            Ok(Some(notifier)) => begin(notifier, shared),
+            Ok(Some(notifier)) => begin(notifier, errors),
             Ok(None) => None,
             Err(error) => {
                 let report = Failure::new(Exit::Failed, error.to_string())
                     .why("readiness cannot be signalled to the service manager; clients are served nevertheless")
                     .seen("NOTIFY_SOCKET must be an absolute path, or @ and an abstract name")
-                    .next("env -u NOTIFY_SOCKET stoop serve …    # without a service manager");
-                shared.output.warn(&report)?;
+                    .next(format!("env -u NOTIFY_SOCKET stoop {verb} …    # without a service manager"));
+                output.warn(&report)?;
                 None
             }
         };
@@ -52,17 +52,17 @@ impl Manager {
     }
 
     /// Signals readiness. Does not block.
-    pub(super) fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.notify(Notification::Ready);
     }
 
     /// Signals that the server is about to stop. Does not block.
-    pub(super) fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.notify(Notification::Stopping);
     }
 
     /// Waits a moment for pending notifications.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let Some(NotifyThread { notifications, sent_all }) = self.0 else { return };
         drop(notifications);
         // Whatever the result, the process exits.
@@ -78,24 +78,24 @@ impl Manager {
 }
 
 /// Starts the thread. If none can be spawned, the server runs without notifications.
-fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<NotifyThread> {
+fn begin(notifier: Notifier, errors: &Arc<ErrorLog>) -> Option<NotifyThread> {
     let (sender, notifications) = mpsc::channel();
     let (done, sent_all) = mpsc::channel();
-    let theirs = Arc::clone(shared);
+    let theirs = Arc::clone(errors);
     let started = thread::Builder::new().name("notify".into()).spawn(move || {
         let _done: Sender<()> = done;
         relay(&notifier, &notifications, &theirs);
     });
     if let Err(error) = &started {
         let error = Failure::io("start a thread for the service manager", error).summary();
-        shared.errors.report(None, error);
+        errors.report(None, error);
     }
     started.is_ok().then_some(NotifyThread { notifications: sender, sent_all })
 }
 
 /// Sends notifications until the server disconnects. Readiness, which a manager may wait for, is
 /// retried while its queue is full and no later notification supersedes it.
-fn relay(notifier: &Notifier, notifications: &Receiver<Notification>, shared: &Shared) {
+fn relay(notifier: &Notifier, notifications: &Receiver<Notification>, errors: &ErrorLog) {
     let mut next = notifications.recv().ok();
     while let Some(now) = next {
         let sent = match now {
@@ -104,7 +104,7 @@ fn relay(notifier: &Notifier, notifications: &Receiver<Notification>, shared: &S
         };
         let is_full = sent.as_ref().is_err_and(stoop::Error::is_timed_out);
         if let Err(error) = sent {
-            shared.errors.report(None, error.to_string());
+            errors.report(None, error.to_string());
         }
         next = match notifications.try_recv() {
             Ok(later) => Some(later),
