@@ -32,6 +32,8 @@ peers=(
     haproxy:haproxy
     dbus-daemon:dbus-daemon
     postgres:postgresql
+    weston:weston
+    wayland-info:wayland-utils
     rsyslogd:rsyslog
     ssh-agent:openssh-client
     tmux:tmux
@@ -42,7 +44,7 @@ peers=(
     rsvg-convert:librsvg2-bin
 )
 
-python_libraries=('grpcio>=1.70,<2' grpcio-reflection grpcio-status)
+python_libraries=('grpcio>=1.70,<2' grpcio-reflection grpcio-status prometheus-client)
 node_libraries=('@grpc/grpc-js@^1.14')
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
