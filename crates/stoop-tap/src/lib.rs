@@ -50,7 +50,7 @@ mod tap;
 pub use decode::{Dialogue, Kind, Line, Protocol, mask, redact};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
 pub use reorder::{Entry, Reorder};
-pub use stoop_bpf::{CaptureOptions, End, Key, SocketKind, Unavailable};
+pub use stoop_bpf::{CaptureOptions, End, Key, Missing, SocketKind, Unavailable};
 pub use tap::{Tap, names_of};
 
 /// Runs the example of the README as a test.

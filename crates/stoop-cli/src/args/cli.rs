@@ -7,8 +7,8 @@ use super::Bench;
 #[cfg(feature = "http")]
 use super::Http;
 use super::{
-    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Send, Serve, Tree, Wait, Who, Why,
-    footer,
+    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Send, Serve, Tap, Tree, Wait, Who,
+    Why, footer,
 };
 #[cfg(feature = "grpc")]
 use super::{Cri, Grpc};
@@ -21,7 +21,7 @@ use crate::output::ColorWhen;
 /// their own, for clients that a policy allows; replace a live server without refusing a client;
 /// run a command for each client; pass file descriptors; relay to another socket or to TCP. List
 /// every socket of the machine with the processes at both ends, watch and draw them, close a
-/// connection, wait for a server, and explain why a call fails. Call HTTP and gRPC services such as
+/// connection, show what two programs say to each other, wait for a server, and explain why a call fails. Call HTTP and gRPC services such as
 /// Docker and containerd, and compare transports, if the build has these commands.
 ///
 /// An address is a path, @NAME (abstract), fd:N (inherited), or a name such as docker, with
@@ -53,6 +53,7 @@ const EXAMPLES: &str = "
   stoop ls                                  # list all sockets, with both ends
   stoop who /run/docker.sock                # the details of one socket
   stoop tree --svg -o sockets.svg           # draw the connections between processes
+  stoop tap docker                          # what its clients ask, and how long it takes
   stoop why /run/app.sock --as www-data     # could this user connect, and if not, why?
   stoop http docker /version                # HTTP over a Unix socket
   stoop grpc cri Version                    # call any gRPC method
@@ -83,6 +84,7 @@ pub(crate) enum Verb {
     Ls(Ls),
     Who(Who),
     Tree(Tree),
+    Tap(Box<Tap>),
     Close(Close),
     Why(Why),
     #[cfg(feature = "grpc")]

@@ -38,6 +38,7 @@ pub(crate) use crate::commands::recv::args::Recv;
 pub(crate) use crate::commands::relay::args::Relay;
 pub(crate) use crate::commands::send::args::Send;
 pub(crate) use crate::commands::serve::args::{Serve, ServiceFlags};
+pub(crate) use crate::commands::tap::args::Tap;
 pub(crate) use crate::commands::tree::args::Tree;
 pub(crate) use crate::commands::wait::args::Wait;
 pub(crate) use crate::commands::who::args::Who;

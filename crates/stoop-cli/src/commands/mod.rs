@@ -21,6 +21,7 @@ pub(crate) mod recv;
 pub(crate) mod relay;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod tap;
 pub(crate) mod tree;
 pub(crate) mod wait;
 pub(crate) mod who;
@@ -42,6 +43,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Ls(flags) => ls::run(&flags),
         Verb::Who(flags) => who::run(&flags),
         Verb::Tree(flags) => tree::run(&flags),
+        Verb::Tap(flags) => tap::run(&flags),
         Verb::Close(flags) => close::run(&flags),
         Verb::Why(flags) => why::run(&flags),
         #[cfg(feature = "grpc")]

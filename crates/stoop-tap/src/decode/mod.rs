@@ -98,6 +98,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// Creates a message that is neither call nor answer.
+    pub fn message(time_ns: u64, from: Side, protocol: Protocol, text: impl Into<Vec<u8>>) -> Line {
+        Line::new(time_ns, from, protocol, Kind::Message, text)
+    }
+
     fn new(time_ns: u64, from: Side, protocol: Protocol, kind: Kind, text: impl Into<Vec<u8>>) -> Line {
         let text = text.into();
         Line { time_ns, from, protocol, kind, method: None, text, latency_ns: None, len: None, fds: 0 }

@@ -1,0 +1,70 @@
+//! `stoop tap`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::args::footer;
+use crate::args::selection::Selection;
+use crate::args::shared::QuietFlag;
+use crate::time;
+
+/// Show what sockets transfer, as it happens, without a change to the processes.
+///
+/// Each call, answer and message is a line with the processes at both ends, once its receiver has
+/// taken its first byte. HTTP/1.1, Redis, PostgreSQL, D-Bus, syslog and sd_notify are decoded, and
+/// answers are paired with their calls; everything else is shown as text or bytes. Sockets are
+/// selected as by `stoop ls`, without a selection all of them; the connections of a listening socket
+/// are shown from their first byte. Well-known secrets, such as passwords and Authorization headers,
+/// are replaced.
+///
+/// The kernel's part is a small BPF program: CAP_BPF and CAP_PERFMON are required, or root. It never
+/// delays the processes: what does not fit into its buffer is lost, and shown as lost where it
+/// happened. Data that nobody receives, or that is received with splice(2), is not seen.
+#[derive(Args, Debug)]
+#[command(after_help = footer("
+  stoop tap docker                             # what Docker's clients ask, and how long it takes
+  stoop tap /run/postgresql/.s.PGSQL.5432      # statements and their results
+  stoop tap pid:812 --no-payload               # only who talks to whom, and how much
+  stoop tap docker --stats --timeout 1m        # calls, errors and latencies, for a minute
+  stoop tap ./app.sock -w app.pcapng           # for Wireshark
+  stoop tap docker -w - | wireshark -k -i -    # the same, live
+  stoop tap redis --json | jq 'select(.latency_ns > 1e6)'"))]
+pub(crate) struct Tap {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
+    /// Do not capture contents, only lengths
+    #[arg(long)]
+    pub(crate) no_payload: bool,
+
+    /// Print a table of calls, errors and latencies at the end, instead of lines
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) stats: bool,
+
+    /// Write a pcapng file for Wireshark instead of printing; - is standard output
+    ///
+    /// Well-known secrets are overwritten in it, unless --secrets is given.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
+    pub(crate) write: Option<PathBuf>,
+
+    /// Write contents to the file as they are, secrets included
+    #[arg(long, requires = "write")]
+    pub(crate) secrets: bool,
+
+    /// Stop after this long
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Stop after this many calls, answers and messages
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Print JSON lines: call, answer, message, connected, end, reset, missed, lost
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) quiet: QuietFlag,
+}

@@ -1,0 +1,96 @@
+//! The processes and addresses of ends, from snapshots.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+use stoop::Address;
+use stoop_inspect::{Inspector, Options, Snapshot};
+use stoop_tap::{End, Endpoint};
+
+use crate::sockets::Row;
+
+/// How often to look again for sockets that are not known.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// What is known of an end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Label {
+    /// The process, and the name of its first thread.
+    pub(super) process: Option<(u32, Vec<u8>)>,
+    /// The name of the socket, if it has one.
+    pub(super) address: Option<Address>,
+    /// The container, unit or session of the process.
+    pub(super) workload: Option<String>,
+}
+
+/// Remembers the sockets of all snapshots.
+#[derive(Debug)]
+pub(super) struct Names {
+    inspector: Inspector,
+    by_inode: HashMap<u32, Label>,
+    by_cookie: HashMap<u64, Label>,
+    taken: Option<Instant>,
+}
+
+impl Names {
+    /// Takes the first snapshot.
+    pub(super) fn new() -> (Names, Snapshot) {
+        let mut options = Options::default();
+        options.sure = false;
+        options.workloads = true;
+        let inspector = Inspector::new(options);
+        let mut names = Names { inspector, by_inode: HashMap::new(), by_cookie: HashMap::new(), taken: None };
+        let snapshot = names.take();
+        (names, snapshot)
+    }
+
+    fn take(&mut self) -> Snapshot {
+        let snapshot = self.inspector.snapshot();
+        for (id, socket) in snapshot.iter() {
+            let process = Row::process(&snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
+            let label = Label {
+                process: process.map(|process| (process.pid.0, process.command.as_bytes().to_vec())),
+                address: Some(socket.name.clone()).filter(|name| !name.is_unnamed()),
+                workload: process.map(|process| process.workload.to_string()).filter(|text| text != "-"),
+            };
+            if let Some(cookie) = socket.cookie {
+                self.by_cookie.insert(cookie, label.clone());
+            }
+            self.by_inode.insert(socket.ino.0, label);
+        }
+        self.taken = Some(Instant::now());
+        snapshot
+    }
+
+    /// Takes another snapshot if neither end of a connection is known from one, and the last is old.
+    pub(super) fn refresh(&mut self, ends: &[Endpoint; 2]) {
+        let is_old = self.taken.is_none_or(|taken| taken.elapsed() > EVERY);
+        if is_old && ends.iter().any(|end| self.found(end.socket).is_none()) {
+            self.take();
+        }
+    }
+
+    fn found(&self, end: End) -> Option<&Label> {
+        let by_cookie = end.cookie.and_then(|cookie| self.by_cookie.get(&cookie));
+        by_cookie.or_else(|| end.inode.and_then(|inode| self.by_inode.get(&inode)))
+    }
+
+    /// Describes an end: the process that was seen using it, else one that has it open.
+    pub(super) fn label(&self, end: &Endpoint) -> Label {
+        let mut label = self.found(end.socket).cloned().unwrap_or_default();
+        if let Some(process) = &end.process {
+            let is_same = label.process.as_ref().is_some_and(|(pid, _)| *pid == process.0);
+            if !is_same {
+                label.process = Some(process.clone());
+                label.workload = None;
+            }
+        }
+        label
+    }
+
+    /// Describes a socket.
+    pub(super) fn socket(&self, end: End) -> Label {
+        self.found(end).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,265 @@
+//! An entry as a line of text or JSON. Pure.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use stoop::escaped;
+use stoop_tap::{Kind, Line, Side};
+
+use super::names::Label;
+use super::session::{Entry, Shown, word};
+use crate::output::{SCHEMA, push_json};
+use crate::time;
+
+/// Formats an entry for a person. Ends of streams are not shown.
+pub(super) fn text(entry: &Entry, ends: &[Label; 2], time: SystemTime) -> Option<String> {
+    let mut text = clock(time);
+    match &entry.what {
+        Shown::End => return None,
+        Shown::Connected { client, listener } => {
+            let listener = end(listener);
+            let _ = write!(text, "{} → {listener}  connects", process(client));
+        }
+        Shown::Lost(count) => {
+            let _ = write!(text, "  {count} events lost here: the buffer was full");
+        }
+        Shown::Line(line) => {
+            let _ = write!(text, "{}  {}", ends_text(entry.from, ends), said(line));
+        }
+        Shown::Error(errno) => {
+            let _ = write!(
+                text,
+                "{}  error: {}",
+                ends_text(entry.from, ends),
+                std::io::Error::from_raw_os_error(*errno)
+            );
+        }
+        Shown::Missed(len) => {
+            let _ =
+                write!(text, "{}  the rest of a message, {len} bytes, not seen", ends_text(entry.from, ends));
+        }
+    }
+    text.push('\n');
+    Some(text)
+}
+
+/// The time of day in UTC, with milliseconds.
+fn clock(time: SystemTime) -> String {
+    let stamp = time::utc_millis(time);
+    let clock = stamp.split_once('T').map_or(&*stamp, |(_, clock)| clock);
+    format!("{} ", clock.trim_end_matches('Z'))
+}
+
+/// Both ends: the one that sent first is on the left.
+fn ends_text(from: Side, ends: &[Label; 2]) -> String {
+    let arrow = if from == Side::First { "→" } else { "←" };
+    format!("{} {arrow} {}", end(&ends[0]), end(&ends[1]))
+}
+
+fn end(label: &Label) -> String {
+    match (&label.process, &label.address) {
+        (Some(process_id), _) => process(process_id),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => "?".to_owned(),
+    }
+}
+
+fn process((pid, command): &(u32, Vec<u8>)) -> String {
+    format!("{}[{pid}]", escaped(command))
+}
+
+/// What was said, safe on a terminal, in one line.
+fn said(line: &Line) -> String {
+    let mut text = plain(&line.text);
+    if let Some(latency) = line.latency_ns {
+        let _ = write!(text, "  {}", span(latency));
+    }
+    if let Some(len) = line.len {
+        let gap = if text.is_empty() { "" } else { "  " };
+        let _ = write!(text, "{gap}{}", bytes(len));
+    }
+    match line.fds {
+        0 => {}
+        1 => text.push_str("  1 fd"),
+        fds => {
+            let _ = write!(text, "  {fds} fds");
+        }
+    }
+    text
+}
+
+/// Escapes everything that controls a terminal; line ends become `⏎`.
+fn plain(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let lossy = String::from_utf8_lossy(bytes);
+    let mut characters = lossy.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\n' => text.push('⏎'),
+            '\t' => text.push(' '),
+            _ if character.is_control() || is_invisible(character) => {
+                let _ = write!(text, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
+/// Characters that reorder text, or that are not seen.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+}
+
+/// A span of time with three digits.
+pub(super) fn span(ns: u64) -> String {
+    let value = Duration::from_nanos(ns).as_secs_f64();
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{} µs", digits(value * 1e6)),
+        1_000_000..1_000_000_000 => format!("{} ms", digits(value * 1e3)),
+        _ => format!("{} s", digits(value)),
+    }
+}
+
+fn digits(value: f64) -> String {
+    match value {
+        ..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+fn bytes(len: u64) -> String {
+    match len {
+        0..10_240 => format!("{len} B"),
+        10_240..10_485_760 => format!("{} KiB", len >> 10),
+        _ => format!("{} MiB", len >> 20),
+    }
+}
+
+/// One end in JSON.
+#[derive(Serialize)]
+struct EndFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<String>,
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+struct Fields {
+    schema: u32,
+    event: &'static str,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<EndFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<EndFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ok: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptors: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+/// Appends an entry as a line of JSON.
+pub(super) fn json(entry: &Entry, ends: &[Label; 2], time: SystemTime, out: &mut Vec<u8>) {
+    let mut fields = Fields {
+        schema: SCHEMA,
+        event: "",
+        time: time::utc_millis(time),
+        connection: Some(entry.flow).filter(|flow| *flow != 0),
+        from: None,
+        to: None,
+        protocol: None,
+        text: None,
+        method: None,
+        ok: None,
+        latency_ns: None,
+        bytes: None,
+        descriptors: None,
+        errno: None,
+        count: None,
+    };
+    if entry.flow != 0 {
+        fields.from = Some(end_fields(&ends[entry.from.index()]));
+        fields.to = Some(end_fields(&ends[entry.from.other().index()]));
+    }
+    match &entry.what {
+        Shown::Line(line) => fields.line(line),
+        Shown::Connected { client, listener } => {
+            fields.event = "connected";
+            let client = Label { process: Some(client.clone()), ..Label::default() };
+            (fields.from, fields.to) = (Some(end_fields(&client)), Some(end_fields(listener)));
+        }
+        Shown::End => fields.event = "end",
+        Shown::Error(errno) => (fields.event, fields.errno) = ("reset", Some(*errno)),
+        Shown::Missed(len) => (fields.event, fields.bytes) = ("missed", Some(*len)),
+        Shown::Lost(count) => (fields.event, fields.count) = ("lost", Some(*count)),
+    }
+    push_json(&fields, out);
+}
+
+impl Fields {
+    fn line(&mut self, line: &Line) {
+        self.event = word(line.kind);
+        self.protocol = Some(line.protocol.name());
+        self.text = Some(String::from_utf8_lossy(&line.text).into_owned());
+        self.method = line.method.clone();
+        self.ok = match line.kind {
+            Kind::Answer { ok } => Some(ok),
+            _ => None,
+        };
+        (self.latency_ns, self.bytes) = (line.latency_ns, line.len);
+        self.descriptors = Some(line.fds).filter(|fds| *fds != 0);
+    }
+}
+
+fn end_fields(label: &Label) -> EndFields {
+    EndFields {
+        pid: label.process.as_ref().map(|(pid, _)| *pid),
+        command: label.process.as_ref().map(|(_, command)| escaped(command).to_string()),
+        address: label.address.as_ref().map(|address| address.to_string()),
+        workload: label.workload.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_was_sent_controls_the_terminal() {
+        assert_eq!(plain(b"a\r\nb\tc\x1b[31m\xff"), "a⏎b c\\u{1b}[31m\u{fffd}");
+        assert_eq!(plain("\u{202e}x\u{85}".as_bytes()), "\\u{202e}x\\u{85}");
+    }
+
+    #[test]
+    fn spans_have_three_digits() {
+        let shown = [17, 1_234, 12_345, 999_400, 6_810_000, 722_000_000, 61_000_000_000].map(span);
+        assert_eq!(shown, ["17 ns", "1.23 µs", "12.3 µs", "999 µs", "6.81 ms", "722 ms", "61.0 s"]);
+    }
+}

@@ -1,0 +1,83 @@
+//! Which sockets to capture.
+
+use stoop::Kind;
+use stoop_inspect::{Snapshot, SocketId, State};
+use stoop_tap::{Key, Tap, names_of};
+
+use crate::args::{Selection, SocketSelector};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::sockets::{Filter, format, rows};
+
+/// Returns whether nothing was selected: then everything is meant.
+pub(super) fn is_everything(selection: &Selection) -> bool {
+    let words = [selection.user.len(), selection.pid.len(), selection.netns.len(), selection.which.len()];
+    let patterns =
+        [selection.command.len(), selection.container.len(), selection.unit.len(), selection.peer.len()];
+    let globs = [selection.name.len(), selection.service.len()];
+    words.iter().chain(&patterns).chain(&globs).sum::<usize>() == 0 && selection.kind.kind.is_none()
+}
+
+/// Tells the kernel which sockets are meant, and returns how many there are now.
+pub(super) fn select(tap: &Tap, selection: &Selection, snapshot: &Snapshot) -> Result<usize, Failure> {
+    let failed = |error| Failure::io("select sockets in the kernel", &error);
+    for cookie in snapshot.sockets.iter().filter(|socket| is_own(socket)).filter_map(|socket| socket.cookie) {
+        tap.exclude(Key::Cookie(cookie)).map_err(failed)?;
+    }
+    if is_everything(selection) {
+        return Ok(snapshot.sockets.len());
+    }
+    let chosen = chosen(selection, snapshot)?;
+    let processes = selection.which.iter().filter_map(|which| match which {
+        SocketSelector::Pid(pid) => Some(*pid),
+        _ => None,
+    });
+    for pid in processes.chain(selection.pid.iter().copied()) {
+        tap.want(Key::Process(pid)).map_err(failed)?;
+    }
+    for cookie in chosen.iter().filter_map(|id| snapshot[*id].cookie) {
+        tap.want(Key::Cookie(cookie)).map_err(failed)?;
+    }
+    let named: Vec<u32> = chosen
+        .iter()
+        .map(|id| &snapshot[*id])
+        .filter(|socket| has_clients(socket))
+        .map(|socket| socket.ino.0)
+        .collect();
+    if !named.is_empty() {
+        for name in names_of(&named).map_err(failed)? {
+            tap.want(Key::Name(name)).map_err(failed)?;
+        }
+    }
+    Ok(chosen.len())
+}
+
+/// Returns the sockets that are selected now.
+fn chosen(selection: &Selection, snapshot: &Snapshot) -> Result<Vec<SocketId>, Failure> {
+    let mut filter = Filter::new(selection)?;
+    filter.prepare(snapshot);
+    filter.check(snapshot)?;
+    let matching = rows(snapshot).into_iter().filter(|row| filter.matches(snapshot, row));
+    let mut chosen: Vec<SocketId> = matching.flat_map(|row| row.ends().collect::<Vec<_>>()).collect();
+    chosen.sort_unstable_by_key(|id| snapshot[*id].ino);
+    chosen.dedup();
+    if chosen.is_empty() {
+        let seen = format!("{} on this machine", format::plural(snapshot.sockets.len(), "socket"));
+        return Err(Failure::new(Exit::No, "no socket matches")
+            .why("only sockets that exist can be selected")
+            .seen(seen)
+            .next("stoop ls    # which sockets there are")
+            .into());
+    }
+    Ok(chosen)
+}
+
+/// Returns whether other sockets have the name of this one: a listener, or a receiver of datagrams.
+fn has_clients(socket: &stoop_inspect::Socket) -> bool {
+    socket.state == State::Listening || socket.kind == Some(Kind::Datagram) && !socket.name.is_unnamed()
+}
+
+/// Returns whether this process has the socket: its own output would be captured without end.
+fn is_own(socket: &stoop_inspect::Socket) -> bool {
+    socket.owners.iter().any(|owner| owner.pid.0 == std::process::id())
+}

@@ -1,0 +1,152 @@
+//! From pieces to entries, in order.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use stoop_tap::{Dialogue, FlowId, Kind, Line, Piece, Protocol, Side, Tap, What};
+
+use super::names::{Label, Names};
+
+/// How long an entry may wait until both processes of its connection are known.
+const PATIENCE: Duration = Duration::from_millis(60);
+/// Connections whose decoders are kept.
+const DIALOGUES_MAX: usize = 50_000;
+
+/// Something to show.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) time_ns: u64,
+    pub(super) flow: FlowId,
+    pub(super) from: Side,
+    pub(super) what: Shown,
+}
+
+/// What to show.
+#[derive(Clone, Debug)]
+pub(super) enum Shown {
+    Line(Line),
+    /// A process connected to a listener.
+    Connected {
+        client: (u32, Vec<u8>),
+        listener: Label,
+    },
+    End,
+    Error(i32),
+    Missed(u64),
+    Lost(u64),
+}
+
+/// Decoders of all connections, and what was not shown yet.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) names: Names,
+    dialogues: HashMap<FlowId, Dialogue>,
+    waiting: VecDeque<(Instant, Entry)>,
+    with_payload: bool,
+}
+
+impl Session {
+    pub(super) fn new(names: Names, with_payload: bool) -> Session {
+        Session { names, dialogues: HashMap::new(), waiting: VecDeque::new(), with_payload }
+    }
+
+    /// Takes a piece, decodes it, and returns the lines.
+    pub(super) fn take(&mut self, tap: &Tap, piece: &Piece) -> Vec<Line> {
+        if let Some(flow) = tap.flow(piece.flow) {
+            self.names.refresh(&flow.ends);
+        }
+        let shown = self.shown(tap, piece);
+        let now = Instant::now();
+        let (flow, from) = (piece.flow, piece.from);
+        let line = |what: &Shown| match what {
+            Shown::Line(line) => Some(line.clone()),
+            _ => None,
+        };
+        let lines = shown.iter().filter_map(line).collect();
+        for what in shown {
+            let time_ns = piece.time_ns;
+            self.waiting.push_back((now, Entry { time_ns, flow, from, what }));
+        }
+        lines
+    }
+
+    fn shown(&mut self, tap: &Tap, piece: &Piece) -> Vec<Shown> {
+        match &piece.what {
+            What::Connect { listener, process } => {
+                let listener = self.names.socket(*listener);
+                vec![Shown::Connected { client: process.clone(), listener }]
+            }
+            What::Data(data) if !self.with_payload => {
+                let mut line = Line::message(piece.time_ns, piece.from, Protocol::Bytes, "");
+                line.len = Some(data.len.into());
+                line.fds = data.fds;
+                vec![Shown::Line(line)]
+            }
+            What::Lost(count) => {
+                self.dialogues.clear();
+                vec![Shown::Lost(*count)]
+            }
+            what => {
+                let lines = self.decode(tap, piece);
+                let then = match what {
+                    What::End => Some(Shown::End),
+                    What::Error(errno) => Some(Shown::Error(*errno)),
+                    What::Missed(len) => Some(Shown::Missed(*len)),
+                    _ => None,
+                };
+                lines.into_iter().map(Shown::Line).chain(then).collect()
+            }
+        }
+    }
+
+    fn decode(&mut self, tap: &Tap, piece: &Piece) -> Vec<Line> {
+        let Some(flow) = tap.flow(piece.flow) else { return Vec::new() };
+        if self.dialogues.len() > DIALOGUES_MAX {
+            self.dialogues.clear();
+        }
+        self.dialogues.entry(piece.flow).or_insert_with(|| Dialogue::new(flow.kind)).piece(piece)
+    }
+
+    /// Returns the protocol of a connection.
+    pub(super) fn protocol(&self, flow: FlowId) -> Option<Protocol> {
+        self.dialogues.get(&flow)?.protocol()
+    }
+
+    /// Returns the entries that can be shown: those whose ends are known, or have been waited for.
+    pub(super) fn ready(&mut self, tap: &Tap, all: bool) -> Vec<(Entry, [Label; 2])> {
+        let mut ready = Vec::new();
+        while let Some((since, entry)) = self.waiting.front() {
+            let labels = self.labels(tap, entry.flow);
+            let is_known = entry.flow == 0 || labels.iter().all(|label| label.process.is_some());
+            if !(all || is_known || since.elapsed() > PATIENCE) {
+                break;
+            }
+            if let Some((_, entry)) = self.waiting.pop_front() {
+                ready.push((entry, labels));
+            }
+        }
+        ready
+    }
+
+    /// Describes both ends of a connection.
+    pub(super) fn labels(&self, tap: &Tap, flow: FlowId) -> [Label; 2] {
+        match tap.flow(flow) {
+            Some(flow) => [0, 1].map(|end: usize| self.names.label(&flow.ends[end])),
+            None => Default::default(),
+        }
+    }
+}
+
+/// Returns whether an entry counts for `--count`: calls, answers and messages.
+pub(super) fn counts(entry: &Entry) -> bool {
+    matches!(entry.what, Shown::Line(_))
+}
+
+/// Returns the word for the kind of a line.
+pub(super) fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Call => "call",
+        Kind::Answer { .. } => "answer",
+        Kind::Message => "message",
+    }
+}
