@@ -46,6 +46,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("table_join", stoop_inspect::fuzzing::tables),
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
+    ("capture_events", capture_events),
+    ("tap_dialogue", tap_dialogue),
     ("http_multiplexed", http_multiplexed),
     ("http2_authority", http2_authority),
     ("ttrpc_frames", ttrpc_frames),
@@ -112,6 +114,39 @@ fn numbers_of(item: Item<'_>) -> Vec<u32> {
         Item::Credentials(ids) => vec![ids.pid, ids.uid, ids.gid],
         other => panic!("the encoder writes no {other:?}"),
     }
+}
+
+/// Decodes a record of the capture programs: it has as many bytes of a message as it says, or is
+/// refused. Then follows it as an event.
+pub fn capture_events(data: &[u8]) {
+    let mut follow = stoop_tap::Follow::new(true);
+    let mut rest = data;
+    while let Some((event, message)) = stoop_bpf::Event::parse(rest) {
+        let pieces = follow.next(stoop_tap::Entry::Event(event, message.to_vec()));
+        assert!(pieces.iter().all(|piece| piece.flow == 0 || follow.flow(piece.flow).is_some()));
+        rest = &rest[stoop_bpf::HEADER_BYTES + message.len()..];
+    }
+    follow.give_up(u64::MAX);
+}
+
+/// Decodes a conversation that arrives in pieces, and writes it as packets.
+pub fn tap_dialogue(data: &[u8]) {
+    use stoop_tap::{Dialogue, Protocol, Side, SocketKind, pcapng::Writer};
+    let Some((&[kind, cut], data)) = data.split_first_chunk::<2>() else { return };
+    let kind = if kind % 4 == 0 { SocketKind::DATAGRAM } else { SocketKind::STREAM };
+    let (mut dialogue, mut writer) = (Dialogue::new(kind), Writer::new("fuzz"));
+    for (at, piece) in data.chunks(usize::from(cut) + 1).enumerate() {
+        // The first byte of a piece says who sent it.
+        let from = if piece[0] % 2 == 0 { Side::First } else { Side::Second };
+        let lines = dialogue.data(from, at as u64, &piece[1..], 0);
+        assert!(lines.iter().all(|line| line.text.len() < data.len() + 10_000));
+        if at == 0 {
+            let protocol = dialogue.protocol().unwrap_or(Protocol::Bytes);
+            writer.open(1, kind, protocol, ["one", "other"], 0);
+        }
+        writer.data(1, from, at as u64, &piece[1..], piece.len() as u32, 0);
+    }
+    assert!(writer.take().len().is_multiple_of(4));
 }
 
 /// Decodes answers of sock_diag, complete or truncated: no more sockets than messages fit, no more

@@ -46,11 +46,20 @@ const EDGES: &[(&str, &[&str])] = &[
     // tests and tools
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
-    ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-testkit"]),
+    ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-tap", "stoop-testkit"]),
     ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http", "stoop-relay"]),
     (
         "stoop-fuzz",
-        &["stoop", "stoop-bpf", "stoop-dynamic", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"],
+        &[
+            "stoop",
+            "stoop-bpf",
+            "stoop-dynamic",
+            "stoop-grpc",
+            "stoop-http",
+            "stoop-inspect",
+            "stoop-memory",
+            "stoop-tap",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -61,7 +61,8 @@ pub(crate) enum Helper {
     MapLookup = 1,
     /// Returns the monotonic clock in nanoseconds.
     Now = 5,
-    /// Returns the ids of this thread: of the process in the upper half, of the thread in the lower.
+    /// Returns the ids of this thread: of the process in the upper half, of the thread in the
+    /// lower.
     ThisThread = 14,
     /// Copies the name of this thread.
     ThisCommand = 16,

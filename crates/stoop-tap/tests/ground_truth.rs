@@ -1,4 +1,5 @@
-//! Known bytes, sent and received in every way: each is reported once, in order, or counted as lost.
+//! Known bytes, sent and received in every way: each is reported once, in order, or counted as
+//! lost.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};

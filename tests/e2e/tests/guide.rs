@@ -226,7 +226,11 @@ fn try_page(page: &Page, home: &Path) -> Vec<String> {
 }
 
 fn available(need: &str) -> bool {
-    if need == "root" { is_root() } else { has_program(need) }
+    match need {
+        "root" => is_root(),
+        "capture" => stoop_tap::Tap::start(stoop_tap::CaptureOptions::default()).is_ok(),
+        program => has_program(program),
+    }
 }
 
 /// Runs one page in a session of its own and compares each command's output.

@@ -176,8 +176,8 @@ impl Capture {
 
     /// Calls `each` with the processor for everything captured since the last call. Does not block.
     ///
-    /// The order is that of each processor, one processor after the other. [`Event::time_ns`] orders
-    /// them all.
+    /// The order is that of each processor, one processor after the other. [`Event::time_ns`]
+    /// orders them all.
     pub fn read_each(&mut self, mut each: impl FnMut(u32, Captured<'_>)) {
         for (processor, ring) in &mut self.rings {
             self.buffer.clear();

@@ -25,7 +25,8 @@ const KEY: i16 = RECORD - 8;
 /// Values of the map: events of sockets with this key are wanted, or dropped whatever else matches.
 pub(super) const WANT: u32 = 1;
 pub(super) const EXCLUDE: u32 = 2;
-/// Added to a process id, it is a key of the map. No cookie and no kernel address has this bit alone.
+/// Added to a process id, it is a key of the map. No cookie and no kernel address has this bit
+/// alone.
 pub(super) const PROCESS: u64 = 1 << 62;
 
 /// What programs are generated for.
@@ -141,8 +142,8 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// Leaves unless a call peeked, returned nothing or an error, or unless the message did not name
-    /// its receiver: of datagrams, and if the peer was closed.
+    /// Leaves unless a call peeked, returned nothing or an error, or unless the message did not
+    /// name its receiver: of datagrams, and if the peer was closed.
     fn worth_reporting(&mut self) -> Result<(), BtfError> {
         let layout = self.setting.layout;
         let (report, positive) = (self.code.label(), self.code.label());
@@ -178,8 +179,8 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// Gives the socket in `R7` a cookie if it has none. It must be in use: its peer may be closed at
-    /// any moment and is only read.
+    /// Gives the socket in `R7` a cookie if it has none. It must be in use: its peer may be closed
+    /// at any moment and is only read.
     fn identify(&mut self) {
         self.code.copy(Reg::R1, Reg::R7);
         self.code.call(Helper::SocketCookie);
@@ -187,9 +188,9 @@ impl<'m> Builder<'m> {
 
     /// Loads the peer into `R9`.
     ///
-    /// It is a number to the verifier, and so are all fields behind it: they are copied with a helper
-    /// that fails if the memory is not mapped. Newer verifiers refuse to cast the socket that a
-    /// message points to, so a typed load of a field of `unix_sock` is not possible.
+    /// It is a number to the verifier, and so are all fields behind it: they are copied with a
+    /// helper that fails if the memory is not mapped. Newer verifiers refuse to cast the socket
+    /// that a message points to, so a typed load of a field of `unix_sock` is not possible.
     fn peer(&mut self) {
         self.fetch(Reg::R7, self.setting.layout.peer, KEY);
         self.code.load(Width::Eight, Reg::R9, Reg::Frame, KEY);

@@ -21,8 +21,9 @@ use crate::output::ColorWhen;
 /// their own, for clients that a policy allows; replace a live server without refusing a client;
 /// run a command for each client; pass file descriptors; relay to another socket or to TCP. List
 /// every socket of the machine with the processes at both ends, watch and draw them, close a
-/// connection, show what two programs say to each other, wait for a server, and explain why a call fails. Call HTTP and gRPC services such as
-/// Docker and containerd, and compare transports, if the build has these commands.
+/// connection, show what two programs say to each other, wait for a server, and explain why a call
+/// fails. Call HTTP and gRPC services such as Docker and containerd, and compare transports, if the
+/// build has these commands.
 ///
 /// An address is a path, @NAME (abstract), fd:N (inherited), or a name such as docker, with
 /// stream:, dgram: or seqpacket: in front where the kind matters. Addresses as nginx, D-Bus, socat

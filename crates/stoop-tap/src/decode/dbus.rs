@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol};
+use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol};
 use crate::follow::Side;
 
 const CALLS_MAX: usize = 10_000;

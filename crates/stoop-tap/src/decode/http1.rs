@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol};
+use super::redact::redact;
 use super::text::Text;
-use super::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, redact};
 use crate::follow::Side;
 
 const METHODS: &[&str] =

@@ -1,6 +1,7 @@
 //! Assignments in lines: `READY=1` of `sd_notify`, `MESSAGE=…` of journald.
 
-use super::{Decode, Kind, Line, Protocol, redact, shortened};
+use super::line::{Decode, Kind, Line, Protocol, shortened};
+use super::redact::redact;
 use crate::follow::Side;
 
 const TEXT_MAX: usize = 400;

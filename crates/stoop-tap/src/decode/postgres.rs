@@ -1,6 +1,7 @@
 //! The protocol of PostgreSQL, version 3.
 
-use super::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, redact, shortened};
+use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, shortened};
+use super::redact::redact;
 use crate::follow::Side;
 
 const TEXT_MAX: usize = 300;

@@ -35,9 +35,10 @@ const INSTEAD: &[u8] = b"[redacted]";
 /// ```
 /// let text = b"Authorization: Basic dTpw\r\nHost: x\r\n\r\n{\"Password\": \"p\", \"n\": 1}";
 /// let safe = stoop_tap::redact(text);
-/// let expected = "Authorization: [redacted]\r\nHost: x\r\n\r\n{\"Password\": \"[redacted]\", \"n\": 1}";
-/// assert_eq!(safe, expected.as_bytes());
-/// assert_eq!(stoop_tap::redact(b"/login?user=u&password=p&x=1"), b"/login?user=u&password=[redacted]&x=1");
+/// let expected = "Authorization: [redacted]\r\nHost: x\r\n\r\n{\"Password\": \"[redacted]\",
+/// \"n\": 1}"; assert_eq!(safe, expected.as_bytes());
+/// assert_eq!(stoop_tap::redact(b"/login?user=u&password=p&x=1"),
+/// b"/login?user=u&password=[redacted]&x=1");
 /// ```
 pub fn redact(text: &[u8]) -> Vec<u8> {
     let lower = text.to_ascii_lowercase();

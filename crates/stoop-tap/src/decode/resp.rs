@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, shortened};
+use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, shortened};
 use crate::follow::Side;
 
 const WORD_MAX: usize = 100;

@@ -1,6 +1,7 @@
 //! Log messages: a priority in angle brackets, then text.
 
-use super::{Decode, Kind, Line, Protocol, redact, shortened};
+use super::line::{Decode, Kind, Line, Protocol, shortened};
+use super::redact::redact;
 use crate::follow::Side;
 
 const TEXT_MAX: usize = 400;

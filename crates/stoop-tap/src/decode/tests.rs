@@ -191,7 +191,7 @@ fn datagrams_are_logs_notices_text_or_bytes() {
 }
 
 proptest! {
-    /// Where a stream is cut into messages does not matter.
+    /// The result does not depend on how a stream is cut into messages.
     #[test]
     fn http_may_be_cut_anywhere(cuts in proptest::collection::vec(1usize..40, 1..60)) {
         let mut dialogue = Dialogue::new(SocketKind::STREAM);

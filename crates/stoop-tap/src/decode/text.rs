@@ -1,6 +1,7 @@
 //! Text, or else bytes: what no other decoder knows.
 
-use super::{Decode, Kind, Line, Protocol, redact, shortened};
+use super::line::{Decode, Kind, Line, Protocol, shortened};
+use super::redact::redact;
 use crate::follow::Side;
 
 /// How much of a message to show.

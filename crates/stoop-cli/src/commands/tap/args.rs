@@ -15,13 +15,13 @@ use crate::time;
 /// Each call, answer and message is a line with the processes at both ends, once its receiver has
 /// taken its first byte. HTTP/1.1, Redis, PostgreSQL, D-Bus, syslog and sd_notify are decoded, and
 /// answers are paired with their calls; everything else is shown as text or bytes. Sockets are
-/// selected as by `stoop ls`, without a selection all of them; the connections of a listening socket
-/// are shown from their first byte. Well-known secrets, such as passwords and Authorization headers,
-/// are replaced.
+/// selected as by `stoop ls`, without a selection all of them; the connections of a listening
+/// socket are shown from their first byte. Well-known secrets, such as passwords and Authorization
+/// headers, are replaced.
 ///
-/// The kernel's part is a small BPF program: CAP_BPF and CAP_PERFMON are required, or root. It never
-/// delays the processes: what does not fit into its buffer is lost, and shown as lost where it
-/// happened. Data that nobody receives, or that is received with splice(2), is not seen.
+/// The kernel's part is a small BPF program: CAP_BPF and CAP_PERFMON are required, or root. It
+/// never delays the processes: what does not fit into its buffer is lost, and shown as lost where
+/// it happened. Data that no process receives, or that is received with splice(2), is not seen.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop tap docker                             # what Docker's clients ask, and how long it takes
@@ -58,10 +58,10 @@ pub(crate) struct Tap {
     pub(crate) timeout: Option<Duration>,
 
     /// Stop after this many calls, answers and messages
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 
-    /// Print JSON lines: call, answer, message, connected, end, reset, missed, lost
+    /// Print JSON lines: connect, call, response, data, eof, error, missed, lost, stats
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -12,7 +12,7 @@ use super::names::Label;
 use crate::failure::Failure;
 use crate::output::print;
 
-/// Where packets are written.
+/// The file, or standard output.
 #[derive(Debug)]
 pub(super) struct CaptureFile {
     writer: Writer,

@@ -63,7 +63,8 @@ impl Names {
         snapshot
     }
 
-    /// Takes another snapshot if neither end of a connection is known from one, and the last is old.
+    /// Takes another snapshot if neither end of a connection is known from one, and the last is
+    /// old.
     pub(super) fn refresh(&mut self, ends: &[Endpoint; 2]) {
         let is_old = self.taken.is_none_or(|taken| taken.elapsed() > EVERY);
         if is_old && ends.iter().any(|end| self.found(end.socket).is_none()) {

@@ -211,12 +211,12 @@ pub(super) fn json(entry: &Entry, ends: &[Label; 2], time: SystemTime, out: &mut
     match &entry.what {
         Shown::Line(line) => fields.line(line),
         Shown::Connected { client, listener } => {
-            fields.event = "connected";
+            fields.event = "connect";
             let client = Label { process: Some(client.clone()), ..Label::default() };
             (fields.from, fields.to) = (Some(end_fields(&client)), Some(end_fields(listener)));
         }
-        Shown::End => fields.event = "end",
-        Shown::Error(errno) => (fields.event, fields.errno) = ("reset", Some(*errno)),
+        Shown::End => fields.event = "eof",
+        Shown::Error(errno) => (fields.event, fields.errno) = ("error", Some(*errno)),
         Shown::Missed(len) => (fields.event, fields.bytes) = ("missed", Some(*len)),
         Shown::Lost(count) => (fields.event, fields.count) = ("lost", Some(*count)),
     }

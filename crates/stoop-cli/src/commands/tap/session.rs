@@ -146,7 +146,7 @@ pub(super) fn counts(entry: &Entry) -> bool {
 pub(super) fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Call => "call",
-        Kind::Answer { .. } => "answer",
-        Kind::Message => "message",
+        Kind::Answer { .. } => "response",
+        Kind::Message => "data",
     }
 }
