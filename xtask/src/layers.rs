@@ -108,7 +108,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("axum", &["stoop-http"]),
     ("hyper", &["stoop-bench"]),
     ("serde", &["stoop"]),
-    ("tokio", &["stoop"]),
+    ("tokio", &["stoop", "stoop-relay"]),
     ("tonic", &["stoop-bench"]),
     ("tracing", &["stoop"]),
     ("prost", &["stoop-guard"]),

@@ -20,7 +20,7 @@ use crate::shared::{Client, Shared};
 use crate::threads::named;
 
 /// How long a connection to the server may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How many clients are connected to the server at the same time, if that takes a while, and how
 /// many wait for it.
@@ -127,6 +127,10 @@ impl Acceptor {
                 self.shared.tell(Event::Refused { pid, uid, reason });
                 true
             }
+            Ok(Arrived::Failed(error)) => {
+                self.shared.tell(Event::NotAccepted { error });
+                true
+            }
             Ok(Arrived::Nobody) => false,
             Err(error) => {
                 self.shared.tell(Event::NotAccepted { error });
@@ -183,7 +187,7 @@ fn would_wait(error: &io::Error) -> bool {
 }
 
 /// Connects clients to the server, one after the other.
-fn connect_each(shared: &Shared, waiting: &Mutex<Receiver<Client>>, kind: Kind) {
+fn connect_each(shared: &Arc<Shared>, waiting: &Mutex<Receiver<Client>>, kind: Kind) {
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(client) = next else { return };

@@ -18,11 +18,12 @@ use rustix::io::Errno;
 use stoop::{Address, Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, Origin, Outgoing, SendQuota, SocketExt};
 
 use crate::admission::{Candidate, Owner};
-use crate::carry::errno_of;
+use crate::carry::{EndKind, Filled, Message};
 use crate::end::into_io;
 use crate::event::{Ended, Event};
 use crate::interpose::displaced;
 use crate::shared::Shared;
+use crate::upstream::{self, Upstream};
 
 /// How many messages are moved before other sockets have their turn.
 const TURN_MESSAGES: usize = 64;
@@ -44,9 +45,6 @@ const WAKE: u64 = u64::MAX;
 /// How many clients may have a socket, unless the relay says otherwise.
 const CLIENTS: usize = 4096;
 
-/// A message with its file descriptors.
-type Message = (Vec<u8>, Vec<OwnedFd>);
-
 /// The relay of one datagram socket.
 pub(crate) struct Datagrams {
     shared: Arc<Shared>,
@@ -67,7 +65,7 @@ pub(crate) struct Datagrams {
 /// A client, known by its address.
 struct Client {
     origin: Origin,
-    to_server: Datagram,
+    to_server: Upstream,
     /// An answer that its queue did not take.
     held: Option<Message>,
     last_moved: Instant,
@@ -125,6 +123,7 @@ impl Datagrams {
         for number in self.clients.keys().copied().collect::<Vec<_>>() {
             self.forget(number, Ended::Stopped);
         }
+        upstream::wait_for_streams(&self.shared);
         let shared = self.shared;
         if let Err(error) = self.front.close() {
             shared.tell(Event::NotReleased { error: into_io(error) });
@@ -204,8 +203,8 @@ impl Datagrams {
     }
 
     /// Opens a client's socket to the server.
-    fn open(&self, number: u64) -> io::Result<Datagram> {
-        let to_server = self.shared.server.datagram()?;
+    fn open(&self, number: u64) -> io::Result<Upstream> {
+        let to_server = Upstream::new(&self.shared)?;
         epoll::add(&self.epoll, &to_server, EventData::new_u64(number), EventFlags::IN)?;
         Ok(to_server)
     }
@@ -225,10 +224,11 @@ impl Datagrams {
     fn forward(&mut self, number: u64, mut message: Message) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         let len = message.0.len();
-        let mut sent = send(&client.to_server, &message);
-        // The server has started anew.
-        if sent == Err(Errno::CONNREFUSED) {
-            match self.shared.server.datagram() {
+        self.shared.counters.lost_descriptors(client.to_server.refuse_descriptors(&mut message));
+        let mut sent = client.to_server.send(&message);
+        // The server has started anew, or the stream to it has ended.
+        if matches!(sent, Err(Errno::CONNREFUSED | Errno::PIPE | Errno::CONNRESET)) {
+            match Upstream::new(&self.shared) {
                 Ok(fresh) => {
                     client.to_server = fresh;
                     let added = epoll::add(
@@ -237,7 +237,7 @@ impl Datagrams {
                         EventData::new_u64(number),
                         EventFlags::IN,
                     );
-                    sent = added.and_then(|()| send(&client.to_server, &message));
+                    sent = added.and_then(|()| client.to_server.send(&message));
                 }
                 Err(error) => return self.unreached(error),
             }
@@ -245,7 +245,7 @@ impl Datagrams {
         if sent == Err(Errno::PERM) && !message.1.is_empty() {
             self.shared.counters.lost_descriptors(message.1.len());
             message.1.clear();
-            sent = send(&client.to_server, &message);
+            sent = client.to_server.send(&message);
         }
         match sent {
             Ok(()) => {
@@ -275,11 +275,10 @@ impl Datagrams {
             if client.held.is_some() {
                 return;
             }
-            match client.to_server.recv_vec_with(Allow::descriptors(DESCRIPTORS_MAX)) {
-                Ok((message, received)) => self.answer(number, (message, received.descriptors)),
-                Err(error) if error.kind() == ErrorKind::ControlTruncated => {
-                    self.shared.counters.lost_message();
-                }
+            match client.to_server.receive() {
+                Ok(message) => self.answer(number, message),
+                Err(Filled::End(EndKind::Shutdown)) => return self.forget(number, Ended::Closed),
+                Err(Filled::Exhausted) => self.shared.counters.lost_message(),
                 Err(_) => return,
             }
         }
@@ -382,10 +381,4 @@ impl Datagrams {
         self.shared.dismiss(&client.owners);
         self.shared.closed(number, client.moved, ended);
     }
-}
-
-fn send(to: &Datagram, message: &Message) -> Result<(), Errno> {
-    let fds: Vec<BorrowedFd<'_>> = message.1.iter().map(AsFd::as_fd).collect();
-    let sent = to.send_with(&[io::IoSlice::new(&message.0)], &Outgoing::new().descriptors(&fds));
-    sent.map(drop).map_err(|error| errno_of(&error))
 }

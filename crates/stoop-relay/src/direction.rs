@@ -3,6 +3,7 @@
 //! ```text
 //! source ── fill ──► held ── drain ──► sink
 //!    end ──────────────────► shut (after what is held)
+//!    reset ────────────────► reset (after what is held)
 //!    stop reading ◄───────── closed (what is held is lost, as it would be in the reader's queue)
 //! ```
 
@@ -13,6 +14,8 @@ enum Source {
     Open,
     /// Everything has come.
     Ended,
+    /// What has come is all, and there was more.
+    Reset,
 }
 
 /// What the sink takes.
@@ -35,6 +38,8 @@ pub(crate) enum Step {
     Fill,
     /// Tell the sink that this was all.
     ShutSink,
+    /// Tell the sink that the source was reset.
+    ResetSink,
     /// Tell the source that nothing reads it any more.
     StopSource,
     /// Nothing: this direction is over.
@@ -66,12 +71,18 @@ impl Direction {
             (_, Sink::Open) if is_holding => Step::Drain,
             (Source::Open, Sink::Open) => Step::Fill,
             (Source::Ended, Sink::Open) => Step::ShutSink,
+            (Source::Reset, Sink::Open) => Step::ResetSink,
         }
     }
 
-    /// The source has ended: by a shutdown, a close, or a reset.
+    /// The source has ended: by a shutdown, or a close.
     pub(crate) fn source_ended(&mut self) {
         self.source = Source::Ended;
+    }
+
+    /// The source was reset.
+    pub(crate) fn source_reset(&mut self) {
+        self.source = Source::Reset;
     }
 
     /// The sink was told the end.
@@ -105,6 +116,7 @@ mod tests {
     enum Event {
         Data,
         End,
+        Reset,
         Gone,
     }
 
@@ -114,13 +126,14 @@ mod tests {
         #[test]
         fn every_run_ends_and_loses_nothing(
             events in proptest::collection::vec(
-                prop_oneof![4 => Just(Event::Data), 1 => Just(Event::End), 1 => Just(Event::Gone)],
+                prop_oneof![4 => Just(Event::Data), 1 => Just(Event::End),
+                    1 => Just(Event::Reset), 1 => Just(Event::Gone)],
                 0..40,
             )
         ) {
             let mut direction = Direction::new();
             let (mut came, mut written, mut holding, mut gone) = (0, 0, false, false);
-            let (mut shut, mut stopped) = (0, 0);
+            let (mut shut, mut stopped, mut reset, mut was_reset) = (0, 0, 0, false);
             let mut events = events.into_iter();
             for _ in 0..200 {
                 match direction.next(holding) {
@@ -132,12 +145,20 @@ mod tests {
                                 gone = true;
                                 direction.sink_gone();
                             }
+                            Some(Event::Reset) => {
+                                was_reset = true;
+                                direction.source_reset();
+                            }
                             Some(Event::End) | None => direction.source_ended(),
                         }
                     }
                     Step::Drain => (written, holding) = (written + 1, false),
                     Step::ShutSink => {
                         shut += 1;
+                        direction.sink_shut();
+                    }
+                    Step::ResetSink => {
+                        reset += 1;
                         direction.sink_shut();
                     }
                     Step::StopSource => {
@@ -149,7 +170,12 @@ mod tests {
             }
             prop_assert!(direction.is_done());
             prop_assert_eq!(came, written);
-            prop_assert_eq!((shut, stopped), if gone { (0, 1) } else { (1, 0) });
+            let told = match (gone, was_reset) {
+                (true, _) => (0, 0, 1),
+                (false, true) => (0, 1, 0),
+                (false, false) => (1, 0, 0),
+            };
+            prop_assert_eq!((shut, reset, stopped), told);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a relay reports.
 
 use std::io;
+use std::process::ExitStatus;
 
 use stoop::Refusal;
 
@@ -54,6 +55,13 @@ pub enum Event {
     NotReleased {
         /// Why.
         error: io::Error,
+    },
+    /// The program that was started for a client has exited.
+    Exited {
+        /// The number of the client.
+        number: u64,
+        /// Its exit status.
+        status: ExitStatus,
     },
     /// A connection has ended.
     Closed {

@@ -3,10 +3,15 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use stoop::{Arrival, Connected, Datagram, Kind, Listener, Refusal, SeqPacket, SocketFile, Stream};
 
 use crate::end::{End, into_io};
+use crate::queue::{Queue, Queued};
+#[cfg(feature = "tls")]
+use crate::tls::{self, Tls};
+use crate::{once, vsock};
 
 /// The socket that clients come from: a listener of `stoop`, its datagram socket, or a TCP
 /// listener.
@@ -35,6 +40,8 @@ pub(crate) enum Listening {
     Stream(Listener<Stream>),
     SeqPacket(Listener<SeqPacket>),
     Tcp(TcpListener),
+    Vsock(socket2::Socket),
+    Queued(Queued),
 }
 
 impl From<Listener<Stream>> for Front {
@@ -61,17 +68,56 @@ impl From<TcpListener> for Front {
     }
 }
 
+impl Front {
+    /// Returns a front for one client: this process's standard input and output.
+    ///
+    /// # Errors
+    /// Returns an error if no thread can be started or no descriptor is left.
+    pub fn stdio() -> io::Result<Front> {
+        let queue = Queue::new()?;
+        queue.push(once::stdio());
+        let queued = Queued { queue: Arc::new(queue), filler: None };
+        Ok(Front(Source::Connections(Listening::Queued(queued))))
+    }
+
+    /// Listens for connections from virtual machines, or from their host (`AF_VSOCK`).
+    ///
+    /// # Errors
+    /// Returns an error if the kernel has no such sockets, or the address cannot be bound.
+    pub fn vsock(cid: u32, port: u32) -> io::Result<Front> {
+        vsock::listen(cid, port).map(|socket| Front(Source::Connections(Listening::Vsock(socket))))
+    }
+
+    /// Accepts TLS connections of clients whose certificates are trusted.
+    ///
+    /// # Errors
+    /// Returns an error if `tls` has no certificate of its own, or no thread can be started.
+    #[cfg(feature = "tls")]
+    pub fn tls(listener: TcpListener, tls: &Tls) -> io::Result<Front> {
+        tls::listen(listener, tls).map(|queued| Front(Source::Connections(Listening::Queued(queued))))
+    }
+}
+
 /// Who came.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(crate) enum Arrived {
     Client(End),
-    Refused { pid: Option<u32>, uid: Option<u32>, reason: Refusal },
+    Refused {
+        pid: Option<u32>,
+        uid: Option<u32>,
+        reason: Refusal,
+    },
+    /// A client that could not be accepted, for reasons of its own.
+    Failed(io::Error),
     Nobody,
 }
 
 impl Listening {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Listening::Stream(_) | Listening::Tcp(_) => Kind::Stream,
+            Listening::Stream(_) | Listening::Tcp(_) | Listening::Vsock(_) | Listening::Queued(_) => {
+                Kind::Stream
+            }
             Listening::SeqPacket(_) => Kind::SeqPacket,
         }
     }
@@ -81,6 +127,8 @@ impl Listening {
             Listening::Stream(listener) => listener.set_nonblocking(true).map_err(into_io),
             Listening::SeqPacket(listener) => listener.set_nonblocking(true).map_err(into_io),
             Listening::Tcp(listener) => listener.set_nonblocking(true),
+            Listening::Vsock(listener) => listener.set_nonblocking(true),
+            Listening::Queued(_) => Ok(()),
         }
     }
 
@@ -91,11 +139,17 @@ impl Listening {
                 listener.accept_any().map(|arrival| arrived(arrival, End::SeqPacket))
             }
             Listening::Tcp(listener) => {
-                return match listener.accept() {
-                    Ok((stream, _)) => Ok(Arrived::Client(End::Tcp(stream))),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrived::Nobody),
-                    Err(error) => Err(error),
-                };
+                return accepted(listener.accept().map(|(stream, _)| End::Tcp(stream)));
+            }
+            Listening::Vsock(listener) => {
+                return accepted(listener.accept().map(|(socket, _)| End::Vsock(socket)));
+            }
+            Listening::Queued(queued) => {
+                return Ok(match queued.queue.pop() {
+                    Some(Ok(end)) => Arrived::Client(end),
+                    Some(Err(error)) => Arrived::Failed(error),
+                    None => Arrived::Nobody,
+                });
             }
         };
         match arrived {
@@ -110,7 +164,11 @@ impl Listening {
         let released = match self {
             Listening::Stream(listener) => listener.release(),
             Listening::SeqPacket(listener) => listener.release(),
-            Listening::Tcp(_) => Ok(()),
+            Listening::Tcp(_) | Listening::Vsock(_) => Ok(()),
+            Listening::Queued(queued) => {
+                queued.filler = None;
+                Ok(())
+            }
         };
         released.map_err(into_io)
     }
@@ -120,7 +178,7 @@ impl Listening {
         match self {
             Listening::Stream(listener) => listener.file(),
             Listening::SeqPacket(listener) => listener.file(),
-            Listening::Tcp(_) => None,
+            Listening::Tcp(_) | Listening::Vsock(_) | Listening::Queued(_) => None,
         }
     }
 }
@@ -131,7 +189,17 @@ impl AsFd for Listening {
             Listening::Stream(listener) => listener.as_fd(),
             Listening::SeqPacket(listener) => listener.as_fd(),
             Listening::Tcp(listener) => listener.as_fd(),
+            Listening::Vsock(listener) => listener.as_fd(),
+            Listening::Queued(queued) => queued.as_fd(),
         }
+    }
+}
+
+fn accepted(result: io::Result<End>) -> io::Result<Arrived> {
+    match result {
+        Ok(end) => Ok(Arrived::Client(end)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrived::Nobody),
+        Err(error) => Err(error),
     }
 }
 

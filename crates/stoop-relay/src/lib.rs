@@ -9,16 +9,24 @@ mod datagrams;
 mod direction;
 mod end;
 mod event;
+mod exec;
+mod fate;
 mod front;
 mod inbox;
 mod interpose;
 mod metrics;
+mod once;
 mod pace;
 mod pair;
+mod queue;
 mod relay;
 mod server;
 mod shared;
 mod threads;
+#[cfg(feature = "tls")]
+mod tls;
+mod upstream;
+mod vsock;
 mod worker;
 
 pub use admission::{Admission, Candidate};
@@ -28,3 +36,5 @@ pub use front::Front;
 pub use interpose::restore;
 pub use relay::{Monitor, Relay, Running};
 pub use server::Server;
+#[cfg(feature = "tls")]
+pub use tls::Tls;

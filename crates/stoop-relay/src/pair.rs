@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 
@@ -11,15 +11,22 @@ use crate::carry::{Carry, Drained, EndKind, Filled, PIECE_BYTES, Tools};
 use crate::counters::Counters;
 use crate::direction::{Direction, Step};
 use crate::end::End;
+use crate::event::Ended;
 use crate::pace::Pace;
 
 /// How much one connection may move before others have their turn.
 const TURN_BYTES: usize = 8 * PIECE_BYTES;
 
+/// How long a reset waits for bytes before it that the peer has not taken: it would discard them.
+const RESET_LIMIT: Duration = Duration::from_secs(5);
+
 /// The client's end.
 pub(crate) const CLIENT: usize = 0;
 /// The server's end.
 pub(crate) const SERVER: usize = 1;
+
+/// What is said of a peer that sends something else.
+const NOT_FRAMED: &str = "what came is not in the framing of stoop; is the other side another stoop relay?";
 
 /// Two ends and the directions between them.
 #[derive(Debug)]
@@ -39,6 +46,11 @@ pub(crate) struct Pair {
     pub(crate) is_listed: bool,
     /// Bytes to the server, and to the client.
     pub(crate) moved: [u64; 2],
+    /// The first attempt to pass a reset on.
+    reset_since: Option<Instant>,
+    is_reset: bool,
+    /// Why it could not be relayed to its end.
+    failure: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -62,9 +74,16 @@ pub(crate) enum Turn {
 }
 
 impl Pair {
-    pub(crate) fn new(client: End, server: End, allows_descriptors: bool, number: u64) -> io::Result<Pair> {
-        let up = Carry::new(&client, &server, allows_descriptors)?;
-        let down = Carry::new(&server, &client, allows_descriptors)?;
+    /// Relays between two ends. A number of 0 is that of no client: the pair is one side of one.
+    pub(crate) fn new(
+        client: End,
+        server: End,
+        allows_descriptors: bool,
+        frames: bool,
+        number: u64,
+    ) -> io::Result<Pair> {
+        let up = Carry::new(&client, &server, allows_descriptors, frames)?;
+        let down = Carry::new(&server, &client, allows_descriptors, frames)?;
         let way = |carry| Way { direction: Direction::new(), carry, pace: None };
         Ok(Pair {
             ends: [client, server],
@@ -77,6 +96,9 @@ impl Pair {
             owners: Vec::new(),
             is_listed: false,
             moved: [0; 2],
+            reset_since: None,
+            is_reset: false,
+            failure: None,
         })
     }
 
@@ -113,7 +135,7 @@ impl Pair {
                 other => turn = other,
             }
         }
-        if self.ways.iter().all(|way| way.direction.is_done()) {
+        if self.is_reset || self.ways.iter().all(|way| way.direction.is_done()) {
             return Turn::Over;
         }
         turn
@@ -132,6 +154,7 @@ impl Pair {
                     way.direction.sink_shut();
                     continue;
                 }
+                Step::ResetSink => return self.reset(from, counters),
                 Step::StopSource => {
                     source.shutdown(Shutdown::Read);
                     way.direction.source_told();
@@ -162,22 +185,62 @@ impl Pair {
                     }
                 }
                 Some(Filled::Nothing) => self.readable[from] = false,
-                Some(Filled::End(kind)) => {
-                    self.ways[from].direction.source_ended();
-                    if kind == EndKind::Reset {
-                        counters.lost_reset();
-                    }
-                }
+                Some(Filled::End(kind)) => self.source_ended(from, kind),
                 Some(Filled::Exhausted) => return Turn::Exhausted,
                 None => {}
             }
             match drained {
                 Drained::All => {}
                 Drained::Some => self.writable[1 - from] = false,
-                Drained::Gone => self.ways[from].direction.sink_gone(),
+                Drained::Gone => self.sink_gone(from),
                 Drained::Exhausted => return Turn::Exhausted,
             }
         }
+    }
+
+    fn source_ended(&mut self, from: usize, kind: EndKind) {
+        match kind {
+            EndKind::Shutdown => {
+                self.ways[from].direction.source_ended();
+                // A datagram server knows of no ends, so it would never end the answers.
+                if matches!(self.ends[1 - from], End::Datagram(_)) {
+                    self.ways[1 - from].direction.source_ended();
+                }
+            }
+            EndKind::Reset => self.ways[from].direction.source_reset(),
+            EndKind::NotFramed => {
+                self.failure = Some(io::Error::new(io::ErrorKind::InvalidData, NOT_FRAMED));
+                self.ways[from].direction.source_reset();
+            }
+        }
+    }
+
+    fn sink_gone(&mut self, from: usize) {
+        self.ways[from].direction.sink_gone();
+        if matches!(self.ends[1 - from], End::Datagram(_)) {
+            self.ways[1 - from].direction.source_ended();
+        }
+    }
+
+    /// Passes a reset on, with which both directions are over: who resets has closed.
+    fn reset(&mut self, from: usize, counters: &Counters) -> Turn {
+        let sink = &self.ends[1 - from];
+        let since = *self.reset_since.get_or_insert_with(Instant::now);
+        if sink.has_unsent() && since.elapsed() < RESET_LIMIT {
+            return Turn::Exhausted;
+        }
+        if !sink.reset() {
+            counters.lost_reset();
+        }
+        self.ways[from].direction.sink_shut();
+        self.is_reset = true;
+        Turn::Over
+    }
+
+    /// Returns why it ended.
+    pub(crate) fn take_ended(&mut self) -> Ended {
+        let bridge = || self.ends.iter().find_map(End::take_error);
+        self.failure.take().or_else(bridge).map_or(Ended::Closed, Ended::Failed)
     }
 
     /// Gives back what the worker lent.

@@ -26,6 +26,7 @@ use crate::worker::Worker;
 pub struct Relay {
     server: Server,
     allows_descriptors: bool,
+    frames: bool,
     max_connections: Option<usize>,
     idle_timeout: Option<Duration>,
     workers: Option<usize>,
@@ -50,6 +51,7 @@ impl Relay {
         Relay {
             server,
             allows_descriptors: true,
+            frames: false,
             max_connections: None,
             idle_timeout: None,
             workers: None,
@@ -141,6 +143,18 @@ impl Relay {
         self
     }
 
+    /// Sets whether messages go over byte streams, each in a frame of [`stoop::frame::Native`]. The
+    /// other side of the stream has to be another such relay.
+    ///
+    /// A datagram or seqpacket socket can then be relayed to a stream, such as TCP, and a stream to
+    /// one. File descriptors do not fit into frames: they are closed, and counted. A relay between
+    /// sockets of one kind frames nothing.
+    #[must_use]
+    pub fn framed(mut self, on: bool) -> Relay {
+        self.frames = on;
+        self
+    }
+
     /// Starts to relay the clients of a listener, or of a datagram socket.
     ///
     /// # Errors
@@ -154,6 +168,7 @@ impl Relay {
             idle_timeout: self.idle_timeout,
             server: self.server,
             allows_descriptors: self.allows_descriptors,
+            frames: self.frames,
             max_connections: self.max_connections.unwrap_or(usize::MAX),
             shares: self.shares,
             seats: Mutex::default(),
@@ -169,7 +184,14 @@ impl Relay {
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
         let mut running = Running { shared: Arc::clone(&shared), workers: Vec::new(), acceptor: None };
-        let listener = match front.into().0 {
+        let source = front.into().0;
+        if needs_workers(&source, &shared) {
+            for inbox in &shared.inboxes {
+                let worker = Worker::new(Arc::clone(&shared), Arc::clone(inbox))?;
+                running.workers.push(named("relay", move || worker.run())?);
+            }
+        }
+        let listener = match source {
             Source::Connections(listener) => listener,
             Source::Datagrams(socket) => {
                 let datagrams = Datagrams::new(socket, shared)?;
@@ -178,14 +200,15 @@ impl Relay {
             }
         };
         listener.set_nonblocking()?;
-        for inbox in &shared.inboxes {
-            let worker = Worker::new(Arc::clone(&shared), Arc::clone(inbox))?;
-            running.workers.push(named("relay", move || worker.run())?);
-        }
         let acceptor = Acceptor::new(listener, shared)?;
         running.acceptor = Some(named("accept", move || acceptor.run())?);
         Ok(running)
     }
+}
+
+/// Datagrams have a thread of their own, and what is framed goes on as a stream.
+fn needs_workers(source: &Source, shared: &Shared) -> bool {
+    matches!(source, Source::Connections(_)) || (shared.frames && !shared.server.takes_datagrams())
 }
 
 /// A relay at work. Dropping it closes all connections.

@@ -11,8 +11,8 @@ use crate::counters::Counters;
 use crate::end::End;
 use crate::event::{Ended, Event, Rejection};
 use crate::inbox::Inbox;
-use crate::pair::Pair;
-use crate::server::Server;
+use crate::server::{Connected, Server};
+use crate::{exec, pair::Pair};
 
 /// Decides about clients.
 pub(crate) type Judge = Box<dyn Fn(&Candidate<'_>) -> Admission + Send + Sync>;
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) server: Server,
     pub(crate) allows_descriptors: bool,
+    pub(crate) frames: bool,
     pub(crate) max_connections: usize,
     pub(crate) shares: Shares,
     pub(crate) seats: Mutex<Seats>,
@@ -132,13 +133,15 @@ impl Shared {
     }
 
     /// Relays a client to an end of the server.
-    pub(crate) fn begin(&self, client: Client, server: io::Result<End>) {
+    pub(crate) fn begin(self: &Arc<Shared>, client: Client, server: io::Result<Connected>) {
         let number = client.number;
         let (pid, uid) = if self.handler.is_some() { client.end.process_and_user() } else { (None, None) };
+        let mut child = None;
         let pair = server.and_then(|server| {
+            child = server.child;
             client.end.set_nonblocking()?;
-            server.set_nonblocking()?;
-            let mut pair = Pair::new(client.end, server, self.allows_descriptors, number)?;
+            server.end.set_nonblocking()?;
+            let mut pair = Pair::new(client.end, server.end, self.allows_descriptors, self.frames, number)?;
             pair.limit(self.bytes_per_second);
             Ok(pair)
         });
@@ -147,10 +150,7 @@ impl Shared {
                 pair.owners = client.owners;
                 self.counters.connection();
                 self.tell(Event::Accepted { number, pid, uid });
-                let load = |inbox: &&Arc<Inbox>| inbox.connections.load(Ordering::Relaxed);
-                if let Some(inbox) = self.inboxes.iter().min_by_key(load) {
-                    inbox.push(pair);
-                }
+                self.give(pair);
             }
             Err(error) => {
                 self.counters.no_server();
@@ -158,6 +158,19 @@ impl Shared {
                 self.dismiss(&client.owners);
                 self.leave();
             }
+        }
+        if let Some(child) = child {
+            exec::watch(child, number, self);
+        }
+    }
+}
+
+impl Shared {
+    /// Gives a pair to the worker that has the fewest.
+    pub(crate) fn give(&self, pair: Pair) {
+        let load = |inbox: &&Arc<Inbox>| inbox.connections.load(Ordering::Relaxed);
+        if let Some(inbox) = self.inboxes.iter().min_by_key(load) {
+            inbox.push(pair);
         }
     }
 }

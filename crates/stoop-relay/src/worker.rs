@@ -15,6 +15,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use crate::carry::Tools;
+use crate::counters::Counters;
 use crate::event::Ended;
 use crate::inbox::Inbox;
 use crate::pair::{Pair, Turn};
@@ -53,6 +54,7 @@ pub(crate) struct Worker {
     /// Connections that lack a resource.
     exhausted: Vec<usize>,
     spin: Spin,
+    uncounted: Counters,
     last_idle_check: Instant,
 }
 
@@ -71,6 +73,7 @@ impl Worker {
             ready: VecDeque::new(),
             exhausted: Vec::new(),
             spin: Spin::new(),
+            uncounted: Counters::default(),
             last_idle_check: Instant::now(),
         })
     }
@@ -128,12 +131,17 @@ impl Worker {
 
     fn turn(&mut self, slot: usize) {
         let Some(Some(pair)) = self.pairs.get_mut(slot) else { return };
-        match pair.turn(&mut self.tools, &self.shared.counters) {
+        // One side of a datagram client is counted there.
+        let counters = if pair.number == 0 { &self.uncounted } else { &self.shared.counters };
+        match pair.turn(&mut self.tools, counters) {
             Turn::Waits => {}
             Turn::GoesOn => self.ready.push_back(slot),
             Turn::Exhausted if std::mem::replace(&mut pair.is_listed, true) => {}
             Turn::Exhausted => self.exhausted.push(slot),
-            Turn::Over => self.remove(slot, Ended::Closed),
+            Turn::Over => {
+                let ended = pair.take_ended();
+                self.remove(slot, ended);
+            }
         }
     }
 
@@ -145,7 +153,9 @@ impl Worker {
         pair.end(&mut self.tools);
         self.freed.push(slot);
         self.inbox.connections.fetch_sub(1, Ordering::Relaxed);
-        self.shared.closed(number, moved, ended);
+        if number != 0 {
+            self.shared.closed(number, moved, ended);
+        }
     }
 
     /// Closes connections that have been idle, or open, for as long as they may.
@@ -158,7 +168,7 @@ impl Worker {
         let has_passed =
             |limit: Option<Duration>, since: Instant| limit.is_some_and(|limit| since.elapsed() >= limit);
         for slot in 0..self.pairs.len() {
-            let Some(pair) = &self.pairs[slot] else { continue };
+            let Some(pair) = self.pairs[slot].as_ref().filter(|pair| pair.number != 0) else { continue };
             if has_passed(self.shared.idle_timeout, pair.last_moved) {
                 self.shared.counters.idle();
                 self.remove(slot, Ended::Idle);

@@ -6,12 +6,15 @@
 //! | `splice.rs` | bytes between Unix streams, without copying them through this process | a pipe |
 //! | `descriptors.rs` | bytes and file descriptors | what the sink did not take |
 //! | `packets.rs` | messages with their boundaries and file descriptors | one message |
+//! | `framed.rs` | messages to and from byte streams, in a framing | a batch of them |
 //!
 //! Idle directions hold nothing: buffers and pipes belong to the worker (`tools.rs`). What came of
 //! an attempt to read or write is in `outcome.rs`.
 
 mod bytes;
 mod descriptors;
+mod framed;
+mod messages;
 mod outcome;
 mod packets;
 mod splice;
@@ -20,10 +23,14 @@ mod tools;
 use std::io;
 
 use crate::counters::Counters;
-use crate::end::End;
+use crate::end::{End, into_io};
 
-pub(crate) use outcome::{Drained, EndKind, Filled, errno_of};
+pub(crate) use messages::{Message, Messages, borrowed};
+pub(crate) use outcome::{Drained, EndKind, Filled};
 pub(crate) use tools::{PIECE_BYTES, Tools};
+
+/// Ends of other kinds than those that a carry was made for: not to be expected.
+const UNFIT: (Filled, Drained) = (Filled::End(EndKind::Shutdown), Drained::Gone);
 
 /// How a direction is carried.
 #[derive(Debug)]
@@ -32,26 +39,42 @@ pub(crate) enum Carry {
     Splice(splice::Splice),
     Descriptors(descriptors::Descriptors),
     Packets(packets::Packets),
+    Pack(framed::Pack),
+    Unpack(framed::Unpack),
 }
 
 impl Carry {
     /// Chooses how to carry from `source` to `sink`.
     ///
     /// # Errors
-    /// Returns an error if one has boundaries and the other does not: they would be lost.
-    pub(crate) fn new(source: &End, sink: &End, allows_descriptors: bool) -> io::Result<Carry> {
-        match (source, sink) {
-            (End::SeqPacket(socket), End::SeqPacket(_)) => packets::Packets::new(socket).map(Carry::Packets),
-            (End::SeqPacket(_), _) | (_, End::SeqPacket(_)) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "a stream does not keep the boundaries of messages",
-            )),
-            (End::Stream(_), End::Stream(_)) if allows_descriptors => {
-                Ok(Carry::Descriptors(Default::default()))
-            }
-            (End::Stream(_), End::Stream(_)) => Ok(Carry::Splice(Default::default())),
-            _ => Ok(Carry::Bytes(Default::default())),
+    /// Returns an error if one has boundaries and the other does not, and none are framed: they
+    /// would be lost.
+    pub(crate) fn new(source: &End, sink: &End, allows_descriptors: bool, frames: bool) -> io::Result<Carry> {
+        if let Some(messages) = Messages::of(source) {
+            messages.prepare().map_err(into_io)?;
         }
+        Ok(match (source.is_byte_stream(), sink.is_byte_stream()) {
+            (false, false) => Carry::Packets(Default::default()),
+            (false, true) if frames => Carry::Pack(Default::default()),
+            (true, false) if frames => Carry::Unpack(framed::Unpack::new()),
+            (false, true) | (true, false) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "a stream does not keep the boundaries of messages",
+                ));
+            }
+            (true, true) => match (source, sink) {
+                (End::Stream(_), End::Stream(_)) if allows_descriptors => {
+                    Carry::Descriptors(Default::default())
+                }
+                (End::Stream(_) | End::Bridged(..), End::Stream(_) | End::Bridged(..))
+                    if !allows_descriptors || matches!(source, End::Bridged(..)) =>
+                {
+                    Carry::Splice(Default::default())
+                }
+                _ => Carry::Bytes(Default::default()),
+            },
+        })
     }
 
     /// Returns whether something was read that is not yet written.
@@ -61,6 +84,8 @@ impl Carry {
             Carry::Splice(carry) => carry.is_holding(),
             Carry::Descriptors(carry) => carry.is_holding(),
             Carry::Packets(carry) => carry.is_holding(),
+            Carry::Pack(carry) => carry.is_holding(),
+            Carry::Unpack(carry) => carry.is_holding(),
         }
     }
 
@@ -73,29 +98,33 @@ impl Carry {
         tools: &mut Tools,
         counters: &Counters,
     ) -> (Filled, Drained) {
-        match (self, source, sink) {
-            (Carry::Bytes(carry), ..) => carry.fill(source, sink, tools),
+        match (self, Messages::of(source), Messages::of(sink)) {
+            (Carry::Bytes(carry), ..) => carry.fill(source, sink, tools, counters),
             (Carry::Splice(carry), ..) => carry.fill(source, sink, tools),
-            (Carry::Descriptors(carry), End::Stream(source), End::Stream(sink)) => {
-                carry.fill(source, sink, tools, counters)
-            }
-            (Carry::Packets(carry), End::SeqPacket(source), End::SeqPacket(sink)) => {
-                carry.fill(source, sink, counters)
-            }
-            (Carry::Descriptors(_) | Carry::Packets(_), ..) => {
-                (Filled::End(EndKind::Shutdown), Drained::Gone)
-            }
+            (Carry::Descriptors(carry), ..) => match (source, sink) {
+                (End::Stream(source), End::Stream(sink)) => carry.fill(source, sink, tools, counters),
+                _ => UNFIT,
+            },
+            (Carry::Packets(carry), Some(source), Some(sink)) => carry.fill(source, sink, counters),
+            (Carry::Pack(carry), Some(source), _) => carry.fill(source, sink, counters),
+            (Carry::Unpack(carry), _, Some(sink)) => carry.fill(source, sink, counters),
+            (Carry::Packets(_) | Carry::Pack(_) | Carry::Unpack(_), ..) => UNFIT,
         }
     }
 
     /// Writes what is held.
     pub(crate) fn drain(&mut self, sink: &End, tools: &mut Tools, counters: &Counters) -> Drained {
-        match (self, sink) {
+        match (self, Messages::of(sink)) {
             (Carry::Bytes(carry), _) => carry.drain(sink),
             (Carry::Splice(carry), _) => carry.drain(sink, tools),
-            (Carry::Descriptors(carry), End::Stream(sink)) => carry.drain(sink, counters),
-            (Carry::Packets(carry), End::SeqPacket(sink)) => carry.drain(sink, counters),
-            (Carry::Descriptors(_) | Carry::Packets(_), _) => Drained::Gone,
+            (Carry::Descriptors(carry), _) => match sink {
+                End::Stream(sink) => carry.drain(sink, counters),
+                _ => Drained::Gone,
+            },
+            (Carry::Packets(carry), Some(sink)) => carry.drain(sink, counters),
+            (Carry::Pack(carry), _) => carry.drain(sink, counters),
+            (Carry::Unpack(carry), Some(sink)) => carry.drain(sink, counters),
+            (Carry::Packets(_) | Carry::Unpack(_), None) => Drained::Gone,
         }
     }
 

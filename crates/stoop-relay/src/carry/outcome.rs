@@ -20,6 +20,8 @@ pub(crate) enum Filled {
 pub(crate) enum EndKind {
     Shutdown,
     Reset,
+    /// By what it sent: it is not in the framing that was agreed on.
+    NotFramed,
 }
 
 /// What came of an attempt to write.

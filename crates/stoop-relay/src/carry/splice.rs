@@ -30,7 +30,8 @@ impl Splice {
         match got {
             Ok(0) => {
                 self.release(tools);
-                (Filled::End(EndKind::Shutdown), Drained::All)
+                let kind = if source.is_reset_beyond() { EndKind::Reset } else { EndKind::Shutdown };
+                (Filled::End(kind), Drained::All)
             }
             Ok(len) => {
                 self.held = len;

@@ -35,6 +35,13 @@ pub fn stat_mount(mount: u64, namespace: u64, mask: u64, buffer: &mut [u8]) -> i
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Returns how many bytes any socket has accepted and not yet delivered (`SIOCOUTQ`): of a TCP
+/// connection, those that its peer has not acknowledged.
+#[doc(alias = "SIOCOUTQ")]
+pub fn unsent_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    super::unsent_bytes(fd)
+}
+
 /// Returns the id of a mount namespace, as `statmount` takes it (`NS_GET_MNTNS_ID`, Linux 6.11).
 pub fn mount_namespace_id(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     let mut id = 0_u64;
