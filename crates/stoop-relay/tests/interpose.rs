@@ -68,7 +68,7 @@ fn watched(path: &Path) -> (Running, Receiver<Displaced>) {
     let (sender, receiver) = channel();
     let relay = Relay::to(server).on_event(move |event| {
         if let Event::Displaced(why) = event {
-            drop(sender.send(why));
+            let _ = sender.send(why);
         }
     });
     (relay.start(front).unwrap(), receiver)

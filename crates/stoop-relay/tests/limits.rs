@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stoop::{Address, Bind, Datagram, Kind, Listener, SocketExt, Stream};
+use stoop::{Address, Bind, Datagram, Kind, Listener, Stream};
 use stoop_relay::{Admission, Ended, Event, Front, Rejection, Relay, Running, Server};
 use stoop_testkit::{TempDir, deadline, eventually, tempdir};
 

@@ -124,7 +124,7 @@ pub fn serve() {
         };
         let real = Call { operation, kind: real_kind.parse().expect("a kind"), address }.make();
         let tried = match probe(&facts, Delivery::Allowed) {
-            Probe::Succeeded => Some(0),
+            Probe::Succeeded | Probe::Closed => Some(0),
             Probe::Failed(errno) => Some(errno.raw_os_error()),
             Probe::NotMade(_) => None,
         };

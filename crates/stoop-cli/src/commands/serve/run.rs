@@ -48,7 +48,8 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
         true => Clients::new()?,
         false => Clients::none(),
     };
-    let shared = Arc::new(Shared { service, output, errors: ErrorLog::new(output), workers, clients });
+    let shared =
+        Arc::new(Shared { service, output, errors: Arc::new(ErrorLog::new(output)), workers, clients });
     Clients::start(&shared)?;
     // The last step that may fail: a client or service manager that is told of the server may rely
     // on it.
