@@ -55,6 +55,8 @@ fn a_killed_relay_is_undone_by_the_command() {
     let _server = serve("stream", &place);
     let before = inode(&place);
     relay(&["--interpose", &place]).kill();
+    let refused = stoop(["connect", &place]).run();
+    refused.fails(3, &[(Part::Why, "stale"), (Part::Next, "stoop relay --restore")]);
     let restored = stoop(["relay", "--restore", &place]).run().ok();
     assert!(restored.stderr.contains("has its name"), "{}", restored.stderr);
     assert_eq!(inode(&place), before);

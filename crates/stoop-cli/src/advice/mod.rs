@@ -130,6 +130,10 @@ fn server_command(advice: &Action) -> String {
         }
         Action::UseAnotherName(at) => serve(at, "", "another name, which is free"),
         Action::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
+        Action::GiveNameBack(at) => format!(
+            "stoop relay --restore {}    # gives the server its name back: a relay in front of it was killed",
+            shell::address(&at.address)
+        ),
         Action::BindByLongPath(at) => serve(at, "", "binds a path of any length"),
         Action::AssumeStale(at) => {
             serve(at, " --assume-stale", "only if no other machine or mount has a server there")

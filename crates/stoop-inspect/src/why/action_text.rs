@@ -33,6 +33,9 @@ impl fmt::Display for Action {
             Action::ReplaceStale(at) => {
                 write!(f, "start the server again that replaces the stale socket file at {at}")
             }
+            Action::GiveNameBack(at) => {
+                write!(f, "give {at} back to its server, which a killed relay stood in front of")
+            }
             Action::AssumeStale(at) => {
                 write!(
                     f,

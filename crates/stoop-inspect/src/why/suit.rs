@@ -106,6 +106,7 @@ fn suited(facts: &Facts, verdict: &Verdict, action: Action) -> Vec<Action> {
             waits_for_owner(facts, at)
         }
         Action::StartServer { in_view_of: Some(_), at } => waits_for_owner(facts, at),
+        Action::ReplaceStale(at) if facts.traces.interposed.is_some() => gives_name_back(facts, at),
         Action::ReplaceStale(at) if !facts.traces.is_of_stoop || at.as_root => {
             match facts.question.operation {
                 Operation::Bind => Vec::new(),
@@ -120,6 +121,18 @@ fn suited(facts: &Facts, verdict: &Verdict, action: Action) -> Vec<Action> {
         Action::UsePrivateDirectory => vec![private_directory(facts)],
         other => vec![other],
     }
+}
+
+/// Advises to undo what a killed relay has left, for the user who ran the relay and for root.
+fn gives_name_back(facts: &Facts, at: Site) -> Vec<Action> {
+    let owner = facts.traces.interposed;
+    let as_root = match owner {
+        _ if owner == Some(facts.asker_uid) => false,
+        Some(0) => true,
+        // Only that user may, and nothing here says how to become that user.
+        _ => return Vec::new(),
+    };
+    vec![Action::GiveNameBack(Site { as_root, ..at })]
 }
 
 /// Advises to wait for the program that the address belongs to. Its unit is started by another

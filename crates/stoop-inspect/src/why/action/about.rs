@@ -60,6 +60,7 @@ impl Action {
             Action::StartServer { at, .. }
             | Action::StartReceiver(at)
             | Action::ReplaceStale(at)
+            | Action::GiveNameBack(at)
             | Action::AssumeStale(at)
             | Action::BindByLongPath(at)
             | Action::TakeOver(at)

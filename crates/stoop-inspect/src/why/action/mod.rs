@@ -54,6 +54,8 @@ pub enum Action {
     UseAnotherName(Site),
     /// Start a server of `stoop` again, whose stale socket file it replaces.
     ReplaceStale(Site),
+    /// Give the name back to the live server from which a relay took it that was killed since.
+    GiveNameBack(Site),
     /// Start a server that replaces a socket file though its server may be elsewhere.
     AssumeStale(Site),
     /// Start a server that takes the address over from the live one.

@@ -20,6 +20,9 @@ pub struct Traces {
     pub lock: Option<Lock>,
     /// Whether a server of `stoop` was here: its private directory is next to the socket.
     pub is_of_stoop: bool,
+    /// The user whose relay took the name over from a live server, and keeps the server's file in
+    /// the private directory.
+    pub interposed: Option<u32>,
     /// The private directory for sockets of the user of this process (`$XDG_RUNTIME_DIR`), if that
     /// exists.
     pub runtime_dir: Option<PathBuf>,

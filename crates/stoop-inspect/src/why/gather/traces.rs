@@ -2,13 +2,14 @@
 //! next to the socket, and what is at the place itself.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::units;
 use super::users::Users;
 use crate::Workload;
 use crate::why::Who;
-use crate::why::facts::{Exhausted, Facts, FileKind, Lock, Traces};
+use crate::why::facts::{Exhausted, Facts, FileKind, Lock, Near, Nearness, Traces};
 
 /// The number of files in a directory that has a socket to itself and what belongs to it.
 const FEW: usize = 8;
@@ -30,6 +31,7 @@ pub(super) fn find(facts: &Facts, users: &Users) -> Traces {
     traces.units = units::naming(&path, traces.home.as_deref(), traces.runtime_dir.as_deref());
     traces.lock = lock(&path);
     traces.is_of_stoop = staging(&path).is_some_and(|directory| directory.is_dir());
+    traces.interposed = staging(&path).and_then(|directory| interposed(facts, &directory));
     traces.is_empty_directory = is_empty_directory(facts, &path);
     traces.exhausted = path.parent().and_then(exhausted);
     traces
@@ -50,6 +52,19 @@ fn place(facts: &Facts) -> Option<PathBuf> {
         true => Some(path.to_owned()),
         false => Some(last.directory.path.join(path.file_name()?)),
     }
+}
+
+/// Returns the owner of the private directory if the file of a server that was bound to the path is
+/// in there.
+fn interposed(facts: &Facts, staging: &Path) -> Option<u32> {
+    let is_inside = |near: &Near| match &near.how {
+        Nearness::WasBoundTo(location) => {
+            location.here.as_deref().and_then(Path::parent).is_some_and(|parent| parent == staging)
+        }
+        _ => false,
+    };
+    let owner = || Some(fs::symlink_metadata(staging).ok()?.uid());
+    facts.near.iter().any(is_inside).then(owner)?
 }
 
 fn staging(path: &Path) -> Option<PathBuf> {

@@ -168,6 +168,7 @@ prop_compose! {
             units: unit.map(|name| Unit { name, of_user: false }).into_iter().collect(),
             lock: lock.map(|(path, program)| Lock { path: path.into(), program }),
             is_of_stoop,
+            interposed: is_of_stoop.then_some(0),
             runtime_dir: None,
             is_empty_directory,
             exhausted: is_full.then_some(Exhausted::Inodes),
