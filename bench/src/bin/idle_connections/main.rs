@@ -67,7 +67,10 @@ fn measure(connections: &usize, reps: usize) -> stoop_bench::Result<Report> {
     }
     Ok(Report {
         title: "Memory of an idle connection",
-        text: format!("{connections} connections, bytes per connection."),
+        text: format!(
+            "{connections} connections, bytes per connection. The kernel's share is the same for every server: that is \
+             what is seen from outside, as available memory."
+        ),
         tables,
         json: json!({"connections": connections, "results": results}),
         failures: Vec::new(),
