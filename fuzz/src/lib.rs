@@ -65,7 +65,21 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("endpoint_files", endpoint_files),
     ("spdy_frames", spdy_frames),
     ("services", stoop_inspect::fuzzing::services),
+    ("guard_request", guard_request),
+    ("guard_rules", guard_rules),
 ];
+
+/// Splits at the first line's end into a target and a body.
+pub fn guard_request(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (target, body) = text.split_once('\n').unwrap_or((&text, ""));
+    stoop_guard::fuzzing::request(target, body.as_bytes());
+}
+
+/// Checks that a file of rules is read or refused.
+pub fn guard_rules(data: &[u8]) {
+    stoop_guard::fuzzing::rules(&String::from_utf8_lossy(data));
+}
 
 /// Decodes control messages that the kernel may or may not have written: decoding terminates, stays
 /// within the bytes, and returns no more than they contain.

@@ -55,6 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stoop-bpf",
             "stoop-dynamic",
             "stoop-grpc",
+            "stoop-guard",
             "stoop-http",
             "stoop-inspect",
             "stoop-memory",

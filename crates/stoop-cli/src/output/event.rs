@@ -90,6 +90,28 @@ pub(crate) enum Event {
         #[serde(flatten)]
         counts: std::collections::BTreeMap<&'static str, u64>,
     },
+    /// `relay` with rules has decided about a request.
+    #[cfg(feature = "http")]
+    Request {
+        #[serde(flatten)]
+        peer: PeerInfo,
+        /// The client's container or unit, if a rule asks for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        workload: Option<String>,
+        method: String,
+        /// The path and the query, as the client wrote them.
+        target: String,
+        /// `allowed`, `refused`, `unclear`, `hidden`.
+        verdict: &'static str,
+        forwarded: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// `relay` with rules has stopped: how many requests it forwarded, and how many not.
+    #[cfg(feature = "http")]
+    Guarded { forwarded: u64, refused: u64 },
     /// A message was received.
     Message(Message),
     /// `demo` has checked something.

@@ -49,6 +49,12 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         }
         Event::Displaced { reason } => format!("stopping: {}", displaced(reason)),
         Event::Restored { address } => format!("the server has its name {} again", address.0),
+        #[cfg(feature = "http")]
+        Event::Guarded { forwarded, refused } => {
+            format!("{} forwarded, {refused} refused", plural(*forwarded, "request"))
+        }
+        #[cfg(feature = "http")]
+        Event::Request { .. } => decision(event)?,
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Check { .. } | Event::Summary { .. } | Event::Ready { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
@@ -94,6 +100,20 @@ fn relayed(counts: &std::collections::BTreeMap<&'static str, u64>) -> String {
     others.fold(passed, |text, (name, count)| format!("{text}; {}: {count}", name.replace('_', " ")))
 }
 
+/// Formats a decision: `refused GET /swarm for process 12 (curl), uid 0 (root): no rule allows it`.
+#[cfg(feature = "http")]
+fn decision(event: &Event) -> Option<String> {
+    let Event::Request { peer, workload, method, target, verdict, forwarded, rule, reason } = event else {
+        return None;
+    };
+    let of = workload.as_ref().map(|name| format!(" of {}", escaped(name))).unwrap_or_default();
+    let rule = rule.as_ref().map(|rule| format!(" (rule {})", escaped(rule))).unwrap_or_default();
+    let reason = reason.as_ref().map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
+    let anyway = if *forwarded && *verdict != "allowed" { ", but forwarded" } else { "" };
+    let (method, target) = (escaped(method), escaped(target));
+    Some(format!("{verdict}{anyway}: {method} {target} for {}{of}{reason}{rule}", peer_words(peer)))
+}
+
 fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
@@ -105,6 +125,7 @@ fn does(answer: &str) -> &'static str {
         "recv" => "prints messages",
         "send" => "sends a file to each client",
         "relay" => "relays each client",
+        "guard" => "forwards what the rules allow",
         _ => "runs a command for each client",
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Condition {
     Any,
     /// `null` alone.
     Null,
-    /// A value that says nothing: `false`, 0, an empty text, or a list or object of such values.
+    /// A value that says nothing: `false`, 0, or an empty text, list or object.
     Empty,
     /// One of these values.
     OneOf(Vec<Value>),
@@ -164,8 +164,9 @@ fn is_empty(value: &Value) -> bool {
         Value::Bool(value) => !value,
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.iter().all(is_empty),
-        Value::Object(map) => map.values().all(is_empty),
+        Value::Array(values) => values.is_empty(),
+        // The keys of an object may say everything: paths of volumes, ports.
+        Value::Object(map) => map.is_empty(),
     }
 }
 
@@ -221,6 +222,8 @@ mod tests {
             (json!({"HostConfig": {"Memory": 2e9}}), "HostConfig.Memory"),
             (json!({"HostConfig": {"MaskedPaths": []}}), "HostConfig.MaskedPaths"),
             (json!({"HostConfig": {"New": null}}), "HostConfig.New"),
+            (json!({"HostConfig": {"Privileged": {"": false}}}), "HostConfig.Privileged"),
+            (json!({"HostConfig": {"Privileged": [0]}}), "HostConfig.Privileged"),
             (json!({"Mounts": [{"Type": "bind"}]}), "Mounts.[].Type"),
             (json!([]), ""),
         ] {

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::is_version;
+use super::template::Template;
 use crate::request::target::Target;
 
 /// A request that was seen.
@@ -44,6 +45,7 @@ struct Learned {
 struct Shape {
     is_any: bool,
     was_empty: bool,
+    was_null: bool,
     values: BTreeSet<String>,
 }
 
@@ -167,6 +169,7 @@ impl Shape {
         let is_mixed = self.was_empty && !self.values.is_empty();
         match () {
             () if self.is_any || has_parts || is_mixed || self.values.len() > LISTED => "\"any\"".into(),
+            () if self.values.is_empty() && self.was_null && !self.was_empty => "\"null\"".into(),
             () if self.values.is_empty() => "\"empty\"".into(),
             () => format!("[{}]", self.values.iter().cloned().collect::<Vec<_>>().join(", ")),
         }
@@ -187,7 +190,7 @@ fn describe(value: &Value, path: &str, fields: &mut BTreeMap<String, Shape>) {
         Value::Array(values) if values.is_empty() => fields.entry(path.into()).or_default().was_empty = true,
         Value::Array(values) => values.iter().for_each(|value| describe(value, &format!("{path}[]"), fields)),
         Value::Object(_) => fields.entry(path.into()).or_default().is_any = true,
-        Value::Null => fields.entry(path.into()).or_default().was_empty = true,
+        Value::Null => fields.entry(path.into()).or_default().was_null = true,
         Value::String(text) => _ = fields.entry(path.into()).or_default().values.insert(quoted(text)),
         other => _ = fields.entry(path.into()).or_default().values.insert(other.to_string()),
     }
@@ -214,7 +217,21 @@ fn template(segments: &[String]) -> String {
         ["images", _, ..] => _ = parts.splice(1.., ["{image}"]),
         _ => {}
     }
-    format!("/{}", parts.join("/"))
+    let path = format!("/{}", parts.join("/"));
+    match Template::parse(&path).is_ok_and(|template| template.matches(segments)) {
+        true => path,
+        // A name that no placeholder is for.
+        false => literal(segments),
+    }
+}
+
+/// Returns a path as it is, but for segments that a template cannot spell.
+fn literal(segments: &[String]) -> String {
+    let spelled = |segment: &String| match segment.contains(['{', '}', '*']) {
+        true => "{any}".to_owned(),
+        false => segment.clone(),
+    };
+    format!("/{}", segments.iter().map(spelled).collect::<Vec<_>>().join("/"))
 }
 
 fn placeholder(segment: &str) -> &str {
@@ -250,6 +267,8 @@ mod tests {
             ("/v1.47/containers/web/json", "/containers/{container}/json"),
             ("/containers/json", "/containers/json"),
             ("/containers/create", "/containers/create"),
+            ("/containers/@a/json", "/containers/@a/json"),
+            ("/containers/{a/json", "/containers/{any}/json"),
             ("/images/a/b:1/json", "/images/{image}/json"),
             ("/images/json", "/images/json"),
             ("/images/a/b", "/images/{image}"),

@@ -26,7 +26,8 @@ use crate::time;
   stoop relay ./debug.sock /run/app.sock --json   # each connection as an event
   stoop relay dgram:./log.sock /dev/log           # datagrams, and the answers to them
   stoop relay --interpose /run/app.sock --json    # in front of a running server
-  stoop relay --restore /run/app.sock             # after such a relay was killed"))]
+  stoop relay --restore /run/app.sock             # after such a relay was killed
+  stoop relay ./ro.sock docker --http-rules docker:read-only    # lists and inspects, nothing else"))]
 pub(crate) struct Relay {
     /// Address to listen at, or tcp:HOST:PORT, or fd:N for an inherited socket
     ///
@@ -100,6 +101,10 @@ pub(crate) struct Relay {
     /// How long clients have to finish when the server is stopped
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]
     pub(crate) grace: Duration,
+
+    #[cfg(feature = "http")]
+    #[command(flatten)]
+    pub(crate) rules: super::rules::RuleFlags,
 
     /// Print events as JSON lines: listening, accepted, refused, closed, displaced, relayed; after
     /// SIGUSR1 statistics

@@ -3,6 +3,8 @@
 //! | file | does |
 //! |---|---|
 //! | `args.rs` | its flags |
+//! | `rules.rs` | the flags of a guard, and reading the rules |
+//! | `guard.rs` | a relay with rules: starts the guard and reports its decisions |
 //! | `place.rs` | what can be at either side: a Unix socket, or `tcp:HOST:PORT` |
 //! | `run.rs` | starts the relay, waits, and stops it |
 //! | `report.rs` | reports what happens |
@@ -13,10 +15,14 @@
 
 mod allow;
 pub(crate) mod args;
+#[cfg(feature = "http")]
+mod guard;
 mod interpose;
 mod metrics;
 mod place;
 mod report;
+#[cfg(feature = "http")]
+pub(crate) mod rules;
 mod run;
 mod tcp;
 

@@ -1,0 +1,95 @@
+//! The flags that make a relay a guard, and the rules that they name.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use stoop_guard::{Protocol, Rules};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Rules")]
+pub(crate) struct RuleFlags {
+    /// Forward only HTTP requests that these rules allow: a file, or a set such as docker:read-only
+    ///
+    /// The sets are docker:read-only, docker:traefik and docker:ci-build. May be repeated: a request
+    /// is allowed if one of them allows it. LISTEN and CONNECT must be Unix stream sockets.
+    #[arg(long, value_name = "RULES", conflicts_with = "grpc_rules")]
+    pub(crate) http_rules: Vec<String>,
+
+    /// Forward only gRPC calls that these rules allow: a file, or the set cri:read-only
+    #[arg(long, value_name = "RULES")]
+    pub(crate) grpc_rules: Vec<String>,
+
+    /// Forward also this request: 'GET /containers/{id}/json?size', or 'package.Service/Method'
+    #[arg(long, value_name = "REQUEST")]
+    pub(crate) allow: Vec<String>,
+
+    /// Forward what the rules do not allow, too, and only report it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Forward everything, and write to a new file the smallest rules that allow what was seen
+    #[arg(long, value_name = "FILE")]
+    pub(crate) learn: Option<PathBuf>,
+}
+
+impl RuleFlags {
+    /// Returns whether the relay is a guard.
+    pub(crate) fn are_given(&self) -> bool {
+        let named = [&self.http_rules, &self.grpc_rules, &self.allow];
+        named.iter().any(|rules| !rules.is_empty()) || self.dry_run || self.learn.is_some()
+    }
+
+    /// Returns what the server speaks. HTTP, unless rules of gRPC are given.
+    pub(crate) fn protocol(&self) -> Protocol {
+        let is_call = |text: &String| !text.contains(' ');
+        let all_calls = !self.allow.is_empty() && self.allow.iter().all(is_call);
+        match !self.grpc_rules.is_empty() || (self.http_rules.is_empty() && all_calls) {
+            true => Protocol::Grpc,
+            false => Protocol::Http,
+        }
+    }
+
+    /// Reads the rules.
+    pub(crate) fn read(&self) -> Result<Rules, Failure> {
+        let mut rules = Rules::default();
+        for name in self.http_rules.iter().chain(&self.grpc_rules) {
+            rules.join(read(name)?);
+        }
+        for text in &self.allow {
+            rules.allow(text).map_err(|error| {
+                Failure::new(Exit::Usage, format!("--allow '{text}' is not a rule"))
+                    .why(error.to_string())
+                    .next("stoop relay ./guard.sock docker --allow 'GET /containers/json?all'    # a rule")
+            })?;
+        }
+        Ok(rules)
+    }
+}
+
+/// Reads a set, or a file.
+fn read(name: &str) -> Result<Rules, Failure> {
+    let text = match Rules::set_text(name) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(name).map_err(|error| unread(name, &error))?,
+    };
+    Rules::parse(&text).map_err(|error| {
+        let place = error.line().map(|line| format!(":{line}")).unwrap_or_default();
+        Failure::new(Exit::Usage, format!("the rules in '{name}{place}' cannot be read"))
+            .why(error.to_string())
+            .next("man stoop-relay    # RULES has the format of the file")
+            .into()
+    })
+}
+
+fn unread(name: &str, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Failure::new(Exit::Usage, format!("'{name}' is neither a file nor a set of rules"))
+            .why(format!("the sets are {}", Rules::SETS.join(", ")))
+            .next("stoop relay ./guard.sock docker --http-rules docker:read-only    # a set")
+            .into();
+    }
+    Failure::io(format!("read '{name}'"), error)
+}
