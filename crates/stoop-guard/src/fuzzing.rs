@@ -7,7 +7,7 @@ use crate::rules::client::Client;
 use crate::rules::learn::{Learner, Seen};
 
 /// Checks that a target is refused, or has one canonical text that parses to the same target and
-/// has nothing left to decode in its path; and that a body is refused, or is written and read alike.
+/// has nothing left to decode in its path. Checks that a body is refused, or is read as written.
 pub fn request(target: &str, body: &[u8]) {
     if let Ok(parsed) = Target::parse(target) {
         let text = parsed.to_text();

@@ -93,7 +93,7 @@ impl Guard {
         self
     }
 
-    /// Uses this schema for conditions on the fields of gRPC messages, in place of the built-in one.
+    /// Uses this schema for conditions on the fields of gRPC messages, not the built-in one.
     #[cfg(feature = "grpc")]
     #[must_use]
     pub fn schema(mut self, schema: stoop_dynamic::Schema) -> Guard {

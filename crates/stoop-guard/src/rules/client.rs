@@ -16,7 +16,7 @@ pub struct Client {
     pub groups: Vec<u32>,
     /// The container, unit or session of its process. Fetched only if a rule asks for it.
     pub workload: Workload,
-    /// Whether that container or unit is below a user's own manager, where users choose the names.
+    /// Whether that container or unit is below a user's own manager. Users choose the names there.
     pub(crate) is_users_own: bool,
 }
 

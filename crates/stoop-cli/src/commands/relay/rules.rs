@@ -11,7 +11,7 @@ use crate::failure::Failure;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Rules")]
 pub(crate) struct RuleFlags {
-    /// Forward only HTTP requests that these rules allow: a file, or a set such as docker:read-only
+    /// Forward only HTTP requests that rules allow: of a file, or a set such as docker:read-only
     ///
     /// The sets are docker:read-only, docker:traefik and docker:ci-build. May be repeated: a request
     /// is allowed if one of them allows it. LISTEN and CONNECT must be Unix stream sockets.
@@ -79,9 +79,18 @@ fn read(name: &str) -> Result<Rules, Failure> {
         let place = error.line().map(|line| format!(":{line}")).unwrap_or_default();
         Failure::new(Exit::Usage, format!("the rules in '{name}{place}' cannot be read"))
             .why(error.to_string())
-            .next("man stoop-relay    # RULES has the format of the file")
+            .next(format!("{}    # the line", shown(name, error.line())))
             .into()
     })
+}
+
+/// Returns a command that prints a line of a file.
+fn shown(name: &str, line: Option<usize>) -> String {
+    let path = crate::shell::path(std::path::Path::new(name));
+    match line {
+        Some(line) => format!("sed -n {line}p {path}"),
+        None => format!("cat {path}"),
+    }
 }
 
 fn unread(name: &str, error: &std::io::Error) -> Failure {
