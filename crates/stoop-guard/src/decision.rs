@@ -1,7 +1,7 @@
 //! What a guard decided about a request.
 
 use crate::rules::client::Client;
-use crate::rules::learn::Seen;
+use crate::rules::learn::{Learner, Seen};
 
 /// A decision about one request.
 #[derive(Clone, Debug)]
@@ -47,4 +47,13 @@ pub enum Verdict {
         /// The rule that would allow it for a visible container.
         rule: String,
     },
+}
+
+impl Learner {
+    /// Learns from a decision of a guard. Requests that were not understood teach nothing.
+    pub fn saw(&mut self, decision: &Decision) {
+        if let Some(seen) = &decision.seen {
+            self.add(seen);
+        }
+    }
 }

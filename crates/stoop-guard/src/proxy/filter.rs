@@ -10,8 +10,8 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::Protocol;
 use super::body::{BoxError, GuardBody, collect, full, whole};
+use super::protocol::Protocol;
 use super::respond::unavailable;
 use crate::json::redact::redact;
 use crate::rules::Label;

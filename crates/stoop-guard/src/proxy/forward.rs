@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use super::body::{GuardBody, whole};
 use super::judge::Outgoing;
-use super::{Guard, Protocol, filter, tunnel};
+use super::protocol::Protocol;
+use super::{Guard, filter, tunnel};
 
 /// Headers of a response that are about its connection.
 const HOP_BY_HOP: [&str; 6] =

@@ -7,7 +7,8 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
 
 use super::body::{self, GuardBody, NotCollected};
-use super::{Guard, Protocol, unclear};
+use super::protocol::Protocol;
+use super::{Guard, unclear};
 use crate::decision::Verdict;
 use crate::json::strict;
 use crate::request::headers::{FRAMING, Framing, forwarded, framing};

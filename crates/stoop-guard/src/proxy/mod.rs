@@ -7,6 +7,7 @@ mod forward;
 mod grpc;
 mod identify;
 mod judge;
+mod protocol;
 mod respond;
 mod tunnel;
 mod visible;
@@ -26,6 +27,7 @@ use stoop_http::{Settings, Version};
 use crate::decision::{Decision, Verdict};
 use crate::rules::Rules;
 use body::GuardBody;
+pub use protocol::Protocol;
 
 /// How long connecting to the server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,16 +36,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 type Handler = Box<dyn Fn(Decision) + Send + Sync>;
-
-/// What the server behind a guard speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// HTTP/1.1, as Docker does.
-    Http,
-    /// gRPC, as containerd does.
-    Grpc,
-}
 
 /// A guard: forwards what rules allow, and refuses everything else.
 pub struct Guard {

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
-use super::Protocol;
 use super::body::{GuardBody, empty, full};
+use super::protocol::Protocol;
 use crate::decision::Verdict;
 
 /// Codes of gRPC.

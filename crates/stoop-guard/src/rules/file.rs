@@ -9,8 +9,9 @@ use toml::{Spanned, Table, Value};
 
 use super::client::Clients;
 use super::error::RulesError;
+use super::group::{Group, Label};
 use super::rule::{Body, Filter, QueryValue, Rule};
-use super::{Group, Label, sets};
+use super::sets;
 use crate::json::fields::{Condition, Fields};
 use crate::request::headers::FRAMING;
 

@@ -58,13 +58,6 @@ impl Learner {
         Learner::default()
     }
 
-    /// Learns from a decision of a guard. Requests that were not understood teach nothing.
-    pub fn saw(&mut self, decision: &crate::Decision) {
-        if let Some(seen) = &decision.seen {
-            self.add(seen);
-        }
-    }
-
     pub(crate) fn add(&mut self, seen: &Seen) {
         let segments = match seen.target.segments.split_first() {
             Some((first, rest)) if is_version(first) && !rest.is_empty() => {

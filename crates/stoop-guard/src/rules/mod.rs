@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod error;
 mod file;
+mod group;
 pub(crate) mod learn;
 pub(crate) mod rule;
 mod sets;
@@ -11,8 +12,10 @@ pub(crate) mod template;
 use http::Method;
 
 use crate::request::target::Target;
-use client::{Client, Clients};
+use client::Client;
 use error::RulesError;
+use group::Group;
+pub(crate) use group::Label;
 use rule::Rule;
 
 /// What clients may ask for. Everything else is refused.
@@ -20,24 +23,6 @@ use rule::Rule;
 pub struct Rules {
     groups: Vec<Group>,
     version_prefix: bool,
-}
-
-/// Rules for some clients.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Group {
-    clients: Clients,
-    rules: Vec<Rule>,
-    /// Only containers with this label are visible.
-    visible: Option<Label>,
-    /// The label that containers get which are created.
-    own: Option<Label>,
-}
-
-/// A label of a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Label {
-    pub(crate) key: String,
-    pub(crate) value: String,
 }
 
 /// A rule that matches a request up to its body, with what its group says.
@@ -158,19 +143,6 @@ fn is_version(segment: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let parts = segment.strip_prefix('v').and_then(|rest| rest.split_once('.'));
     parts.is_some_and(|(major, minor)| digits(major) && digits(minor))
-}
-
-impl Group {
-    /// Returns the group of an included set for the clients of another group, with its labels
-    /// unless the set has its own.
-    fn narrowed(self, outer: &Group) -> Group {
-        Group {
-            clients: outer.clients.clone(),
-            rules: self.rules,
-            visible: outer.visible.clone().or(self.visible),
-            own: outer.own.clone().or(self.own),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use crate::failure::Failure;
 pub(crate) struct RuleFlags {
     /// Forward only HTTP requests that rules allow: of a file, or a set such as docker:read-only
     ///
-    /// The sets are docker:read-only, docker:traefik and docker:ci-build. May be repeated: a request
-    /// is allowed if one of them allows it. LISTEN and CONNECT must be Unix stream sockets.
+    /// The sets are docker:read-only, docker:traefik and docker:ci-build. May be repeated: a
+    /// request is allowed if one of them allows it. LISTEN and CONNECT must be Unix stream sockets.
     #[arg(long, value_name = "RULES", conflicts_with = "grpc_rules")]
     pub(crate) http_rules: Vec<String>,
 
