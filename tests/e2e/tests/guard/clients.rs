@@ -332,3 +332,26 @@ fn containerd_shows_what_runs_and_no_more() {
         assert!(guard.is_running());
     });
 }
+
+#[test]
+fn what_cannot_be_guarded_is_said() {
+    let dir = stoop_testkit::tempdir();
+    let (path, rules) = (dir.path().join("g.sock"), dir.path().join("rules.toml"));
+    fs::write(&rules, "requests = [\n  'GET /a',\n  'get /b',\n]\n").unwrap();
+    let rules = rules.to_str().unwrap();
+    let relay =
+        |server: &str, flags: &[&str]| stoop(["relay"]).arg(&path).arg(server).args(flags).run().code(2);
+    relay("./s", &["--http-rules", rules]).explains(&[
+        "rules.toml:3' cannot be read",
+        "capital letters",
+        "sed -n 3p",
+    ]);
+    relay("./s", &["--http-rules", "docker:all"]).explains(&["neither a file nor a set", "docker:read-only"]);
+    relay("./s", &["--allow-request", "get /a"]).explains(&["'get /a' is not a rule", "capital letters"]);
+    relay("tcp:127.0.0.1:1", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
+    relay("dgram:./s", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
+    for flag in ["--rate=5", "--max-per-container=1", "--allow=unit:x", "--metrics=./m"] {
+        relay("./s", &["--http-rules", "docker:read-only", flag]).explains(&["cannot be used with rules"]);
+    }
+    assert!(!path.exists());
+}

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,24 +12,31 @@ use stoop::{Address, Kind, Listener, Stream, aio};
 use stoop_guard::{Decision, Guard, Learner, Verdict};
 use tokio::sync::oneshot;
 
+use super::allow::Who;
 use super::args::Relay;
 use super::place::{Front, Server};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Event, Output, PeerInfo, Text, Word};
+use crate::inherited::Inherited;
+use crate::manager::Manager;
+use crate::output::{ErrorLog, Event, Output, PeerInfo, Text, Word};
 use crate::signals::Signals;
 use crate::target::{self, BoundSocket};
 
 /// Guards a server until a signal arrives.
 pub(super) fn run(flags: &Relay) -> Outcome {
     flags.quiet.apply();
+    // First: a file descriptor opened by this process could be mistaken for an inherited one.
+    let inherited = super::run::inherited(flags)?;
+    supported(flags)?;
     let rules = flags.rules.read()?;
     let server = server(flags)?;
     let learning = flags.rules.learn.as_ref().map(|path| Learning::new(path)).transpose()?;
     // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
     let output = Output::new(flags.json, false);
-    let (listener, listening) = bind(flags)?;
+    let errors = Arc::new(ErrorLog::new(output));
+    let (listener, listening) = bind(flags, inherited)?;
     let counts = Arc::new(Counts::default());
     let guard = Guard::new(rules, flags.rules.protocol(), server)
         .dry_run(flags.rules.dry_run || flags.rules.learn.is_some())
@@ -39,27 +47,54 @@ pub(super) fn run(flags: &Relay) -> Outcome {
         let serving = serving(flags, listener)?;
         let (stop, stop_at_once) = caught(signals)?;
         output.tell(&listening)?;
-        let stopping = async move {
+        let manager = Manager::from_env(output, &errors, "relay")?;
+        manager.ready();
+        let stopping = async {
             let _ = stop.await;
+            manager.stopping();
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = guard.run(serving, stopping) => ended.map(|_| ()).map_err(Failure::from),
             _ = stop_at_once => Ok(()),
-        }
+        };
+        ended.map(|()| manager)
     });
     runtime.shutdown_background();
-    ended?;
+    let manager = ended?;
+    errors.flush();
     output.note(&counts.event());
+    manager.finish();
     Ok(Exit::Done)
+}
+
+/// Refuses flags that a guard does not have. None is ignored: some of them restrict clients.
+fn supported(flags: &Relay) -> Result<(), Failure> {
+    let needs_workload = flags.allow.iter().any(Who::needs_workload);
+    let given = [
+        ("--interpose", flags.interpose.is_some()),
+        ("--restore", flags.restore.is_some()),
+        ("--metrics", flags.metrics.is_some()),
+        ("--rate", flags.rate.is_some()),
+        ("--max-per-container", flags.max_per_container.is_some()),
+        ("--allow container:… and unit:…", needs_workload),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(Failure::usage(
+            format!("{flag} cannot be used with rules"),
+            "a relay with rules judges requests; rules of [[client]] in the file are for users, containers and units",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Returns the address of the server, which must be a Unix socket.
 fn server(flags: &Relay) -> Result<Address, Failure> {
-    let Server::Unix(endpoint) = &flags.connect else { return Err(not_unix(&flags.connect.to_string())) };
+    let Some(connect) = &flags.connect else { return Err(not_unix("no server")) };
+    let Server::Unix(endpoint) = connect else { return Err(not_unix(&connect.to_string())) };
     let (target, _) = endpoint.target()?;
     match target.place {
         Place::Address(address) if target.kind.is_none_or(|kind| kind == Kind::Stream) => Ok(address),
-        _ => Err(not_unix(&flags.connect.to_string())),
+        _ => Err(not_unix(&connect.to_string())),
     }
 }
 
@@ -68,19 +103,27 @@ fn not_unix(place: &str) -> Failure {
     Failure::usage(format!("'{place}' cannot be guarded by rules"), why)
 }
 
-fn bind(flags: &Relay) -> Result<(Listener<Stream>, Event), Failure> {
-    let Front::Unix(target) = &flags.listen else { return Err(not_unix("the address to listen at")) };
-    match target::serve(target, Kind::Stream, &flags.bind, |bind, _| bind)? {
-        BoundSocket::Stream(listener) => {
-            let address = match listener.file().and_then(|file| Address::path(file.path()).ok()) {
-                Some(address) => Text::from(&address),
-                None => Text(target.to_string()),
-            };
-            let (kind, mode) = (Word(Kind::Stream), None);
-            Ok((listener, Event::Listening { address, kind, answer: "guard", mode, inherited: false }))
+fn bind(flags: &Relay, inherited: Option<Inherited>) -> Result<(Listener<Stream>, Event), Failure> {
+    let Some(Front::Unix(target)) = &flags.listen else { return Err(not_unix("the address to listen at")) };
+    let policy = super::run::policy(flags, target);
+    let is_inherited = inherited.is_some();
+    let socket = match inherited {
+        Some(inherited) => {
+            let mut socket = inherited.into_server(&flags.bind)?;
+            socket.set_policy(policy)?;
+            socket
         }
-        _ => Err(not_unix(&target.to_string())),
-    }
+        None => target::serve(target, Kind::Stream, &flags.bind, |bind, _| bind.policy(policy))?,
+    };
+    let BoundSocket::Stream(listener) = socket else { return Err(not_unix(&target.to_string())) };
+    let address = match listener.file().and_then(|file| Address::path(file.path()).ok()) {
+        Some(address) => Text::from(&address),
+        None => Text(target.to_string()),
+    };
+    let (kind, inherited) = (Word(Kind::Stream), is_inherited);
+    let mode = listener.file().and_then(|file| std::fs::symlink_metadata(file.path()).ok());
+    let mode = mode.map(|mode| format!("{:o}", mode.permissions().mode() & 0o7777));
+    Ok((listener, Event::Listening { address, kind, answer: "guard", mode, inherited }))
 }
 
 fn serving(flags: &Relay, listener: Listener<Stream>) -> Result<stoop::serve::Server, Failure> {
@@ -89,8 +132,14 @@ fn serving(flags: &Relay, listener: Listener<Stream>) -> Result<stoop::serve::Se
     if let Some(clients) = flags.max_connections {
         serving = serving.max_connections(clients as usize);
     }
+    if let Some(clients) = flags.max_per_uid {
+        serving = serving.max_connections_per_uid(clients as usize);
+    }
     if let Some(limit) = flags.idle_timeout {
         serving = serving.idle_timeout(limit);
+    }
+    if let Some(limit) = flags.max_time {
+        serving = serving.max_lifetime(limit);
     }
     Ok(serving)
 }

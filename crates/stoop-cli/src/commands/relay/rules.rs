@@ -24,7 +24,7 @@ pub(crate) struct RuleFlags {
 
     /// Forward also this request: 'GET /containers/{id}/json?size', or 'package.Service/Method'
     #[arg(long, value_name = "REQUEST")]
-    pub(crate) allow: Vec<String>,
+    pub(crate) allow_request: Vec<String>,
 
     /// Forward what the rules do not allow, too, and only report it
     #[arg(long)]
@@ -38,14 +38,14 @@ pub(crate) struct RuleFlags {
 impl RuleFlags {
     /// Returns whether the relay is a guard.
     pub(crate) fn are_given(&self) -> bool {
-        let named = [&self.http_rules, &self.grpc_rules, &self.allow];
+        let named = [&self.http_rules, &self.grpc_rules, &self.allow_request];
         named.iter().any(|rules| !rules.is_empty()) || self.dry_run || self.learn.is_some()
     }
 
     /// Returns what the server speaks. HTTP, unless rules of gRPC are given.
     pub(crate) fn protocol(&self) -> Protocol {
         let is_call = |text: &String| !text.contains(' ');
-        let all_calls = !self.allow.is_empty() && self.allow.iter().all(is_call);
+        let all_calls = !self.allow_request.is_empty() && self.allow_request.iter().all(is_call);
         match !self.grpc_rules.is_empty() || (self.http_rules.is_empty() && all_calls) {
             true => Protocol::Grpc,
             false => Protocol::Http,
@@ -58,11 +58,11 @@ impl RuleFlags {
         for name in self.http_rules.iter().chain(&self.grpc_rules) {
             rules.join(read(name)?);
         }
-        for text in &self.allow {
+        for text in &self.allow_request {
             rules.allow(text).map_err(|error| {
-                Failure::new(Exit::Usage, format!("--allow '{text}' is not a rule"))
+                Failure::new(Exit::Usage, format!("--allow-request '{text}' is not a rule"))
                     .why(error.to_string())
-                    .next("stoop relay ./guard.sock docker --allow 'GET /containers/json?all'    # a rule")
+                    .next("stoop relay ./guard.sock docker --allow-request 'GET /containers/json?all'    # a rule")
             })?;
         }
         Ok(rules)

@@ -76,7 +76,7 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
 }
 
 /// Returns the inherited socket that is to be relayed, if there is one.
-fn inherited(flags: &Relay) -> Result<Option<Inherited>, Failure> {
+pub(super) fn inherited(flags: &Relay) -> Result<Option<Inherited>, Failure> {
     let Some(Front::Unix(target)) = &flags.listen else { return Ok(None) };
     let mut sockets = Inherited::take(Some(target), flags.bind.kind.kind)?;
     match sockets.len() {
@@ -132,7 +132,7 @@ fn sides(
 }
 
 /// Returns the policy of the socket itself. Containers and units are checked after it.
-fn policy(flags: &Relay, target: &Target) -> Policy {
+pub(super) fn policy(flags: &Relay, target: &Target) -> Policy {
     let policy = match &target.place {
         _ if flags.allow.iter().any(Who::needs_workload) => Policy::everyone(),
         _ if !flags.allow.is_empty() => allow::policy(&flags.bind, &flags.allow),
