@@ -3,7 +3,7 @@
 //! A socket is recognized by its cookie or its inode, whichever an event has: a closed socket has
 //! only the former, one that no process has asked about only the latter.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use stoop_bpf::{BufferKey, End, Event, Message, Received, SocketKind};
 
@@ -13,6 +13,8 @@ use crate::reorder::Entry;
 const COPIES_MAX: usize = 256;
 /// How long a message waits for the name of its receiver, in nanoseconds.
 const UNCLEAR_MAX_NS: u64 = 1_000_000_000;
+/// How many connections are remembered. Of more, the half that was used last.
+const FLOWS_MAX: usize = 50_000;
 
 /// The number of a connection: from 1, in the order of their first events.
 pub type FlowId = u64;
@@ -61,6 +63,9 @@ pub struct Flow {
     pub kind: SocketKind,
     /// Both ends, by [`Side::index`].
     pub ends: [Endpoint; 2],
+    /// The numbers of both sockets.
+    numbers: [u64; 2],
+    last_ns: u64,
     directions: [Direction; 2],
 }
 
@@ -290,6 +295,22 @@ impl Follow {
         pieces.push(Piece { time_ns: event.time_ns, flow: id, from, what });
     }
 
+    /// Forgets the connections that were not used for longest, and their sockets.
+    fn forget_half(&mut self) {
+        let mut times: Vec<u64> = self.flows.values().map(|flow| flow.last_ns).collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        self.flows.retain(|_, flow| flow.last_ns > median);
+        let flows = &self.flows;
+        self.by_ends.retain(|_, (id, _)| flows.contains_key(id));
+        let used: HashSet<u64> = flows.values().flat_map(|flow| flow.numbers).collect();
+        self.partners.retain(|number, _| used.contains(number));
+        self.senders.retain(|number, _| used.contains(number));
+        self.sockets.retain(&used);
+        self.copies.clear();
+    }
+
     /// Returns the connection of an event and the end that sent, and creates it if it is new.
     fn flow_of(&mut self, event: &Event) -> (FlowId, Side) {
         let (sender, receiver) = (self.sockets.number(event.sender), self.sockets.number(event.receiver));
@@ -299,10 +320,14 @@ impl Follow {
         }
         if let Some((id, side)) = self.by_ends.get(&(sender, receiver)).copied() {
             if let Some(flow) = self.flows.get_mut(&id) {
+                flow.last_ns = event.time_ns;
                 flow.ends[side.index()].socket.learn(event.sender);
                 flow.ends[side.other().index()].socket.learn(event.receiver);
             }
             return (id, side);
+        }
+        if self.flows.len() >= FLOWS_MAX {
+            self.forget_half();
         }
         self.last_flow += 1;
         let id = self.last_flow;
@@ -311,7 +336,16 @@ impl Follow {
             Endpoint { socket: event.sender, process: process(sender) },
             Endpoint { socket: event.receiver, process: process(receiver) },
         ];
-        self.flows.insert(id, Flow { kind: event.kind, ends, directions: Default::default() });
+        self.flows.insert(
+            id,
+            Flow {
+                kind: event.kind,
+                ends,
+                numbers: [sender, receiver],
+                last_ns: event.time_ns,
+                directions: Default::default(),
+            },
+        );
         self.by_ends.insert((sender, receiver), (id, Side::First));
         self.by_ends.insert((receiver, sender), (id, Side::Second));
         (id, Side::First)
@@ -366,6 +400,12 @@ impl Sockets {
         end.cookie.map(|cookie| self.by_cookie.insert(cookie, number));
         end.inode.map(|inode| self.by_inode.insert(inode, number));
         number
+    }
+
+    fn retain(&mut self, used: &HashSet<u64>) {
+        self.by_cookie.retain(|_, number| used.contains(number));
+        self.by_inode.retain(|_, number| used.contains(number));
+        self.ends.retain(|number, _| used.contains(number));
     }
 
     fn end(&self, number: u64) -> Option<End> {

@@ -1,6 +1,6 @@
 //! From pieces to entries, in order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use stoop_tap::{Dialogue, FlowId, Kind, Line, Piece, Protocol, Side, Tap, What};
@@ -41,19 +41,30 @@ pub(super) enum Shown {
 pub(super) struct Session {
     pub(super) names: Names,
     dialogues: HashMap<FlowId, Dialogue>,
+    /// Connections whose ends were looked up.
+    known: HashSet<FlowId>,
     waiting: VecDeque<(Instant, Entry)>,
     with_payload: bool,
 }
 
 impl Session {
     pub(super) fn new(names: Names, with_payload: bool) -> Session {
-        Session { names, dialogues: HashMap::new(), waiting: VecDeque::new(), with_payload }
+        Session {
+            names,
+            dialogues: HashMap::new(),
+            known: HashSet::new(),
+            waiting: VecDeque::new(),
+            with_payload,
+        }
     }
 
     /// Takes a piece, decodes it, and returns the lines.
     pub(super) fn take(&mut self, tap: &Tap, piece: &Piece) -> Vec<Line> {
-        if let Some(flow) = tap.flow(piece.flow) {
+        if let Some(flow) = tap.flow(piece.flow).filter(|_| self.known.insert(piece.flow)) {
             self.names.refresh(&flow.ends);
+        }
+        if self.known.len() > DIALOGUES_MAX {
+            self.known.clear();
         }
         let shown = self.shown(tap, piece);
         let now = Instant::now();
