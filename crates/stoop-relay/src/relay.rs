@@ -17,6 +17,7 @@ use crate::datagrams::Datagrams;
 use crate::event::Event;
 use crate::front::{Front, Source};
 use crate::inbox::Inbox;
+use crate::once;
 use crate::server::Server;
 use crate::shared::{Handler, Judge, Shared};
 use crate::threads::named;
@@ -250,6 +251,7 @@ impl Running {
         self.stop_accepting();
         let ended = self.shared.wait_for_clients(grace);
         self.finish();
+        once::wait_for_output(grace);
         (self.counts(), ended)
     }
 

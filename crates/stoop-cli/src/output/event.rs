@@ -85,6 +85,12 @@ pub(crate) enum Event {
     Displaced { reason: &'static str },
     /// `relay` has given the name back that a killed relay had taken over.
     Restored { address: Text },
+    /// The program that `relay` has started for a client has exited.
+    Exited {
+        connection: u64,
+        /// Its exit status, or 128 + the signal that ended it.
+        exit_status: Option<i32>,
+    },
     /// `relay` has stopped: what it has done.
     Relayed {
         #[serde(flatten)]

@@ -55,6 +55,7 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         }
         #[cfg(feature = "http")]
         Event::Request { .. } => decision(event)?,
+        Event::Exited { .. } => return None,
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Check { .. } | Event::Summary { .. } | Event::Ready { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),

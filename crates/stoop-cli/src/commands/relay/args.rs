@@ -7,13 +7,15 @@ use stoop::internal::Target;
 
 use super::allow::{Who, who};
 use super::place::{Front, Server, front, server};
+use super::wire::WireFlags;
 use crate::args::footer;
 use crate::args::shared::{BindFlags, QuietFlag, bind_target};
 use crate::time;
 
 /// Relay the clients of one address to another.
 ///
-/// Streams, seqpacket sockets and datagrams, and streams to and from TCP. Bytes, messages,
+/// Streams, seqpacket sockets and datagrams, and streams to and from TCP, TLS, virtual machines and
+/// programs; with --framed also messages. Bytes, messages,
 /// half-closes and file descriptors arrive as they were sent, and a receiver that does not read
 /// makes its sender wait. What cannot be kept is counted and reported at the end: the server sees
 /// the relay as its client, and over TCP there are no file descriptors. On SIGTERM and SIGINT the
@@ -25,17 +27,21 @@ use crate::time;
   stoop relay tcp:127.0.0.1:2375 docker           # the other way round; mind who can connect
   stoop relay ./debug.sock /run/app.sock --json   # each connection as an event
   stoop relay dgram:./log.sock /dev/log           # datagrams, and the answers to them
+  stoop relay ./sort.sock exec:sort               # a program for each client
+  stoop relay ./app.sock tls:host.example:8443 --ca ca.pem --cert a.pem --key a.key
   stoop relay --interpose /run/app.sock --json    # in front of a running server
   stoop relay --restore /run/app.sock             # after such a relay was killed
   stoop relay ./ro.sock docker --http-rules docker:read-only    # lists and inspects, nothing else"))]
 pub(crate) struct Relay {
-    /// Address to listen at, or tcp:HOST:PORT, or fd:N for an inherited socket
+    /// Address to listen at, or tcp:HOST:PORT, tls:HOST:PORT, vsock:CID:PORT, `-` for standard input
+    /// and output, or fd:N for an inherited socket
     ///
     /// If a service manager passes a socket, that one is used.
     #[arg(value_name = "LISTEN", value_parser = front(), required_unless_present_any = ["interpose", "restore"])]
     pub(crate) listen: Option<Front>,
 
-    /// Server to connect each client to: an address, a name such as docker, or tcp:HOST:PORT
+    /// Server to connect each client to: an address, a name such as docker, tcp:HOST:PORT,
+    /// tls:HOST:PORT, vsock:CID:PORT, exec:COMMAND, or `-`
     #[arg(value_name = "CONNECT", value_parser = server(), required_unless_present_any = ["interpose", "restore"])]
     pub(crate) connect: Option<Server>,
 
@@ -57,6 +63,9 @@ pub(crate) struct Relay {
 
     #[command(flatten)]
     pub(crate) bind: BindFlags,
+
+    #[command(flatten)]
+    pub(crate) wire: WireFlags,
 
     /// Do not pass file descriptors, and let the kernel move the data, which is faster
     #[arg(long)]

@@ -32,6 +32,10 @@ pub(super) enum Asked {
 pub(super) fn bind(place: &Front, flags: &BindFlags) -> Result<Asked, Failure> {
     match place {
         Front::Tcp(place) => super::tcp::listen(place).map(|(listener, _)| Asked::Tcp(listener)),
+        Front::Wire(wire) => Err(Failure::usage(
+            format!("'{wire}' cannot be used with --metrics"),
+            "counters are read at a Unix socket or over TCP",
+        )),
         Front::Unix(address) => match target::serve(address, stoop::Kind::Stream, flags, |bind, _| bind)? {
             BoundSocket::Stream(listener) => Ok(Asked::Unix(listener)),
             _ => Err(Failure::usage(

@@ -12,6 +12,7 @@
 //! | `tcp.rs` | listens at a TCP port |
 //! | `allow.rs` | which clients are relayed |
 //! | `metrics.rs` | answers requests for the counters |
+//! | `wire.rs` | TLS, virtual machines, programs, standard input and output at either side |
 
 mod allow;
 pub(crate) mod args;
@@ -25,5 +26,6 @@ mod report;
 pub(crate) mod rules;
 mod run;
 mod tcp;
+mod wire;
 
 pub(super) use run::run;

@@ -1,4 +1,4 @@
-//! What can be at either side of a relay: a Unix socket, or TCP.
+//! What can be at either side of a relay: a Unix socket, TCP, or what `wire.rs` has.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::fmt;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::internal::Target;
 
+use super::wire::{self, Wire};
 use crate::args::shared::{ParseError, read_bind_target, read_endpoint};
 use crate::endpoint::Endpoint;
 
@@ -14,6 +15,7 @@ use crate::endpoint::Endpoint;
 pub(crate) enum Front {
     Unix(Target),
     Tcp(HostAndPort),
+    Wire(Wire),
 }
 
 /// What they are relayed to.
@@ -21,6 +23,7 @@ pub(crate) enum Front {
 pub(crate) enum Server {
     Unix(Endpoint),
     Tcp(HostAndPort),
+    Wire(Wire),
 }
 
 /// A host, by name or number, and a port.
@@ -32,9 +35,15 @@ pub(crate) struct HostAndPort {
 
 impl fmt::Display for HostAndPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown(f, "tcp")
+    }
+}
+
+impl HostAndPort {
+    pub(super) fn shown(&self, f: &mut fmt::Formatter<'_>, scheme: &str) -> fmt::Result {
         match self.host.contains(':') {
-            true => write!(f, "tcp:[{}]:{}", self.host, self.port),
-            false => write!(f, "tcp:{}:{}", self.host, self.port),
+            true => write!(f, "{scheme}:[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}:{}:{}", self.host, self.port),
         }
     }
 }
@@ -44,6 +53,7 @@ impl fmt::Display for Server {
         match self {
             Server::Unix(endpoint) => endpoint.fmt(f),
             Server::Tcp(place) => place.fmt(f),
+            Server::Wire(wire) => wire.fmt(f),
         }
     }
 }
@@ -52,7 +62,10 @@ impl fmt::Display for Server {
 pub(super) fn front() -> impl TypedValueParser<Value = Front> {
     OsStringValueParser::new().try_map(|text| match tcp(&text)? {
         Some(place) => Ok::<_, ParseError>(Front::Tcp(place)),
-        None => read_bind_target(text).map(Front::Unix),
+        None => match wire::read(text.to_str().unwrap_or_default())? {
+            Some(wire) => Ok(Front::Wire(wire)),
+            None => read_bind_target(text).map(Front::Unix),
+        },
     })
 }
 
@@ -60,7 +73,10 @@ pub(super) fn front() -> impl TypedValueParser<Value = Front> {
 pub(super) fn server() -> impl TypedValueParser<Value = Server> {
     OsStringValueParser::new().try_map(|text| match tcp(&text)? {
         Some(place) => Ok::<_, ParseError>(Server::Tcp(place)),
-        None => read_endpoint(text).map(Server::Unix),
+        None => match wire::read(text.to_str().unwrap_or_default())? {
+            Some(wire) => Ok(Server::Wire(wire)),
+            None => read_endpoint(text).map(Server::Unix),
+        },
     })
 }
 
@@ -72,15 +88,19 @@ fn tcp(text: &OsString) -> Result<Option<HostAndPort>, ParseError> {
     if !["tcp", "tcp4", "tcp6", "tcp-listen", "tcp4-listen", "tcp6-listen"].contains(&scheme.as_str()) {
         return Ok(None);
     }
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let place = rest.rsplit_once(':').and_then(|(host, port)| {
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Some(HostAndPort { host: host.to_owned(), port: port.parse().ok()? })
-    });
-    match place {
-        Some(place) if !place.host.is_empty() => Ok(Some(place)),
-        _ => Err("a host and a port are needed: tcp:127.0.0.1:8080 for this machine alone".into()),
+    match host_and_port(rest) {
+        Some(place) => Ok(Some(place)),
+        None => Err("a host and a port are needed: tcp:127.0.0.1:8080 for this machine alone".into()),
     }
+}
+
+/// Reads a host and a port, neither of which is left out.
+pub(super) fn host_and_port(rest: &str) -> Option<HostAndPort> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (host, port) = rest.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().ok()?;
+    (!host.is_empty()).then(|| HostAndPort { host: host.to_owned(), port })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Reports what happens to clients.
 
+use std::os::unix::process::ExitStatusExt;
+
 use stoop_relay::{Counts, Ended, Event as Happened, Rejection};
 
 use super::interpose;
@@ -22,6 +24,10 @@ pub(super) fn report(happened: Happened, output: Output, errors: &ErrorLog) {
         Happened::NotAccepted { error } => errors.report(None, format!("cannot accept a client: {error}")),
         Happened::NotReleased { error } => errors.report(None, error.to_string()),
         Happened::Displaced(why) => output.note(&Event::Displaced { reason: interpose::word(why) }),
+        Happened::Exited { number, status } => {
+            let exit_status = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+            output.note(&Event::Exited { connection: number, exit_status });
+        }
         Happened::Closed { number, bytes_up, bytes_down, ended } => output.note(&Event::Closed {
             connection: number,
             received_bytes: Some(bytes_up),

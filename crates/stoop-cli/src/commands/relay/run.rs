@@ -19,6 +19,7 @@ use stoop_relay::{Counts, Displaced, Event as Happened, Running};
 use super::allow::{self, Rules, Who};
 use super::args::Relay;
 use super::place::{Front, HostAndPort, Server};
+use super::wire::Wire;
 use super::{interpose, metrics, report, tcp};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -104,7 +105,7 @@ fn sides(
         ));
     };
     let server = resolve(connect)?;
-    let kind = kind_of(listen, flags, &server)?;
+    let (kind, of_server) = kinds(listen, flags, &server)?;
     let bound = match inherited {
         Some(inherited) => {
             let mut socket = inherited.into_server(&flags.bind)?;
@@ -119,7 +120,9 @@ fn sides(
     let server = match server {
         Resolved::Unix(address, _) => stoop_relay::Server::unix(address),
         Resolved::Tcp(place) => stoop_relay::Server::tcp(&place.host, place.port),
+        Resolved::Wire(wire) => wire.server(&flags.wire)?,
     };
+    let server = of_server.into_iter().fold(server, stoop_relay::Server::kind);
     let front = match bound {
         Bound::Unix(socket, _) => match *socket {
             BoundSocket::Stream(listener) => listener.into(),
@@ -127,6 +130,7 @@ fn sides(
             BoundSocket::Datagram(socket) => socket.into(),
         },
         Bound::Tcp(listener, _) => listener.into(),
+        Bound::Wire(front, _) => *front,
     };
     Ok((front, server, listening))
 }
@@ -139,10 +143,27 @@ pub(super) fn policy(flags: &Relay, target: &Target) -> Policy {
         Place::Address(address) => target::policy(address, &flags.bind),
         _ => target::policy_of_flags(&flags.bind).unwrap_or_else(Policy::everyone),
     };
-    if flags.no_descriptors { policy.refuse_descriptors() } else { policy }
+    if loses_descriptors(flags) { policy.refuse_descriptors() } else { policy }
 }
 
-/// Tells the main thread that the relay can no longer stand in front of its server.
+/// Returns whether a client's file descriptors have nowhere to go: sending one then fails at once.
+fn loses_descriptors(flags: &Relay) -> bool {
+    let is_lost = match &flags.connect {
+        Some(Server::Tcp(_)) => true,
+        Some(Server::Wire(wire)) => !wire.takes_descriptors(),
+        Some(Server::Unix(_)) | None => false,
+    };
+    is_lost || flags.no_descriptors || flags.wire.framed
+}
+
+/// Returns whether there is only one client: standard input and output are one side.
+fn serves_one(flags: &Relay) -> bool {
+    matches!(flags.listen, Some(Front::Wire(Wire::Stdio)))
+        || matches!(flags.connect, Some(Server::Wire(Wire::Stdio)))
+}
+
+/// Tells the main thread that the relay can no longer stand in front of its server, or has served
+/// its one client.
 struct Notice(PipeWriter, Arc<OnceLock<Displaced>>);
 
 /// Learns it.
@@ -157,6 +178,11 @@ impl Notice {
 
     fn tell(&self, why: Displaced) {
         let _ = self.1.set(why);
+        self.finished();
+    }
+
+    /// There is nothing more to do.
+    fn finished(&self) {
         let _ = (&self.0).write_all(&[0]);
     }
 }
@@ -188,11 +214,13 @@ fn wait(signals: &Signals, asked: &Signals, displaced: &Noticed, report: impl Fn
 enum Resolved {
     Unix(Address, Option<Kind>),
     Tcp(HostAndPort),
+    Wire(Wire),
 }
 
 fn resolve(server: &Server) -> Result<Resolved, Failure> {
     let endpoint = match server {
         Server::Tcp(place) => return Ok(Resolved::Tcp(place.clone())),
+        Server::Wire(wire) => return Ok(Resolved::Wire(wire.clone())),
         Server::Unix(endpoint) => endpoint,
     };
     let (target, _) = endpoint.target()?;
@@ -202,25 +230,46 @@ fn resolve(server: &Server) -> Result<Resolved, Failure> {
     }
 }
 
-/// Returns the kind of both sides: as either address says, else a stream.
-fn kind_of(listen: &Front, flags: &Relay, server: &Resolved) -> Result<Kind, Failure> {
+/// Returns the kind of the clients' socket, and that of the server's if it is another: as either
+/// address says, else a stream.
+fn kinds(listen: &Front, flags: &Relay, server: &Resolved) -> Result<(Kind, Option<Kind>), Failure> {
     let front = match listen {
         Front::Unix(target) => target::kind_of(target, flags.bind.kind.kind)?,
-        Front::Tcp(_) => Some(Kind::Stream),
+        Front::Tcp(_) | Front::Wire(_) => Some(Kind::Stream),
     };
     let of_server = match server {
-        Resolved::Tcp(_) => Some(Kind::Stream),
-        Resolved::Unix(_, Some(kind)) => Some(*kind),
-        Resolved::Unix(..) => None,
+        Resolved::Wire(Wire::Exec(_)) if !flags.wire.framed => None,
+        Resolved::Tcp(_) | Resolved::Wire(_) => Some(Kind::Stream),
+        Resolved::Unix(_, kind) => *kind,
     };
-    match (front, of_server) {
-        (Some(front), Some(other)) if front != other => Err(Failure::usage(
-            format!("a {front} socket cannot be relayed to a {other} socket"),
-            "a stream has no boundaries, so messages would be merged and cut; both sides must be of one kind",
+    let kind = front.or(of_server.filter(|_| !flags.wire.framed)).unwrap_or(Kind::Stream);
+    let other = of_server.unwrap_or(kind);
+    match (flags.wire.framed, kind == Kind::Stream, other == Kind::Stream) {
+        (true, true, true) => Err(Failure::usage(
+            "--framed has nothing to frame",
+            "neither address is one of messages: dgram:./x or seqpacket:./x",
         )),
-        (Some(kind), _) | (None, Some(kind)) => Ok(kind),
-        (None, None) => Ok(Kind::Stream),
+        (false, ..) if kind != other => Err(not_alike(kind, other)),
+        (_, false, false) if kind != other => Err(Failure::usage(
+            format!("a {kind} socket cannot be relayed to a {other} socket"),
+            "a datagram socket has no connections; both sides must be of one kind",
+        )),
+        _ if kind == Kind::Datagram && matches!(server, Resolved::Wire(Wire::Exec(_))) => {
+            Err(Failure::usage(
+                "a datagram socket cannot be relayed to a program",
+                "datagrams have no connection for which one could be started",
+            ))
+        }
+        _ => Ok((kind, (kind != other).then_some(other))),
     }
+}
+
+fn not_alike(front: Kind, server: Kind) -> Failure {
+    Failure::usage(
+        format!("a {front} socket cannot be relayed to a {server} socket"),
+        "a stream has no boundaries, so messages would be merged and cut; both sides must be of one kind, \
+         or there must be a relay with --framed at both ends of the stream",
+    )
 }
 
 /// A socket for clients.
@@ -228,11 +277,17 @@ enum Bound {
     /// It says whether the socket is an inherited one.
     Unix(Box<BoundSocket>, bool),
     Tcp(TcpListener, HostAndPort),
+    /// And where that is.
+    Wire(Box<stoop_relay::Front>, String),
 }
 
 fn bind(listen: &Front, flags: &Relay, kind: Kind) -> Result<Bound, Failure> {
     match listen {
         Front::Tcp(place) => listen_tcp(flags, place),
+        Front::Wire(wire) => {
+            refuse_who(flags, wire)?;
+            wire.front(&flags.wire).map(|(front, place)| Bound::Wire(Box::new(front), place))
+        }
         Front::Unix(target) => {
             let adjust = |bind: stoop::Bind, _| bind.policy(policy(flags, target));
             target::serve(target, kind, &flags.bind, adjust)
@@ -242,21 +297,27 @@ fn bind(listen: &Front, flags: &Relay, kind: Kind) -> Result<Bound, Failure> {
 }
 
 fn listen_tcp(flags: &Relay, place: &HostAndPort) -> Result<Bound, Failure> {
+    refuse_who(flags, place)?;
+    tcp::listen(place).map(|(listener, place)| Bound::Tcp(listener, place))
+}
+
+fn refuse_who(flags: &Relay, place: &impl std::fmt::Display) -> Result<(), Failure> {
     let asks_who =
         flags.max_per_uid.is_some() || flags.max_per_container.is_some() || !flags.allow.is_empty();
     if asks_who {
         return Err(Failure::usage(
             format!("--allow, --max-per-uid and --max-per-container cannot be used with '{place}'"),
-            "over TCP the kernel does not say who a client is",
+            "there the kernel does not say who a client is",
         ));
     }
-    tcp::listen(place).map(|(listener, place)| Bound::Tcp(listener, place))
+    Ok(())
 }
 
 impl Bound {
     fn announcement(&self) -> Event {
         let (address, kind, mode, inherited) = match self {
             Bound::Tcp(_, place) => (Text(place.to_string()), Kind::Stream, None, false),
+            Bound::Wire(_, place) => (Text(place.clone()), Kind::Stream, None, false),
             Bound::Unix(socket, inherited) => {
                 let file = socket.file().map(|file| file.path());
                 let address = match file.and_then(|path| Address::path(path).ok()) {
@@ -283,13 +344,18 @@ fn build(
     notice: Notice,
 ) -> stoop_relay::Relay {
     let mut relay =
-        stoop_relay::Relay::to(server).descriptors(!flags.no_descriptors).on_event(move |happened| {
-            let why = if let Happened::Displaced(why) = &happened { Some(*why) } else { None };
-            report::report(happened, output, &errors);
-            if let Some(why) = why {
-                notice.tell(why);
-            }
-        });
+        stoop_relay::Relay::to(server).descriptors(!flags.no_descriptors).framed(flags.wire.framed);
+    let serves_one = serves_one(flags);
+    relay = relay.on_event(move |happened| {
+        let is_last = serves_one && matches!(happened, Happened::Closed { .. } | Happened::Unreached { .. });
+        let why = if let Happened::Displaced(why) = &happened { Some(*why) } else { None };
+        report::report(happened, output, &errors);
+        if let Some(why) = why {
+            notice.tell(why);
+        } else if is_last {
+            notice.finished();
+        }
+    });
     if let Some(clients) = flags.max_connections {
         relay = relay.max_connections(clients as usize);
     }
