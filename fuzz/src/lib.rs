@@ -12,6 +12,7 @@ mod calls;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
 #[path = "../../crates/stoop-cli/src/docker_config.rs"]
 mod docker_config;
+mod recordings;
 /// The same for the streams of container runtimes.
 #[path = "../../crates/stoop-cli/src/commands/cri/stream/spdy.rs"]
 mod spdy;
@@ -67,6 +68,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("services", stoop_inspect::fuzzing::services),
     ("guard_request", guard_request),
     ("guard_rules", guard_rules),
+    ("recording", recordings::recording),
+    ("fault_list", recordings::fault_list),
 ];
 
 /// Splits at the first line's end into a target and a body.

@@ -31,6 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "stoop",
             "stoop-dynamic",
+            "stoop-grpc",
             "stoop-guard",
             "stoop-http",
             "stoop-inspect",
@@ -59,6 +60,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stoop-http",
             "stoop-inspect",
             "stoop-memory",
+            "stoop-relay",
             "stoop-tap",
         ],
     ),

@@ -159,11 +159,12 @@ pub use stoop_http::Caller;
 pub use stoop_http::Connector;
 pub use stream::authority::AuthorityStream;
 
-/// Items that `stoop-dynamic` shares with this crate. They are not part of the public API, and
-/// change without notice.
-#[cfg(feature = "client")]
+/// Items that `stoop-dynamic` and the command share with this crate. They are not part of the
+/// public API, and change without notice.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::authority::HeaderBlocks;
+    #[cfg(feature = "client")]
     pub use crate::response::{NoStatus, accept};
 }
 

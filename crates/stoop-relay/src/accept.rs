@@ -164,6 +164,9 @@ impl Acceptor {
     /// Connects a client to the server: at once if that takes no time, else on another thread.
     /// While all of these wait, no more are accepted.
     fn connect(&self, client: Client) {
+        if let Some(error) = self.shared.refused_by_fault(client.number) {
+            return self.shared.begin(client, Err(error));
+        }
         let client = if self.shared.server.may_answer_at_once() {
             match self.shared.server.connect(self.front.kind(), Duration::ZERO) {
                 Err(error) if would_wait(&error) => client,

@@ -5,7 +5,7 @@
 //! meanwhile: all go to that one queue. An answer that its client's queue does not take is held as
 //! well, and only what comes for that client waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -22,8 +22,11 @@ use crate::carry::{EndKind, Filled, Message};
 use crate::end::into_io;
 use crate::event::{Ended, Event};
 use crate::interpose::displaced;
+use crate::pair::{CLIENT, SERVER};
+use crate::record::{Process, ids};
 use crate::shared::Shared;
 use crate::upstream::{self, Upstream};
+use crate::waiting::Waiting;
 
 /// How many messages are moved before other sockets have their turn.
 const TURN_MESSAGES: usize = 64;
@@ -57,6 +60,8 @@ pub(crate) struct Datagrams {
     quota: SendQuota,
     /// Clients whose queues were full.
     full: Vec<u64>,
+    /// Clients with messages that wait until they are due.
+    waiting: BTreeSet<u64>,
     last_idle_check: Instant,
     last_name_check: Instant,
     is_displaced: bool,
@@ -71,6 +76,8 @@ struct Client {
     last_moved: Instant,
     moved: [u64; 2],
     owners: Vec<Owner>,
+    /// From it, and from the server.
+    waiting: [Waiting; 2],
 }
 
 impl Datagrams {
@@ -89,6 +96,7 @@ impl Datagrams {
             held: None,
             quota: SendQuota::new(),
             full: Vec::new(),
+            waiting: BTreeSet::new(),
             last_idle_check: Instant::now(),
             last_name_check: Instant::now(),
             is_displaced: false,
@@ -111,6 +119,7 @@ impl Datagrams {
                 }
             }
             self.retry();
+            self.release_due();
             self.forget_idle();
             self.look_at_name();
         }
@@ -132,6 +141,9 @@ impl Datagrams {
 
     fn wait(&self, events: &mut Vec<Ready>) {
         let limit = if self.full.is_empty() { IDLE_CHECK } else { RETRY };
+        let waiting = self.waiting.iter().filter_map(|number| self.clients.get(number));
+        let due = waiting.flat_map(|client| &client.waiting).filter_map(Waiting::due).min();
+        let limit = due.map_or(limit, |due| due.saturating_duration_since(Instant::now()).min(limit));
         let limit = Timespec::try_from(limit).ok();
         if epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), limit.as_ref())
             .is_err_and(|errno| errno != Errno::INTR)
@@ -157,11 +169,50 @@ impl Datagrams {
             let origin = received.origin();
             match self.client(received.from, origin) {
                 Ok(None) => {}
-                Ok(Some(number)) => self.forward(number, (message, received.descriptors)),
+                Ok(Some(number)) => {
+                    if let Some(message) = self.arrived(number, CLIENT, (message, received.descriptors)) {
+                        self.forward(number, message);
+                    }
+                }
                 Err(error) => self.unreached(error),
             }
         }
         true
+    }
+
+    /// Records a message. Returns it if it goes on at once.
+    fn arrived(&mut self, number: u64, from: usize, message: Message) -> Option<Message> {
+        let client = self.clients.get_mut(&number)?;
+        let message = client.waiting[from].arrived(message, &self.shared.counters);
+        if client.waiting[from].due().is_some() {
+            self.waiting.insert(number);
+        }
+        message
+    }
+
+    /// Passes on what is due.
+    fn release_due(&mut self) {
+        let now = Instant::now();
+        for number in self.waiting.iter().copied().collect::<Vec<_>>() {
+            while self.held.is_none()
+                && let Some(message) = self.take_due(number, CLIENT, now)
+            {
+                self.forward(number, message);
+            }
+            while self.clients.get(&number).is_some_and(|client| client.held.is_none())
+                && let Some(message) = self.take_due(number, SERVER, now)
+            {
+                self.answer(number, message);
+            }
+            let client = self.clients.get(&number);
+            if client.is_none_or(|client| client.waiting.iter().all(|waiting| waiting.due().is_none())) {
+                self.waiting.remove(&number);
+            }
+        }
+    }
+
+    fn take_due(&mut self, number: u64, from: usize, now: Instant) -> Option<Message> {
+        self.clients.get_mut(&number)?.waiting[from].take_due(now)
     }
 
     fn unreached(&self, error: io::Error) {
@@ -185,8 +236,9 @@ impl Datagrams {
         }
         let who = origin.credentials;
         let (pid, uid) = (who.map(|it| it.pid), who.and_then(|it| it.known_uid()));
+        let gid = who.and_then(|it| it.known_gid());
         let owners = match self.shared.asks_who() {
-            true => self.admit(&Candidate { pid, uid, gid: who.and_then(|it| it.known_gid()), peer: None }),
+            true => self.admit(&Candidate { pid, uid, gid, peer: None }),
             false => Some(Vec::new()),
         };
         let Some(owners) = owners else { return Ok(None) };
@@ -196,14 +248,21 @@ impl Datagrams {
         self.shared.enter();
         self.shared.tell(Event::Accepted { number, pid, uid });
         self.numbers.insert(address, number);
-        let client =
-            Client { origin, to_server, held: None, last_moved: Instant::now(), moved: [0; 2], owners };
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.opened(number, ids(pid, uid, gid), Process::default());
+        }
+        let waiting = self.shared.taps(number, false).unwrap_or_default().map(Waiting::new);
+        let last_moved = Instant::now();
+        let client = Client { origin, to_server, held: None, last_moved, moved: [0; 2], owners, waiting };
         self.clients.insert(number, client);
         Ok(Some(number))
     }
 
     /// Opens a client's socket to the server.
     fn open(&self, number: u64) -> io::Result<Upstream> {
+        if let Some(error) = self.shared.refused_by_fault(number) {
+            return Err(error);
+        }
         let to_server = Upstream::new(&self.shared)?;
         epoll::add(&self.epoll, &to_server, EventData::new_u64(number), EventFlags::IN)?;
         Ok(to_server)
@@ -276,9 +335,16 @@ impl Datagrams {
                 return;
             }
             match client.to_server.receive() {
-                Ok(message) => self.answer(number, message),
+                Ok(message) => {
+                    if let Some(message) = self.arrived(number, SERVER, message) {
+                        self.answer(number, message);
+                    }
+                }
                 Err(Filled::End(EndKind::Shutdown)) => return self.forget(number, Ended::Closed),
-                Err(Filled::Exhausted) => self.shared.counters.lost_message(),
+                Err(Filled::Exhausted) => {
+                    client.waiting[SERVER].lost();
+                    self.shared.counters.lost_message();
+                }
                 Err(_) => return,
             }
         }

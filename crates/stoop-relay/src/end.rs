@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use stoop::{Datagram, SeqPacket, SocketExt, Stream};
+use stoop::{Datagram, Peer, SeqPacket, SocketExt, Stream};
 
 use crate::fate::Fate;
 
@@ -94,12 +94,17 @@ impl End {
 
     /// Returns the process and the user at the other end, if the kernel reports them.
     pub(crate) fn process_and_user(&self) -> (Option<u32>, Option<u32>) {
-        let peer = match self {
-            End::Stream(stream) => stream.peer(),
-            End::SeqPacket(socket) => socket.peer(),
-            End::Datagram(_) | End::Tcp(_) | End::Vsock(_) | End::Bridged(..) => return (None, None),
-        };
+        let Some(peer) = self.peer() else { return (None, None) };
         (peer.pid.known().copied(), peer.uid.known().copied())
+    }
+
+    /// Returns the process at the other end. The kernel knows none behind TCP.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            End::Stream(stream) => Some(stream.peer()),
+            End::SeqPacket(socket) => Some(socket.peer()),
+            End::Datagram(_) | End::Tcp(_) | End::Vsock(_) | End::Bridged(..) => None,
+        }
     }
 
     pub(crate) fn set_nonblocking(&self) -> io::Result<()> {

@@ -114,4 +114,6 @@ pub enum Ended {
     Stopped,
     /// It could not be relayed.
     Failed(io::Error),
+    /// A fault was injected that resets it.
+    Fault,
 }

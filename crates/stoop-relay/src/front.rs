@@ -24,6 +24,13 @@ pub(crate) enum Source {
     Datagrams(Datagram),
 }
 
+impl Front {
+    /// Returns the kind of its socket.
+    pub fn kind(&self) -> Kind {
+        self.0.kind()
+    }
+}
+
 impl Source {
     /// Returns the socket file, if there is one.
     pub(crate) fn file(&self) -> Option<&SocketFile> {
@@ -31,6 +38,29 @@ impl Source {
             Source::Connections(listener) => listener.file(),
             Source::Datagrams(socket) => socket.file(),
         }
+    }
+
+    /// Returns the kind of its socket.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Source::Connections(listener) => listener.kind(),
+            Source::Datagrams(_) => Kind::Datagram,
+        }
+    }
+
+    /// Returns its address, for those who read it.
+    pub(crate) fn address(&self) -> String {
+        let address = match self {
+            Source::Connections(Listening::Stream(listener)) => listener.local_addr(),
+            Source::Connections(Listening::SeqPacket(listener)) => listener.local_addr(),
+            Source::Datagrams(socket) => socket.local_addr(),
+            Source::Connections(Listening::Tcp(listener)) => {
+                return listener.local_addr().map(|address| format!("tcp:{address}")).unwrap_or_default();
+            }
+            Source::Connections(Listening::Vsock(_)) => return "vsock".into(),
+            Source::Connections(Listening::Queued(_)) => return String::new(),
+        };
+        address.map(|address| address.to_string()).unwrap_or_default()
     }
 }
 

@@ -46,7 +46,8 @@ impl Inbox {
         self.stops.load(Ordering::Acquire)
     }
 
-    fn wake(&self) {
+    /// Lets the worker see what has changed.
+    pub(crate) fn wake(&self) {
         // A full counter wakes as well.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 
 use crate::admission::Owner;
-use crate::carry::{Carry, Drained, EndKind, Filled, PIECE_BYTES, Tools};
+use crate::carry::{Carry, Drained, EndKind, Filled, PIECE_BYTES, Tap, Tools};
 use crate::counters::Counters;
 use crate::direction::{Direction, Step};
 use crate::end::End;
@@ -51,6 +51,8 @@ pub(crate) struct Pair {
     is_reset: bool,
     /// Why it could not be relayed to its end.
     failure: Option<io::Error>,
+    /// When something is due, if a turn is planned for it.
+    timer: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub(crate) enum Turn {
     Exhausted,
     /// It is over.
     Over,
+    /// It is to be reset: a fault says so.
+    Fault,
 }
 
 impl Pair {
@@ -84,8 +88,20 @@ impl Pair {
     ) -> io::Result<Pair> {
         let up = Carry::new(&client, &server, allows_descriptors, frames)?;
         let down = Carry::new(&server, &client, allows_descriptors, frames)?;
+        Ok(Pair::with(client, server, [up, down], number))
+    }
+
+    /// A pair of which everything is recorded, or that has faults.
+    pub(crate) fn tapped(client: End, server: End, taps: [Tap; 2], number: u64) -> io::Result<Pair> {
+        let [up, down] = taps;
+        let up = Carry::tapped(&client, &server, up)?;
+        let down = Carry::tapped(&server, &client, down)?;
+        Ok(Pair::with(client, server, [up, down], number))
+    }
+
+    fn with(client: End, server: End, [up, down]: [Carry; 2], number: u64) -> Pair {
         let way = |carry| Way { direction: Direction::new(), carry, pace: None };
-        Ok(Pair {
+        Pair {
             ends: [client, server],
             readable: [true; 2],
             writable: [true; 2],
@@ -99,7 +115,29 @@ impl Pair {
             reset_since: None,
             is_reset: false,
             failure: None,
-        })
+            timer: None,
+        }
+    }
+
+    /// Returns when the pair is to have its next turn, if that is sooner than what was returned
+    /// before.
+    pub(crate) fn sooner(&mut self) -> Option<Instant> {
+        let due = self.ways.iter().filter_map(|way| way.carry.due()).min()?;
+        if self.timer.is_some_and(|timer| timer <= due) {
+            return None;
+        }
+        self.timer = Some(due);
+        self.timer
+    }
+
+    /// The time that was returned has come.
+    pub(crate) fn rang(&mut self) {
+        self.timer = None;
+    }
+
+    /// Other faults apply: what was stalled may be read.
+    pub(crate) fn faults_changed(&mut self) {
+        self.readable = [true; 2];
     }
 
     /// Limits how fast each direction may go.
@@ -131,6 +169,7 @@ impl Pair {
         for from in [CLIENT, SERVER] {
             match self.way(from, tools, counters) {
                 Turn::Waits | Turn::Over => {}
+                Turn::Fault => return Turn::Fault,
                 Turn::GoesOn if turn == Turn::Exhausted => {}
                 other => turn = other,
             }
@@ -187,6 +226,7 @@ impl Pair {
                 Some(Filled::Nothing) => self.readable[from] = false,
                 Some(Filled::End(kind)) => self.source_ended(from, kind),
                 Some(Filled::Exhausted) => return Turn::Exhausted,
+                Some(Filled::Fault) => return Turn::Fault,
                 None => {}
             }
             match drained {
@@ -194,6 +234,9 @@ impl Pair {
                 Drained::Some => self.writable[1 - from] = false,
                 Drained::Gone => self.sink_gone(from),
                 Drained::Exhausted => return Turn::Exhausted,
+                // More may be read meanwhile, unless too much waits.
+                Drained::Later if filled.is_none() => return Turn::Waits,
+                Drained::Later => {}
             }
         }
     }

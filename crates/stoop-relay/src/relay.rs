@@ -15,9 +15,11 @@ use crate::admission::{Admission, Candidate, Shares};
 use crate::counters::{Counters, Counts};
 use crate::datagrams::Datagrams;
 use crate::event::Event;
+use crate::fault::{Faults, Switch};
 use crate::front::{Front, Source};
 use crate::inbox::Inbox;
 use crate::once;
+use crate::record::Recorder;
 use crate::server::Server;
 use crate::shared::{Handler, Judge, Shared};
 use crate::threads::named;
@@ -36,6 +38,9 @@ pub struct Relay {
     judge: Option<Judge>,
     max_time: Option<Duration>,
     bytes_per_second: Option<u64>,
+    recorder: Option<Recorder>,
+    faults: Option<[Faults; 2]>,
+    seed: u64,
 }
 
 impl fmt::Debug for Relay {
@@ -61,6 +66,9 @@ impl Relay {
             judge: None,
             max_time: None,
             bytes_per_second: None,
+            recorder: None,
+            faults: None,
+            seed: 0,
         }
     }
 
@@ -156,15 +164,53 @@ impl Relay {
         self
     }
 
+    /// Records what is relayed.
+    #[must_use]
+    pub fn record(mut self, recorder: Recorder) -> Relay {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Injects faults into what clients send, and into what the server sends. They can be changed
+    /// while the relay runs: [`Running::faults`].
+    #[must_use]
+    pub fn faults(mut self, up: Faults, down: Faults) -> Relay {
+        self.faults = Some([up, down]);
+        self
+    }
+
+    /// Sets the seed of the faults, by default 0. With the same seed the same bytes and messages of the
+    /// same client, as they are numbered, meet the same faults.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Relay {
+        self.seed = seed;
+        self
+    }
+
     /// Starts to relay the clients of a listener, or of a datagram socket.
     ///
     /// # Errors
-    /// Returns an error if no thread can be started or no descriptor is left.
+    /// Returns an error if no thread can be started or no descriptor is left, and of kind
+    /// `InvalidInput` if sockets of this kind cannot have one of the faults.
     pub fn start(self, front: impl Into<Front>) -> io::Result<Running> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or(processors.div_ceil(2));
         let inboxes: Result<Vec<_>, Errno> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
+        let front = front.into();
+        let kind = front.0.kind();
+        for faults in self.faults.iter().flatten() {
+            if let Some(fault) = faults.impossible_for(kind) {
+                let text = format!("a {kind} socket cannot have the fault '{fault}'");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+        let faults = self.faults.map(|[up, down]| Arc::new(Switch::new(self.seed, up, down)));
+        if let Some(recorder) = &self.recorder {
+            recorder.begin(kind, front.0.address(), self.server.to_string());
+        }
         let shared = Arc::new(Shared {
+            recorder: self.recorder.map(Arc::new),
+            faults,
             counters: Counters::default(),
             idle_timeout: self.idle_timeout,
             server: self.server,
@@ -185,7 +231,7 @@ impl Relay {
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
         let mut running = Running { shared: Arc::clone(&shared), workers: Vec::new(), acceptor: None };
-        let source = front.into().0;
+        let source = front.0;
         if needs_workers(&source, &shared) {
             for inbox in &shared.inboxes {
                 let worker = Worker::new(Arc::clone(&shared), Arc::clone(inbox))?;
@@ -241,6 +287,12 @@ impl Running {
         Monitor(Arc::clone(&self.shared))
     }
 
+    /// Returns the control of the faults, if the relay was built with [`Relay::faults`].
+    pub fn faults(&self) -> Option<FaultControl> {
+        self.shared.faults.as_ref()?;
+        Some(FaultControl { shared: Arc::clone(&self.shared) })
+    }
+
     /// Stops gracefully: removes the socket file, or gives the name back to the server that had it.
     /// Then relays the clients that have connected already, and waits until they are done, for at
     /// most `grace`, and closes what is left. Datagrams that have come are passed on as far as the
@@ -269,6 +321,37 @@ impl Running {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
+        if let Some(recorder) = &self.shared.recorder {
+            recorder.stop();
+        }
+    }
+}
+
+/// Changes the faults of a running relay, for connections in progress as well.
+#[derive(Clone)]
+pub struct FaultControl {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for FaultControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultControl").field("current", &self.current()).finish()
+    }
+}
+
+impl FaultControl {
+    /// Returns the faults of what clients send, and of what the server sends.
+    pub fn current(&self) -> [Faults; 2] {
+        self.shared.faults.as_ref().map(|faults| faults.faults()).unwrap_or_default()
+    }
+
+    /// Sets the faults of what clients send, and of what the server sends. What waits already arrives
+    /// as it was planned.
+    pub fn set(&self, up: Faults, down: Faults) {
+        if let Some(faults) = &self.shared.faults {
+            faults.set(up, down);
+        }
+        self.shared.inboxes.iter().for_each(|inbox| inbox.wake());
     }
 }
 

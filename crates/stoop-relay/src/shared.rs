@@ -7,12 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::admission::{Admission, Candidate, Owner, Seats, Shares};
+use crate::carry::Tap;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::event::{Ended, Event, Rejection};
+use crate::exec;
+use crate::fault::Switch;
 use crate::inbox::Inbox;
+use crate::pair::{CLIENT, Pair, SERVER};
+use crate::record::{Closing, Recorder, Side, Watch, process_of};
 use crate::server::{Connected, Server};
-use crate::{exec, pair::Pair};
 
 /// Decides about clients.
 pub(crate) type Judge = Box<dyn Fn(&Candidate<'_>) -> Admission + Send + Sync>;
@@ -33,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) max_time: Option<Duration>,
     pub(crate) bytes_per_second: Option<u64>,
     pub(crate) handler: Option<Handler>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    pub(crate) faults: Option<Arc<Switch>>,
     pub(crate) next_number: AtomicU64,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     /// Clients that are accepted and not yet closed.
@@ -52,6 +58,9 @@ impl Shared {
 
     /// A connection has ended.
     pub(crate) fn closed(&self, number: u64, moved: [u64; 2], ended: Ended) {
+        if let Some(recorder) = &self.recorder {
+            recorder.closed(number, closing(&ended));
+        }
         self.tell(Event::Closed { number, bytes_up: moved[0], bytes_down: moved[1], ended });
         self.leave();
     }
@@ -141,18 +150,25 @@ impl Shared {
             child = server.child;
             client.end.set_nonblocking()?;
             server.end.set_nonblocking()?;
-            let mut pair = Pair::new(client.end, server.end, self.allows_descriptors, self.frames, number)?;
+            let mut pair = match self.taps(number, client.end.is_byte_stream()) {
+                Some(taps) => Pair::tapped(client.end, server.end, taps, number)?,
+                None => Pair::new(client.end, server.end, self.allows_descriptors, self.frames, number)?,
+            };
             pair.limit(self.bytes_per_second);
             Ok(pair)
         });
         match pair {
             Ok(mut pair) => {
                 pair.owners = client.owners;
+                self.record_opened(number, pair.ends());
                 self.counters.connection();
                 self.tell(Event::Accepted { number, pid, uid });
                 self.give(pair);
             }
             Err(error) => {
+                if let Some(recorder) = &self.recorder {
+                    recorder.unreached(number, &error);
+                }
                 self.counters.no_server();
                 self.tell(Event::Unreached { number, error });
                 self.dismiss(&client.owners);
@@ -172,6 +188,42 @@ impl Shared {
         if let Some(inbox) = self.inboxes.iter().min_by_key(load) {
             inbox.push(pair);
         }
+    }
+}
+
+impl Shared {
+    /// Returns what is done with the data of both directions, if they are not only relayed.
+    pub(crate) fn taps(&self, number: u64, is_stream: bool) -> Option<[Tap; 2]> {
+        if self.recorder.is_none() && self.faults.is_none() {
+            return None;
+        }
+        Some([(CLIENT, Side::Client), (SERVER, Side::Server)].map(|(end, side)| Tap {
+            watch: self.recorder.as_ref().map(|recorder| Watch::new(recorder, number, side)),
+            injector: self.faults.as_ref().map(|faults| faults.injector(number, end, is_stream)),
+        }))
+    }
+
+    fn record_opened(&self, number: u64, ends: &[End; 2]) {
+        let Some(recorder) = &self.recorder else { return };
+        let process = |end: &End| end.peer().map(|peer| process_of(&peer)).unwrap_or_default();
+        recorder.opened(number, process(&ends[CLIENT]), process(&ends[SERVER]));
+    }
+
+    /// Returns the error with which a fault refuses a client, if one does.
+    pub(crate) fn refused_by_fault(&self, number: u64) -> Option<io::Error> {
+        let is_refused = self.faults.as_ref().is_some_and(|faults| faults.refuses(number));
+        is_refused.then(|| io::Error::new(io::ErrorKind::ConnectionRefused, "injected fault"))
+    }
+}
+
+fn closing(ended: &Ended) -> Closing {
+    match ended {
+        Ended::Closed => Closing::Ends,
+        Ended::Idle => Closing::Idle,
+        Ended::OutOfTime => Closing::OutOfTime,
+        Ended::Stopped => Closing::Stopped,
+        Ended::Fault => Closing::Fault,
+        Ended::Failed(_) => Closing::Failed,
     }
 }
 

@@ -4,7 +4,8 @@
 //! reported something about it. Before it sleeps, a worker polls for a moment, as long as that
 //! has paid off: a round trip then costs no wake-up.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,6 +54,9 @@ pub(crate) struct Worker {
     ready: VecDeque<usize>,
     /// Connections that lack a resource.
     exhausted: Vec<usize>,
+    /// When connections have something that is due.
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    faults_generation: u64,
     spin: Spin,
     uncounted: Counters,
     last_idle_check: Instant,
@@ -72,6 +76,8 @@ impl Worker {
             tools: Tools::new(),
             ready: VecDeque::new(),
             exhausted: Vec::new(),
+            timers: BinaryHeap::new(),
+            faults_generation: 0,
             spin: Spin::new(),
             uncounted: Counters::default(),
             last_idle_check: Instant::now(),
@@ -92,6 +98,7 @@ impl Worker {
                 let Some(slot) = self.ready.pop_front() else { break };
                 self.turn(slot);
             }
+            self.ring();
             self.close_old();
         }
         for slot in 0..self.pairs.len() {
@@ -104,6 +111,7 @@ impl Worker {
             for pair in self.inbox.take() {
                 self.adopt(pair);
             }
+            self.apply_faults();
             return;
         }
         let (slot, end) = ((data / 2) as usize, (data % 2) as usize);
@@ -140,9 +148,54 @@ impl Worker {
             Turn::Exhausted => self.exhausted.push(slot),
             Turn::Over => {
                 let ended = pair.take_ended();
-                self.remove(slot, ended);
+                return self.remove(slot, ended);
+            }
+            Turn::Fault => {
+                for end in pair.ends() {
+                    // A Unix socket whose peer sees an end instead has nothing unread.
+                    end.reset();
+                }
+                return self.remove(slot, Ended::Fault);
             }
         }
+        if let Some(due) = pair.sooner() {
+            self.timers.push(Reverse((due, slot)));
+        }
+    }
+
+    /// Gives those their turn that have something due.
+    fn ring(&mut self) {
+        while let Some(Reverse((due, slot))) = self.timers.peek().copied() {
+            if due > Instant::now() {
+                return;
+            }
+            self.timers.pop();
+            if let Some(Some(pair)) = self.pairs.get_mut(slot) {
+                pair.rang();
+                self.turn(slot);
+            }
+        }
+    }
+
+    /// Gives everyone a turn if the faults were changed.
+    fn apply_faults(&mut self) {
+        let Some(generation) = self.shared.faults.as_ref().map(|faults| faults.generation()) else { return };
+        if self.faults_generation == generation {
+            return;
+        }
+        self.faults_generation = generation;
+        for (slot, pair) in self.pairs.iter_mut().enumerate() {
+            if let Some(pair) = pair {
+                pair.faults_changed();
+                self.ready.push_back(slot);
+            }
+        }
+    }
+
+    /// Returns the shorter of the limit and the time until something is due.
+    fn until_due(&self, limit: Option<Duration>) -> Option<Duration> {
+        let due = self.timers.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()));
+        limit.into_iter().chain(due).min()
     }
 
     /// Closes a connection. Its descriptors leave the epoll set with it.
@@ -187,7 +240,7 @@ impl Worker {
             return;
         }
         if !self.exhausted.is_empty() {
-            self.poll(events, Some(PAUSE));
+            self.poll(events, self.until_due(Some(PAUSE)));
             for slot in self.exhausted.drain(..) {
                 if let Some(Some(pair)) = self.pairs.get_mut(slot) {
                     pair.is_listed = false;
@@ -207,7 +260,8 @@ impl Worker {
             self.spin.in_vain();
         }
         let limit = self.shared.shortest_limit().map(|limit| IDLE_CHECK.min(limit));
-        self.poll(events, limit.filter(|_| self.inbox.connections.load(Ordering::Relaxed) > 0));
+        let limit = limit.filter(|_| self.inbox.connections.load(Ordering::Relaxed) > 0);
+        self.poll(events, self.until_due(limit));
     }
 
     fn poll(&self, events: &mut Vec<Event>, limit: Option<Duration>) {

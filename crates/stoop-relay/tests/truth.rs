@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stoop::{Address, Allow, Bind, Outgoing, SocketExt, Stream};
+use stoop_relay::fault::Faults;
+use stoop_relay::record::{Entry, Recorder, Recording, Side as RecordedSide, Tail};
 use stoop_relay::{Relay, Server};
 use stoop_testkit::{deadline, tempdir};
 
@@ -150,6 +152,27 @@ fn written(acts: &[(bool, Act)], is_server: bool) -> Vec<(usize, String)> {
     files
 }
 
+/// Returns what a recording says that the client and the server have sent.
+fn recorded(path: &std::path::Path) -> [Seen; 2] {
+    let mut seen = [Seen::default(), Seen::default()];
+    let mut recording = Recording::open(path).unwrap();
+    for record in recording.by_ref() {
+        match record.unwrap().entry {
+            Entry::Data { from, bytes, files, .. } => {
+                let seen = &mut seen[usize::from(from == RecordedSide::Server)];
+                let start = seen.bytes.len();
+                let its = |_| (start..start + bytes.len(), String::new());
+                seen.files.extend(files.iter().map(its));
+                seen.bytes.extend(bytes);
+            }
+            Entry::Ended { from } => seen[usize::from(from == RecordedSide::Server)].ended = true,
+            _ => {}
+        }
+    }
+    assert_eq!(recording.tail(), Some(Tail::Stopped));
+    seen
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
         std::env::var("STOOP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
@@ -159,23 +182,36 @@ proptest! {
     fn a_conversation_is_the_same_through_a_relay(
         acts in proptest::collection::vec((any::<bool>(), act()), 1..40),
         client_first in any::<bool>(),
+        is_recorded in any::<bool>(),
     ) {
         let given = acts.clone();
-        let (direct, relayed) = deadline(SOON * 2, move || {
+        let (direct, relayed, recorded) = deadline(SOON * 2, move || {
             let (client, server) = Stream::pair().unwrap();
             let direct = converse(client, server, &acts, client_first);
             let dir = tempdir();
             let server = Bind::new(dir.path().join("server")).listen().unwrap();
             let front = Bind::new(dir.path().join("relay")).listen().unwrap();
             let address = Address::path(dir.path().join("server")).unwrap();
-            let relay = Relay::to(Server::unix(address)).start(front).unwrap();
+            let mut relay = Relay::to(Server::unix(address));
+            let recording = dir.path().join("recording");
+            if is_recorded {
+                let recorder = Recorder::create(&recording).unwrap();
+                relay = relay.record(recorder).faults(Faults::default(), Faults::default());
+            }
+            let relay = relay.start(front).unwrap();
             let client = Stream::connect(dir.path().join("relay")).unwrap();
             let (accepted, _) = server.accept().unwrap();
             let relayed = converse(client, accepted, &acts, client_first);
             let (counts, all_ended) = relay.stop(SOON);
             assert!(all_ended && counts.lost_descriptors == 0, "{counts:?}");
-            (direct, relayed)
+            (direct, relayed, is_recorded.then(|| recorded(&recording)))
         });
+        for (is_server, seen) in [false, true].into_iter().zip(recorded.iter().flatten()) {
+            prop_assert!(seen.bytes == relayed[usize::from(!is_server)].bytes && seen.ended);
+            let offsets: Vec<usize> = written(&given, is_server).into_iter().map(|(at, _)| at).collect();
+            let recorded: Vec<usize> = seen.files.iter().map(|(bytes, _)| bytes.start).collect();
+            prop_assert_eq!(recorded, offsets);
+        }
         for is_server in [false, true] {
             let (one, other) = (&direct[usize::from(is_server)], &relayed[usize::from(is_server)]);
             prop_assert!(one.bytes == other.bytes && one.ended && other.ended);

@@ -7,8 +7,8 @@ use super::Bench;
 #[cfg(feature = "http")]
 use super::Http;
 use super::{
-    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Send, Serve, Tap, Tree, Wait, Who,
-    Why, footer,
+    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Replay, Send, Serve, Tap, Tree, Wait,
+    Who, Why, footer,
 };
 #[cfg(feature = "grpc")]
 use super::{Cri, Grpc};
@@ -51,6 +51,7 @@ const EXAMPLES: &str = "
   stoop send ./log.sock hello               # send one message
   stoop wait ./app.sock                     # wait until a server listens
   stoop relay ./app.sock tcp:127.0.0.1:80   # relay to a TCP server, or between sockets
+  stoop replay app.rec ./app.sock           # play a recording, and compare the answers
   stoop ls                                  # list all sockets, with both ends
   stoop who /run/docker.sock                # the details of one socket
   stoop tree --svg -o sockets.svg           # draw the connections between processes
@@ -82,6 +83,7 @@ pub(crate) enum Verb {
     Recv(Recv),
     Wait(Wait),
     Relay(Relay),
+    Replay(Replay),
     Ls(Ls),
     Who(Who),
     Tree(Tree),

@@ -36,6 +36,7 @@ pub(crate) use crate::commands::ls::args::{Column, Ls, Sort, StateWord};
 pub(crate) use crate::commands::man::args::Man;
 pub(crate) use crate::commands::recv::args::Recv;
 pub(crate) use crate::commands::relay::args::Relay;
+pub(crate) use crate::commands::replay::args::Replay;
 pub(crate) use crate::commands::send::args::Send;
 pub(crate) use crate::commands::serve::args::{Serve, ServiceFlags};
 pub(crate) use crate::commands::tap::args::Tap;

@@ -19,6 +19,7 @@ pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod recv;
 pub(crate) mod relay;
+pub(crate) mod replay;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tap;
@@ -40,6 +41,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Recv(flags) => recv::run(&flags),
         Verb::Wait(flags) => wait::run(&flags),
         Verb::Relay(flags) => relay::run(&flags),
+        Verb::Replay(flags) => replay::run(&flags),
         Verb::Ls(flags) => ls::run(&flags),
         Verb::Who(flags) => who::run(&flags),
         Verb::Tree(flags) => tree::run(&flags),

@@ -118,6 +118,30 @@ pub(crate) enum Event {
     /// `relay` with rules has stopped: how many requests it forwarded, and how many not.
     #[cfg(feature = "http")]
     Guarded { forwarded: u64, refused: u64 },
+    /// A record of a recording.
+    Record(crate::commands::replay::Shown),
+    /// How a recording ends.
+    RecordingEnd {
+        /// `stopped`, `open`, `incomplete`, `damaged`.
+        end: &'static str,
+        /// Where the last whole record ends.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+    },
+    /// `replay` has found something else than was recorded.
+    Difference {
+        connection: u64,
+        /// When what differs was recorded.
+        time_ns: u64,
+        place: String,
+        /// The request that was answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<String>,
+        recorded: String,
+        now: String,
+    },
+    /// `replay` has ended.
+    Replayed { connections: u64, sent_bytes: u64, compared_bytes: u64, same: bool },
     /// A message was received.
     Message(Message),
     /// `demo` has checked something.

@@ -56,6 +56,20 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         #[cfg(feature = "http")]
         Event::Request { .. } => decision(event)?,
         Event::Exited { .. } => return None,
+        Event::Record(record) => return Some(Rendered::Output(record.line().into_bytes())),
+        Event::RecordingEnd { end, offset } => return recording_end(end, *offset),
+        Event::Difference { connection, place, request, recorded, now, .. } => {
+            let request = request.as_ref().map(|request| format!(" to '{request}'")).unwrap_or_default();
+            let text = format!(
+                "connection {connection}, {place}{request}\n  recorded: {recorded}\n  now:      {now}\n"
+            );
+            return Some(Rendered::Output(safe(text.as_bytes()).into_bytes()));
+        }
+        Event::Replayed { connections, compared_bytes, same, .. } => {
+            let bytes = plural(*compared_bytes, "byte");
+            let found = if *same { "nothing differs" } else { "stopped at the first difference" };
+            format!("replayed {}, compared {bytes}: {found}", plural(*connections, "connection"))
+        }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Check { .. } | Event::Summary { .. } | Event::Ready { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
@@ -84,6 +98,18 @@ fn displaced(reason: &str) -> &'static str {
         "name_taken" => "another socket file has the name, so no more clients can come",
         _ => "the server has closed its socket",
     }
+}
+
+/// Says how a recording ends, unless its relay ended it.
+fn recording_end(end: &str, offset: Option<u64>) -> Option<Rendered> {
+    let at = offset.unwrap_or_default();
+    let text = match end {
+        "open" => "the relay is still recording, or was killed",
+        "incomplete" => "the last record is not whole: the relay is still recording, or was killed",
+        "damaged" => "the next record is damaged; what follows cannot be read",
+        _ => return None,
+    };
+    Some(Rendered::Status(format!("stoop: the recording ends at byte {at}: {text}\n")))
 }
 
 /// Sums up a relay: what passed, and each loss there was.

@@ -41,6 +41,7 @@
 //! This module does no I/O and uses no clock. [`AuthorityStream`](crate::AuthorityStream) wraps it
 //! around a stream.
 
+mod blocks;
 mod decode;
 mod encode;
 mod fast_path;
@@ -48,6 +49,8 @@ mod frames;
 mod huffman;
 mod table;
 
+#[doc(hidden)]
+pub use blocks::HeaderBlocks;
 use decode::{Decoder, Field, Name};
 use encode::Refusal;
 use stoop_http::internal::PREFACE;

@@ -11,8 +11,8 @@ pub(super) const ENTRY_OVERHEAD_BYTES: usize = 32;
 /// The default size of the dynamic table (`SETTINGS_HEADER_TABLE_SIZE`).
 pub(super) const TABLE_MAX_BYTES: usize = 4096;
 
-/// The names of the static table, from index 1 on. Their values are not needed: static entries are
-/// passed on by index, and the server has the same table.
+/// The names of the static table, from index 1 on. Their values are needed only by readers: static
+/// entries are passed on by index, and the server has the same table.
 const NAMES: [&str; 61] = [
     ":authority",
     ":method",
@@ -79,6 +79,32 @@ const NAMES: [&str; 61] = [
 
 /// The number of entries in the static table.
 pub(super) const STATIC: usize = NAMES.len();
+
+/// Returns the name of a static entry.
+pub(super) fn name(index: u8) -> &'static str {
+    NAMES.get(usize::from(index).wrapping_sub(1)).copied().unwrap_or_default()
+}
+
+/// Returns the value of a static entry.
+pub(super) fn value(index: u8) -> &'static str {
+    match index {
+        2 => "GET",
+        3 => "POST",
+        4 => "/",
+        5 => "/index.html",
+        6 => "http",
+        7 => "https",
+        8 => "200",
+        9 => "204",
+        10 => "206",
+        11 => "304",
+        12 => "400",
+        13 => "404",
+        14 => "500",
+        16 => "gzip, deflate",
+        _ => "",
+    }
+}
 
 /// Returns the length of a static entry's name.
 pub(super) fn name_bytes(index: u8) -> usize {

@@ -33,6 +33,12 @@ pub(crate) struct Descriptors {
     written: usize,
     /// They go with the next byte that is written.
     fds: Vec<OwnedFd>,
+    reader: Reader,
+}
+
+/// Reads bytes of a stream so that file descriptors come with the first byte of a read.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
     counter: Counter,
 }
 
@@ -59,35 +65,46 @@ impl Descriptors {
         counters: &Counters,
     ) -> (Filled, Drained) {
         let buffer = &mut tools.buffer[..PIECE_BYTES];
-        let len = match self.piece(source, buffer) {
-            Ok(len) => len,
+        let (len, fds) = match self.reader.read(source, buffer) {
+            Ok(read) => read,
             Err(came) => return (came, Drained::All),
         };
-        let received = match source
-            .recv_with(&mut [IoSliceMut::new(&mut buffer[..len])], Allow::descriptors(DESCRIPTORS_MAX))
-        {
-            Ok(received) if received.len == 0 => return (Filled::End(EndKind::Shutdown), Drained::All),
-            Ok(received) => received,
-            Err(error) => return (filled(errno_of(&error)), Drained::All),
-        };
-        self.fds = received.descriptors;
-        let (written, outcome) = self.write(sink, &buffer[..received.len], counters);
+        self.fds = fds;
+        let (written, outcome) = write(sink, &buffer[..len], &mut self.fds, counters);
         if outcome != Drained::All {
-            self.held = buffer[written..received.len].to_vec();
+            self.held = buffer[written..len].to_vec();
             self.written = 0;
         }
-        (Filled::Some(received.len), outcome)
+        (Filled::Some(len), outcome)
     }
 
     pub(super) fn drain(&mut self, sink: &Stream, counters: &Counters) -> Drained {
         let held = std::mem::take(&mut self.held);
-        let (written, outcome) = self.write(sink, &held[self.written..], counters);
+        let (written, outcome) = write(sink, &held[self.written..], &mut self.fds, counters);
         if outcome == Drained::All {
             self.written = 0;
         } else {
             (self.held, self.written) = (held, self.written + written);
         }
         outcome
+    }
+}
+
+impl Reader {
+    /// Reads bytes, and the file descriptors that came with the first of them.
+    pub(super) fn read(
+        &mut self,
+        source: &Stream,
+        buffer: &mut [u8],
+    ) -> Result<(usize, Vec<OwnedFd>), Filled> {
+        let len = self.piece(source, buffer)?;
+        match source
+            .recv_with(&mut [IoSliceMut::new(&mut buffer[..len])], Allow::descriptors(DESCRIPTORS_MAX))
+        {
+            Ok(received) if received.len == 0 => Err(Filled::End(EndKind::Shutdown)),
+            Ok(received) => Ok((received.len, received.descriptors)),
+            Err(error) => Err(filled(errno_of(&error))),
+        }
     }
 
     /// Returns how much to read: what surely carries no descriptors, or exactly what carries some.
@@ -104,27 +121,34 @@ impl Descriptors {
             Err(error) => Err(filled(errno_of(&error))),
         }
     }
+}
 
-    fn write(&mut self, sink: &Stream, bytes: &[u8], counters: &Counters) -> (usize, Drained) {
-        let mut written = 0;
-        while written < bytes.len() {
-            let fds: Vec<BorrowedFd<'_>> = self.fds.iter().map(AsFd::as_fd).collect();
-            match sink.send_with(&[IoSlice::new(&bytes[written..])], &Outgoing::new().descriptors(&fds)) {
-                Ok(len) => {
-                    written += len;
-                    counters.descriptors(fds.len());
-                    self.fds.clear();
-                }
-                // The receiver refuses them: the bytes go on without.
-                Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) && !fds.is_empty() => {
-                    counters.lost_descriptors(fds.len());
-                    self.fds.clear();
-                }
-                Err(error) => return (written, drained(errno_of(&error))),
+/// Writes until the sink takes no more. The file descriptors go with the first byte. Returns how
+/// much it took.
+pub(super) fn write(
+    sink: &Stream,
+    bytes: &[u8],
+    descriptors: &mut Vec<OwnedFd>,
+    counters: &Counters,
+) -> (usize, Drained) {
+    let mut written = 0;
+    while written < bytes.len() {
+        let fds: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        match sink.send_with(&[IoSlice::new(&bytes[written..])], &Outgoing::new().descriptors(&fds)) {
+            Ok(len) => {
+                written += len;
+                counters.descriptors(fds.len());
+                descriptors.clear();
             }
+            // The receiver refuses them: the bytes go on without.
+            Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) && !fds.is_empty() => {
+                counters.lost_descriptors(fds.len());
+                descriptors.clear();
+            }
+            Err(error) => return (written, drained(errno_of(&error))),
         }
-        (written, Drained::All)
     }
+    (written, Drained::All)
 }
 
 impl Counter {

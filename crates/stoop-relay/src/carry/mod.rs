@@ -7,6 +7,7 @@
 //! | `descriptors.rs` | bytes and file descriptors | what the sink did not take |
 //! | `packets.rs` | messages with their boundaries and file descriptors | one message |
 //! | `framed.rs` | messages to and from byte streams, in a framing | a batch of them |
+//! | `tapped.rs` | any of these, recorded and with faults | what is not yet due |
 //!
 //! Idle directions hold nothing: buffers and pipes belong to the worker (`tools.rs`). What came of
 //! an attempt to read or write is in `outcome.rs`.
@@ -18,15 +19,18 @@ mod messages;
 mod outcome;
 mod packets;
 mod splice;
+mod tapped;
 mod tools;
 
 use std::io;
+use std::time::Instant;
 
 use crate::counters::Counters;
 use crate::end::{End, into_io};
 
 pub(crate) use messages::{Message, Messages, borrowed};
 pub(crate) use outcome::{Drained, EndKind, Filled};
+pub(crate) use tapped::Tap;
 pub(crate) use tools::{PIECE_BYTES, Tools};
 
 /// Ends of other kinds than those that a carry was made for: not to be expected.
@@ -41,6 +45,7 @@ pub(crate) enum Carry {
     Packets(packets::Packets),
     Pack(framed::Pack),
     Unpack(framed::Unpack),
+    Tapped(Box<tapped::Tapped>),
 }
 
 impl Carry {
@@ -77,6 +82,27 @@ impl Carry {
         })
     }
 
+    /// As [`Carry::new`], with everything recorded, or with faults.
+    pub(crate) fn tapped(source: &End, sink: &End, tap: Tap) -> io::Result<Carry> {
+        if source.is_byte_stream() != sink.is_byte_stream() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "messages in frames are neither recorded nor delayed",
+            ));
+        }
+        // It is refused for the same reasons, and prepares the source.
+        Carry::new(source, sink, true, false)?;
+        Ok(Carry::Tapped(Box::new(tapped::Tapped::new(tap))))
+    }
+
+    /// Returns when something that is held is due, if only the time is waited for.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match self {
+            Carry::Tapped(carry) => carry.due(),
+            _ => None,
+        }
+    }
+
     /// Returns whether something was read that is not yet written.
     pub(crate) fn is_holding(&self) -> bool {
         match self {
@@ -86,6 +112,7 @@ impl Carry {
             Carry::Packets(carry) => carry.is_holding(),
             Carry::Pack(carry) => carry.is_holding(),
             Carry::Unpack(carry) => carry.is_holding(),
+            Carry::Tapped(carry) => carry.is_holding(),
         }
     }
 
@@ -101,6 +128,7 @@ impl Carry {
         match (self, Messages::of(source), Messages::of(sink)) {
             (Carry::Bytes(carry), ..) => carry.fill(source, sink, tools, counters),
             (Carry::Splice(carry), ..) => carry.fill(source, sink, tools),
+            (Carry::Tapped(carry), ..) => carry.fill(source, sink, tools, counters),
             (Carry::Descriptors(carry), ..) => match (source, sink) {
                 (End::Stream(source), End::Stream(sink)) => carry.fill(source, sink, tools, counters),
                 _ => UNFIT,
@@ -117,6 +145,7 @@ impl Carry {
         match (self, Messages::of(sink)) {
             (Carry::Bytes(carry), _) => carry.drain(sink),
             (Carry::Splice(carry), _) => carry.drain(sink, tools),
+            (Carry::Tapped(carry), _) => carry.drain(sink, counters),
             (Carry::Descriptors(carry), _) => match sink {
                 End::Stream(sink) => carry.drain(sink, counters),
                 _ => Drained::Gone,

@@ -13,6 +13,8 @@ pub(crate) enum Filled {
     End(EndKind),
     /// Nothing, for want of a resource: to be tried again later.
     Exhausted,
+    /// Nothing: the connection is to be reset, because a fault says so.
+    Fault,
 }
 
 /// How a source ended.
@@ -35,6 +37,8 @@ pub(crate) enum Drained {
     Gone,
     /// Nothing, for want of a resource: to be tried again later.
     Exhausted,
+    /// Nothing more before it is due.
+    Later,
 }
 
 /// Reads the meaning of an errno of a read.

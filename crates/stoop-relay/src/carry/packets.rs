@@ -1,6 +1,8 @@
 //! Messages of a seqpacket or datagram socket: whole, one after the other, with their file
 //! descriptors.
 
+use std::os::fd::OwnedFd;
+
 use rustix::io::Errno;
 
 use super::messages::{Message, Messages, borrowed};
@@ -36,25 +38,37 @@ impl Packets {
 
     pub(super) fn drain(&mut self, sink: Messages<'_>, counters: &Counters) -> Drained {
         let Some((message, fds)) = &mut self.held else { return Drained::All };
-        loop {
-            let Err(errno) = sink.send(message, &borrowed(fds)) else {
-                counters.message(fds.len());
-                break;
-            };
-            match errno {
-                Errno::PERM if !fds.is_empty() => {
-                    counters.lost_descriptors(fds.len());
-                    fds.clear();
-                }
-                Errno::MSGSIZE if sink.enlarge(message.len()) => {}
-                Errno::MSGSIZE => {
-                    counters.lost_message();
-                    break;
-                }
-                errno => return drained(errno),
-            }
+        let outcome = deliver(sink, message, fds, counters);
+        if outcome == Drained::All {
+            self.held = None;
         }
-        self.held = None;
-        Drained::All
+        outcome
+    }
+}
+
+/// Sends a message, unless no send buffer can hold it.
+pub(super) fn deliver(
+    sink: Messages<'_>,
+    message: &[u8],
+    fds: &mut Vec<OwnedFd>,
+    counters: &Counters,
+) -> Drained {
+    loop {
+        let Err(errno) = sink.send(message, &borrowed(fds)) else {
+            counters.message(fds.len());
+            return Drained::All;
+        };
+        match errno {
+            Errno::PERM if !fds.is_empty() => {
+                counters.lost_descriptors(fds.len());
+                fds.clear();
+            }
+            Errno::MSGSIZE if sink.enlarge(message.len()) => {}
+            Errno::MSGSIZE => {
+                counters.lost_message();
+                return Drained::All;
+            }
+            errno => return drained(errno),
+        }
     }
 }

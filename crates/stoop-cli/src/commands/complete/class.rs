@@ -48,7 +48,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 23] = [
+const FREE: [&str; 25] = [
     "TIME",
     "OCTAL",
     "N",
@@ -73,6 +73,8 @@ const FREE: [&str; 23] = [
     "URL",
     "RANGE",
     "FORMAT",
+    "FACTOR",
+    "FAULTS",
 ];
 
 /// Returns the class of an argument of this verb, or `None` if it has none.

@@ -7,6 +7,7 @@ use stoop::internal::Target;
 
 use super::allow::{Who, who};
 use super::place::{Front, Server, front, server};
+use super::tap::TapFlags;
 use super::wire::WireFlags;
 use crate::args::footer;
 use crate::args::shared::{BindFlags, QuietFlag, bind_target};
@@ -31,7 +32,9 @@ use crate::time;
   stoop relay ./app.sock tls:host.example:8443 --ca ca.pem --cert a.pem --key a.key
   stoop relay --interpose /run/app.sock --json    # in front of a running server
   stoop relay --restore /run/app.sock             # after such a relay was killed
-  stoop relay ./ro.sock docker --http-rules docker:read-only    # lists and inspects, nothing else"))]
+  stoop relay ./ro.sock docker --http-rules docker:read-only    # lists and inspects, nothing else
+  stoop relay ./front.sock ./app.sock --record app.rec         # for stoop replay
+  stoop relay ./front.sock ./app.sock --fault delay=50ms±20ms  # a slow network"))]
 pub(crate) struct Relay {
     /// Address to listen at, or tcp:HOST:PORT, tls:HOST:PORT, vsock:CID:PORT, `-` for standard input
     /// and output, or fd:N for an inherited socket
@@ -114,6 +117,8 @@ pub(crate) struct Relay {
     #[cfg(feature = "http")]
     #[command(flatten)]
     pub(crate) rules: super::rules::RuleFlags,
+    #[command(flatten)]
+    pub(crate) tap: TapFlags,
 
     /// Print events as JSON lines: listening, accepted, refused, closed, displaced, relayed; after
     /// SIGUSR1 statistics

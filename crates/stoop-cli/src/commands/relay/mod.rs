@@ -9,6 +9,7 @@
 //! | `run.rs` | starts the relay, waits, and stops it |
 //! | `report.rs` | reports what happens |
 //! | `interpose.rs` | stands in front of a live server, and gives its name back |
+//! | `tap.rs` | recording and faults |
 //! | `tcp.rs` | listens at a TCP port |
 //! | `allow.rs` | which clients are relayed |
 //! | `metrics.rs` | answers requests for the counters |
@@ -25,6 +26,7 @@ mod report;
 #[cfg(feature = "http")]
 pub(crate) mod rules;
 mod run;
+mod tap;
 mod tcp;
 mod wire;
 

@@ -60,6 +60,7 @@ fn why(ended: &Ended) -> Option<String> {
         Ended::OutOfTime => Some("it was open for the time of --max-time".into()),
         Ended::Stopped => Some("the relay was stopped".into()),
         Ended::Failed(error) => Some(error.to_string()),
+        Ended::Fault => Some("reset by an injected fault".into()),
         _ => None,
     }
 }

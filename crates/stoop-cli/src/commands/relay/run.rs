@@ -20,7 +20,7 @@ use super::allow::{self, Rules, Who};
 use super::args::Relay;
 use super::place::{Front, HostAndPort, Server};
 use super::wire::Wire;
-use super::{interpose, metrics, report, tcp};
+use super::{interpose, metrics, report, tap, tcp};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
@@ -52,9 +52,15 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
     let metrics =
         flags.metrics.as_ref().map(|place| metrics::bind(place, &flags.metrics_bind())).transpose()?;
     let (front, server, listening) = sides(flags, inherited)?;
+    let kind = front.kind();
+    let control = flags.tap.bind_control(&flags.metrics_bind())?;
     let (notice, displaced) = Notice::new()?;
     let relay = build(flags, server, output, Arc::clone(&errors), notice);
+    let relay = flags.tap.apply(relay, kind, &errors)?;
     let running = relay.start(front).map_err(|error| Failure::io("start the relay", &error))?;
+    if let (Some(bound), Some(faults)) = (control, running.faults()) {
+        tap::serve_control(bound, faults, kind);
+    }
     if let Some(metrics) = metrics {
         let answering = metrics::answer(metrics, running.monitor());
         answering.map_err(|error| Failure::io("start a thread for the counters", &error))?;

@@ -1,0 +1,27 @@
+//! Recordings of a relay, and the notation of faults.
+
+use stoop_relay::fault::Faults;
+use stoop_relay::record::{Recording, Tail};
+
+/// Reads arbitrary bytes as a recording: it ends, within the bytes, and what is behind its end does
+/// not matter.
+pub fn recording(data: &[u8]) {
+    let Ok(mut recording) = Recording::read(data) else { return };
+    let records: Vec<_> = recording.by_ref().map(|record| record.expect("bytes can be read")).collect();
+    let end = match recording.tail().expect("it has ended") {
+        Tail::Open { offset } | Tail::Incomplete { offset } | Tail::Damaged { offset } => offset,
+        _ => data.len() as u64,
+    };
+    let whole = usize::try_from(end).expect("within the bytes");
+    let again = Recording::read(&data[..whole]).expect("it begins as before");
+    assert!(again.map(|record| record.expect("bytes can be read")).eq(records));
+}
+
+/// Reads a list of faults: what is written for it is read as the same.
+pub fn fault_list(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(faults) = text.parse::<Faults>() else { return };
+    let shown = faults.to_string();
+    let again: Faults = shown.parse().expect("what is written can be read");
+    assert_eq!(again.to_string(), shown, "{text}");
+}
