@@ -1,5 +1,5 @@
-//! This process, which would run what is advised: its user, and what it may do to the limits of
-//! other processes.
+//! This process, which would run what is advised: what it may do to the files and processes of other
+//! users. Root is not enough: in a container it often has few capabilities.
 
 use rustix::thread::CapabilitySet;
 
@@ -9,26 +9,40 @@ use crate::procfs::namespace_link;
 /// The inode of the first user namespace, which the kernel makes before all others.
 const INITIAL_USER_NAMESPACE: NamespaceIno = NamespaceIno(0xEFFF_FFFD);
 
-/// The rights of this process over the limits of others ([K-STUCK-7]).
-///
-/// [K-STUCK-7]: stoop::kernel_facts#K-STUCK-7
+/// The effective capabilities of this process that advice requires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LimitRights {
-    /// Whether it has `CAP_SYS_RESOURCE`, in its own user namespace.
-    pub has_capability: bool,
+pub struct AskerRights {
+    /// Whether it may change the modes and access lists of any user's files (`CAP_FOWNER`,
+    /// [K-PERM-5]).
+    ///
+    /// [K-PERM-5]: stoop::kernel_facts#K-PERM-5
+    pub files: bool,
+    /// Whether it may send signals to any user's processes (`CAP_KILL`).
+    pub signals: bool,
+    /// Whether it may set the limits of any user's processes (`CAP_SYS_RESOURCE`, [K-STUCK-7]).
+    ///
+    /// [K-STUCK-7]: stoop::kernel_facts#K-STUCK-7
+    pub limits: bool,
     /// Whether its user namespace is the first one, whose capabilities alone allow to exceed a hard
     /// limit.
     pub in_initial_namespace: bool,
 }
 
-impl LimitRights {
+impl AskerRights {
+    /// Those of root outside of any container.
+    pub const ALL: AskerRights =
+        AskerRights { files: true, signals: true, limits: true, in_initial_namespace: true };
+
     /// Returns those of this process.
-    pub fn read() -> LimitRights {
+    pub fn read() -> AskerRights {
         let capabilities = rustix::thread::capabilities(None);
+        let has = |one| capabilities.as_ref().is_ok_and(|of| of.effective.contains(one));
         let user = std::fs::read_link("/proc/self/ns/user").ok();
         let user = user.and_then(|link| namespace_link(link.as_os_str().as_encoded_bytes()));
-        LimitRights {
-            has_capability: capabilities.is_ok_and(|of| of.effective.contains(CapabilitySet::SYS_RESOURCE)),
+        AskerRights {
+            files: has(CapabilitySet::FOWNER),
+            signals: has(CapabilitySet::KILL),
+            limits: has(CapabilitySet::SYS_RESOURCE),
             in_initial_namespace: user == Some(INITIAL_USER_NAMESPACE),
         }
     }
@@ -36,13 +50,19 @@ impl LimitRights {
     /// Returns whether root has to raise a limit of a process of `uid` for the user `asker_uid`, or
     /// `None` if nobody here can.
     pub(crate) fn raise(self, asker_uid: u32, uid: Option<u32>, is_beyond_hard: bool) -> Option<bool> {
-        let is_own = uid == Some(asker_uid) && !is_beyond_hard;
         match () {
             () if is_beyond_hard && !self.in_initial_namespace => None,
-            () if is_own || self.has_capability => Some(false),
-            // Root without the capability has no one to ask.
-            () => (asker_uid != 0).then_some(true),
+            () => needs_root(asker_uid, uid.filter(|_| !is_beyond_hard), self.limits),
         }
+    }
+}
+
+/// Returns whether root has to do for the user `asker_uid` what the owner and those with a
+/// capability may do, or `None` if nobody here can: root without the capability has no one to ask.
+pub(crate) fn needs_root(asker_uid: u32, owner: Option<u32>, has_capability: bool) -> Option<bool> {
+    match () {
+        () if owner == Some(asker_uid) || has_capability => Some(false),
+        () => (asker_uid != 0).then_some(true),
     }
 }
 
@@ -52,8 +72,11 @@ mod tests {
 
     #[test]
     fn a_limit_is_raised_by_who_may() {
-        let rights =
-            |has_capability, in_initial_namespace| LimitRights { has_capability, in_initial_namespace };
+        let rights = |limits, in_initial_namespace| AskerRights {
+            limits,
+            in_initial_namespace,
+            ..AskerRights::default()
+        };
         for (rights, asker, owner, is_beyond, expected) in [
             // Root, with everything, in a container without the capability, in a user namespace.
             (rights(true, true), 0, 1000, true, Some(false)),

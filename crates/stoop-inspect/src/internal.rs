@@ -1,7 +1,7 @@
 //! Items that the command and the tests share with this crate: the parts of a prediction. They are
 //! not part of the public API, and change without notice.
 
-pub use crate::asker::LimitRights;
+pub use crate::asker::AskerRights;
 pub use crate::endpoints::exchange::{Exchange, Fit};
 pub use crate::endpoints::instances::instance;
 pub use crate::endpoints::recognise::{by_answer, exchange, run_as};

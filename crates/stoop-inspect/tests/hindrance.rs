@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use stoop::Address;
-use stoop_inspect::internal::{Action, Hindrance, LimitRights, gather, hindrance, relief, why};
+use stoop_inspect::internal::{Action, AskerRights, Hindrance, gather, hindrance, relief, why};
 use stoop_inspect::why::{Operation, Question, Who};
 use stoop_testkit::{Role, TempDir, eventually, has_program, is_root, role, skip, tempdir};
 
@@ -226,7 +226,7 @@ fn a_process_without_file_descriptors_gets_more() {
     let expected = Hindrance::OutOfDescriptors { limit: 20, hard: Some(30) };
     assert_eq!(hindrance(server.pid()), Some(expected.clone()));
     let uid = rustix::process::geteuid().as_raw();
-    let raise = relief((uid, LimitRights::read()), server.pid(), Some(uid), &expected).unwrap();
+    let raise = relief((uid, AskerRights::read()), server.pid(), Some(uid), &expected).unwrap();
     assert_eq!(advice(&path).0.as_ref(), Some(&raise));
     let Action::RaiseLimitOf { pid, to, is_beyond_hard, .. } = raise else { panic!("{raise:?}") };
     assert_eq!((to, is_beyond_hard), (30, false));
@@ -285,9 +285,9 @@ fn assert_advice_about_a_limit(path: &Path) {
     };
     let advised = advice(path).0;
     // Even root may lack the capability.
-    let rights = LimitRights::read();
+    let rights = AskerRights::read();
     assert_eq!(rights.in_initial_namespace, role().as_deref() != Some("inside"));
-    let may = rights.has_capability && rights.in_initial_namespace;
+    let may = rights.limits && rights.in_initial_namespace;
     assert!(!may || role().as_deref() == Some("root"));
     match advised {
         Some(Action::RaiseLimitOf { to, is_beyond_hard, as_root, .. }) => {

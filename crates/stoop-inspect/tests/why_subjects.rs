@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use stoop::{Address, Bind, Kind};
 use stoop_inspect::internal::facts::Facts;
-use stoop_inspect::internal::{Cause, Verdict, gather, why};
+use stoop_inspect::internal::{Action, Cause, Verdict, gather, why};
 use stoop_inspect::why::{Errno, Operation, Outcome, Question, Who};
 use stoop_testkit::{KillOnDrop, Role, has_program, is_root, public_tempdir, role, skip};
 
@@ -194,4 +194,51 @@ fn the_owners_outside_of_a_pid_namespace_are_unknown() {
     assert!(gather(&question(&path)).unwrap().sockets.unwrap()[0].owners.is_some());
     let inside = Role::new(TEST, "inside").env("SERVER", path.to_str().unwrap());
     inside.within("unshare", &["--pid", "--fork", "--mount-proc", "--kill-child"]).run();
+}
+
+/// Root in a container often has few capabilities. What the rest does not suffice for is not
+/// advised, and what is advised works.
+///
+/// K-PERM-5
+#[test]
+fn root_without_capabilities_is_advised_what_it_can_do() {
+    const TEST: &str = "root_without_capabilities_is_advised_what_it_can_do";
+    if let Some(role) = role() {
+        return assert_grants(Path::new(&std::env::var("SERVER").unwrap()), role == "owner");
+    }
+    if let Some(lacking) = ["setpriv", "setfacl"].into_iter().find(|name| !has_program(name)) {
+        skip!("lacks {lacking}");
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("app.sock");
+    let _server = Bind::new(&path).mode(0o600).listen().unwrap();
+    chown(&path, Some(ALICE), Some(ALICE)).unwrap();
+    for (role, lost) in [("none", "-all"), ("owner", "-dac_override,-dac_read_search")] {
+        let inside = Role::new(TEST, role).env("SERVER", path.to_str().unwrap());
+        inside.within("setpriv", &[&format!("--bounding-set={lost}"), &format!("--inh-caps={lost}")]).run();
+    }
+}
+
+fn assert_grants(path: &Path, may_change: bool) {
+    let address = Address::path(path).unwrap();
+    let question =
+        Question { operation: Operation::Connect, kind: None, address, subject: Who::CurrentProcess };
+    let verdict = why(&gather(&question).unwrap());
+    assert_eq!(verdict.cause, Cause::NoWrite);
+    let entry = verdict.advice.iter().find_map(|action| match action {
+        Action::AddAclEntry { path, user, permissions, as_root: false } => {
+            Some((path, format!("u:{user}:{permissions}")))
+        }
+        _ => None,
+    });
+    let changed = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+    assert_eq!(changed.is_ok(), may_change, "{changed:?}");
+    let Some((path, entry)) = entry else { return assert!(!may_change, "{:?}", verdict.advice) };
+    assert!(may_change);
+    let set = std::process::Command::new("setfacl").args(["-m", &entry]).arg(path).status().unwrap();
+    assert!(set.success());
+    stoop::Stream::connect(path).unwrap();
 }

@@ -283,7 +283,7 @@ fn mount_nfs(dir: &Path) -> Result<PathBuf, String> {
         .args(["-o", "rw,no_root_squash,insecure,fsid=0,no_subtree_check"])
         .arg(export))?;
     run(Command::new("rpc.mountd").args(["-N", "2", "-N", "3"]))?;
-    run(Command::new("rpc.nfsd").args(["-N", "2", "-N", "3", "-V", "4", "-U", "1"]))?;
+    run(Command::new("rpc.nfsd").args(["-N", "3", "-U", "1"]))?;
     run(Command::new("mount").args(["-t", "nfs4", "-o", "vers=4.2", "127.0.0.1:/"]).arg(&view))?;
     Ok(view)
 }

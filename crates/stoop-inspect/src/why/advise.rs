@@ -10,7 +10,7 @@ use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Own
 use super::owner_program;
 use super::permission::{By, SEARCH};
 use super::question::{Operation, Who};
-use crate::asker::LimitRights;
+use crate::asker::{self, AskerRights};
 use crate::hindrance::Hindrance;
 
 /// Returns the address in question, as this process reaches it.
@@ -124,7 +124,8 @@ fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Acti
     // What belongs to a user or group without an id here can be changed by no user here.
     let Some(subject) = facts.subject.as_ref().filter(|_| file.has_exact_ids()) else { return Vec::new() };
     let (permission, bit) = if want == SEARCH { (Permission::Search, 1) } else { (Permission::Write, 2) };
-    let as_root = needs_root(facts, Some(file.uid));
+    let changes = asker::needs_root(facts.asker_uid, Some(file.uid), facts.asker_rights.files);
+    let as_root = changes.unwrap_or(false);
     let mode = |class| {
         let (path, group) = (path.to_owned(), group(facts, file.gid));
         Action::ChangeMode { path, class, permission, group, as_root }
@@ -138,7 +139,7 @@ fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Acti
         false => vec![entry(), wide],
     };
     let group_has = file.mode >> 3 & bit != 0 && file.acl.as_ref().is_some_and(Vec::is_empty);
-    match by {
+    let mut actions = match by {
         By::Unmapped => Vec::new(),
         By::Owner => vec![mode(ModeClass::Owner)],
         By::Group => narrow(mode(ModeClass::Group)),
@@ -151,7 +152,9 @@ fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Acti
         By::Other if want == SEARCH || file.lacks_acl => narrow(mode(ModeClass::Other)),
         By::AclMask => vec![widen_mask(file, path, want, as_root)],
         By::Other | By::AclUser | By::AclGroups | By::AclOther => vec![entry()],
-    }
+    };
+    actions.retain(|action| changes.is_some() || !action.changes_permissions());
+    actions
 }
 
 /// Returns whether the group is that of the owner alone, which has the same name: a member could do
@@ -266,20 +269,21 @@ pub(super) fn its_server(facts: &Facts, client: &Endpoint) -> Option<Action> {
 
 /// Advises what ends the hindrance of an owner.
 pub(super) fn relieve(facts: &Facts, owner: &Owner) -> Option<Action> {
-    let asker = (facts.asker_uid, facts.limit_rights);
+    let asker = (facts.asker_uid, facts.asker_rights);
     self::relief(asker, owner.pid, owner.uid, owner.hindrance.as_ref()?)
 }
 
 /// Returns what ends the hindrance of a process of the user `uid`, for a user with these rights.
 pub fn relief(
-    (asker_uid, rights): (u32, LimitRights),
+    (asker_uid, rights): (u32, AskerRights),
     pid: u32,
     uid: Option<u32>,
     hindrance: &Hindrance,
 ) -> Option<Action> {
-    let as_root = asker_uid != 0 && uid != Some(asker_uid);
     Some(match hindrance {
-        Hindrance::Stopped => Action::Resume { pid, as_root },
+        Hindrance::Stopped => {
+            Action::Resume { pid, as_root: asker::needs_root(asker_uid, uid, rights.signals)? }
+        }
         Hindrance::Traced(Some(tracer)) => Action::Detach { pid, tracer: tracer.clone() },
         Hindrance::Frozen(group) => Action::Thaw { group: group.clone(), as_root: asker_uid != 0 },
         Hindrance::OutOfDescriptors { limit, hard } => {

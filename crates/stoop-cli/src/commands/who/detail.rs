@@ -5,7 +5,7 @@ use std::fs;
 
 use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
-use stoop_inspect::internal::{Hindrance, LimitRights, gather};
+use stoop_inspect::internal::{AskerRights, Hindrance, gather};
 use stoop_inspect::why::{Operation, Question, Who};
 use stoop_inspect::{Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, State};
 
@@ -28,8 +28,8 @@ pub(super) struct Detail<'a> {
     pub(super) traffic: Traffic,
     /// What keeps each of its processes from answering.
     pub(super) hindrances: Vec<(Pid, Hindrance)>,
-    /// The user who asks, and the rights of this process over the limits of others.
-    pub(super) asker: (u32, LimitRights),
+    /// The user who asks, and what it may do to the processes of others.
+    pub(super) asker: (u32, AskerRights),
     /// Whether a datagram receiver's queue has no space for another message, as far as that could
     /// be determined.
     pub(super) is_queue_full: bool,
@@ -113,7 +113,7 @@ impl<'a> Detail<'a> {
             clients,
             traffic: Traffic::default(),
             hindrances: Vec::new(),
-            asker: (rustix::process::geteuid().as_raw(), LimitRights::read()),
+            asker: (rustix::process::geteuid().as_raw(), AskerRights::read()),
             is_queue_full: is_queue_full(socket, file.as_ref()),
             file,
             settings,

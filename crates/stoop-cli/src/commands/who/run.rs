@@ -150,7 +150,7 @@ mod tests {
     use crate::sockets::opener::Opener;
     use crate::sockets::sample;
     use stoop_inspect::Socket;
-    use stoop_inspect::internal::LimitRights;
+    use stoop_inspect::internal::AskerRights;
 
     /// Gathers a socket of the sample, with everything that root could see.
     fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
@@ -183,7 +183,7 @@ mod tests {
             clients: clients.collect(),
             traffic: Traffic::default(),
             hindrances: Vec::new(),
-            asker: (0, LimitRights { has_capability: true, in_initial_namespace: true }),
+            asker: (0, AskerRights::ALL),
             is_queue_full: false,
             mounted_in: Vec::new(),
             file,

@@ -22,6 +22,11 @@ impl Action {
         )
     }
 
+    /// Returns whether it changes the mode or the access list of a file.
+    pub(in crate::why) fn changes_permissions(&self) -> bool {
+        matches!(self, Action::ChangeMode { .. } | Action::AddAclEntry { .. } | Action::WidenAclMask { .. })
+    }
+
     /// Returns whether it ends what keeps a process from answering.
     pub(in crate::why) fn is_relief(&self) -> bool {
         matches!(

@@ -10,7 +10,7 @@ mod traces;
 use std::collections::BTreeMap;
 
 use super::question::Question;
-use crate::asker::LimitRights;
+use crate::asker::AskerRights;
 
 pub use file::*;
 pub use security::*;
@@ -29,8 +29,8 @@ pub struct Facts {
     pub subject: Option<Subject>,
     /// The effective user id of this process, which would run the suggested commands.
     pub asker_uid: u32,
-    /// What this process may do to the limits of other processes.
-    pub limit_rights: LimitRights,
+    /// What this process may do to the files and processes of other users.
+    pub asker_rights: AskerRights,
     /// How the path is looked up, without regard to permissions. `None` for other addresses.
     pub walk: Option<Walk>,
     /// The sockets that are bound to the file reached, or that have the abstract name in the

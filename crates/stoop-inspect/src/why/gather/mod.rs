@@ -21,7 +21,7 @@ use std::io;
 
 use super::facts::{Facts, File, Found, Names, OtherServer, Traces, Walk};
 use super::question::{Operation, Question, Who};
-use crate::asker::LimitRights;
+use crate::asker::AskerRights;
 
 /// Gathers all facts that the verdict on this question is based on.
 ///
@@ -39,7 +39,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         question: question.clone(),
         subject: None,
         asker_uid: rustix::process::geteuid().as_raw(),
-        limit_rights: LimitRights::read(),
+        asker_rights: AskerRights::read(),
         walk: None,
         sockets: None,
         alive: None,

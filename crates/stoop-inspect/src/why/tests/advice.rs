@@ -61,6 +61,9 @@ fn permission_is_not_advised_for_a_stale_socket() {
         connect(|facts| {
             facts.reached().mode = 0o600;
             (facts.reached().uid, facts.asker_uid) = (2000, asker);
+            if asker != 0 {
+                facts.asker_rights = AskerRights::default();
+            }
         })
     };
     let entry = |as_root| Action::AddAclEntry {
@@ -72,6 +75,11 @@ fn permission_is_not_advised_for_a_stale_socket() {
     assert_eq!(alive(1000).advice[0], entry(true));
     assert_eq!(alive(2000).advice[0], entry(false), "the owner may");
     assert_eq!(alive(0).advice[0], entry(false), "root may");
+    let powerless = connect(|facts| {
+        facts.reached().mode = 0o600;
+        (facts.reached().uid, facts.asker_rights) = (2000, AskerRights::default());
+    });
+    assert!(powerless.advice.iter().all(|action| !action.changes_permissions()), "{powerless:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::facts::*;
 use super::verdict::*;
 use super::*;
 use crate::Workload;
-use crate::asker::LimitRights;
+use crate::asker::AskerRights;
 use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
 use crate::model::Pid;
 
@@ -50,7 +50,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
         },
         subject: Some(alice()),
         asker_uid: 0,
-        limit_rights: LimitRights { has_capability: true, in_initial_namespace: true },
+        asker_rights: AskerRights::ALL,
         walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false, space: None }),
         sockets: Some(vec![listening()]),
         alive: Some(true),

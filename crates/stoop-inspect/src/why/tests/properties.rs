@@ -238,7 +238,7 @@ prop_compose! {
             question,
             subject,
             asker_uid: 7,
-            limit_rights: LimitRights::default(),
+            asker_rights: AskerRights::default(),
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
             sockets,
             alive,
