@@ -1,5 +1,5 @@
-//! This process, which would run what is advised: what it may do to the files and processes of other
-//! users. Root is not enough: in a container it often has few capabilities.
+//! This process, which would run what is advised: what it may do to the files and processes of
+//! other users. Root is not enough: in a container it often has few capabilities.
 
 use rustix::thread::CapabilitySet;
 
@@ -48,7 +48,7 @@ impl AskerRights {
     }
 
     /// Returns whether root has to raise a limit of a process of `uid` for the user `asker_uid`, or
-    /// `None` if nobody here can.
+    /// `None` if no user here can.
     pub(crate) fn raise(self, asker_uid: u32, uid: Option<u32>, is_beyond_hard: bool) -> Option<bool> {
         match () {
             () if is_beyond_hard && !self.in_initial_namespace => None,
@@ -58,7 +58,7 @@ impl AskerRights {
 }
 
 /// Returns whether root has to do for the user `asker_uid` what the owner and those with a
-/// capability may do, or `None` if nobody here can: root without the capability has no one to ask.
+/// capability may do, or `None` if no user here can: root without the capability has no one to ask.
 pub(crate) fn needs_root(asker_uid: u32, owner: Option<u32>, has_capability: bool) -> Option<bool> {
     match () {
         () if owner == Some(asker_uid) || has_capability => Some(false),

@@ -107,8 +107,8 @@ pub fn probe(facts: &Facts, delivery: Delivery) -> Probe {
 }
 
 /// Makes the call as [`probe`] does, and keeps a connection open for this long, which must be less
-/// than a second. A server that closes it in that time may have refused the client; of one that does
-/// not, nothing is known.
+/// than a second. A server that closes it in that time may have refused the client. If it does not,
+/// nothing is known.
 pub fn probe_and_listen(facts: &Facts, delivery: Delivery, patience: Duration) -> Probe {
     let prepared = Call::of(facts, delivery, patience).and_then(|call| Ok((call, ThreadContext::of(facts)?)));
     let (call, context) = match prepared {

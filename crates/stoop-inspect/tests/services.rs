@@ -3,8 +3,8 @@
 //!
 //! A row names the packages from which it is, in `checked`. Those that are installed must have what
 //! the row says. The others are listed in the output of the test. `STOOP_PACKAGES` may name a
-//! directory with packages that are not installed, unpacked with `dpkg-deb -R`, each in a directory of
-//! its name.
+//! directory with packages that are not installed, unpacked with `dpkg-deb -R`, each in a
+//! directory of its name.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -28,7 +28,12 @@ impl Profile {
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let profile = Profile { name: format!("stoop-{}-{number}", std::process::id()), dir: tempdir() };
-        let text = format!("abi <kernel>,\nprofile {} {{\n{rules}\n}}\n", profile.name);
+        // What an explanation itself does is not logged: the kernel prints few records a second.
+        let quiet = "network netlink,";
+        let text = format!(
+            "abi <kernel>,\nprofile {} flags=(attach_disconnected) {{\n{rules}\n{quiet}\n}}\n",
+            profile.name
+        );
         fs::write(profile.dir.path().join("profile"), text).expect("write the profile");
         profile.parse("--replace")
     }

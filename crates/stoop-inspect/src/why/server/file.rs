@@ -1,9 +1,9 @@
-//! Predicts a call for the file that the lookup reaches: permission to write, then the socket that is
-//! bound to it. Pure.
+//! Predicts a call for the file that the lookup reaches: permission to write, then the socket that
+//! is bound to it. Pure.
 
 use rustix::io::Errno;
 
-use super::found;
+use super::found::found;
 use crate::why::action::{Action, Site};
 use crate::why::advise;
 use crate::why::cause::Cause;

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::{relieves, succeeds, wait_channel};
+use super::outcome::{relieves, succeeds, wait_channel};
 use crate::why::action::Action;
 use crate::why::advise;
 use crate::why::cause::Cause;

@@ -3,7 +3,8 @@
 use rustix::io::Errno;
 use stoop::Kind;
 
-use super::{asked, first_owner, found};
+use super::found::{asked, found};
+use super::outcome::first_owner;
 use crate::why::action::{Action, Site};
 use crate::why::advise;
 use crate::why::cause::Cause;

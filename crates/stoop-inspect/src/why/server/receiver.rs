@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::{relieves, succeeds, wait_channel};
+use super::outcome::{relieves, succeeds, wait_channel};
 use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{Endpoint, EndpointState, Facts};

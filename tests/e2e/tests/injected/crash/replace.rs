@@ -12,7 +12,7 @@ use super::{begin_with_signals, end_when_it_waits};
 use crate::points::{Outcome, every_point, lacking};
 use crate::socket_dir::{Place, SocketDir};
 
-/// Where a server is replaced.
+/// The place of a server that is replaced.
 struct Replaced {
     place: Place,
     kind: &'static str,
