@@ -1,47 +1,35 @@
-//! How a client begins, and how it is reported at its end.
+//! How a client begins; and one that is served by a program.
 
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::Duration;
 
 use stoop::Peer;
 use stoop::internal::Connection;
 
-use super::conversation::Ended;
+use super::clients::Clients;
+use super::conversation::LINGER;
 use super::exec::{self, FdReserve};
 use super::service::Service;
 use super::shared::Shared;
 use crate::output::{Event, PeerInfo};
 use crate::pump::{Discard, Progress, Receiver, pump, shut, socket};
 
-/// How long a client that has received its answer may continue to send before its connection is
-/// closed. If anything from the client was unread, closing at once would turn the end of the answer
-/// into a reset ([K-END-3]).
-///
-/// [K-END-3]: stoop::kernel_facts#K-END-3
-pub(super) const LINGER: Duration = Duration::from_secs(2);
-
 /// Starts to serve a client: with others in an event loop, or, with a program, in a thread of its
 /// own.
-pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<FdReserve>) {
+pub(super) fn begin(
+    shared: &Arc<Shared>,
+    clients: &Clients,
+    client: Connection,
+    number: u64,
+    reserve: Option<FdReserve>,
+) {
     let is_asked = shared.output.is_json() || shared.service.runs_programs();
     let peer = is_asked.then(|| socket(&client).peer());
     if let Some(peer) = peer.as_ref().filter(|_| shared.output.is_json()) {
         shared.output.note(&Event::Accepted { connection: number, peer: PeerInfo::from(peer) });
     }
-    let (Err(client), Some(peer)) = (shared.clients.serve(shared, number, client), peer) else { return };
+    let (Err(client), Some(peer)) = (clients.serve(shared, number, client), peer) else { return };
     shared.start(move |shared| run_program(shared, client, &peer, number, reserve));
-}
-
-/// Reports the end of a client that was served without a program.
-pub(super) fn report_end(shared: &Shared, number: u64, ended: Ended) {
-    shared.output.note(&Event::Closed {
-        connection: number,
-        received_bytes: Some(ended.received_bytes),
-        sent_bytes: Some(ended.sent_bytes),
-        exit_status: None,
-        error: ended.failure.map(|failure| failure.summary()),
-    });
 }
 
 /// Runs the program for a client, and reports its end. What the program received and sent is

@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop::internal::Connection;
 
-use super::client::{LINGER, report_end};
-use super::conversation::{Conversation, Next};
+use super::conversation::{Conversation, LINGER, Next};
 use super::shared::{BusyGuard, Shared};
 use crate::failure::Failure;
+use crate::output::Event;
 use crate::pump::{descriptor, socket};
 
 /// How many events are taken at a time.
@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// The event loops of a server; none if it runs programs.
 #[derive(Debug)]
-pub(super) struct Clients(Vec<Inbox>);
+pub(super) struct Clients(Vec<Arc<Inbox>>);
 
 /// The way into one event loop.
 #[derive(Debug)]
@@ -55,31 +55,18 @@ struct Client {
 }
 
 impl Clients {
-    /// Prepares the event loops. A limit on open files that may be raised is raised.
-    pub(super) fn new() -> Result<Clients, Failure> {
+    /// Starts the event loops. A limit on open files that may be raised is raised.
+    pub(super) fn start(shared: &Arc<Shared>) -> Result<Clients, Failure> {
         let limit = getrlimit(Resource::Nofile);
         // If this fails, further clients wait in the backlog.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
         let threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(THREADS_MAX);
-        let inboxes = (0..threads).map(|_| Inbox::new()).collect::<rustix::io::Result<_>>();
-        Ok(Clients(inboxes.map_err(|errno| Failure::io("prepare for clients", &errno.into()))?))
+        (0..threads).map(|_| start(shared)).collect::<Result<_, _>>().map(Clients)
     }
 
     /// Creates none, for a server that needs a process for each client.
     pub(super) fn none() -> Clients {
         Clients(Vec::new())
-    }
-
-    /// Starts the threads.
-    pub(super) fn start(shared: &Arc<Shared>) -> Result<(), Failure> {
-        for index in 0..shared.clients.0.len() {
-            let theirs = Arc::clone(shared);
-            thread::Builder::new()
-                .name("clients".into())
-                .spawn(move || ClientLoop::new(&theirs, &theirs.clients.0[index]).run())
-                .map_err(|error| Failure::io("start a thread for clients", &error))?;
-        }
-        Ok(())
     }
 
     /// Passes a client to an event loop. Returns it if there is none.
@@ -101,6 +88,18 @@ impl Clients {
         let _ = rustix::io::write(&inbox.wake, &1u64.to_ne_bytes());
         Ok(())
     }
+}
+
+/// Starts one event loop. Returns the way into it.
+fn start(shared: &Arc<Shared>) -> Result<Arc<Inbox>, Failure> {
+    let inbox = Inbox::new().map_err(|errno| Failure::io("prepare for clients", &errno.into()))?;
+    let (inbox, shared) = (Arc::new(inbox), Arc::clone(shared));
+    let own = Arc::clone(&inbox);
+    thread::Builder::new()
+        .name("clients".into())
+        .spawn(move || ClientLoop::new(&shared, &own).run())
+        .map_err(|error| Failure::io("start a thread for clients", &error))?;
+    Ok(inbox)
 }
 
 impl Inbox {
@@ -155,7 +154,7 @@ impl<'a> ClientLoop<'a> {
         }
     }
 
-    fn wait(&self, events: &mut Vec<Event>) {
+    fn wait(&self, events: &mut Vec<Ready>) {
         let left = self.lingering.front().map(|(until, _)| until.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let room = rustix::buffer::spare_capacity(events);
@@ -216,8 +215,15 @@ impl<'a> ClientLoop<'a> {
         }
     }
 
-    /// Closes a connection, which leaves the epoll set with it.
+    /// Closes a connection, which leaves the epoll set with it, and reports that.
     fn end(&self, client: Client) {
-        report_end(self.shared, client.number, client.conversation.finish());
+        let ended = client.conversation.finish();
+        self.shared.output.note(&Event::Closed {
+            connection: client.number,
+            received_bytes: Some(ended.received_bytes),
+            sent_bytes: Some(ended.sent_bytes),
+            exit_status: None,
+            error: ended.failure.map(|failure| failure.summary()),
+        });
     }
 }

@@ -2,6 +2,7 @@
 //! and what to wait for. Never blocks, and holds no buffer while the client is idle.
 
 use std::net::Shutdown;
+use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use stoop::internal::Connection;
@@ -12,6 +13,13 @@ use crate::pump::{PIECE_BYTES, receive, send, shut};
 
 /// How many pieces are passed on before other clients have their turn.
 const PIECES_PER_TURN: usize = 16;
+
+/// How long a client that has received its answer may continue to send before its connection is
+/// closed. If anything from the client was unread, closing at once would turn the end of the answer
+/// into a reset ([K-END-3]).
+///
+/// [K-END-3]: stoop::kernel_facts#K-END-3
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// A client that is being served.
 #[derive(Debug)]

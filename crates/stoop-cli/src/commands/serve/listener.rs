@@ -10,6 +10,7 @@ use stoop::internal::{Connection, Place};
 use stoop::{Arrival, Bind, Connected, Kind, Listener, SocketExt};
 
 use super::client;
+use super::clients::Clients;
 use super::datagram::DatagramServer;
 use super::exec::FdReserve;
 use super::service::Service;
@@ -143,11 +144,13 @@ impl ServerSocket {
     ///
     /// # Errors
     /// Returns an error only if the socket itself can no longer be used.
-    pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
+    pub(super) fn step(&mut self, shared: &Arc<Shared>, clients: &Clients) -> Result<Step, Failure> {
         match &mut self.server {
-            Inner::Connections(BoundSocket::Stream(listener)) => accept(listener, Connection::Stream, shared),
+            Inner::Connections(BoundSocket::Stream(listener)) => {
+                accept(listener, Connection::Stream, shared, clients)
+            }
             Inner::Connections(BoundSocket::SeqPacket(listener)) => {
-                accept(listener, Connection::SeqPacket, shared)
+                accept(listener, Connection::SeqPacket, shared, clients)
             }
             Inner::Connections(BoundSocket::Datagram(_)) => Ok(Step::WouldBlock),
             Inner::Datagrams(datagrams) => datagrams.step(shared),
@@ -165,6 +168,7 @@ fn accept<C: Connected>(
     listener: &Listener<C>,
     connection: fn(C) -> Connection,
     shared: &Arc<Shared>,
+    clients: &Clients,
 ) -> Result<Step, Failure> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let reserve = match shared.service.runs_programs().then(|| FdReserve::take(&shared.workers)).transpose() {
@@ -186,6 +190,6 @@ fn accept<C: Connected>(
         Err(error) => return Err(error.into()),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    client::begin(shared, client, number, reserve);
+    client::begin(shared, clients, client, number, reserve);
     Ok(Step::Served)
 }

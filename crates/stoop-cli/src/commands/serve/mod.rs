@@ -13,7 +13,7 @@
 //! | `workers.rs` | the number of clients, their limit, and the processes |
 //! | `shared.rs` | what all threads share, and how one is started |
 //! | `service.rs` | what a client gets |
-//! | `client.rs` | how a client begins and ends |
+//! | `client.rs` | how a client begins |
 //! | `clients.rs` `conversation.rs` | many clients in one thread, and one of them |
 //! | `exec.rs` | a program for a client |
 //! | `datagram.rs` | datagrams and their answers |

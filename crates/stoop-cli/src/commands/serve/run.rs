@@ -44,13 +44,12 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     let unlimited_programs = service.runs_programs() && sockets.iter().any(ServerSocket::is_for_datagrams);
     let workers = Workers::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
     let has_connections = sockets.iter().any(|socket| !socket.is_for_datagrams());
-    let clients = match has_connections && !service.runs_programs() {
-        true => Clients::new()?,
+    let errors = Arc::new(ErrorLog::new(output));
+    let shared = Arc::new(Shared { service, output, errors, workers });
+    let clients = match has_connections && !shared.service.runs_programs() {
+        true => Clients::start(&shared)?,
         false => Clients::none(),
     };
-    let shared =
-        Arc::new(Shared { service, output, errors: Arc::new(ErrorLog::new(output)), workers, clients });
-    Clients::start(&shared)?;
     // The last step that may fail: a client or service manager that is told of the server may rely
     // on it.
     for socket in &sockets {
@@ -60,7 +59,7 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     manager.ready();
 
     let count = flags.count.or(flags.once.then_some(1));
-    let mut event_loop = EventLoop { sockets, signals, shared, grace: flags.grace };
+    let mut event_loop = EventLoop { sockets, signals, shared, clients, grace: flags.grace };
     event_loop.serve(count)?;
     manager.stopping();
     event_loop.finish(count.is_some())?;
@@ -73,6 +72,7 @@ struct EventLoop {
     sockets: Vec<ServerSocket>,
     signals: Signals,
     shared: Arc<Shared>,
+    clients: Clients,
     grace: Duration,
 }
 
@@ -97,7 +97,7 @@ impl EventLoop {
                 Ready::Sockets(ready) => ready,
             };
             for index in ready {
-                let step = self.sockets[index].step(&self.shared)?;
+                let step = self.sockets[index].step(&self.shared, &self.clients)?;
                 served += u64::from(step == Step::Served);
                 if count.is_some_and(|count| served >= count) {
                     return Ok(());
@@ -153,7 +153,7 @@ impl EventLoop {
                 if !self.shared.workers.has_room() {
                     break;
                 }
-                match socket.step(&self.shared)? {
+                match socket.step(&self.shared, &self.clients)? {
                     Step::WouldBlock => {
                         has_more = false;
                         break;

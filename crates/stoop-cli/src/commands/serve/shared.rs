@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::clients::Clients;
 use super::service::Service;
 use super::workers::Workers;
 use crate::output::{ErrorLog, Output};
@@ -28,7 +27,6 @@ pub(super) struct Shared {
     pub(super) output: Output,
     pub(super) errors: Arc<ErrorLog>,
     pub(super) workers: Workers,
-    pub(super) clients: Clients,
 }
 
 impl Shared {
