@@ -22,13 +22,13 @@ pub(crate) enum Exit {
     Unsupported,
     /// Partial success.
     Partial,
-    /// `http` and `grpc`: no server is listening.
+    /// `http`, `grpc` and `cri`: no server is listening.
     NoServer,
-    /// `http` and `grpc`: the connection was closed before the response was complete.
+    /// `http`, `grpc` and `cri`: the connection was closed before the response was complete.
     CutOff,
-    /// `http` and `grpc`: the response has a status of HTTP that is an error.
+    /// `http`, `grpc` and `cri`: the response has a status of HTTP that is an error.
     HttpStatus,
-    /// `http` and `grpc`: the time limit passed.
+    /// `http`, `grpc` and `cri`: the time limit passed.
     TimedOut,
     /// `grpc`: the response has this status, which is not OK.
     GrpcStatus(GrpcCode),
@@ -100,10 +100,10 @@ impl Exit {
             Exit::NotPermitted => "not permitted",
             Exit::Unsupported => "not supported by this kernel or this build",
             Exit::Partial => "partial success: something could not be read",
-            Exit::NoServer => "http, grpc: no server is listening",
-            Exit::CutOff => "http, grpc: the connection was closed before the response was complete",
-            Exit::HttpStatus => "http --fail: a status of 400 or more; grpc: an HTTP status of a proxy",
-            Exit::TimedOut => "http, grpc: the time limit passed",
+            Exit::NoServer => "http, grpc, cri: no server is listening",
+            Exit::CutOff => "http, grpc, cri: the connection was closed before the response was complete",
+            Exit::HttpStatus => "http --fail: a status of 400 or more; grpc, cri: an HTTP status of a proxy",
+            Exit::TimedOut => "http, grpc, cri: the time limit passed",
             Exit::GrpcStatus(_) => "grpc: a status other than OK, plus 64, as in 69 for NOT_FOUND (5)",
             Exit::Process(_) => "http --upgrade: the exit code of the process",
         }

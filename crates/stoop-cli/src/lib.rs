@@ -38,6 +38,8 @@ mod pump;
 #[cfg(any(feature = "http", feature = "grpc"))]
 mod raw_mode;
 mod refused;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod runtime;
 mod services_d;
 mod shell;
 mod signals;

@@ -30,6 +30,8 @@ fn everything(started: Containerd, has_events: bool) {
     manage::errors_say_what_to_do(&containerd);
     let pod = Pod::run(&containerd);
     manage::lists(&pod);
+    manage::chosen_by_flags(&pod);
+    manage::names_are_completed(&pod);
     manage::logs(&pod);
     streams::exit_codes(&pod);
     streams::input_and_output(&pod);
@@ -90,5 +92,5 @@ fn words_of_crictl_are_answered() {
         let output = stoop(["cri", "-r", "/nowhere.sock", word]).run().code(2);
         output.explains(&[&format!("unknown action '{word}'"), answer]);
     }
-    stoop(["cri", "-r", "/nowhere.sock", "ps"]).run().code(3).explains(&["/nowhere.sock"]);
+    stoop(["cri", "-r", "/nowhere.sock", "ps"]).run().code(7).explains(&["/nowhere.sock"]);
 }

@@ -39,6 +39,12 @@ pub(super) enum Class {
     Request,
     /// `list`, `describe`, or a method of the server, or of a built-in gRPC interface.
     Action,
+    /// A container of the runtime.
+    Container,
+    /// A pod of the runtime.
+    Pod,
+    /// An image of the runtime.
+    Image,
     /// A transport of `stoop bench`.
     Transport,
     /// A workload of `stoop bench`.
@@ -48,7 +54,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 25] = [
+const FREE: [&str; 28] = [
     "TIME",
     "OCTAL",
     "N",
@@ -63,6 +69,10 @@ const FREE: [&str; 25] = [
     "WORD",
     "NAME",
     "JSON",
+    // Of crictl.
+    "REGEX",
+    "KEY=VALUE",
+    "[LOCAL:]PORT",
     // Of curl.
     "METHOD",
     "NAME=CONTENT",
@@ -77,8 +87,8 @@ const FREE: [&str; 25] = [
     "FAULTS",
 ];
 
-/// Returns the class of an argument of this verb, or `None` if it has none.
-pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {
+/// Returns the class of an argument of this verb and action, or `None` if it has none.
+pub(super) fn of(verb: &str, action: Option<&str>, arg: &Arg) -> Option<Class> {
     if !arg.get_possible_values().is_empty() {
         return Some(Class::Listed);
     }
@@ -92,6 +102,11 @@ pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {
             _ => Class::Server,
         },
         ("ADDR|pid:N|inode:N" | "inode:N|ADDR|pid:N", _) => Class::Selected,
+        ("ID", _) if action.is_some_and(is_of_pods) => Class::Pod,
+        ("ID", _) if action.is_some() => Class::Container,
+        ("POD", _) => Class::Pod,
+        ("IMAGE", _) => Class::Image,
+        ("CONTAINER-FILE" | "POD-FILE", _) => Class::File,
         ("KIND", _) => Class::Kind,
         ("USER", _) => Class::User,
         ("GROUP", _) => Class::Group,
@@ -114,21 +129,34 @@ pub(super) fn of(verb: &str, arg: &Arg) -> Option<Class> {
     })
 }
 
+/// Returns whether an id is that of a pod for this action of `cri`.
+fn is_of_pods(action: &str) -> bool {
+    ["pods", "inspectp", "statsp"].contains(&action)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::Cli;
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory};
 
     #[test]
     fn every_argument_has_a_class() {
         let mut cli = Cli::command();
         cli.build();
         for command in cli.get_subcommands() {
-            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
-                let (verb, id) = (command.get_name(), arg.get_id());
-                assert!(of(verb, arg).is_some(), "{verb} {id}: {:?}", arg.get_value_names());
+            check(command.get_name(), None, command);
+            // clap's `help` has the actions as actions, too.
+            for action in command.get_subcommands().filter(|action| action.get_name() != "help") {
+                check(command.get_name(), Some(action.get_name()), action);
             }
+        }
+    }
+
+    fn check(verb: &str, action: Option<&str>, command: &Command) {
+        for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+            let names = arg.get_value_names();
+            assert!(of(verb, action, arg).is_some(), "{verb} {action:?} {}: {names:?}", arg.get_id());
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn is_reachable(endpoint: &Endpoint) -> bool {
 /// Runs a future to its end, or until this time.
 #[cfg(feature = "http")]
 pub(super) fn until<T>(end: Instant, asking: impl Future<Output = Option<T>>) -> Option<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let runtime = crate::runtime::start().ok()?;
     runtime.block_on(async { tokio::time::timeout_at(end.into(), asking).await.ok()? })
 }
 

@@ -13,6 +13,7 @@
 //! | `limits.rs` | how long a completion may take |
 //! | `live.rs` | asks the server that was typed, within a short time |
 //! | `methods.rs` | candidates for gRPC: services and methods of a server |
+//! | `runtime.rs` | candidates for `cri`: containers, pods and images |
 //! | `requests.rs` | candidates for HTTP: paths of a service, and names that it knows |
 //! | `paths.rs` | paths of well-known services. Pure |
 //! | `bash.rs` | splitting and quoting as bash does. Pure |
@@ -31,6 +32,8 @@ mod paths;
 #[cfg(feature = "http")]
 mod requests;
 mod run;
+#[cfg(feature = "grpc")]
+mod runtime;
 mod slot;
 mod sockets;
 mod values;

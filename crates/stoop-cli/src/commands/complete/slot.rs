@@ -9,6 +9,8 @@ pub(super) enum Slot<'a> {
     Verb,
     /// A flag of this command.
     Flag(&'a Command),
+    /// An action of this command.
+    Action(&'a Command),
     /// The value of an argument.
     Value(Value<'a>),
 }
@@ -18,6 +20,10 @@ pub(super) enum Slot<'a> {
 pub(super) struct Value<'a> {
     /// The verb it is given to.
     pub(super) verb: &'a str,
+    /// The action of the verb, if it has actions.
+    pub(super) action: Option<&'a str>,
+    /// The number of words in front of the action.
+    pub(super) before_action: usize,
     /// The argument.
     pub(super) arg: &'a Arg,
     /// What precedes the value in the same word: `--kind=`, or earlier values of a list.
@@ -39,28 +45,40 @@ pub(super) fn find<'a>(cli: &'a Command, words: &[String]) -> Option<Slot<'a>> {
     if verb == "help" {
         return before.is_empty().then_some(Slot::Verb);
     }
-    let command = cli.find_subcommand(verb)?;
+    let of_verb = cli.find_subcommand(verb)?;
+    let (mut command, mut before_action) = (of_verb, None);
+    let (mut positionals, mut flags_ended, mut awaited) = (0, false, None);
+    for (at, word) in before.iter().enumerate() {
+        match flag(command, word) {
+            _ if awaited.take().is_some() => {}
+            _ if flags_ended => positionals += 1,
+            Some(Word::End) => flags_ended = true,
+            Some(Word::Flag(arg)) => awaited = arg,
+            None if command.has_subcommands() => {
+                command = command.find_subcommand(word)?;
+                before_action.get_or_insert(at + 1);
+            }
+            None => positionals += 1,
+        }
+    }
     let value = |arg, before: &str, typed: &str, nth| {
         let (before, typed) = last_of_list(arg, before, typed);
         let previous = words[..words.len() - 1].last().cloned().unwrap_or_default();
-        Some(Slot::Value(Value { verb: command.get_name(), arg, before, typed, nth, previous }))
+        let (verb, action) = (of_verb.get_name(), before_action.map(|_| command.get_name()));
+        let before_action = before_action.unwrap_or_default();
+        Some(Slot::Value(Value { verb, action, before_action, arg, before, typed, nth, previous }))
     };
-    let (mut positionals, mut flags_ended) = (0, false);
-    let mut before = before.iter();
-    while let Some(word) = before.next() {
-        match flag(command, word) {
-            _ if flags_ended => positionals += 1,
-            Some(Word::End) => flags_ended = true,
-            Some(Word::Flag(Some(arg))) if before.next().is_none() => return value(arg, "", typed, 0),
-            Some(_) => {}
-            None => positionals += 1,
-        }
+    if let Some(arg) = awaited {
+        return value(arg, "", typed, 0);
     }
     if !flags_ended && typed.starts_with('-') && typed != "-" {
         return match typed.split_once('=') {
             Some((name, given)) => value(long(command, name)?, &format!("{name}="), given, 0),
             None => Some(Slot::Flag(command)),
         };
+    }
+    if command.has_subcommands() {
+        return Some(Slot::Action(command));
     }
     let mut all: Vec<&Arg> = command.get_positionals().collect();
     all.sort_by_key(|arg| arg.get_index());
@@ -134,6 +152,7 @@ mod tests {
             None => "nothing".into(),
             Some(Slot::Verb) => "verb".into(),
             Some(Slot::Flag(command)) => format!("flag of {}", command.get_name()),
+            Some(Slot::Action(command)) => format!("action of {}", command.get_name()),
             Some(Slot::Value(value)) => {
                 format!(
                     "{} {}+{} {}|{}",
@@ -176,6 +195,32 @@ mod tests {
         ] {
             assert_eq!(slot(line), expected, "{line:?}");
         }
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn actions_have_slots_of_their_own() {
+        for (line, expected) in [
+            (&["cri", ""][..], "action of cri"),
+            (&["cri", "p"], "action of cri"),
+            (&["cri", "-r", "./x.sock", "lo"], "action of cri"),
+            (&["cri", "-r", "./x"], "cri endpoint+0 |./x"),
+            (&["cri", "--"], "flag of cri"),
+            (&["cri", "logs", ""], "cri id+0 |"),
+            (&["cri", "logs", "--"], "flag of logs"),
+            (&["cri", "logs", "--tail", "5", "we"], "cri id+0 |we"),
+            (&["cri", "rm", "a", "b"], "cri ids+1 |b"),
+            (&["cri", "containers", "--state=e"], "cri state+0 --state=|e"),
+            (&["cri", "exec", "-it", "web", "s"], "cri command+0 |s"),
+            (&["cri", "nosuch", ""], "nothing"),
+        ] {
+            assert_eq!(slot(line), expected, "{line:?}");
+        }
+        let mut cli = Cli::command();
+        cli.build();
+        let words = ["cri", "-r", "./x.sock", "logs", "w"].map(str::to_owned);
+        let Some(Slot::Value(value)) = find(&cli, &words) else { panic!("a value") };
+        assert_eq!((value.action, value.before_action), (Some("logs"), 3));
     }
 
     #[cfg(feature = "http")]

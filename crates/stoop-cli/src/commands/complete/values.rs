@@ -17,6 +17,7 @@ pub(super) fn offer(cli: &Command, slot: &Slot<'_>, words: &[String], sink: Sink
     match slot {
         Slot::Verb => verbs(cli, &mut matching("", typed, sink)),
         Slot::Flag(command) => flags(command, &mut matching("", typed, sink)),
+        Slot::Action(command) => verbs(command, &mut matching("", typed, sink)),
         Slot::Value(value) => of_value(cli, value, before, &mut matching(&value.before, &value.typed, sink)),
     }
 }
@@ -34,7 +35,7 @@ fn matching<'a>(before: &'a str, typed: &'a str, sink: Sink<'a>) -> impl FnMut(C
 
 fn of_value(cli: &Command, value: &Value<'_>, words: &[String], sink: Sink<'_>) {
     let typed = value.typed.as_str();
-    match class::of(value.verb, value.arg) {
+    match class::of(value.verb, value.action, value.arg) {
         Some(Class::Listed) => {
             for listed in value.arg.get_possible_values().iter().filter(|listed| !listed.is_hide_set()) {
                 sink(Candidate::new(listed.get_name(), about(listed.get_help())));
@@ -65,6 +66,9 @@ fn of_value(cli: &Command, value: &Value<'_>, words: &[String], sink: Sink<'_>) 
             requests(words, typed, sink);
         }
         Some(Class::Action) => actions(words, typed, sink),
+        Some(Class::Container) => in_runtime(Named::Containers, value, words, sink),
+        Some(Class::Pod) => in_runtime(Named::Pods, value, words, sink),
+        Some(Class::Image) => in_runtime(Named::Images, value, words, sink),
         Some(Class::Transport) => transports(sink),
         Some(Class::Workload) => workloads(sink),
         Some(Class::Free) | None => {}
@@ -79,7 +83,9 @@ fn verbs(cli: &Command, sink: Sink<'_>) {
     for verb in cli.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         sink(Candidate::new(verb.get_name(), about(verb.get_about())));
     }
-    sink(Candidate::new("help", "Print the help of a command"));
+    if cli.find_subcommand("help").is_none() {
+        sink(Candidate::new("help", "Print the help of a command"));
+    }
 }
 
 fn flags(command: &Command, sink: Sink<'_>) {
@@ -101,6 +107,29 @@ fn symbols(words: &[String], typed: &str, action: &str, sink: Sink<'_>) {
         super::methods::symbols(words, typed, action, sink);
     }
 }
+
+/// What a runtime has names for.
+#[derive(Clone, Copy)]
+enum Named {
+    Containers,
+    Pods,
+    Images,
+}
+
+#[cfg(feature = "grpc")]
+fn in_runtime(sort: Named, value: &Value<'_>, words: &[String], sink: Sink<'_>) {
+    use crate::commands::cri;
+    let sort = match sort {
+        Named::Containers => cri::Known::Containers,
+        Named::Pods => cri::Known::Pods,
+        Named::Images => cri::Known::Images,
+    };
+    let before = words.get(..value.before_action).unwrap_or_default();
+    super::runtime::offer(before, sort, &value.typed, sink);
+}
+
+#[cfg(not(feature = "grpc"))]
+fn in_runtime(_: Named, _: &Value<'_>, _: &[String], _: Sink<'_>) {}
 
 #[cfg(feature = "http")]
 fn requests(words: &[String], typed: &str, sink: Sink<'_>) {

@@ -16,10 +16,12 @@ use crate::endpoint::Endpoint;
 use crate::time;
 
 pub(super) use container::{Attach, ContainerIds, Create, Exec, Logs, RemoveContainers, Run, StopContainers};
-pub(super) use criteria::ContainerState;
+#[cfg(test)]
+pub(super) use criteria::image_filter;
+pub(super) use criteria::{ContainerFilter, ContainerState, ImageFilter};
 pub(super) use list::{
-    Events, Format, Images, Info, Inspect, InspectImages, ListContainers, ListPods, PodStats, Sampling,
-    Stats, Version,
+    Events, Format, Images, Info, Inspect, InspectImages, InspectPods, ListContainers, ListPods, PodStats,
+    Sampling, Stats, Version,
 };
 pub(super) use pod::{PodIds, PortForward, Pull, RemoveImages, RemovePods, RunPod};
 
@@ -47,7 +49,7 @@ pub(crate) struct Cri {
     /// Runtime: an address, or cri
     #[arg(long = "runtime-endpoint", short = 'r', value_name = "ADDR", value_parser = endpoint())]
     #[arg(default_value = "cri", hide_default_value = true)]
-    pub(super) endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
 
     /// Server of images, if it is not the runtime
     #[arg(long, short = 'i', value_name = "ADDR", value_parser = endpoint())]
@@ -75,7 +77,7 @@ pub(super) enum Action {
     Pods(ListPods),
     Images(Images),
     Inspect(Inspect),
-    Inspectp(Inspect),
+    Inspectp(InspectPods),
     Inspecti(InspectImages),
     Logs(Logs),
     Exec(Exec),

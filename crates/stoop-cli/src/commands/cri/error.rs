@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use stoop::escaped;
-use stoop_dynamic::{CallError, Code, Greeting, Status};
+use stoop_dynamic::{CallError, Code, Greeting, HttpResponse, Status};
 
 use super::field::{short, text};
 use super::select::{Sort, nearest};
@@ -41,14 +41,27 @@ impl ErrorContext {
                 .why("the runtime uses another version of the interface")
                 .next(self.grpc(&format!("describe {method}")))
                 .into(),
+            CallError::Http(response) => self.http_response(method, response),
             error => Failure::new(
-                Exit::Failed,
+                Exit::CutOff,
                 format!("no answer to '{method}' from '{}': {error}", self.endpoint),
             )
             .why("the connection was closed before the answer was complete")
             .next(self.command("--wait 10s version    # once the runtime is running again"))
             .into(),
         }
+    }
+
+    /// Explains a response that is HTTP, but not gRPC.
+    fn http_response(&self, method: &str, response: &HttpResponse) -> Failure {
+        let is_error = response.status.is_client_error() || response.status.is_server_error();
+        let exit = if is_error { Exit::HttpStatus } else { Exit::Failed };
+        let what = format!("no answer to '{method}' from '{}': {response}", self.endpoint);
+        Failure::new(exit, what)
+            .why("a proxy answers, or a server that is not a container runtime")
+            .seen(format!("the body begins with '{}'", escaped(&response.line)))
+            .next(self.grpc("list"))
+            .into()
     }
 
     fn answered(&self, method: &str, status: &Status) -> Failure {
@@ -71,7 +84,7 @@ impl ErrorContext {
 
     /// Reports that a call did not end in time.
     pub(super) fn late(&self, method: &str) -> Failure {
-        let report = Failure::new(Exit::Failed, format!("'{method}' did not end within the timeout"));
+        let report = Failure::new(Exit::TimedOut, format!("'{method}' did not end within the timeout"));
         let report = if accepted::surely_waits() {
             report.why(accepted::NOT_ACCEPTED)
         } else {
@@ -82,22 +95,23 @@ impl ErrorContext {
 
     /// Reports that the server speaks another protocol.
     pub(super) fn other_protocol(&self, greeting: &Greeting) -> Failure {
-        let seen = match greeting {
-            Greeting::Http1(line) => format!("it speaks HTTP/1: '{line}'"),
-            Greeting::Other(bytes) => format!("it sent '{}'", escaped(bytes)),
-            _ => "it closed the connection".to_owned(),
+        let (exit, seen) = match greeting {
+            Greeting::Http1(line) => (Exit::Failed, format!("it speaks HTTP/1: '{line}'")),
+            Greeting::Other(bytes) => (Exit::Failed, format!("it sent '{}'", escaped(bytes))),
+            _ => (Exit::CutOff, "it closed the connection".to_owned()),
         };
-        self.useless().why("a runtime speaks gRPC at its socket").seen(seen).into()
+        self.useless(exit).why("a runtime speaks gRPC at its socket").seen(seen).into()
     }
 
     /// Reports that the connection failed immediately.
     pub(super) fn unusable(&self, error: &dyn std::error::Error) -> Failure {
-        self.useless().why("a runtime speaks gRPC at its socket").seen(error.to_string()).into()
+        let report = self.useless(Exit::CutOff).why("a runtime speaks gRPC at its socket");
+        report.seen(error.to_string()).into()
     }
 
-    fn useless(&self) -> Report {
+    fn useless(&self, exit: Exit) -> Report {
         let what = format!("'{}' is not a container runtime", self.endpoint);
-        Failure::new(Exit::Failed, what).next(self.grpc("list"))
+        Failure::new(exit, what).next(self.grpc("list"))
     }
 
     /// Reports an id or a name that nothing has.
@@ -121,6 +135,14 @@ impl ErrorContext {
             report.seen(format!("{} {}, {state}", short(text(item, "id")), text(item, "metadata.name")))
         });
         report.next(self.command(if sort == Sort::Pod { "pods" } else { "ps -a" })).into()
+    }
+
+    /// Reports that no container is meant.
+    pub(super) fn none_chosen(&self) -> Failure {
+        Failure::new(Exit::No, "no container matches")
+            .why("the flags exclude all of them; those that do not run count only with -a or --state")
+            .next(self.command("ps -a"))
+            .into()
     }
 
     /// Answers a word that is not an action.

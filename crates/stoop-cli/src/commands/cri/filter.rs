@@ -3,17 +3,18 @@
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::args::{ContainerState, ListContainers, ListPods};
+use super::args::{ContainerFilter, ContainerState, ImageFilter, ListPods};
 use super::field::{list, number, text};
 
 pub(super) fn selector(labels: &[(String, String)]) -> Value {
     labels.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>().into()
 }
 
-/// Returns the filter of `ListContainers`. `pod` is the full id of a pod.
-pub(super) fn of_containers(flags: &ListContainers, pod: Option<&str>) -> Value {
+/// Returns the filter of `ListContainers`. `id` is the beginning of an id, `pod` the full id of a
+/// pod.
+pub(super) fn of_containers(flags: &ContainerFilter, id: Option<&str>, pod: Option<&str>) -> Value {
     let mut filter = json!({"labelSelector": selector(&flags.label)});
-    if let Some(id) = flags.id.as_ref().or(flags.prefix.as_ref()) {
+    if let Some(id) = id {
         filter["id"] = json!(id);
     }
     if let Some(pod) = pod {
@@ -49,7 +50,7 @@ pub(super) fn newest(mut items: Vec<Value>, count: Option<usize>) -> Vec<Value> 
 
 /// Returns the containers that also match what the interface cannot filter by. `image` are the
 /// names and ids of the image that was asked for.
-pub(super) fn containers(items: &[Value], flags: &ListContainers, image: Option<&[String]>) -> Vec<Value> {
+pub(super) fn containers(items: &[Value], flags: &ContainerFilter, image: Option<&[String]>) -> Vec<Value> {
     let is_named = |item: &Value| matches(flags.name.as_ref(), text(item, "metadata.name"));
     let is_of_image = |item: &Value| {
         let own = [text(item, "image.image"), text(item, "imageRef"), text(item, "imageId")];
@@ -80,6 +81,17 @@ pub(super) fn names_of_image(typed: &str, image: &Value) -> Vec<String> {
     [typed, text(image, "id")].into_iter().chain(listed).map(str::to_owned).collect()
 }
 
+/// Returns the images that match every filter.
+pub(super) fn images(images: Vec<Value>, filters: &[ImageFilter]) -> Vec<Value> {
+    let fits = |image: &Value, filter: &ImageFilter| match filter {
+        ImageFilter::Dangling(is_dangling) => list(image, "repoTags").is_empty() == *is_dangling,
+        ImageFilter::Reference(pattern) => {
+            names_of_image("", image).iter().skip(2).any(|name| pattern.is_match(name))
+        }
+    };
+    images.into_iter().filter(|image| filters.iter().all(|filter| fits(image, filter))).collect()
+}
+
 /// Returns the images that no container uses, and that are not pinned.
 pub(super) fn unused<'v>(images: &'v [Value], containers: &[Value]) -> Vec<&'v Value> {
     let is_used = |image: &Value| {
@@ -104,6 +116,29 @@ mod tests {
             newest(items.clone(), count).iter().map(|item| number(item, "createdAt")).collect()
         };
         assert_eq!((times(None), times(Some(1)), times(Some(9))), (vec![9, 7, 5], vec![9], vec![9, 7, 5]));
+    }
+
+    #[test]
+    fn images_match_every_filter() {
+        let all = [
+            json!({"id": "1", "repoTags": ["a:1", "b:1"]}),
+            json!({"id": "2", "repoDigests": ["a@sha256:0"]}),
+            json!({"id": "3", "repoTags": ["c:1"]}),
+        ];
+        let ids = |filters: &[&str]| -> String {
+            let filters: Vec<_> =
+                filters.iter().map(|text| crate::commands::cri::args::image_filter(text).unwrap()).collect();
+            images(all.to_vec(), &filters).iter().map(|image| text(image, "id")).collect()
+        };
+        assert_eq!(
+            (ids(&[]), ids(&["dangling=true"]), ids(&["dangling=false"])),
+            ("123".into(), "2".into(), "13".into())
+        );
+        assert_eq!(
+            (ids(&["reference=^a"]), ids(&["reference=^a", "dangling=false"])),
+            ("12".into(), "1".into())
+        );
+        assert!(crate::commands::cri::args::image_filter("since=a").is_err());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::args::{
-    Events, Format, Images, Info, Inspect, InspectImages, ListContainers, ListPods, PodStats, Sampling,
-    Stats, Version,
+    ContainerFilter, Events, Format, Images, Info, Inspect, InspectImages, InspectPods, ListContainers,
+    ListPods, PodStats, Sampling, Stats, Version,
 };
 use super::field::{list, number, text};
 use super::filter::{self, selector};
@@ -25,6 +25,27 @@ fn now() -> i64 {
 
 /// Lists containers.
 pub(super) async fn containers(session: &Session<'_>, flags: &ListContainers) -> Outcome {
+    let id = flags.id.as_ref().or(flags.prefix.as_ref());
+    let items = chosen(session, &flags.filter, id.map(String::as_str)).await?;
+    if flags.shape.quiet {
+        lines(items.iter().map(|item| text(item, "id")))?;
+        return Ok(Exit::Done);
+    }
+    // Only the table needs the names of pods.
+    let pods = match flags.shape.format() {
+        Format::Table => session.all(Sort::Pod).await?,
+        _ => Vec::new(),
+    };
+    let whole = json!({"containers": items});
+    show(flags.shape.format(), &whole, || table::containers(&items, &pods, now(), flags.shape.no_trunc))
+}
+
+/// Returns the containers that are meant.
+async fn chosen(
+    session: &Session<'_>,
+    flags: &ContainerFilter,
+    id: Option<&str>,
+) -> Result<Vec<Value>, Failure> {
     let pod = match &flags.pod {
         Some(pod) => Some(session.id_of(Sort::Pod, pod).await?),
         None => None,
@@ -33,19 +54,9 @@ pub(super) async fn containers(session: &Session<'_>, flags: &ListContainers) ->
         Some(image) => Some(names_of_image(session, image).await?),
         None => None,
     };
-    let answer = session.call("ListContainers", &filter::of_containers(flags, pod.as_deref())).await?;
-    let items = filter::containers(list(&answer, "containers"), flags, image.as_deref());
-    if flags.shape.quiet {
-        lines(items.iter().map(|item| text(item, "id")))?;
-        return Ok(Exit::Done);
-    }
-    // Only the table needs the names of pods.
-    let pods = match flags.shape.output {
-        Format::Table => session.all(Sort::Pod).await?,
-        _ => Vec::new(),
-    };
-    let whole = json!({"containers": items});
-    show(flags.shape.output, &whole, || table::containers(&items, &pods, now(), flags.shape.no_trunc))
+    let request = filter::of_containers(flags, id, pod.as_deref());
+    let answer = session.call("ListContainers", &request).await?;
+    Ok(filter::containers(list(&answer, "containers"), flags, image.as_deref()))
 }
 
 async fn names_of_image(session: &Session<'_>, image: &str) -> Result<Vec<String>, Failure> {
@@ -61,12 +72,12 @@ pub(super) async fn pods(session: &Session<'_>, flags: &ListPods) -> Outcome {
         lines(items.iter().map(|item| text(item, "id")))?;
         return Ok(Exit::Done);
     }
-    show(flags.shape.output, &json!({"items": items}), || table::pods(&items, now(), flags.shape.no_trunc))
+    show(flags.shape.format(), &json!({"items": items}), || table::pods(&items, now(), flags.shape.no_trunc))
 }
 
 /// Lists images.
 pub(super) async fn images(session: &Session<'_>, flags: &Images) -> Outcome {
-    let items = match &flags.image {
+    let items: Vec<Value> = match &flags.image {
         // containerd ignores the filter of a list.
         Some(image) => {
             let status = session.call("ImageStatus", &json!({"image": {"image": image}})).await?;
@@ -74,44 +85,56 @@ pub(super) async fn images(session: &Session<'_>, flags: &Images) -> Outcome {
         }
         None => list(&session.call("ListImages", &json!({})).await?, "images").to_vec(),
     };
+    let items = filter::images(items, &flags.filter);
     if flags.shape.quiet {
         lines(items.iter().map(|item| text(item, "id")))?;
         return Ok(Exit::Done);
     }
     let shown = Shown { digests: flags.digests, pinned: flags.pinned, full_ids: flags.shape.no_trunc };
-    show(flags.shape.output, &json!({"images": items}), || table::images(&items, shown))
+    show(flags.shape.format(), &json!({"images": items}), || table::images(&items, shown))
 }
 
 /// Inspects containers.
 pub(super) async fn inspect(session: &Session<'_>, flags: &Inspect) -> Outcome {
-    let mut found = Vec::new();
+    let mut ids = Vec::new();
     for typed in &flags.ids {
-        let id = session.id_of(Sort::Container, typed).await?;
-        let request = json!({"containerId": id, "verbose": !flags.quiet});
-        found.push(readable(session.call("ContainerStatus", &request).await?, flags.quiet));
+        ids.push(session.id_of(Sort::Container, typed).await?);
+    }
+    if flags.ids.is_empty() {
+        let chosen = chosen(session, &flags.filter, None).await?;
+        ids.extend(chosen.iter().map(|item| text(item, "id").to_owned()));
+        if ids.is_empty() {
+            return Err(session.errors.none_chosen());
+        }
+    }
+    let shape = flags.shape;
+    let mut found = Vec::new();
+    for id in ids {
+        let request = json!({"containerId": id, "verbose": !shape.quiet});
+        found.push(readable(session.call("ContainerStatus", &request).await?, shape.quiet));
     }
     let statuses: Vec<Value> = found.iter().map(|one| one["status"].clone()).collect();
-    let pods = if flags.output == Format::Table { session.all(Sort::Pod).await? } else { Vec::new() };
-    show(flags.output, &one_or_all(found), || table::containers(&statuses, &pods, now(), true))
+    let pods = if shape.output == Format::Table { session.all(Sort::Pod).await? } else { Vec::new() };
+    show(shape.output, &one_or_all(found), || table::containers(&statuses, &pods, now(), true))
 }
 
 /// Inspects pods.
-pub(super) async fn inspect_pods(session: &Session<'_>, flags: &Inspect) -> Outcome {
+pub(super) async fn inspect_pods(session: &Session<'_>, flags: &InspectPods) -> Outcome {
     let mut found = Vec::new();
     for typed in &flags.ids {
         let id = session.id_of(Sort::Pod, typed).await?;
-        let request = json!({"podSandboxId": id, "verbose": !flags.quiet});
-        found.push(readable(session.call("PodSandboxStatus", &request).await?, flags.quiet));
+        let request = json!({"podSandboxId": id, "verbose": !flags.shape.quiet});
+        found.push(readable(session.call("PodSandboxStatus", &request).await?, flags.shape.quiet));
     }
     let statuses: Vec<Value> = found.iter().map(|one| one["status"].clone()).collect();
-    show(flags.output, &one_or_all(found), || table::pods(&statuses, now(), true))
+    show(flags.shape.output, &one_or_all(found), || table::pods(&statuses, now(), true))
 }
 
 /// Inspects images.
 pub(super) async fn inspect_images(session: &Session<'_>, flags: &InspectImages) -> Outcome {
     let mut found = Vec::new();
     for image in &flags.images {
-        let request = json!({"image": {"image": image}, "verbose": !flags.quiet});
+        let request = json!({"image": {"image": image}, "verbose": !flags.shape.quiet});
         let answer = session.call("ImageStatus", &request).await?;
         if answer["image"].is_null() {
             let what = format!("no image '{}'", stoop::escaped(image));
@@ -120,11 +143,11 @@ pub(super) async fn inspect_images(session: &Session<'_>, flags: &InspectImages)
                 .next(session.errors.command("images"))
                 .into());
         }
-        found.push(readable(answer, flags.quiet));
+        found.push(readable(answer, flags.shape.quiet));
     }
     let statuses: Vec<Value> = found.iter().map(|one| one["image"].clone()).collect();
     let shown = Shown { full_ids: true, ..Shown::default() };
-    show(flags.output, &one_or_all(found), || table::images(&statuses, shown))
+    show(flags.shape.output, &one_or_all(found), || table::images(&statuses, shown))
 }
 
 fn one_or_all(mut found: Vec<Value>) -> Value {
@@ -239,15 +262,15 @@ pub(super) async fn events(session: &Session<'_>, flags: &Events) -> Outcome {
 
 /// Prints the state of the runtime.
 pub(super) async fn info(session: &Session<'_>, flags: &Info) -> Outcome {
-    let answer = session.call("Status", &json!({"verbose": !flags.quiet})).await?;
-    let answer = readable(answer, flags.quiet);
-    show(flags.output, &answer, || table::conditions(&answer))
+    let answer = session.call("Status", &json!({"verbose": !flags.shape.quiet})).await?;
+    let answer = readable(answer, flags.shape.quiet);
+    show(flags.shape.output, &answer, || table::conditions(&answer))
 }
 
 /// Prints the file systems of images and containers.
 pub(super) async fn file_systems(session: &Session<'_>, flags: &Info) -> Outcome {
     let answer = session.call("ImageFsInfo", &json!({})).await?;
-    show(flags.output, &answer, || table::file_systems(&answer))
+    show(flags.shape.output, &answer, || table::file_systems(&answer))
 }
 
 /// Prints the versions.

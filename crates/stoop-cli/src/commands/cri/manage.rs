@@ -102,7 +102,14 @@ async fn ensure_image(session: &Session<'_>, container: &Value, pod: &Value) -> 
 
 /// Lets the runtime pull an image.
 pub(super) async fn pull(session: &Session<'_>, flags: &Pull) -> Outcome {
-    let answer = session.call("PullImage", &json!({"image": {"image": flags.image}})).await?;
+    let mut request = json!({"image": {"image": flags.image}});
+    if let Some(auth) = &flags.auth {
+        request["auth"] = json!({"auth": auth});
+    } else if let Some(creds) = flags.creds.clone().or_else(|| std::env::var("CRICTL_CREDS").ok()) {
+        let (user, password) = creds.split_once(':').unwrap_or((&creds, ""));
+        request["auth"] = json!({"username": user, "password": password});
+    }
+    let answer = session.call("PullImage", &request).await?;
     printed(&format!("Image is up to date for {}", text(&answer, "imageRef")))
 }
 
@@ -117,7 +124,13 @@ pub(super) async fn start(session: &Session<'_>, flags: &ContainerIds) -> Outcom
 
 /// Stops containers.
 pub(super) async fn stop(session: &Session<'_>, flags: &StopContainers) -> Outcome {
-    each(session, Sort::Container, &flags.ids, async |id| {
+    let mut ids = flags.ids.clone();
+    if flags.all {
+        let all = session.all(Sort::Container).await?;
+        let running = all.iter().filter(|item| text(item, "state") == "CONTAINER_RUNNING");
+        ids.extend(running.map(|item| text(item, "id").to_owned()));
+    }
+    each(session, Sort::Container, &ids, async |id| {
         let request = json!({"containerId": id, "timeout": flags.timeout.as_secs()});
         session.call("StopContainer", &request).await?;
         lines([id.as_str()])

@@ -11,6 +11,7 @@
 //! | `config.rs` | files that describe pods and containers: pure |
 //! | `filter.rs`, `select.rs` | which containers and pods are meant: pure |
 //! | `field.rs`, `moment.rs`, `yaml.rs` | fields, times, YAML: pure |
+//! | `known.rs` | what a runtime has, for completion |
 //! | `logs/` | the log files of containers |
 //! | `stream/` | exec, attach and port-forward: SPDY, on the address that the runtime returns |
 //! | `error.rs` | errors, explained |
@@ -20,6 +21,7 @@ mod config;
 mod error;
 mod field;
 mod filter;
+mod known;
 mod list;
 mod logs;
 mod manage;
@@ -32,4 +34,5 @@ mod stream;
 mod table;
 mod yaml;
 
+pub(super) use known::{Known, known};
 pub(super) use run::run;

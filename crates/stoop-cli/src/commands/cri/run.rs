@@ -8,6 +8,7 @@ use super::session::Session;
 use super::{list, logs, manage, stream};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::runtime;
 
 /// Connects, and runs the action.
 pub(crate) fn run(flags: &Cri) -> Outcome {
@@ -20,20 +21,19 @@ pub(crate) fn run(flags: &Cri) -> Outcome {
         return Err(errors.other_word(&word.unwrap_or_default()));
     }
     let reached = endpoint.connect_stream(flags.wait, flags.timeout);
-    let reached =
-        reached.map_err(|failure| failure.for_client(flags.wait, |client| errors.client(client)))?;
+    let reached = reached
+        .map_err(|failure| failure.for_client(flags.wait, |client| errors.client(client)).for_call())?;
     if let Some(found) = reached.event() {
         Output::new(false, !std::io::stderr().is_terminal()).tell(&found)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
+    let runtime = runtime::start()?;
     let outcome = runtime.block_on(async {
         let session = Session::open(flags, errors, reached.connection).await?;
         act(&session, &flags.action).await
     });
     // Do not wait for a thread that is still reading standard input.
     runtime.shutdown_background();
-    outcome
+    outcome.map_err(Failure::for_call)
 }
 
 async fn act(session: &Session<'_>, action: &Action) -> Outcome {

@@ -257,7 +257,7 @@ impl ErrorContext<'_> {
 
     /// Reports that no service of the server is known: it has no reflection, and was not proven to
     /// have any of the built-in services.
-    pub(super) fn unknown_services(&self, probed: &Probed) -> Failure {
+    pub(super) fn unknown_services(&self, probed: &Probed, fallback: Option<String>) -> Failure {
         let none = match probed.is_partial {
             true => "its answers do not show whether it has any of the built-in services",
             false => "it has none of the built-in services",
@@ -271,6 +271,7 @@ impl ErrorContext<'_> {
         let report =
             Failure::new(Exit::No, format!("the services of '{}' are not known", self.flags.endpoint))
                 .why(why);
+        let report = fallback.into_iter().fold(report, Report::seen);
         match probed.refused {
             Some(_) => report.next(self.command("-H 'authorization: Bearer TOKEN'")),
             None => {

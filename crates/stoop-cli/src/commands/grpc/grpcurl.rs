@@ -218,4 +218,26 @@ mod tests {
             assert!(text.contains(reason) && text.contains("a flag of grpcurl"), "{text}");
         }
     }
+
+    proptest::proptest! {
+        /// A command line without flags of grpcurl is left as it is, whatever else it contains.
+        #[test]
+        fn other_words_are_left_alone(words in proptest::collection::vec("[a-z/.{}:@]{0,6}|--|-[a-z]|--json", 0..8)) {
+            let words: Vec<OsString> =
+                ["stoop", "grpc"].into_iter().map(OsString::from).chain(words.iter().map(OsString::from)).collect();
+            proptest::prop_assert_eq!(translate(words.clone()).unwrap(), words);
+        }
+
+        /// Any flags of grpcurl are translated or refused, and what follows `--` stays.
+        #[test]
+        fn any_words_are_translated_or_refused(flags in proptest::collection::vec(0..FLAGS.len(), 0..5), dashes in "--?", value in "=[a-z0-9]*") {
+            let flags = flags.iter().map(|&at| OsString::from(format!("{dashes}{}{value}", FLAGS[at].0)));
+            let words: Vec<OsString> = ["stoop", "grpc", "./s"].into_iter().map(OsString::from)
+                .chain(flags).chain(["--", "-plaintext"].map(OsString::from)).collect();
+            if let Ok(translated) = translate(words) {
+                proptest::prop_assert_eq!(&translated[..3], ["stoop", "grpc", "./s"]);
+                proptest::prop_assert!(translated.ends_with(&["-plaintext".into()]));
+            }
+        }
+    }
 }

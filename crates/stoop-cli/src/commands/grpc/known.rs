@@ -1,5 +1,6 @@
 //! The services and methods of a server, for completion: within a short time, and without a word.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use stoop_dynamic::{Origin, Schema};
@@ -10,6 +11,7 @@ use super::{run, schema};
 use crate::args::Grpc;
 use crate::deadline::Deadline;
 use crate::output::Output;
+use crate::runtime;
 
 /// Returns the schema of the server that the flags name, or of the files that they name. Returns
 /// `None` if the server does not answer in time, or does not show what it has.
@@ -25,9 +27,10 @@ pub(crate) fn known(flags: &Grpc, limit: Duration) -> Option<Schema> {
         reflection: run::options(flags, &flags.reflect_header).ok()?,
         limit: Deadline::from_now(Some(limit)),
         begun: Instant::now(),
+        fallback: RefCell::default(),
     };
     let stream = flags.endpoint.connect_stream(None, Some(limit)).ok()?.connection;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let runtime = runtime::start().ok()?;
     let asked = runtime.block_on(async {
         let asking = async {
             let client = session.open(stream).await.ok()?;

@@ -1,5 +1,6 @@
 //! Connects, and runs the action: list, describe, or call.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use stoop_dynamic::{CompressionEncoding, Options};
@@ -12,6 +13,7 @@ use crate::args::Grpc;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::runtime;
 
 /// Runs the action: list, describe, or call.
 pub(crate) fn run(flags: &Grpc) -> Outcome {
@@ -25,6 +27,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
         reflection: options(flags, &flags.reflect_header)?,
         limit: Deadline::from_now(flags.timeout),
         begun: Instant::now(),
+        fallback: RefCell::default(),
     };
     // Files are compiled before connecting, so that an error in them does not bother a server.
     let given = schema::given(flags)?;
@@ -36,9 +39,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     if let Some(found) = reached.event() {
         session.output.tell(&found)?;
     }
-    // One thread is enough: the only concurrent work is to send and to receive.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
+    let runtime = runtime::start()?;
     let outcome = runtime.block_on(async {
         let client = session.open(reached.connection).await?;
         match flags.action.as_deref() {

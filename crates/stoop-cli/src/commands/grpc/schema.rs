@@ -84,11 +84,17 @@ impl Session<'_> {
                 Err(self.errors.explain("reflection", &error, &Schema::builtin()))
             }
             Err(error) => {
-                let error = format!("using the built-in definitions, because reflection failed: {error}");
-                self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })?;
+                self.fallback.replace(Some(format!("reflection failed: {error}")));
                 Ok(Schema::builtin())
             }
         }
+    }
+
+    /// Tells that the built-in definitions are used because reflection failed.
+    pub(super) fn tell_fallback(&self) -> Result<(), Failure> {
+        let Some(why) = self.fallback.take() else { return Ok(()) };
+        let error = format!("using the built-in definitions, because {why}");
+        self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })
     }
 
     /// Finds the method with this name.
@@ -98,6 +104,7 @@ impl Session<'_> {
         schema: &Schema,
         name: &str,
     ) -> Result<MethodDescriptor, Failure> {
+        self.tell_fallback()?;
         let found = schema.method(name, self.preferred());
         let found = match found {
             Err(Unresolved::Ambiguous(_)) if schema.origin() == Origin::Builtin => {
@@ -123,6 +130,7 @@ impl Session<'_> {
 
     /// Finds the symbol with this name.
     pub(super) fn symbol(&self, schema: &Schema, name: &str) -> Result<Symbol, Failure> {
+        self.tell_fallback()?;
         let found = schema.symbol(name, self.preferred());
         found.map_err(|found| self.errors.unresolved("symbol", name, &found, schema))
     }
@@ -157,10 +165,11 @@ impl Session<'_> {
     pub(super) async fn served(&self, client: &Client, mut schema: Schema) -> Result<Schema, Failure> {
         let probed = self.probe(client, &schema).await?;
         schema.retain(|name| probed.present.iter().any(|present| present == name));
-        match probed.present.is_empty() {
-            true => Err(self.errors.unknown_services(&probed)),
-            false => Ok(schema),
+        if probed.present.is_empty() {
+            return Err(self.errors.unknown_services(&probed, self.fallback.take()));
         }
+        self.tell_fallback()?;
+        Ok(schema)
     }
 
     /// Tells that the list may lack services, unless the protocol has no reflection anyway.

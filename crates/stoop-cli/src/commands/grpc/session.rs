@@ -1,5 +1,6 @@
 //! One run of the command: what every action needs, and the deadline of the whole.
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub(super) struct Session<'f> {
     /// The deadline of the whole run.
     pub(super) limit: Deadline,
     pub(super) begun: Instant,
+    /// That reflection failed, until it was told.
+    pub(super) fallback: RefCell<Option<String>>,
 }
 
 impl Session<'_> {

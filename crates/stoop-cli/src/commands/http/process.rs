@@ -18,6 +18,7 @@ use super::docker::{Process, State};
 use crate::args::Http;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
+use crate::runtime;
 
 /// How long one of these requests may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -85,7 +86,7 @@ fn ask(endpoint: &Endpoint, method: &str, target: &str) -> Option<(StatusCode, V
         return None;
     }
     let stream = endpoint.connect_stream(None, Some(LIMIT)).ok()?.connection;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let runtime = runtime::start().ok()?;
     let asking = async {
         let mut client = Client::over(aio::Stream::try_from(stream).ok()?, Version::Http1).await.ok()?;
         let request =

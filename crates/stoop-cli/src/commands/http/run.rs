@@ -30,6 +30,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, set_quiet, status};
 use crate::raw_mode;
+use crate::runtime;
 
 /// How many of the server's first bytes are recorded if the head is printed.
 const HEAD_MAX_BYTES: usize = 1 << 20;
@@ -114,13 +115,9 @@ impl Session<'_> {
 
     fn attempt(&self, request: &HttpRequest, runtime: &mut Option<Runtime>) -> Result<Done, Failure> {
         let stream = self.connect()?;
-        // One thread is enough: the only concurrent work is to send and to receive.
         let runtime = match runtime {
             Some(runtime) => runtime,
-            none => {
-                let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                none.insert(built.map_err(|error| Failure::io("start the runtime", &error))?)
-            }
+            none => none.insert(runtime::start()?),
         };
         self.cause.set(Cause::Other);
         runtime.block_on(self.ask(request, stream))

@@ -75,6 +75,10 @@ pub(in super::super) struct Exec {
     #[arg(long, short, conflicts_with_all = ["interactive", "tty"])]
     pub(in super::super) sync: bool,
 
+    /// Accepted for crictl: SPDY is what is spoken
+    #[arg(long, short = 'r', hide = true, value_parser = ["spdy"])]
+    pub(in super::super) transport: Option<String>,
+
     /// With --sync, kill it after this time
     #[arg(long, value_name = "TIME", value_parser = time::parse, requires = "sync")]
     pub(in super::super) timeout: Option<Duration>,
@@ -173,8 +177,12 @@ pub(in super::super) struct ContainerIds {
   stoop cri stop -t 10 web other")]
 pub(in super::super) struct StopContainers {
     /// Containers, by id or name
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     pub(in super::super) ids: Vec<String>,
+
+    /// Stop all containers that run
+    #[arg(long, short)]
+    pub(in super::super) all: bool,
 
     /// Time to exit before they are killed; by default at once
     #[arg(long, short = 't', value_name = "TIME", value_parser = time::parse, default_value = "0")]
@@ -199,4 +207,8 @@ pub(in super::super) struct RemoveContainers {
     /// Remove all containers
     #[arg(long, short)]
     pub(in super::super) all: bool,
+
+    /// Accepted for crictl: log files are never removed
+    #[arg(long, short, hide = true)]
+    pub(in super::super) keep_logs: bool,
 }

@@ -1,7 +1,75 @@
 //! What lists are restricted to: states, labels, patterns.
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use regex::Regex;
+
+/// How many of the newest are listed.
+#[derive(Args, Clone, Copy, Debug)]
+pub(in super::super) struct Newest {
+    /// Only the newest
+    #[arg(long, short)]
+    pub(in super::super) latest: bool,
+
+    /// Only the N newest
+    #[arg(long, short = 'n', value_name = "N", conflicts_with = "latest")]
+    pub(in super::super) last: Option<usize>,
+}
+
+impl Newest {
+    pub(in super::super) fn count(self) -> Option<usize> {
+        if self.latest { Some(1) } else { self.last }
+    }
+}
+
+/// Which containers are meant.
+#[derive(Args, Debug)]
+pub(in super::super) struct ContainerFilter {
+    /// Only the containers whose name matches this regular expression
+    #[arg(long, value_name = "REGEX", value_parser = name_pattern)]
+    pub(in super::super) name: Option<Regex>,
+
+    /// Only the containers of this pod, by id or name
+    #[arg(long, short, value_name = "POD")]
+    pub(in super::super) pod: Option<String>,
+
+    /// Only the containers of this image
+    #[arg(long, value_name = "IMAGE")]
+    pub(in super::super) image: Option<String>,
+
+    /// Only the containers in this state
+    #[arg(long, short, value_name = "STATE", value_enum, ignore_case = true)]
+    pub(in super::super) state: Option<ContainerState>,
+
+    /// Only the containers with this label; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub(in super::super) label: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub(in super::super) newest: Newest,
+
+    /// Also containers that do not run
+    #[arg(long, short)]
+    pub(in super::super) all: bool,
+}
+
+/// Which images are meant.
+#[derive(Clone, Debug)]
+pub(in super::super) enum ImageFilter {
+    /// Whether they have no tag.
+    Dangling(bool),
+    /// The pattern of a tag or a digest.
+    Reference(Regex),
+}
+
+/// Parses `dangling=true` or `reference=REGEX`.
+pub(in super::super) fn image_filter(text: &str) -> Result<ImageFilter, String> {
+    match text.split_once('=') {
+        Some(("dangling", "true")) => Ok(ImageFilter::Dangling(true)),
+        Some(("dangling", "false")) => Ok(ImageFilter::Dangling(false)),
+        Some(("reference", pattern)) => name_pattern(pattern).map(ImageFilter::Reference),
+        _ => Err("not a filter, as in dangling=true or reference=REGEX".to_owned()),
+    }
+}
 
 /// The state of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

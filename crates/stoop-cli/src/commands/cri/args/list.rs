@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::criteria::{ContainerState, PodState, label, name_pattern};
+use super::criteria::{ContainerFilter, ImageFilter, Newest, PodState, image_filter, label, name_pattern};
 use crate::time;
 
 /// The form of a result.
@@ -21,7 +21,11 @@ pub(in super::super) enum Format {
 pub(in super::super) struct Shape {
     /// Print a table, or the runtime's answer as JSON or YAML
     #[arg(long, short, value_name = "FORMAT", value_enum, ignore_case = true, default_value_t)]
-    pub(in super::super) output: Format,
+    output: Format,
+
+    /// Print every field, as YAML
+    #[arg(long, short, conflicts_with_all = ["output", "quiet"])]
+    verbose: bool,
 
     /// Print ids only
     #[arg(long, short)]
@@ -32,22 +36,22 @@ pub(in super::super) struct Shape {
     pub(in super::super) no_trunc: bool,
 }
 
-/// How many of the newest are listed.
-#[derive(Args, Clone, Copy, Debug)]
-pub(in super::super) struct Newest {
-    /// List only the newest
-    #[arg(long, short)]
-    pub(in super::super) latest: bool,
-
-    /// List only the N newest
-    #[arg(long, short = 'n', value_name = "N", conflicts_with = "latest")]
-    pub(in super::super) last: Option<usize>,
+impl Shape {
+    pub(in super::super) fn format(&self) -> Format {
+        if self.verbose { Format::Yaml } else { self.output }
+    }
 }
 
-impl Newest {
-    pub(in super::super) fn count(self) -> Option<usize> {
-        if self.latest { Some(1) } else { self.last }
-    }
+/// How a state is printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub(in super::super) struct StateShape {
+    /// Print JSON, YAML or a table
+    #[arg(long, short, value_name = "FORMAT", value_enum, ignore_case = true, default_value = "json")]
+    pub(in super::super) output: Format,
+
+    /// Leave out what is specific to the runtime
+    #[arg(long, short)]
+    pub(in super::super) quiet: bool,
 }
 
 /// List containers: those that run, unless -a, --state, --latest or --last is given.
@@ -64,36 +68,12 @@ pub(in super::super) struct ListContainers {
     #[arg(value_name = "ID")]
     pub(in super::super) prefix: Option<String>,
 
-    /// List containers in any state
-    #[arg(long, short)]
-    pub(in super::super) all: bool,
-
-    /// List the containers whose id begins like this
+    /// Only the containers whose id begins like this
     #[arg(long, value_name = "ID")]
     pub(in super::super) id: Option<String>,
 
-    /// List the containers whose name matches this regular expression
-    #[arg(long, value_name = "REGEX", value_parser = name_pattern)]
-    pub(in super::super) name: Option<regex::Regex>,
-
-    /// List the containers of this pod, by id or name
-    #[arg(long, short, value_name = "POD")]
-    pub(in super::super) pod: Option<String>,
-
-    /// List the containers of this image
-    #[arg(long, value_name = "IMAGE")]
-    pub(in super::super) image: Option<String>,
-
-    /// List the containers in this state
-    #[arg(long, short, value_name = "STATE", value_enum, ignore_case = true)]
-    pub(in super::super) state: Option<ContainerState>,
-
-    /// List the containers with this label; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
-    pub(in super::super) label: Vec<(String, String)>,
-
     #[command(flatten)]
-    pub(in super::super) newest: Newest,
+    pub(in super::super) filter: ContainerFilter,
 
     #[command(flatten)]
     pub(in super::super) shape: Shape,
@@ -114,23 +94,23 @@ pub(in super::super) struct ListPods {
     #[arg(value_name = "ID")]
     pub(in super::super) prefix: Option<String>,
 
-    /// List the pods whose id begins like this
+    /// Only the pods whose id begins like this
     #[arg(long, value_name = "ID")]
     pub(in super::super) id: Option<String>,
 
-    /// List the pods whose name matches this regular expression
+    /// Only the pods whose name matches this regular expression
     #[arg(long, value_name = "REGEX", value_parser = name_pattern)]
     pub(in super::super) name: Option<regex::Regex>,
 
-    /// List the pods whose namespace matches this regular expression
+    /// Only the pods whose namespace matches this regular expression
     #[arg(long, value_name = "REGEX", value_parser = name_pattern)]
     pub(in super::super) namespace: Option<regex::Regex>,
 
-    /// List the pods in this state
+    /// Only the pods in this state
     #[arg(long, short, value_name = "STATE", value_enum, ignore_case = true)]
     pub(in super::super) state: Option<PodState>,
 
-    /// List the pods with this label; may be repeated
+    /// Only the pods with this label; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     pub(in super::super) label: Vec<(String, String)>,
 
@@ -155,6 +135,11 @@ pub(in super::super) struct Images {
     #[arg(long)]
     pub(in super::super) digests: bool,
 
+    /// Only images without a tag (dangling=true), or whose tag or digest matches (reference=REGEX);
+    /// may be repeated
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = image_filter)]
+    pub(in super::super) filter: Vec<ImageFilter>,
+
     /// Also print which images are pinned: never removed to free space
     #[arg(long)]
     pub(in super::super) pinned: bool,
@@ -163,24 +148,38 @@ pub(in super::super) struct Images {
     pub(in super::super) shape: Shape,
 }
 
-/// Print the state of containers (inspect) or pods (inspectp).
+/// Print the state of containers.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   stoop cri inspect web
-  stoop cri inspectp web-pod -o yaml
-  stoop cri inspect web | jq .info.pid")]
+  stoop cri inspect web | jq .pid
+  stoop cri inspect --latest -o yaml")]
 pub(in super::super) struct Inspect {
-    /// Ids, beginnings of ids, or names
+    /// Containers, by id, the beginning of an id, or name
+    #[arg(value_name = "ID", conflicts_with_all = FILTERS, required_unless_present_any = FILTERS)]
+    pub(in super::super) ids: Vec<String>,
+
+    #[command(flatten)]
+    pub(in super::super) filter: ContainerFilter,
+
+    #[command(flatten)]
+    pub(in super::super) shape: StateShape,
+}
+
+/// The flags that stand in place of ids.
+const FILTERS: [&str; 8] = ["name", "pod", "image", "state", "label", "latest", "last", "all"];
+
+/// Print the state of pods.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  stoop cri inspectp web-pod -o yaml")]
+pub(in super::super) struct InspectPods {
+    /// Pods, by id, the beginning of an id, or name
     #[arg(value_name = "ID", required = true)]
     pub(in super::super) ids: Vec<String>,
 
-    /// Print JSON, YAML or a table
-    #[arg(long, short, value_name = "FORMAT", value_enum, ignore_case = true, default_value = "json")]
-    pub(in super::super) output: Format,
-
-    /// Leave out what is specific to the runtime
-    #[arg(long, short)]
-    pub(in super::super) quiet: bool,
+    #[command(flatten)]
+    pub(in super::super) shape: StateShape,
 }
 
 /// Print the state of images.
@@ -192,13 +191,8 @@ pub(in super::super) struct InspectImages {
     #[arg(value_name = "IMAGE", required = true)]
     pub(in super::super) images: Vec<String>,
 
-    /// Print JSON, YAML or a table
-    #[arg(long, short, value_name = "FORMAT", value_enum, ignore_case = true, default_value = "json")]
-    pub(in super::super) output: Format,
-
-    /// Leave out what is specific to the runtime
-    #[arg(long, short)]
-    pub(in super::super) quiet: bool,
+    #[command(flatten)]
+    pub(in super::super) shape: StateShape,
 }
 
 /// Print what containers use: processor, memory, disk.
@@ -286,13 +280,8 @@ pub(in super::super) struct Events {
   stoop cri info
   stoop cri imagefsinfo -o yaml")]
 pub(in super::super) struct Info {
-    /// Print JSON, YAML or a table
-    #[arg(long, short, value_name = "FORMAT", value_enum, ignore_case = true, default_value = "json")]
-    pub(in super::super) output: Format,
-
-    /// Leave out what is specific to the runtime
-    #[arg(long, short)]
-    pub(in super::super) quiet: bool,
+    #[command(flatten)]
+    pub(in super::super) shape: StateShape,
 }
 
 /// Print the versions of the runtime and of its interface.

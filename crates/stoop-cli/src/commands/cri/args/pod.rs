@@ -70,11 +70,20 @@ pub(in super::super) struct RemoveImages {
 /// Let the runtime pull an image.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  stoop cri pull registry.example/web:1")]
+  stoop cri pull registry.example/web:1
+  CRICTL_CREDS=me:secret stoop cri pull registry.example/web:1")]
 pub(in super::super) struct Pull {
     /// Image
     #[arg(value_name = "IMAGE")]
     pub(in super::super) image: String,
+
+    /// Log in to the registry as this user; by default as CRICTL_CREDS says
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(in super::super) creds: Option<String>,
+
+    /// Log in to the registry with this text: USER:PASSWORD in base64
+    #[arg(long, value_name = "TEXT", conflicts_with = "creds")]
+    pub(in super::super) auth: Option<String>,
 }
 
 /// Forward TCP ports of this machine to a pod.

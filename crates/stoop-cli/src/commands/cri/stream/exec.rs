@@ -172,7 +172,7 @@ fn conclude(session: &Session<'_>, ended: Ended) -> Outcome {
                 .next(session.errors.command("ps -a"))
                 .into())
         }
-        Ended::Unknown => Err(Failure::new(Exit::Failed, "the exit code is not known")
+        Ended::Unknown => Err(Failure::new(Exit::CutOff, "the exit code is not known")
             .why("the runtime closed the stream before it reported one")
             .next(session.errors.command("ps -a"))
             .into()),
@@ -181,7 +181,7 @@ fn conclude(session: &Session<'_>, ended: Ended) -> Outcome {
 
 /// Reports that the connection of the streams broke.
 pub(super) fn cut(error: &io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("the stream was cut off: {}", describe(error)))
+    Failure::new(Exit::CutOff, format!("the stream was cut off: {}", describe(error)))
         .why("the runtime closed the connection, or exited")
         .into()
 }
