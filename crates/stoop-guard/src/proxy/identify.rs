@@ -1,6 +1,6 @@
 //! Who asks: from the connection to a [`Client`].
 
-use std::fs;
+use std::{fs, process};
 
 use http::Extensions;
 use stoop::Peer;
@@ -31,6 +31,33 @@ pub(super) fn client(extensions: &Extensions, wants_workload: bool) -> Client {
 /// afterwards, the pid may be another process's by now, and nothing is known.
 fn cgroup(peer: &Peer) -> Option<String> {
     let pid = peer.pid.known()?;
+    if !numbers_processes_as_we_do() {
+        return None;
+    }
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     (peer.has_ended() == Some(false)).then_some(text)
+}
+
+/// Returns whether `/proc` is that of our pid namespace. In a container it may be the host's, where
+/// the same number is another process.
+fn numbers_processes_as_we_do() -> bool {
+    let own = fs::read_link("/proc/self").ok();
+    own.is_some_and(|own| own.as_os_str() == process::id().to_string().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cgroup_is_that_of_the_peer() {
+        let (one, _other) = stoop::Stream::pair().unwrap();
+        let peer = one.peer();
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        match peer.has_ended() {
+            Some(false) => assert_eq!(cgroup(&peer), Some(own)),
+            // An old kernel, which has no pidfd of a peer.
+            _ => assert_eq!(cgroup(&peer), None),
+        }
+    }
 }

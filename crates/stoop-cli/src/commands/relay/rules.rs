@@ -9,29 +9,28 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Rules")]
 pub(crate) struct RuleFlags {
     /// Forward only HTTP requests that rules allow: of a file, or a set such as docker:read-only
     ///
     /// The sets are docker:read-only, docker:traefik and docker:ci-build. May be repeated: a
     /// request is allowed if one of them allows it. LISTEN and CONNECT must be Unix stream sockets.
-    #[arg(long, value_name = "RULES", conflicts_with = "grpc_rules")]
+    #[arg(long, help_heading = "Rules", value_name = "RULES", conflicts_with = "grpc_rules")]
     pub(crate) http_rules: Vec<String>,
 
     /// Forward only gRPC calls that these rules allow: a file, or the set cri:read-only
-    #[arg(long, value_name = "RULES")]
+    #[arg(long, help_heading = "Rules", value_name = "RULES")]
     pub(crate) grpc_rules: Vec<String>,
 
     /// Forward also this request: 'GET /containers/{id}/json?size', or 'package.Service/Method'
-    #[arg(long, value_name = "REQUEST")]
+    #[arg(long, help_heading = "Rules", value_name = "REQUEST")]
     pub(crate) allow_request: Vec<String>,
 
     /// Forward what the rules do not allow, too, and only report it
-    #[arg(long)]
+    #[arg(long, help_heading = "Rules")]
     pub(crate) dry_run: bool,
 
     /// Forward everything, and write to a new file the smallest rules that allow what was seen
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Rules", value_name = "FILE")]
     pub(crate) learn: Option<PathBuf>,
 }
 
