@@ -296,7 +296,7 @@ impl Conversation {
 /// The port by which Wireshark recognizes a protocol.
 fn port(protocol: Protocol) -> u16 {
     match protocol {
-        Protocol::Http1 => 80,
+        Protocol::Http1 | Protocol::Http2 => 80,
         Protocol::Redis => 6379,
         Protocol::Postgres => 5432,
         Protocol::Syslog => 514,

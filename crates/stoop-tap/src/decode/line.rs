@@ -11,6 +11,8 @@ pub(super) const INCOMPLETE_MAX: usize = 1 << 20;
 pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1.
     Http1,
+    /// HTTP/2, without the contents of its headers.
+    Http2,
     /// The protocol of Redis.
     Redis,
     /// The protocol of PostgreSQL, version 3.
@@ -32,6 +34,7 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Http1 => "http",
+            Protocol::Http2 => "http2",
             Protocol::Redis => "redis",
             Protocol::Postgres => "postgresql",
             Protocol::Dbus => "dbus",

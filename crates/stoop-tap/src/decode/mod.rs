@@ -5,6 +5,7 @@
 
 pub(crate) mod dbus;
 mod http1;
+mod http2;
 mod line;
 mod notify;
 mod postgres;
@@ -106,6 +107,7 @@ fn sniff(bytes: &[u8], is_packet: bool) -> Box<dyn Decode> {
     }
     match bytes {
         _ if http1::begins(bytes) => Box::new(http1::Http1::default()),
+        _ if http2::begins(bytes) => Box::new(http2::Http2::default()),
         _ if resp::begins(bytes) => Box::new(resp::Resp::default()),
         _ if postgres::begins(bytes) => Box::new(postgres::Postgres::default()),
         _ if dbus::begins(bytes) => Box::new(dbus::Dbus::default()),

@@ -147,7 +147,6 @@ impl Postgres {
 
 /// Returns the letter, the body and the length of the first message; `Some(None)` if it is
 /// incomplete, `None` if it is invalid.
-#[expect(clippy::type_complexity, reason = "three parts of a message, twice optional")]
 fn message(bytes: &[u8]) -> Option<Option<(u8, &[u8], usize)>> {
     let Some((letter, rest)) = bytes.split_first() else { return Some(None) };
     if !letter.is_ascii_alphanumeric() {

@@ -33,12 +33,12 @@ const INSTEAD: &[u8] = b"[redacted]";
 /// # Examples
 ///
 /// ```
-/// let text = b"Authorization: Basic dTpw\r\nHost: x\r\n\r\n{\"Password\": \"p\", \"n\": 1}";
-/// let safe = stoop_tap::redact(text);
-/// let expected = "Authorization: [redacted]\r\nHost: x\r\n\r\n{\"Password\": \"[redacted]\",
-/// \"n\": 1}"; assert_eq!(safe, expected.as_bytes());
-/// assert_eq!(stoop_tap::redact(b"/login?user=u&password=p&x=1"),
-/// b"/login?user=u&password=[redacted]&x=1");
+/// use stoop_tap::redact;
+///
+/// let safe = redact(b"Authorization: Basic dTpw\r\nHost: x");
+/// assert_eq!(safe, b"Authorization: [redacted]\r\nHost: x");
+/// assert_eq!(redact(br#"{"Password": "p", "n": 1}"#), br#"{"Password": "[redacted]", "n": 1}"#);
+/// assert_eq!(redact(b"/login?user=u&password=p&x=1"), b"/login?user=u&password=[redacted]&x=1");
 /// ```
 pub fn redact(text: &[u8]) -> Vec<u8> {
     let lower = text.to_ascii_lowercase();

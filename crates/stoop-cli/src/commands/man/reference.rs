@@ -5,7 +5,8 @@
 type Entry = (&'static str, &'static str, &'static [&'static str]);
 
 /// Commands that take the name of a well-known server in place of an address.
-const NAMING: &[&str] = &["connect", "send", "ls", "who", "tree", "close", "why", "grpc", "cri", "http"];
+const NAMING: &[&str] =
+    &["connect", "send", "ls", "who", "tree", "tap", "close", "why", "grpc", "cri", "http"];
 
 const FILES: &[Entry] = &[
     (
