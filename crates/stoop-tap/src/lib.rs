@@ -33,8 +33,8 @@
 //!
 //! # Limitations
 //!
-//! * A message is reported when its receiver takes its first byte. Data that no process receives, and
-//!   data received with `splice(2)`, is not.
+//! * A message is reported when its receiver takes its first byte. Data that no process receives,
+//!   and data received with `splice(2)`, is not.
 //! * Before Linux 6.3, data that is peeked at (`MSG_PEEK`) is reported again, and ends of streams
 //!   are not seen.
 //! * The crate has no cargo features.

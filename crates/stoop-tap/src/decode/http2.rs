@@ -1,5 +1,5 @@
-//! HTTP/2: its streams. Headers are compressed with a state that begins with the connection, and are
-//! not decoded: Wireshark does that with a capture file.
+//! HTTP/2: its streams. Headers are compressed with a state that begins with the connection, and
+//! are not decoded: Wireshark does that with a capture file.
 
 use std::collections::HashMap;
 
