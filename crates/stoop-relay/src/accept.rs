@@ -15,6 +15,7 @@ use crate::admission::{Candidate, Owner};
 use crate::end::End;
 use crate::event::Event;
 use crate::front::{Arrived, Listening};
+use crate::identity::Identity;
 use crate::interpose::displaced;
 use crate::shared::{Client, Shared};
 use crate::threads::named;
@@ -145,11 +146,7 @@ impl Acceptor {
         if !self.shared.asks_who() {
             return Some(Vec::new());
         }
-        let peer = match end {
-            End::Stream(stream) => Some(stream.peer()),
-            End::SeqPacket(socket) => Some(socket.peer()),
-            _ => None,
-        };
+        let peer = peer_of(end);
         let known = |fact: fn(&Peer) -> &Fact<u32>| fact(peer.as_ref()?).known().copied();
         let (pid, uid, gid) = (known(|peer| &peer.pid), known(|peer| &peer.uid), known(|peer| &peer.gid));
         match self.shared.admit(&Candidate { pid, uid, gid, peer: peer.as_ref() }) {
@@ -167,7 +164,7 @@ impl Acceptor {
         if let Some(error) = self.shared.refused_by_fault(client.number) {
             return self.shared.begin(client, Err(error));
         }
-        let client = if self.shared.server.may_answer_at_once() {
+        let client = if self.shared.server.may_answer_at_once() && !self.shared.as_client {
             match self.shared.server.connect(self.front.kind(), Duration::ZERO) {
                 Err(error) if would_wait(&error) => client,
                 server => return self.shared.begin(client, server),
@@ -185,6 +182,22 @@ impl Acceptor {
     }
 }
 
+/// Returns what the kernel reports of a client.
+fn peer_of(end: &End) -> Option<Peer> {
+    match end {
+        End::Stream(stream) => Some(stream.peer()),
+        End::SeqPacket(socket) => Some(socket.peer()),
+        _ => None,
+    }
+}
+
+/// Returns the ids with which a client is connected to the server.
+fn identity(end: &End) -> io::Result<Identity> {
+    let peer = peer_of(end);
+    let peer = peer.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the client has no ids"))?;
+    Identity::of(&peer)
+}
+
 fn would_wait(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
@@ -194,6 +207,11 @@ fn connect_each(shared: &Arc<Shared>, waiting: &Mutex<Receiver<Client>>, kind: K
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(client) = next else { return };
-        shared.begin(client, shared.server.connect(kind, CONNECT_LIMIT));
+        let connect = || shared.server.connect(kind, CONNECT_LIMIT);
+        let server = match shared.as_client {
+            true => identity(&client.end).and_then(|identity| identity.run(connect)),
+            false => connect(),
+        };
+        shared.begin(client, server);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
+use stoop::Kind;
 
 use crate::accept::Acceptor;
 use crate::admission::{Admission, Candidate, Shares};
@@ -17,6 +18,7 @@ use crate::datagrams::Datagrams;
 use crate::event::Event;
 use crate::fault::{Faults, Switch};
 use crate::front::{Front, Source};
+use crate::identity::require_privilege;
 use crate::inbox::Inbox;
 use crate::once;
 use crate::record::Recorder;
@@ -41,6 +43,8 @@ pub struct Relay {
     recorder: Option<Recorder>,
     faults: Option<[Faults; 2]>,
     seed: u64,
+    as_client: bool,
+    sends_proxy: bool,
 }
 
 impl fmt::Debug for Relay {
@@ -69,6 +73,8 @@ impl Relay {
             recorder: None,
             faults: None,
             seed: 0,
+            as_client: false,
+            sends_proxy: false,
         }
     }
 
@@ -187,12 +193,40 @@ impl Relay {
         self
     }
 
+    /// Sets whether each client is connected to the server with its own user, group and
+    /// supplementary groups, so that the server sees them (`SO_PEERCRED`), and its file's permissions
+    /// decide about the client. The process that the server sees is this one.
+    ///
+    /// The default is `false`. It requires `CAP_SETUID` and `CAP_SETGID`, and makes this process
+    /// undumpable ([K-THREAD-3]). Clients whose ids the kernel does not report are closed. It is not
+    /// for datagrams, which carry the ids of each message's sender.
+    ///
+    /// [K-THREAD-3]: stoop::kernel_facts#K-THREAD-3
+    #[must_use]
+    pub fn as_client(mut self, on: bool) -> Relay {
+        self.as_client = on;
+        self
+    }
+
+    /// Sets whether each connection to the server begins with a header of the PROXY protocol,
+    /// version 2, which says who the client is: its address, and as a value of type 0xE0 the text
+    /// `pid=812 uid=1000 gid=1000`. The server has to expect it.
+    ///
+    /// The default is `false`. It is for byte streams.
+    #[must_use]
+    pub fn send_proxy(mut self, on: bool) -> Relay {
+        self.sends_proxy = on;
+        self
+    }
+
     /// Starts to relay the clients of a listener, or of a datagram socket.
     ///
     /// # Errors
     /// Returns an error if no thread can be started or no descriptor is left, and of kind
     /// `InvalidInput` if sockets of this kind cannot have one of the faults.
     pub fn start(self, front: impl Into<Front>) -> io::Result<Running> {
+        let front = front.into();
+        require_possible(&self, &front.0)?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or(processors.div_ceil(2));
         let inboxes: Result<Vec<_>, Errno> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
@@ -222,6 +256,8 @@ impl Relay {
             judge: self.judge,
             max_time: self.max_time,
             bytes_per_second: self.bytes_per_second,
+            as_client: self.as_client,
+            sends_proxy: self.sends_proxy,
             handler: self.handler,
             next_number: AtomicU64::new(1),
             inboxes: inboxes?,
@@ -250,6 +286,20 @@ impl Relay {
         let acceptor = Acceptor::new(listener, shared)?;
         running.acceptor = Some(named("accept", move || acceptor.run())?);
         Ok(running)
+    }
+}
+
+/// Refuses what would have no effect, or not the one that is meant.
+fn require_possible(relay: &Relay, source: &Source) -> io::Result<()> {
+    let unsupported = |what: &str| Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    match source {
+        Source::Datagrams(_) if relay.as_client => unsupported("datagrams carry the ids of their sender"),
+        Source::Datagrams(_) if relay.sends_proxy => unsupported("the PROXY protocol is for byte streams"),
+        Source::Connections(listener) if relay.sends_proxy && listener.kind() != Kind::Stream => {
+            unsupported("the PROXY protocol is for byte streams")
+        }
+        _ if relay.as_client => require_privilege(),
+        _ => Ok(()),
     }
 }
 

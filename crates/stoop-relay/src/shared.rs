@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::net::{SendFlags, send};
+
 use crate::admission::{Admission, Candidate, Owner, Seats, Shares};
 use crate::carry::Tap;
 use crate::counters::Counters;
@@ -16,6 +18,7 @@ use crate::fault::Switch;
 use crate::inbox::Inbox;
 use crate::pair::{CLIENT, Pair, SERVER};
 use crate::record::{Closing, Recorder, Side, Watch, process_of};
+use crate::proxy;
 use crate::server::{Connected, Server};
 
 /// Decides about clients.
@@ -36,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) judge: Option<Judge>,
     pub(crate) max_time: Option<Duration>,
     pub(crate) bytes_per_second: Option<u64>,
+    pub(crate) as_client: bool,
+    pub(crate) sends_proxy: bool,
     pub(crate) handler: Option<Handler>,
     pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) faults: Option<Arc<Switch>>,
@@ -150,6 +155,9 @@ impl Shared {
             child = server.child;
             client.end.set_nonblocking()?;
             server.end.set_nonblocking()?;
+            if self.sends_proxy {
+                introduce(&client.end, &server.end)?;
+            }
             let mut pair = match self.taps(number, client.end.is_byte_stream()) {
                 Some(taps) => Pair::tapped(client.end, server.end, taps, number)?,
                 None => Pair::new(client.end, server.end, self.allows_descriptors, self.frames, number)?,
@@ -178,6 +186,15 @@ impl Shared {
         if let Some(child) = child {
             exec::watch(child, number, self);
         }
+    }
+}
+
+/// Tells the server who the client is. A new connection always has room for that.
+fn introduce(client: &End, server: &End) -> io::Result<()> {
+    let header = proxy::Client::of(client).header();
+    match send(server, &header, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)? {
+        sent if sent == header.len() => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::WriteZero, "the PROXY header was not taken whole")),
     }
 }
 

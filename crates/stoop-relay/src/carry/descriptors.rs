@@ -65,7 +65,7 @@ impl Descriptors {
         counters: &Counters,
     ) -> (Filled, Drained) {
         let buffer = &mut tools.buffer[..PIECE_BYTES];
-        let (len, fds) = match self.reader.read(source, buffer) {
+        let (len, fds) = match self.reader.read(source, buffer, &mut tools.spare_counters) {
             Ok(read) => read,
             Err(came) => return (came, Drained::All),
         };
@@ -90,14 +90,22 @@ impl Descriptors {
     }
 }
 
+impl Descriptors {
+    /// Gives back what the worker lent.
+    pub(super) fn end(self, tools: &mut Tools) {
+        self.reader.end(&mut tools.spare_counters);
+    }
+}
+
 impl Reader {
     /// Reads bytes, and the file descriptors that came with the first of them.
     pub(super) fn read(
         &mut self,
         source: &Stream,
         buffer: &mut [u8],
+        spare_counters: &mut usize,
     ) -> Result<(usize, Vec<OwnedFd>), Filled> {
-        let len = self.piece(source, buffer)?;
+        let len = self.piece(source, buffer, spare_counters)?;
         match source
             .recv_with(&mut [IoSliceMut::new(&mut buffer[..len])], Allow::descriptors(DESCRIPTORS_MAX))
         {
@@ -107,11 +115,18 @@ impl Reader {
         }
     }
 
+    /// Gives back what the worker lent.
+    pub(super) fn end(&self, spare_counters: &mut usize) {
+        if let Counter::Open(_) = self.counter {
+            *spare_counters += 1;
+        }
+    }
+
     /// Returns how much to read: what surely carries no descriptors, or exactly what carries some.
     /// The read itself finds an end and an empty queue, so it gets a length all the same.
-    fn piece(&mut self, source: &Stream, buffer: &mut [u8]) -> Result<usize, Filled> {
+    fn piece(&mut self, source: &Stream, buffer: &mut [u8], spare: &mut usize) -> Result<usize, Filled> {
         let queued = source.unread_bytes().unwrap_or(0).min(buffer.len());
-        if queued <= 1 || (queued > LOOK_BYTES && self.counter.of(source.as_fd()) == Some(0)) {
+        if queued <= 1 || (queued > LOOK_BYTES && self.counter.of(source.as_fd(), spare) == Some(0)) {
             return Ok(queued.max(1));
         }
         match front(source, queued, buffer) {
@@ -152,20 +167,34 @@ pub(super) fn write(
 }
 
 impl Counter {
-    fn of(&mut self, socket: BorrowedFd<'_>) -> Option<u64> {
-        if let Counter::Unopened = self {
-            let path = format!("/proc/thread-self/fdinfo/{}", socket.as_raw_fd());
-            *self = File::open(path).map_or(Counter::Missing, Counter::Open);
+    /// Returns the count. The file stays open as long as a worker has some to `spare`: it costs a
+    /// file descriptor for each direction, and opening it anew costs a few microseconds.
+    fn of(&mut self, socket: BorrowedFd<'_>, spare: &mut usize) -> Option<u64> {
+        match self {
+            Counter::Open(file) => count_in(file),
+            Counter::Missing => None,
+            Counter::Unopened => {
+                let path = format!("/proc/thread-self/fdinfo/{}", socket.as_raw_fd());
+                let file = File::open(path).ok();
+                let count = file.as_ref().and_then(count_in);
+                match (count, file) {
+                    (Some(_), Some(file)) if *spare > 0 => {
+                        *spare -= 1;
+                        *self = Counter::Open(file);
+                    }
+                    (Some(_), _) => {}
+                    (None, _) => *self = Counter::Missing,
+                }
+                count
+            }
         }
-        let Counter::Open(file) = self else { return None };
-        let mut text = [0; 256];
-        let len = file.read_at(&mut text, 0).ok()?;
-        let count = parse_count(&text[..len]);
-        if count.is_none() {
-            *self = Counter::Missing;
-        }
-        count
     }
+}
+
+fn count_in(file: &File) -> Option<u64> {
+    let mut text = [0; 256];
+    let len = file.read_at(&mut text, 0).ok()?;
+    parse_count(&text[..len])
 }
 
 /// Reads the line `scm_fds: N`.

@@ -159,8 +159,10 @@ impl Carry {
 
     /// Gives back what the worker lent.
     pub(crate) fn end(self, tools: &mut Tools) {
-        if let Carry::Splice(carry) = self {
-            carry.end(tools);
+        match self {
+            Carry::Splice(carry) => carry.end(tools),
+            Carry::Descriptors(carry) => carry.end(tools),
+            _ => {}
         }
     }
 }

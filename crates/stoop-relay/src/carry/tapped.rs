@@ -156,7 +156,7 @@ impl Tapped {
     fn read(&mut self, source: &End, buffer: &mut [u8]) -> Result<(Vec<u8>, Vec<OwnedFd>), Filled> {
         match source {
             End::Stream(stream) => {
-                let (len, fds) = self.reader.read(stream, buffer)?;
+                let (len, fds) = self.reader.read(stream, buffer, &mut 0)?;
                 Ok((buffer[..len].to_vec(), fds))
             }
             _ if let Some(messages) = Messages::of(source) => messages.receive(),

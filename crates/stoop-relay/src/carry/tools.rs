@@ -10,6 +10,9 @@ pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 /// How many unused pipes a worker keeps.
 const SPARE_PIPES: usize = 64;
 
+/// How many directions of a worker keep the file with the count of file descriptors open.
+const OPEN_COUNTERS: usize = 256;
+
 /// A pipe, and how much is in it.
 #[derive(Debug)]
 pub(super) struct Pipe {
@@ -43,10 +46,12 @@ impl Pipes {
 pub(crate) struct Tools {
     pub(crate) buffer: Vec<u8>,
     pub(crate) pipes: Pipes,
+    /// How many more directions may keep the file of their counter open.
+    pub(super) spare_counters: usize,
 }
 
 impl Tools {
     pub(crate) fn new() -> Tools {
-        Tools { buffer: vec![0; PIECE_BYTES], pipes: Pipes::default() }
+        Tools { buffer: vec![0; PIECE_BYTES], pipes: Pipes::default(), spare_counters: OPEN_COUNTERS }
     }
 }

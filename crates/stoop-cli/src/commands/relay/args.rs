@@ -106,6 +106,21 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "WHO", value_parser = who())]
     pub(crate) allow: Vec<Who>,
 
+    /// Connect to the server with each client's user and groups, which the server then sees;
+    /// requires root
+    ///
+    /// The permissions of the server's file decide about the client, too. The process that the
+    /// server sees is the relay's.
+    #[arg(long)]
+    pub(crate) as_client: bool,
+
+    /// Begin each connection to the server with a PROXY protocol header (version 2), which says who
+    /// the client is
+    ///
+    /// The client's process and ids are a value of type 0xE0: pid=812 uid=1000 gid=1000.
+    #[arg(long)]
+    pub(crate) send_proxy: bool,
+
     /// Answer requests for the counters at this address (HTTP, OpenMetrics), at /metrics
     #[arg(long, value_name = "ADDR", value_parser = front())]
     pub(crate) metrics: Option<Front>,

@@ -382,6 +382,7 @@ fn limits(flags: &Relay, mut relay: stoop_relay::Relay) -> stoop_relay::Relay {
     if let Some(clients) = flags.max_per_container {
         relay = relay.max_per_group(clients as usize);
     }
+    relay = relay.as_client(flags.as_client).send_proxy(flags.send_proxy);
     if let Some(rate) = flags.rate {
         relay = relay.bytes_per_second(rate);
     }
