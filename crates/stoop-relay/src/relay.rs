@@ -230,7 +230,6 @@ impl Relay {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or(processors.div_ceil(2));
         let inboxes: Result<Vec<_>, Errno> = (0..workers).map(|_| Inbox::new().map(Arc::new)).collect();
-        let front = front.into();
         let kind = front.0.kind();
         for faults in self.faults.iter().flatten() {
             if let Some(fault) = faults.impossible_for(kind) {

@@ -17,8 +17,8 @@ use crate::exec;
 use crate::fault::Switch;
 use crate::inbox::Inbox;
 use crate::pair::{CLIENT, Pair, SERVER};
-use crate::record::{Closing, Recorder, Side, Watch, process_of};
 use crate::proxy;
+use crate::record::{Closing, Recorder, Side, Watch, process_of};
 use crate::server::{Connected, Server};
 
 /// Decides about clients.

@@ -1,5 +1,5 @@
-//! The server sees the client: its ids, or a header that says them. In a program of its own, because
-//! a relay that connects as its clients makes the process undumpable.
+//! The server sees the client: its ids, or a header that says them. In a program of its own,
+//! because a relay that connects as its clients makes the process undumpable.
 
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown};

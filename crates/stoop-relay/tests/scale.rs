@@ -1,5 +1,5 @@
-//! Many clients at once, and many one after the other: each gets its own answer, and nothing is left.
-//! `STOOP_CASES` sets their number.
+//! Many clients at once, and many one after the other: each gets its own answer, and nothing is
+//! left. `STOOP_CASES` sets their number.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Signal, geteuid};
-use stoop_e2e::{Part, Running, program, serve, socket_path, stoop, wait_gone, wait_served};
-use stoop_testkit::{eventually, has_program, is_root, skip};
+use stoop_e2e::{Part, Running, program, serve, socket_path, stoop, stoop_as, wait_gone, wait_served};
+use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -249,6 +249,90 @@ fn a_container_is_known_by_its_control_group() {
     running.wait_stderr("no rule allows it");
     running.terminate().ok();
     eventually(SOON, || fs::remove_dir(&group).is_ok());
+}
+
+#[test]
+fn a_server_sees_the_client_or_is_told() {
+    if !is_root() || !has_program("setpriv") {
+        skip!("lacks root or setpriv");
+    }
+    let dir = public_tempdir();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (place, front) = (at("s"), at("front"));
+    let show = ["serve", &place, "--mode", "666", "--exec", "echo $STOOP_PEER_UID:$STOOP_PEER_GID"];
+    let server = stoop(show).spawn();
+    wait_served(&place);
+    let ask = || stoop_as(NOBODY, ["connect", &front]).run().ok().text();
+    let direct = stoop_as(NOBODY, ["connect", &place]).run().ok().text();
+    let as_client = relay(&[&front, &place, "--mode", "666", "--as-client"]);
+    assert_eq!(ask(), direct);
+    assert!(direct.starts_with(&NOBODY.to_string()), "{direct}");
+    as_client.terminate().ok();
+    let plain = relay(&[&front, &place, "--mode", "666"]);
+    assert!(ask().starts_with("0:"), "the relay's own");
+    plain.terminate().ok();
+    server.terminate().ok();
+    let _server = stoop(["serve", &place, "--exec", "head -c 260 | tail -c 28 | tr -d '\\0'"]).spawn();
+    wait_served(&place);
+    let told = relay(&[&front, &place, "--mode", "666", "--send-proxy"]);
+    let heard = ask();
+    assert!(heard.contains(&format!("uid={NOBODY} gid=")), "{heard:?}");
+    told.terminate().ok();
+    stoop(["relay", "dgram:@none", "dgram:@nowhere", "--as-client"]).run().code(3);
+}
+
+/// HAProxy reads the header.
+#[test]
+fn a_server_that_expects_a_proxy_header_gets_one() {
+    if !has_program("haproxy") {
+        skip!("lacks haproxy");
+    }
+    let (dir, place) = socket_path();
+    let _server = serve("stream", &place);
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (front, proxied, config) = (at("front"), at("proxied"), at("haproxy.cfg"));
+    let text = format!(
+        "defaults\n mode tcp\n timeout client 9s\n timeout server 9s\n timeout connect 9s\n\
+         frontend front\n bind unix@{proxied} accept-proxy\n default_backend back\n\
+         backend back\n server one unix@{place}\n"
+    );
+    fs::write(&config, text).unwrap();
+    let _haproxy = program("haproxy", ["-db", "-f", &config]).spawn();
+    // It binds another name, and renames that.
+    stoop(["wait", &proxied, "--listening", "--timeout", "25s"]).run().ok();
+    let with_header = relay(&[&front, &proxied, "--send-proxy"]);
+    echoes(&front, "after the header");
+    with_header.terminate().ok();
+    let _without = relay(&[&front, &proxied]);
+    let refused = stoop(["connect", &front]).input("without one").run();
+    assert_ne!(refused.text(), "without one");
+}
+
+#[test]
+fn a_new_relay_replaces_an_old_one_without_refusing_a_client() {
+    let (dir, place) = socket_path();
+    let _server = serve("stream", &place);
+    let front = dir.path().join("front").to_str().unwrap().to_owned();
+    let mut old = relay(&[&front, &place]);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            let mut answered = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut client = UnixStream::connect(&front).unwrap();
+                client.write_all(b"x").unwrap();
+                client.read_exact(&mut [0]).unwrap();
+                answered += 1;
+            }
+            answered
+        });
+        for _ in 0..3 {
+            let new = relay(&[&front, &place, "--replace"]);
+            std::mem::replace(&mut old, new).terminate().ok();
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(clients.join().unwrap() > 0);
+    });
 }
 
 #[test]
