@@ -118,6 +118,19 @@ impl End {
     }
 }
 
+/// So much in one piece is bulk. The larger the send buffer then, the fewer times the processes at
+/// both ends and the relay take turns.
+pub(crate) const BULK_BYTES: usize = 128 * 1024;
+const SEND_BUFFER_BYTES: usize = 512 * 1024;
+
+/// Enlarges the send buffer, as far as the system allows.
+pub(crate) fn enlarge_send_buffer(stream: &Stream) {
+    if stream.send_buffer_bytes().is_ok_and(|bytes| bytes < SEND_BUFFER_BYTES) {
+        // With a smaller one it is slower, and no more than that.
+        let _ = stream.set_send_buffer_bytes(SEND_BUFFER_BYTES);
+    }
+}
+
 /// Prepares a TCP connection: no delay, and an end if its peer's machine has gone.
 pub(crate) fn prepare_tcp(stream: impl AsFd) -> io::Result<()> {
     let stream = stream.as_fd();

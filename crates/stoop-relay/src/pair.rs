@@ -49,6 +49,8 @@ pub(crate) struct Pair {
     /// The first attempt to pass a reset on.
     reset_since: Option<Instant>,
     is_reset: bool,
+    /// Whether a write to each end has found it reset.
+    resets: [bool; 2],
     /// Why it could not be relayed to its end.
     failure: Option<io::Error>,
     /// When something is due, if a turn is planned for it.
@@ -114,6 +116,7 @@ impl Pair {
             moved: [0; 2],
             reset_since: None,
             is_reset: false,
+            resets: [false; 2],
             failure: None,
             timer: None,
         }
@@ -233,6 +236,10 @@ impl Pair {
                 Drained::All => {}
                 Drained::Some => self.writable[1 - from] = false,
                 Drained::Gone => self.sink_gone(from),
+                Drained::Reset => {
+                    self.resets[1 - from] = true;
+                    self.sink_gone(from);
+                }
                 Drained::Exhausted => return Turn::Exhausted,
                 // More may be read meanwhile, unless too much waits.
                 Drained::Later if filled.is_none() => return Turn::Waits,
@@ -243,6 +250,7 @@ impl Pair {
 
     fn source_ended(&mut self, from: usize, kind: EndKind) {
         match kind {
+            EndKind::Shutdown if self.resets[from] => self.ways[from].direction.source_reset(),
             EndKind::Shutdown => {
                 self.ways[from].direction.source_ended();
                 // A datagram server knows of no ends, so it would never end the answers.

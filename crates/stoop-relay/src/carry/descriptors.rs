@@ -22,6 +22,7 @@ use stoop::{Allow, DESCRIPTORS_MAX, ErrorKind, Outgoing, SocketExt, Stream};
 use super::outcome::{Drained, EndKind, Filled, drained, errno_of, filled};
 use super::tools::{PIECE_BYTES, Tools};
 use crate::counters::Counters;
+use crate::end::{BULK_BYTES, enlarge_send_buffer};
 
 /// Up to this many bytes a look at them costs less than the count.
 const LOOK_BYTES: usize = 4096;
@@ -29,6 +30,8 @@ const LOOK_BYTES: usize = 4096;
 /// What is held of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
+    /// Whether the sink's send buffer was enlarged.
+    is_enlarged: bool,
     held: Vec<u8>,
     written: usize,
     /// They go with the next byte that is written.
@@ -70,6 +73,10 @@ impl Descriptors {
             Err(came) => return (came, Drained::All),
         };
         self.fds = fds;
+        if len >= BULK_BYTES && !self.is_enlarged {
+            self.is_enlarged = true;
+            enlarge_send_buffer(sink);
+        }
         let (written, outcome) = write(sink, &buffer[..len], &mut self.fds, counters);
         if outcome != Drained::All {
             self.held = buffer[written..len].to_vec();

@@ -35,6 +35,8 @@ pub(crate) enum Drained {
     Some,
     /// Nothing: the sink's reader has closed.
     Gone,
+    /// Nothing: the sink was reset. This was told once, and reading will find an end.
+    Reset,
     /// Nothing, for want of a resource: to be tried again later.
     Exhausted,
     /// Nothing more before it is due.
@@ -56,6 +58,7 @@ pub(crate) fn drained(errno: Errno) -> Drained {
         Errno::AGAIN | Errno::INTR => Drained::Some,
         // As much as may be in flight, or in memory, for everybody: it passes.
         Errno::NOMEM | Errno::NOBUFS | Errno::TOOMANYREFS => Drained::Exhausted,
+        Errno::CONNRESET => Drained::Reset,
         _ => Drained::Gone,
     }
 }

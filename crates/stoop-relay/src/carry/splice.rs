@@ -6,13 +6,15 @@ use rustix::pipe::{SpliceFlags, splice};
 
 use super::outcome::{Drained, EndKind, Filled, drained, filled};
 use super::tools::{PIECE_BYTES, Pipe, Tools};
-use crate::end::End;
+use crate::end::{BULK_BYTES, End, enlarge_send_buffer};
 
 /// What is held of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Splice {
     pipe: Option<Pipe>,
     held: usize,
+    /// Whether the sink's send buffer was enlarged: once it is known that much is moved.
+    is_enlarged: bool,
 }
 
 impl Splice {
@@ -35,6 +37,12 @@ impl Splice {
             }
             Ok(len) => {
                 self.held = len;
+                if len >= BULK_BYTES && !self.is_enlarged {
+                    self.is_enlarged = true;
+                    if let End::Stream(sink) = sink {
+                        enlarge_send_buffer(sink);
+                    }
+                }
                 (Filled::Some(len), self.drain(sink, tools))
             }
             Err(errno) => {
