@@ -142,7 +142,7 @@ impl<'a> Player<'a> {
     fn compare<'l>(&self, live: &'l mut Live, first: &[u8], from: Side) -> &'l mut dyn Compare {
         let how = self.rules.how.unwrap_or_else(|| match from {
             #[cfg(feature = "grpc")]
-            Side::Client if looks_like_http2(first) => How::Grpc,
+            _ if looks_like_http2(first) => How::Grpc,
             Side::Client if looks_like_http(first) => How::Http,
             Side::Client if self.rules.side == Side::Client && looks_like_postgres(first) => How::Postgresql,
             _ => How::Bytes,

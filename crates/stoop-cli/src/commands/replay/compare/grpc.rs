@@ -14,9 +14,14 @@ const CHANGING: [&[u8]; 1] = [b"date"];
 /// The start of a connection of HTTP/2.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Returns whether a client begins as one of HTTP/2 does.
+/// Returns whether a connection begins as one of HTTP/2: a client with its preface, a server, which may
+/// be the first to send, with its settings.
 pub(in super::super) fn looks_like_http2(bytes: &[u8]) -> bool {
-    bytes.len() >= 16 && PREFACE.starts_with(&bytes[..bytes.len().min(PREFACE.len())])
+    match bytes {
+        // Each setting has six bytes.
+        [0, 0, len, 4, 0, 0, 0, 0, 0, ..] => len.is_multiple_of(6),
+        _ => bytes.len() >= 16 && PREFACE.starts_with(&bytes[..bytes.len().min(PREFACE.len())]),
+    }
 }
 
 /// What one side of a connection sends.
