@@ -17,6 +17,10 @@ pub struct AskerRights {
     ///
     /// [K-PERM-5]: stoop::kernel_facts#K-PERM-5
     pub files: bool,
+    /// Whether it may write in any user's directories (`CAP_DAC_OVERRIDE`, [K-PERM-3]).
+    ///
+    /// [K-PERM-3]: stoop::kernel_facts#K-PERM-3
+    pub directories: bool,
     /// Whether it may send signals to any user's processes (`CAP_KILL`).
     pub signals: bool,
     /// Whether it may set the limits of any user's processes (`CAP_SYS_RESOURCE`, [K-STUCK-7]).
@@ -30,8 +34,13 @@ pub struct AskerRights {
 
 impl AskerRights {
     /// Those of root outside of any container.
-    pub const ALL: AskerRights =
-        AskerRights { files: true, signals: true, limits: true, in_initial_namespace: true };
+    pub const ALL: AskerRights = AskerRights {
+        files: true,
+        directories: true,
+        signals: true,
+        limits: true,
+        in_initial_namespace: true,
+    };
 
     /// Returns those of this process.
     pub fn read() -> AskerRights {
@@ -41,6 +50,7 @@ impl AskerRights {
         let user = user.and_then(|link| namespace_link(link.as_os_str().as_encoded_bytes()));
         AskerRights {
             files: has(CapabilitySet::FOWNER),
+            directories: has(CapabilitySet::DAC_OVERRIDE),
             signals: has(CapabilitySet::KILL),
             limits: has(CapabilitySet::SYS_RESOURCE),
             in_initial_namespace: user == Some(INITIAL_USER_NAMESPACE),

@@ -216,10 +216,28 @@ fn root_without_capabilities_is_advised_what_it_can_do() {
     let path = dir.path().join("app.sock");
     let _server = Bind::new(&path).mode(0o600).listen().unwrap();
     chown(&path, Some(ALICE), Some(ALICE)).unwrap();
+    chown(dir.path(), Some(ALICE), Some(ALICE)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for (role, lost) in [("none", "-all"), ("owner", "-dac_override,-dac_read_search")] {
         let inside = Role::new(TEST, role).env("SERVER", path.to_str().unwrap());
         inside.within("setpriv", &[&format!("--bounding-set={lost}"), &format!("--inh-caps={lost}")]).run();
     }
+}
+
+/// The directory of the path belongs to another user.
+fn assert_creates_nothing(path: &Path) {
+    let missing = path.parent().unwrap().join("missing");
+    assert!(fs::create_dir(&missing).is_err());
+    let question = Question {
+        operation: Operation::Bind,
+        kind: None,
+        address: Address::path(missing.join("app.sock")).unwrap(),
+        subject: Who::CurrentProcess,
+    };
+    let verdict = why(&gather(&question).unwrap());
+    assert_eq!(verdict.cause, Cause::ParentMissing);
+    let creates = |action: &Action| matches!(action, Action::CreateDirectory { .. });
+    assert!(!verdict.advice.iter().any(creates), "{:?}", verdict.advice);
 }
 
 fn assert_grants(path: &Path, may_change: bool) {
@@ -236,9 +254,29 @@ fn assert_grants(path: &Path, may_change: bool) {
     });
     let changed = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
     assert_eq!(changed.is_ok(), may_change, "{changed:?}");
-    let Some((path, entry)) = entry else { return assert!(!may_change, "{:?}", verdict.advice) };
+    let Some((path, entry)) = entry else {
+        assert!(!may_change, "{:?}", verdict.advice);
+        return assert_creates_nothing(path);
+    };
     assert!(may_change);
     let set = std::process::Command::new("setfacl").args(["-m", &entry]).arg(path).status().unwrap();
     assert!(set.success());
     stoop::Stream::connect(path).unwrap();
+}
+
+#[test]
+fn a_process_that_has_exited_makes_no_calls() {
+    let dir = public_tempdir();
+    let mut child = stoop_testkit::spawn(&mut std::process::Command::new("true")).unwrap();
+    let question = Question {
+        operation: Operation::Connect,
+        kind: None,
+        address: Address::path(dir.path().join("app.sock")).unwrap(),
+        subject: Who::Process(child.id()),
+    };
+    let judged = || why(&gather(&question).unwrap());
+    stoop_testkit::eventually(SOON, || judged().why.contains("has exited and was not reaped"));
+    let verdict = judged();
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Unknown, Cause::NoSuchSubject));
+    child.wait().unwrap();
 }

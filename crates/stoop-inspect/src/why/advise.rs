@@ -90,21 +90,21 @@ pub(super) fn start_server(facts: &Facts) -> Action {
 
 /// Advises to create all missing directories of the path, of which `first` is the first. If the
 /// bind is made by a user other than the one of this process, that user must own the last one.
-pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Action {
+pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Option<Action> {
     let whole = facts.question.address.as_pathname().and_then(Path::parent);
     let path = reached(facts, whole.filter(|_| !step.last).unwrap_or(first));
     let owner = if step.directory.mode & 0o002 != 0 { facts.asker_uid } else { step.directory.uid };
-    let as_root = needs_root(facts, Some(owner));
+    let as_root = asker::needs_root(facts.asker_uid, Some(owner), facts.asker_rights.directories)?;
     let creator = if as_root { 0 } else { facts.asker_uid };
     let binds = facts.question.operation == Operation::Bind;
-    match facts.subject.as_ref().filter(|subject| binds && subject.uid != creator) {
+    Some(match facts.subject.as_ref().filter(|subject| binds && subject.uid != creator) {
         Some(subject) => {
             let owner = Some(user(facts, subject.uid));
             // Changing the owner of a directory requires root.
             Action::CreateDirectory { path, owner, as_root: needs_root(facts, None) }
         }
         None => Action::CreateDirectory { path, owner: None, as_root },
-    }
+    })
 }
 
 /// Returns what would grant the subject `want` on the file, the narrowest first.
@@ -255,7 +255,12 @@ pub(super) fn remove_stale(facts: &Facts, file: &File) -> Option<Action> {
     let is_fixed = directory.immutable || file.immutable;
     let is_read_only = file.mount.read_only || file.mount.file_system_read_only;
     let is_sticky = directory.mode & 0o1000 != 0;
-    let as_root = needs_root(facts, Some(if is_sticky { file.uid } else { directory.uid }));
+    let rights = facts.asker_rights;
+    let (owner, may) = match is_sticky {
+        true => (file.uid, rights.files && rights.directories),
+        false => (directory.uid, rights.directories),
+    };
+    let as_root = asker::needs_root(facts.asker_uid, Some(owner), may)?;
     let path = reached(facts, &file.path);
     (!is_fixed && !is_read_only).then_some(Action::RemoveFile { path, as_root })
 }

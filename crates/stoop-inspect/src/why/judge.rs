@@ -15,8 +15,10 @@ use super::{
 /// Predicts the result of a call that reaches paths of this many bytes. Its advice was not yet made
 /// to suit its reader.
 pub(super) fn judge(facts: &Facts, path_max_bytes: usize) -> Verdict {
-    if facts.subject.is_none() {
-        return no_such_subject(facts);
+    match &facts.subject {
+        None => return no_such_subject(facts),
+        Some(subject) if subject.has_exited => return exited(facts),
+        Some(_) => {}
     }
     let verdict = before_the_address(facts, path_max_bytes).unwrap_or_else(|| {
         let verdict = match facts.question.operation {
@@ -52,6 +54,12 @@ fn no_such_subject(facts: &Facts) -> Verdict {
         Who::CurrentProcess => ("this process is not visible in /proc".to_owned(), Action::CheckProc),
     };
     Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.advise(advice)
+}
+
+fn exited(facts: &Facts) -> Verdict {
+    let whom = messages::Messages(facts).who();
+    let why = format!("{whom} has exited and was not reaped by its parent: it makes no calls");
+    Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(why) }.advise(Action::ListProcesses)
 }
 
 /// Checks what the kernel checks before it looks up the address, in the kernel's order.

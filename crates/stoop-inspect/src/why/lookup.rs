@@ -182,7 +182,7 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
         return fails(cause, format!("the directory {} does not exist", quoted(path)))
-            .advise(advise::create_directory(facts, step, path));
+            .advise_all(advise::create_directory(facts, step, path));
     }
     let why = "no server has created this file: none was started, or it has exited and removed it";
     let verdict = fails(Cause::Missing, why.to_owned())

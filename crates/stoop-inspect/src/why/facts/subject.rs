@@ -10,6 +10,8 @@ pub struct Subject {
     /// When the process was started, in clock ticks since boot. With the pid it identifies the
     /// process even if the pid is reused.
     pub began: Option<u64>,
+    /// Whether it is a process that has exited, and was not reaped by its parent yet.
+    pub has_exited: bool,
     /// The user id for file access (`fsuid`).
     pub uid: u32,
     /// The group id for file access (`fsgid`).

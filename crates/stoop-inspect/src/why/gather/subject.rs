@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::users::Users;
+use crate::hindrance::{Hindrance, hindrance};
 use crate::model::NamespaceIno;
 use crate::procfs::namespace_link;
 use crate::why::Who;
@@ -73,6 +74,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
             subject.began = fs::read(format!("{proc}/stat")).ok().and_then(|stat| began(&stat));
             map_ids(&mut subject, &proc, theirs("user").is_some() && theirs("user") == ours("user"));
             subject.descriptors = descriptors(*pid);
+            subject.has_exited = hindrance(*pid) == Some(Hindrance::Exited);
             subject.view = View {
                 other_files: theirs("mnt") != ours("mnt") || other_root(*pid),
                 other_network: network != ours("net"),
@@ -128,6 +130,7 @@ pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
     let mut subject = Subject {
         pid: numbers(status, "Tgid:").next(),
         began: None,
+        has_exited: false,
         command: line(status, "Name:").map(|name| String::from_utf8_lossy(name).into_owned()),
         uid: id("Uid:")?,
         gid: id("Gid:")?,

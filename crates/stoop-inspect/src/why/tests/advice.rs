@@ -142,6 +142,7 @@ fn every_directory_on_the_way_is_made_for_who_binds() {
     let from = |operation, asker| {
         with(operation, |facts| {
             facts.asker_uid = asker;
+            facts.asker_rights = if asker == 0 { AskerRights::ALL } else { AskerRights::default() };
             facts.question.address = Address::path("/run/app/a/b/app.sock").unwrap();
             facts.ends(1, Found::Nothing);
         })

@@ -74,6 +74,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
 
 fn alice() -> Subject {
     Subject {
+        has_exited: false,
         pid: None,
         command: None,
         began: None,

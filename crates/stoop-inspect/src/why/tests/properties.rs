@@ -140,6 +140,7 @@ prop_compose! {
     ) -> Subject {
         let some = mapped.then(|| vec![IdRange { first: 1, count: 1 }]);
         Subject {
+            has_exited: false,
             pid, command, began: None, uid, gid, groups, account_groups, dac_override, dac_read_search,
             mapped_uids: some.clone(), mapped_gids: some, descriptors: None, view: View { other_files, other_network },
         }
