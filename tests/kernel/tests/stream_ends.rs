@@ -115,7 +115,11 @@ fn only_streams_raise_sigpipe() {
 
 /// A pair whose first end has the default send buffer of most machines.
 fn usual_pair() -> (OwnedFd, OwnedFd) {
-    let (one, other) = pair(STREAM);
+    usual_pair_of(STREAM)
+}
+
+fn usual_pair_of(kind: c_int) -> (OwnedFd, OwnedFd) {
+    let (one, other) = pair(kind);
     set_option(&one, SO_SNDBUF, 106_496).unwrap();
     assert_eq!(option(&one, SO_SNDBUF), Ok(212_992));
     (one, other)
@@ -145,18 +149,20 @@ fn small_writes_fill_the_buffer() {
 /// K-END-8
 #[test]
 fn writable_again_comes_late() {
-    let (one, other) = usual_pair();
-    let total = fill(&one, 1);
-    recv(&other, 1).unwrap();
-    assert_eq!(polled(&one, PollFlags::OUT), PollFlags::empty());
-    assert_eq!(send_now(&one, b"x"), Ok(1), "although one more would fit");
-    recv(&other, 1).unwrap();
-    let mut read = 2;
-    while polled(&one, PollFlags::OUT).is_empty() {
+    for kind in [STREAM, SEQPACKET] {
+        let (one, other) = usual_pair_of(kind);
+        let total = fill(&one, 1);
         recv(&other, 1).unwrap();
-        read += 1;
+        assert_eq!(polled(&one, PollFlags::OUT), PollFlags::empty());
+        assert_eq!(send_now(&one, b"x"), Ok(1), "although one more would fit");
+        recv(&other, 1).unwrap();
+        let mut read = 2;
+        while polled(&one, PollFlags::OUT).is_empty() {
+            recv(&other, 1).unwrap();
+            read += 1;
+        }
+        assert!((total / 2..total).contains(&read), "writable after {read} of {total}");
     }
-    assert!((total / 2..total).contains(&read), "writable after {read} of {total}");
 }
 
 /// K-END-9

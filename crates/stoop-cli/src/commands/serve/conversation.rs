@@ -103,7 +103,10 @@ impl Conversation {
     }
 
     /// Sends back each piece completely before the next one is received, so a client that does not
-    /// read is not read from either.
+    /// read is not read from either. A full connection is writable again only when most of it has
+    /// been read ([K-END-8]), so waiting for that does not spin.
+    ///
+    /// [K-END-8]: stoop::kernel_facts#K-END-8
     fn echo(&mut self, buffer: &mut Vec<u8>) -> stoop::Result<Next> {
         for _ in 0..PIECES_PER_TURN {
             if !self.send_unsent()? {
