@@ -120,7 +120,7 @@ pub(super) fn of(verb: &str, action: Option<&str>, arg: &Arg) -> Option<Class> {
         ("TEXT|@FILE|@-" | "JSON|@FILE|-|NAME", _) => Class::TextOrFile,
         ("VERB", _) => Class::Verb,
         ("PATH", "request") => Class::Request,
-        ("PATH" | "REQUEST", _) => Class::Free,
+        ("PATH" | "REQUEST" | "WHO", _) => Class::Free,
         ("list|describe|METHOD", _) => Class::Action,
         ("NAMES", "transports") => Class::Transport,
         ("NAMES", _) => Class::Workload,
