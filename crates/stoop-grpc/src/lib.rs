@@ -38,7 +38,7 @@
 //! | keep tonic's own server | `Connections` | `server` |
 //! | keep tonic's own channel | `Connector` | `connector` |
 //! | examine a response that is not gRPC, such as a proxy's | `HttpResponse` | `client` |
-//! | name a status code, also one that gRPC does not define | `code_name`, `code_number` | `client` |
+//! | name a status code, also if gRPC does not define it | `code_name`, `code_number` | `client` |
 //! | accept either a socket or a host as an address | [`Endpoint`] | |
 //! | let any HTTP/2 server accept every `:authority` | [`AuthorityStream`] | |
 //! | pass messages as bytes | [`Raw`] | |

@@ -336,8 +336,10 @@ impl<C: Connected> Listener<C> {
     ///
     /// The kernel creates a socket and a file before it looks for a client, so an attempt that
     /// finds none costs as much as one that succeeds. Whether there is another client is
-    /// determined by a poll, which costs an eighth (K-ACCEPT-10). The first attempt after an event
-    /// needs none.
+    /// determined by a poll, which costs an eighth ([K-ACCEPT-10]). The first attempt after an
+    /// event needs none.
+    ///
+    /// [K-ACCEPT-10]: crate::kernel_facts#K-ACCEPT-10
     fn accept_unless_empty(&self) -> io::Result<(OwnedFd, RawAddress)> {
         let is_first = !self.has_accepted.swap(false, Ordering::Relaxed);
         // A listener that spins polls by itself.
