@@ -42,6 +42,7 @@ peers=(
     mandoc:mandoc
     man:man-db
     rsvg-convert:librsvg2-bin
+    tshark:tshark
 )
 
 python_libraries=('grpcio>=1.70,<2' grpcio-reflection grpcio-status prometheus-client)
