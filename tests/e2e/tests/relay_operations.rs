@@ -30,6 +30,7 @@ fn a_relay_in_front_of_a_server_gives_its_name_back() {
     let _server = serve("stream", &place);
     let before = inode(&place);
     let relay = relay(&["--interpose", &place]);
+    relay.wait_stderr("the server sees the relay as its client");
     assert_ne!(inode(&place), before);
     echoes(&place, "through the relay");
     // It stands there already.
@@ -278,7 +279,9 @@ fn a_server_sees_the_client_or_is_told() {
     let heard = ask();
     assert!(heard.contains(&format!("uid={NOBODY} gid=")), "{heard:?}");
     told.terminate().ok();
-    stoop(["relay", "dgram:@none", "dgram:@nowhere", "--as-client"]).run().code(3);
+    stoop(["relay", "dgram:@none", "dgram:@nowhere", "--as-client"]).run().code(2);
+    let unprivileged = stoop_as(NOBODY, ["relay", "@relay-of-nobody", &place, "--as-client"]).run();
+    unprivileged.fails(4, &[(Part::Why, "CAP_SETUID"), (Part::Next, "as root")]);
 }
 
 /// HAProxy reads the header.

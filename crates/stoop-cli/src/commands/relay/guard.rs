@@ -74,6 +74,8 @@ fn supported(flags: &Relay) -> Result<(), Failure> {
         ("--interpose", flags.interpose.is_some()),
         ("--restore", flags.restore.is_some()),
         ("--metrics", flags.metrics.is_some()),
+        ("--as-client", flags.as_client),
+        ("--send-proxy", flags.send_proxy),
         ("--rate", flags.rate.is_some()),
         ("--max-per-container", flags.max_per_container.is_some()),
         ("--allow container:… and unit:…", needs_workload),

@@ -8,6 +8,7 @@
 //! | `place.rs` | what can be at either side: a Unix socket, or `tcp:HOST:PORT` |
 //! | `run.rs` | starts the relay, waits, and stops it |
 //! | `report.rs` | reports what happens |
+//! | `identity.rs` | whom the server sees |
 //! | `interpose.rs` | stands in front of a live server, and gives its name back |
 //! | `tap.rs` | recording and faults |
 //! | `tcp.rs` | listens at a TCP port |
@@ -19,6 +20,7 @@ mod allow;
 pub(crate) mod args;
 #[cfg(feature = "http")]
 mod guard;
+mod identity;
 mod interpose;
 mod metrics;
 mod place;

@@ -20,7 +20,7 @@ use super::allow::{self, Rules, Who};
 use super::args::Relay;
 use super::place::{Front, HostAndPort, Server};
 use super::wire::Wire;
-use super::{interpose, metrics, report, tap, tcp};
+use super::{identity, interpose, metrics, report, tap, tcp};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
@@ -53,11 +53,12 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
         flags.metrics.as_ref().map(|place| metrics::bind(place, &flags.metrics_bind())).transpose()?;
     let (front, server, listening) = sides(flags, inherited)?;
     let kind = front.kind();
+    identity::require_kind(flags, kind)?;
     let control = flags.tap.bind_control(&flags.metrics_bind())?;
     let (notice, displaced) = Notice::new()?;
     let relay = build(flags, server, output, Arc::clone(&errors), notice);
     let relay = flags.tap.apply(relay, kind, &errors)?;
-    let running = relay.start(front).map_err(|error| Failure::io("start the relay", &error))?;
+    let running = relay.start(front).map_err(|error| identity::not_started(flags, &error))?;
     if let (Some(bound), Some(faults)) = (control, running.faults()) {
         tap::serve_control(bound, faults, kind);
     }
@@ -66,6 +67,9 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
         answering.map_err(|error| Failure::io("start a thread for the counters", &error))?;
     }
     output.tell(&listening)?;
+    if let Some(caution) = identity::caution(flags) {
+        output.warn(&caution)?;
+    }
     let manager = Manager::from_env(output, &errors, "relay")?;
     manager.ready();
     let why = wait(&signals, &asked, &displaced, || {
@@ -308,11 +312,15 @@ fn listen_tcp(flags: &Relay, place: &HostAndPort) -> Result<Bound, Failure> {
 }
 
 fn refuse_who(flags: &Relay, place: &impl std::fmt::Display) -> Result<(), Failure> {
-    let asks_who =
-        flags.max_per_uid.is_some() || flags.max_per_container.is_some() || !flags.allow.is_empty();
+    let asks_who = flags.max_per_uid.is_some()
+        || flags.max_per_container.is_some()
+        || !flags.allow.is_empty()
+        || flags.as_client;
     if asks_who {
         return Err(Failure::usage(
-            format!("--allow, --max-per-uid and --max-per-container cannot be used with '{place}'"),
+            format!(
+                "--allow, --max-per-uid, --max-per-container and --as-client cannot be used with '{place}'"
+            ),
             "there the kernel does not say who a client is",
         ));
     }
