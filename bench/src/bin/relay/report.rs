@@ -35,14 +35,23 @@ pub fn of(options: &Options, samples: &[Samples], failures: Vec<String>) -> Repo
             "Bulk transfers of {} MiB, {rounds} round trips of 64 B, {connections} connections one by one, \
              {idle} idle connections; {}, the relay wherever the scheduler puts it. Every byte is compared by the server. `× direct` is the value compared with that of a \
              direct connection in the same repetition (`to-tcp`: of TCP to TCP). The memory is that of the \
-             relay's processes and the machine's slab, which includes the sockets of client and server.",
+             relay's processes and the machine's slab, which includes the sockets of client and server.{}",
             bytes >> 20,
             pin::described(options.pin, "the server", "the client"),
+            without_rows(samples),
         ),
         tables: format!("{}\n{}", table(samples), targets(samples)),
         json: to_json(options, samples),
         failures,
     }
+}
+
+/// Says which relays have no row, because they failed in some repetition.
+fn without_rows(samples: &[Samples]) -> String {
+    let failed = samples.iter().filter(|row| Summary::of(&row.values).is_none());
+    let names: Vec<String> =
+        failed.map(|row| format!("{} through {}", row.workload.name(), row.peer.name())).collect();
+    if names.is_empty() { String::new() } else { format!(" Failed, so without a row: {}.", names.join(", ")) }
 }
 
 fn ratio(of: &Samples, to: Peer, all: &[Samples]) -> Option<Summary> {
@@ -124,6 +133,12 @@ mod tests {
         let table = table(&samples());
         assert!(table.contains("| bulk | stoop | 2.00 [1.00–3.00] | GiB/s | 0.62 [0.50–0.75] |"), "{table}");
         assert!(!table.contains("nginx"), "{table}");
+    }
+
+    #[test]
+    fn what_failed_is_named() {
+        assert_eq!(without_rows(&samples()), " Failed, so without a row: bulk through nginx.");
+        assert_eq!(without_rows(&samples()[..2]), "");
     }
 
     #[test]
