@@ -47,9 +47,11 @@ impl End {
     /// Prepares a reset: when this end is closed, its peer gets one. Returns false if the peer will
     /// see an end instead.
     ///
-    /// A Unix socket resets its peer if it is closed with unread data ([K-END-3]), and only then.
+    /// A Unix socket resets its peer if it is closed with unread data ([K-END-3]), and only then;
+    /// TCP, if it is told not to linger ([K-TCP-1]).
     ///
     /// [K-END-3]: stoop::kernel_facts#K-END-3
+    /// [K-TCP-1]: stoop::kernel_facts#K-TCP-1
     pub(crate) fn reset(&self) -> bool {
         match self {
             End::Stream(stream) => stream.unread_bytes().is_ok_and(|bytes| bytes > 0),

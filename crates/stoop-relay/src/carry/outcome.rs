@@ -35,7 +35,9 @@ pub(crate) enum Drained {
     Some,
     /// Nothing: the sink's reader has closed.
     Gone,
-    /// Nothing: the sink was reset. This was told once, and reading will find an end.
+    /// Nothing: the sink was reset. This was told once, and reading will find an end ([K-TCP-2]).
+    ///
+    /// [K-TCP-2]: stoop::kernel_facts#K-TCP-2
     Reset,
     /// Nothing, for want of a resource: to be tried again later.
     Exhausted,
