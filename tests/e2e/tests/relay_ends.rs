@@ -194,8 +194,8 @@ fn sockets_of_each_kind_go_from_one_machine_to_another() {
         let framed: &[&str] = if kind == "stream" { &[] } else { &["--framed"] };
         let server = format!("{kind}:{place}");
         // A datagram's sender has an abstract name, which is one of its network namespace.
-        let _server = far.stoop(&["serve", &server, "--quiet"]).spawn();
-        wait_served(&place);
+        let echo = far.stoop(&["serve", &server]).spawn();
+        echo.wait_stderr("serving");
         let _far = far.relay(&[&["tls:10.77.0.2:8443", &server], framed].concat(), &identity(&dir, "far"));
         let front = format!("{kind}:{}", at(&dir, "front"));
         let relay = near.relay(&[&[&front, "tls:10.77.0.2:8443"], framed].concat(), &identity(&dir, "near"));
