@@ -38,7 +38,7 @@ fn cgroup(peer: &Peer) -> Option<String> {
     (peer.has_ended() == Some(false)).then_some(text)
 }
 
-/// Returns whether `/proc` is that of our pid namespace. In a container it may be the host's, where
+/// Returns whether `/proc` is that of our pid namespace. In a container it may be the host's: there
 /// the same number is another process.
 fn numbers_processes_as_we_do() -> bool {
     let own = fs::read_link("/proc/self").ok();

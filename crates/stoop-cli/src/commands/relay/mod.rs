@@ -32,4 +32,13 @@ mod tap;
 mod tcp;
 mod wire;
 
-pub(super) use run::run;
+use crate::failure::Outcome;
+
+/// Runs a relay, or a guard if there are rules.
+pub(super) fn run(flags: &args::Relay) -> Outcome {
+    #[cfg(feature = "http")]
+    if flags.rules.are_given() {
+        return guard::run(flags);
+    }
+    run::run(flags)
+}

@@ -34,10 +34,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Relays until a signal arrives.
 pub(crate) fn run(flags: &Relay) -> Outcome {
-    #[cfg(feature = "http")]
-    if flags.rules.are_given() {
-        return super::guard::run(flags);
-    }
     flags.quiet.apply();
     let output = Output::new(flags.json, false);
     if let Some(name) = &flags.restore {
