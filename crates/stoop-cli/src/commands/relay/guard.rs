@@ -78,6 +78,12 @@ fn supported(flags: &Relay) -> Result<(), Failure> {
         ("--send-proxy", flags.send_proxy),
         ("--rate", flags.rate.is_some()),
         ("--max-per-container", flags.max_per_container.is_some()),
+        ("--as-client", flags.as_client),
+        ("--send-proxy", flags.send_proxy),
+        ("--record and --fault", flags.tap.are_given()),
+        ("--framed", flags.wire.framed),
+        ("--cert", flags.wire.cert.is_some()),
+        ("--allow-san", !flags.wire.allow_san.is_empty()),
         ("--allow container:… and unit:…", needs_workload),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {

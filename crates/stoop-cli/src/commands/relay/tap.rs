@@ -59,6 +59,13 @@ pub(crate) struct TapFlags {
 }
 
 impl TapFlags {
+    /// Returns whether anything is recorded or disturbed.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for a guard"))]
+    pub(super) fn are_given(&self) -> bool {
+        let faults = [&self.fault, &self.fault_up, &self.fault_down];
+        self.record.is_some() || self.fault_control.is_some() || faults.iter().any(|given| given.is_some())
+    }
+
     /// Sets a relay up to record and to inject faults, as far as the flags say so.
     pub(super) fn apply(
         &self,
