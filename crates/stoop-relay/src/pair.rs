@@ -94,10 +94,16 @@ impl Pair {
     }
 
     /// A pair of which everything is recorded, or that has faults.
-    pub(crate) fn tapped(client: End, server: End, taps: [Tap; 2], number: u64) -> io::Result<Pair> {
+    pub(crate) fn tapped(
+        client: End,
+        server: End,
+        taps: [Tap; 2],
+        allows_descriptors: bool,
+        number: u64,
+    ) -> io::Result<Pair> {
         let [up, down] = taps;
-        let up = Carry::tapped(&client, &server, up)?;
-        let down = Carry::tapped(&server, &client, down)?;
+        let up = Carry::tapped(&client, &server, up, allows_descriptors)?;
+        let down = Carry::tapped(&server, &client, down, allows_descriptors)?;
         Ok(Pair::with(client, server, [up, down], number))
     }
 

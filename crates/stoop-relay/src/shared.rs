@@ -159,7 +159,7 @@ impl Shared {
                 introduce(&client.end, &server.end)?;
             }
             let mut pair = match self.taps(number, client.end.is_byte_stream()) {
-                Some(taps) => Pair::tapped(client.end, server.end, taps, number)?,
+                Some(taps) => Pair::tapped(client.end, server.end, taps, self.allows_descriptors, number)?,
                 None => Pair::new(client.end, server.end, self.allows_descriptors, self.frames, number)?,
             };
             pair.limit(self.bytes_per_second);

@@ -83,7 +83,7 @@ impl Carry {
     }
 
     /// As [`Carry::new`], with everything recorded, or with faults.
-    pub(crate) fn tapped(source: &End, sink: &End, tap: Tap) -> io::Result<Carry> {
+    pub(crate) fn tapped(source: &End, sink: &End, tap: Tap, allows_descriptors: bool) -> io::Result<Carry> {
         if source.is_byte_stream() != sink.is_byte_stream() {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -91,8 +91,8 @@ impl Carry {
             ));
         }
         // It is refused for the same reasons, and prepares the source.
-        Carry::new(source, sink, true, false)?;
-        Ok(Carry::Tapped(Box::new(tapped::Tapped::new(tap))))
+        Carry::new(source, sink, allows_descriptors, false)?;
+        Ok(Carry::Tapped(Box::new(tapped::Tapped::new(tap, allows_descriptors))))
     }
 
     /// Returns when something that is held is due, if only the time is waited for.

@@ -39,6 +39,7 @@ pub(crate) struct Tap {
 #[derive(Debug)]
 pub(crate) struct Tapped {
     tap: Tap,
+    allows_descriptors: bool,
     reader: Reader,
     queue: VecDeque<Piece>,
     waiting_bytes: usize,
@@ -60,9 +61,10 @@ struct Piece {
 }
 
 impl Tapped {
-    pub(super) fn new(tap: Tap) -> Tapped {
+    pub(super) fn new(tap: Tap, allows_descriptors: bool) -> Tapped {
         Tapped {
             tap,
+            allows_descriptors,
             reader: Reader::default(),
             queue: VecDeque::new(),
             waiting_bytes: 0,
@@ -115,6 +117,12 @@ impl Tapped {
         if let Some(watch) = &mut self.tap.watch {
             watch.data(&bytes, &fds);
         }
+        let fds = if self.allows_descriptors {
+            fds
+        } else {
+            counters.lost_descriptors(fds.len());
+            Vec::new()
+        };
         let len = bytes.len();
         self.plan(bytes, fds, !source.is_byte_stream());
         (Filled::Some(len), self.drain(sink, counters))

@@ -80,6 +80,11 @@ impl Faults {
         found.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
     }
 
+    /// Returns whether what comes, and the end, never arrive.
+    pub(crate) fn is_half_open(&self) -> bool {
+        self.is_half_open
+    }
+
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), String> {
         let needed = value.ok_or_else(|| format!("'{name}' needs a value, or is not a fault"));
         match name {
@@ -150,13 +155,17 @@ fn delay(text: &str) -> Result<(Duration, Duration), String> {
     }
 }
 
+/// The longest time that a fault may name.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 5] = [("ns", 1e-9), ("µs", 1e-6), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
     let text = text.trim();
     let found = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
     let (number, unit) = found.ok_or_else(|| format!("'{text}' is not a time, as in 50ms or 2s"))?;
     let seconds = positive(number).ok_or_else(|| format!("'{text}' is not a time, as in 50ms or 2s"))?;
-    Duration::try_from_secs_f64(seconds * unit).map_err(|_| format!("'{text}' is too long"))
+    let time = Duration::try_from_secs_f64(seconds * unit).ok().filter(|time| *time <= LONGEST);
+    time.ok_or_else(|| format!("'{text}' is too long"))
 }
 
 fn rate(text: &str) -> Result<u64, String> {
@@ -236,6 +245,7 @@ mod tests {
             ("delay", "'delay' needs a value"),
             ("delay=50", "'50' is not a time"),
             ("delay=1ms±2ms", "varies by more than itself"),
+            ("delay=86401s", "'86401s' is too long"),
             ("rate=0", "nothing would ever pass"),
             ("reset=101%", "'101%' is not a chance"),
             ("reset=-1%", "'-1%' is not a chance"),

@@ -72,11 +72,6 @@ impl Planner {
         self.faults = faults;
     }
 
-    /// Returns whether what comes, and the end, never arrive.
-    pub(crate) fn is_half_open(&self) -> bool {
-        self.faults.is_half_open
-    }
-
     /// Returns whether, and how far, more may be read.
     pub(crate) fn gate(&self) -> Gate {
         let Faults { reset_after, stall_after, reset, .. } = self.faults;

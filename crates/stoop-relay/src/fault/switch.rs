@@ -82,7 +82,8 @@ impl Injector {
 
     /// Returns whether the end of what is sent never arrives.
     pub(crate) fn holds_end(&self) -> bool {
-        self.planner.is_half_open()
+        // The end has come already, so the plan is not asked any more.
+        self.switch.faults()[self.from].is_half_open()
     }
 
     fn refresh(&mut self) {
