@@ -218,7 +218,7 @@ fn only_those_who_are_allowed_are_relayed() {
         wait_gone(&front);
     }
     let over_tcp = stoop(["relay", "tcp:127.0.0.1:0", &place, "--max-per-uid", "1"]).run();
-    over_tcp.fails(2, &[(Part::Why, "over TCP the kernel does not say who a client is")]);
+    over_tcp.fails(2, &[(Part::Why, "there the kernel does not say who a client is")]);
     stoop(["relay", &front, &place, "--allow", "name:x"]).run().code(2);
 }
 
@@ -303,8 +303,17 @@ fn a_server_that_expects_a_proxy_header_gets_one() {
     let _haproxy = program("haproxy", ["-db", "-f", &config]).spawn();
     // It binds another name, and renames that.
     stoop(["wait", &proxied, "--listening", "--timeout", "25s"]).run().ok();
-    let with_header = relay(&[&front, &proxied, "--send-proxy"]);
-    echoes(&front, "after the header");
+    // It knows headers of clients from the network only.
+    let with_header = relay(&["tcp:127.0.0.1:0", &proxied, "--send-proxy"]);
+    let said = with_header.stderr();
+    let port =
+        said.split_once("tcp:127.0.0.1:").unwrap().1.split(' ').next().unwrap().parse::<u16>().unwrap();
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"after the header").unwrap();
+    let mut answer = [0; 16];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"after the header");
+    drop(client);
     with_header.terminate().ok();
     let _without = relay(&[&front, &proxied]);
     let refused = stoop(["connect", &front]).input("without one").run();
