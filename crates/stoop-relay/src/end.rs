@@ -31,6 +31,18 @@ pub(crate) enum End {
     Bridged(Stream, Arc<Fate>),
 }
 
+/// A connection to the server, and the process that serves it, if it was started for it.
+pub(crate) struct Connected {
+    pub(crate) end: End,
+    pub(crate) child: Option<std::process::Child>,
+}
+
+impl From<End> for Connected {
+    fn from(end: End) -> Connected {
+        Connected { end, child: None }
+    }
+}
+
 impl End {
     /// Ends one direction, or both. An end whose peer has closed needs none.
     pub(crate) fn shutdown(&self, how: Shutdown) {
@@ -76,7 +88,7 @@ impl End {
     }
 
     /// Returns whether this end was reset on the other side of its bridge, so that what reads as
-    /// an end is none.
+    /// an end is a reset.
     pub(crate) fn is_reset_beyond(&self) -> bool {
         matches!(self, End::Bridged(_, fate) if fate.was_reset())
     }
@@ -133,7 +145,7 @@ pub(crate) fn enlarge_send_buffer(stream: &Stream) {
     }
 }
 
-/// Prepares a TCP connection: no delay, and an end if its peer's machine has gone.
+/// Prepares a TCP connection: no delay, and an end if its peer's machine no longer answers.
 pub(crate) fn prepare_tcp(stream: impl AsFd) -> io::Result<()> {
     let stream = stream.as_fd();
     sockopt::set_tcp_nodelay(stream, true)?;

@@ -3,16 +3,12 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 use stoop::{Kind, SeqPacket, Stream};
 
-use crate::end::{End, into_io};
-use crate::event::Event;
-use crate::server::Connected;
-use crate::shared::Shared;
+use crate::end::{Connected, End, into_io};
 
 /// The stack of a thread that does nothing but wait.
 const STACK_BYTES: usize = 64 << 10;
@@ -47,11 +43,10 @@ pub(crate) fn start(program: &Program, kind: Kind) -> io::Result<Connected> {
 }
 
 /// Waits for the program in a thread, and reports its exit.
-pub(crate) fn watch(mut child: Child, number: u64, shared: &Arc<Shared>) {
-    let shared = Arc::clone(shared);
+pub(crate) fn watch(mut child: Child, report: impl FnOnce(ExitStatus) + Send + 'static) {
     let waiting = thread::Builder::new().name("exec".into()).stack_size(STACK_BYTES).spawn(move || {
         if let Ok(status) = child.wait() {
-            shared.tell(Event::Exited { number, status });
+            report(status);
         }
     });
     // Without a thread it is not reported, and stays a zombie until the relay exits.

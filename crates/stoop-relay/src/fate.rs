@@ -1,5 +1,5 @@
-//! What the two sides of a bridge tell each other beside the bytes: a socketpair has ends, and no
-//! resets.
+//! What the two sides of a bridge tell each other in addition to the bytes: a socketpair has ends,
+//! and no resets.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! The header of the PROXY protocol, version 2, with which a relay tells a server who the client is.
-//! Pure, except for asking a socket.
+//! The header of the PROXY protocol, version 2, with which a relay tells a server who the client
+//! is. Pure, except for asking a socket.
 
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;

@@ -185,8 +185,8 @@ impl Relay {
         self
     }
 
-    /// Sets the seed of the faults, by default 0. With the same seed the same bytes and messages of the
-    /// same client, as they are numbered, meet the same faults.
+    /// Sets the seed of the faults, by default 0. With the same seed the same bytes and messages of
+    /// the same client, as they are numbered, meet the same faults.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Relay {
         self.seed = seed;
@@ -194,12 +194,12 @@ impl Relay {
     }
 
     /// Sets whether each client is connected to the server with its own user, group and
-    /// supplementary groups, so that the server sees them (`SO_PEERCRED`), and its file's permissions
-    /// decide about the client. The process that the server sees is this one.
+    /// supplementary groups, so that the server sees them (`SO_PEERCRED`), and its file's
+    /// permissions decide about the client. The process that the server sees is this one.
     ///
     /// The default is `false`. It requires `CAP_SETUID` and `CAP_SETGID`, and makes this process
-    /// undumpable ([K-THREAD-3]). Clients whose ids the kernel does not report are closed. It is not
-    /// for datagrams, which carry the ids of each message's sender.
+    /// undumpable ([K-THREAD-3]). Clients whose ids the kernel does not report are closed. It is
+    /// not for datagrams, which carry the ids of each message's sender.
     ///
     /// [K-THREAD-3]: stoop::kernel_facts#K-THREAD-3
     #[must_use]
@@ -394,8 +394,8 @@ impl FaultControl {
         self.shared.faults.as_ref().map(|faults| faults.faults()).unwrap_or_default()
     }
 
-    /// Sets the faults of what clients send, and of what the server sends. What waits already arrives
-    /// as it was planned.
+    /// Sets the faults of what clients send, and of what the server sends. What waits already
+    /// arrives as it was planned.
     pub fn set(&self, up: Faults, down: Faults) {
         if let Some(faults) = &self.shared.faults {
             faults.set(up, down);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use stoop::{Address, Connect, Datagram, Kind};
 
 use crate::behind::Behind;
-use crate::end::{End, into_io};
+use crate::end::{Connected, End, into_io};
 use crate::exec::{self, Program};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -49,18 +49,6 @@ enum Inner {
         port: u16,
         tls: Tls,
     },
-}
-
-/// A connection to the server, and the process that serves it, if it was started for it.
-pub(crate) struct Connected {
-    pub(crate) end: End,
-    pub(crate) child: Option<std::process::Child>,
-}
-
-impl From<End> for Connected {
-    fn from(end: End) -> Connected {
-        Connected { end, child: None }
-    }
 }
 
 impl Server {

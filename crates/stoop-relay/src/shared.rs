@@ -11,7 +11,7 @@ use rustix::net::{SendFlags, send};
 use crate::admission::{Admission, Candidate, Owner, Seats, Shares};
 use crate::carry::Tap;
 use crate::counters::Counters;
-use crate::end::End;
+use crate::end::{Connected, End};
 use crate::event::{Ended, Event, Rejection};
 use crate::exec;
 use crate::fault::Switch;
@@ -19,7 +19,7 @@ use crate::inbox::Inbox;
 use crate::pair::{CLIENT, Pair, SERVER};
 use crate::proxy;
 use crate::record::{Closing, Recorder, Side, Watch, process_of};
-use crate::server::{Connected, Server};
+use crate::server::Server;
 
 /// Decides about clients.
 pub(crate) type Judge = Box<dyn Fn(&Candidate<'_>) -> Admission + Send + Sync>;
@@ -184,7 +184,8 @@ impl Shared {
             }
         }
         if let Some(child) = child {
-            exec::watch(child, number, self);
+            let shared = Arc::clone(self);
+            exec::watch(child, move |status| shared.tell(Event::Exited { number, status }));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where the datagrams of one client go: to the server's socket, or framed over a stream of the
-//! client's own.
+//! The destination of the datagrams of one client: to the server's socket, or framed over a stream
+//! of the client's own.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

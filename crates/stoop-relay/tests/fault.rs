@@ -230,7 +230,7 @@ fn datagrams_are_lost_doubled_and_late_as_the_seed_says() {
         let front = Bind::new(dir.path().join("relay")).datagram().unwrap();
         let up = faults("drop=30%,dup=30%,delay=10ms±5ms");
         let relay = to(dir.path()).faults(up, faults("")).seed(seed).start(front).unwrap();
-        let client = Datagram::client(&Address::path(dir.path().join("relay")).unwrap()).unwrap();
+        let client = Datagram::client(Address::path(dir.path().join("relay")).unwrap()).unwrap();
         let sender = thread::spawn(move || {
             (0..100u8).for_each(|number| assert_eq!(client.send(&[number]).unwrap(), 1));
             client

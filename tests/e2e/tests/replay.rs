@@ -1,5 +1,5 @@
-//! `stoop relay --record` and `stoop replay`: with Redis, PostgreSQL and HTTP, after SIGKILL, on a full
-//! disk, and for recordings that do not fit in memory.
+//! `stoop relay --record` and `stoop replay`: with Redis, PostgreSQL and HTTP, after SIGKILL, on a
+//! full disk, and for recordings that do not fit in memory.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! What does a relay cost, compared with a direct connection and with other programs' relays?
 //!
 //! ```text
-//! cargo xtask bench relay [--reps 5] [--megabytes 1024] [--rounds 20000] [--connections 2000] [--idle 500]
+//! cargo xtask bench relay [--reps 5] [--megabytes 1024] [--rounds 20000] [--connections 2000]
+//! [--idle 500]
 //!     [--pin S,C] [--only NAME] [--json]
 //! ```
 //!

@@ -82,7 +82,7 @@ pub(crate) enum Verb {
     Send(Send),
     Recv(Recv),
     Wait(Wait),
-    Relay(Relay),
+    Relay(Box<Relay>),
     Replay(Replay),
     Ls(Ls),
     Who(Who),

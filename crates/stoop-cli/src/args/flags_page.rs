@@ -67,7 +67,9 @@ fn lines(address: &str) -> Vec<Vec<String>> {
     let mut cli = Cli::command();
     cli.build();
     let of = |verb: &Command| {
-        let required = |argument: &&Arg| argument.is_positional() && argument.is_required_set();
+        // Those of `relay` are required unless a flag takes their place.
+        let is_required = |argument: &Arg| argument.is_required_set() || verb.get_name() == "relay";
+        let required = |argument: &&Arg| argument.is_positional() && is_required(argument);
         let is_address = |argument: &Arg| {
             argument.is_positional()
                 && argument

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use stoop::{Address, Credentials, Kind, Peer, Refusal};
 
+use super::data::Data;
 use crate::names;
 
 /// An event that a command reports. Field names are those of the JSON, and are stable.
@@ -124,7 +125,7 @@ pub(crate) enum Event {
     RecordingEnd {
         /// `stopped`, `open`, `incomplete`, `damaged`.
         end: &'static str,
-        /// Where the last whole record ends.
+        /// The end of the last whole record.
         #[serde(skip_serializing_if = "Option::is_none")]
         offset: Option<u64>,
     },
@@ -298,7 +299,3 @@ impl Serialize for Word {
         serializer.serialize_str(self.0.word())
     }
 }
-
-/// Bytes from outside: `{"text": …}` in JSON if they are UTF-8, else `{"bytes": base64}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Data(pub(crate) Vec<u8>);

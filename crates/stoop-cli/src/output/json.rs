@@ -6,7 +6,8 @@ use std::io;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use super::event::{Data, Event};
+use super::data::Data;
+use super::event::Event;
 
 /// The version of everything that `--json` prints.
 pub(crate) const SCHEMA: u32 = 1;

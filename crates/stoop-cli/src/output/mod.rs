@@ -4,6 +4,7 @@
 //! No control character from an untrusted source reaches a terminal.
 
 mod color;
+mod data;
 mod error_log;
 mod event;
 mod human;
@@ -19,10 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::failure::{Failure, Report};
 
 pub(crate) use color::{ColorWhen, color_warnings, set_color};
+pub(crate) use data::Data;
 pub(crate) use error_log::ErrorLog;
 #[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use event::Headers;
-pub(crate) use event::{Data, Event, Message, PeerInfo, Text, Word};
+pub(crate) use event::{Event, Message, PeerInfo, Text, Word};
 #[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) use json::base64;
 pub(crate) use json::{SCHEMA, push as push_json};

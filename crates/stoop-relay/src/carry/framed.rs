@@ -129,7 +129,7 @@ impl Unpack {
         }
     }
 
-    /// The stream has ended. An end within a message is none.
+    /// The stream has ended. An end within a message does not count as one.
     fn finish(&mut self, source: &End, counters: &Counters) -> EndKind {
         let is_whole = self.decoder.finish().is_ok();
         if !is_whole {

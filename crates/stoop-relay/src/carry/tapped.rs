@@ -1,8 +1,8 @@
 //! Anything, recorded and with faults: what is read is recorded before it goes on, and waits in a
 //! queue until it is due.
 //!
-//! A reset needs bytes of the sender that stay unread ([K-END-3]), so reading stops at the byte that
-//! is to be reset, and goes on from there only to find that something comes.
+//! A reset needs bytes of the sender that stay unread ([K-END-3]), so reading stops at the byte
+//! that is to be reset, and goes on from there only to find that something comes.
 //!
 //! [K-END-3]: stoop::kernel_facts#K-END-3
 

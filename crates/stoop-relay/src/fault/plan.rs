@@ -147,7 +147,8 @@ impl Planner {
         self.last_due
     }
 
-    /// In a stream the first byte of the block is changed, so that it does not matter where reads end.
+    /// In a stream the first byte of the block is changed, so that it does not matter where reads
+    /// end.
     fn change_at(&self, index: u64, len: usize) -> (usize, u8) {
         let at = if self.is_stream { 0 } else { (self.draw(Draw::Place, index) % len as u64) as usize };
         (at, (self.draw(Draw::Change, index) % 255) as u8 + 1)

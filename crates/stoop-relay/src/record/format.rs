@@ -240,7 +240,7 @@ pub(crate) fn encode(record: &Record, out: &mut Vec<u8>) -> std::ops::Range<usiz
     data
 }
 
-/// Where the number of masked bytes is in an encoded record of data.
+/// The offset of the number of masked bytes in an encoded record of data.
 pub(crate) const MASKED_AT: usize = PREFIX_BYTES + 1 + 8 + 8 + 1;
 
 /// Writes the length and the checksum of the record that `out` consists of.

@@ -25,20 +25,20 @@ pub struct Recording<R = BufReader<File>> {
 pub enum Tail {
     /// The recording was ended by its relay.
     Stopped,
-    /// Every record is whole, but the end of the recording is not in it: the relay is still at work,
-    /// or was killed.
+    /// Every record is whole, but the end of the recording is not in it: the relay is still at
+    /// work, or was killed.
     Open {
         /// The length of the file.
         offset: u64,
     },
     /// The last record is incomplete: the relay is writing it, or was killed meanwhile.
     Incomplete {
-        /// Where it begins.
+        /// Its offset.
         offset: u64,
     },
     /// A record does not match its checksum, or says what no record says.
     Damaged {
-        /// Where it begins.
+        /// Its offset.
         offset: u64,
     },
 }

@@ -52,8 +52,9 @@ impl Recorder {
         Ok(Recorder { is_redacting: true, start: Instant::now(), on_failure: None, file: Mutex::new(output) })
     }
 
-    /// Sets whether well-known secrets are masked: credentials in HTTP/1, passwords of PostgreSQL and
-    /// Redis. Nothing is found in what is compressed or encrypted, nor in the headers of HTTP/2.
+    /// Sets whether well-known secrets are masked: credentials in HTTP/1, passwords of PostgreSQL
+    /// and Redis. Nothing is found in what is compressed or encrypted, nor in the headers of
+    /// HTTP/2.
     #[must_use]
     pub fn redact(mut self, on: bool) -> Recorder {
         self.is_redacting = on;

@@ -109,7 +109,7 @@ mod tests {
     ];
 
     proptest! {
-        /// Where reads happen to end makes no difference.
+        /// The boundaries of reads make no difference.
         #[test]
         fn pieces_are_masked_as_the_whole(
             parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..8),

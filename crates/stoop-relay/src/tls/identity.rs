@@ -13,7 +13,7 @@ use super::names;
 
 /// Certificates for TLS: whom to trust, and what to show. Cheap to clone.
 ///
-/// A server requires certificates of its clients, so that it is not open to everybody who can
+/// A server requires certificates of its clients, so that it is not open to every machine that can
 /// reach it.
 #[derive(Clone)]
 pub struct Tls(Arc<Inner>);

@@ -351,7 +351,7 @@ fn what_cannot_be_guarded_is_said() {
     relay("tcp:127.0.0.1:1", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
     relay("dgram:./s", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
     for flag in
-        ["--rate=5", "--allow=unit:x", "--metrics=./m", "--as-client", "--record=./r", "--fault=delay=1s"]
+        ["--max-rate=5", "--allow=unit:x", "--metrics=./m", "--as-client", "--record=./r", "--fault=delay=1s"]
     {
         relay("./s", &["--http-rules", "docker:read-only", flag]).explains(&["cannot be used with rules"]);
     }

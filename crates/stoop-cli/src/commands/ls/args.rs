@@ -158,8 +158,8 @@ pub(crate) enum Column {
     /// The memory of sent data that was not read yet, of the server's / the client's socket, as in
     /// skmem of ss -m
     Memory,
-    /// How long ago a connection was opened at most: when the process that opened it started; also a
-    /// field of --json if this column is given
+    /// How long ago a connection was opened at most: when the process that opened it started; also
+    /// a field of --json if this column is given
     MaxAge,
     /// The command line of the server; shown with --wide
     ServerTitle,

@@ -36,8 +36,8 @@ use crate::time;
   stoop relay ./front.sock ./app.sock --record app.rec         # for stoop replay
   stoop relay ./front.sock ./app.sock --fault delay=50ms±20ms  # a slow network"))]
 pub(crate) struct Relay {
-    /// Address to listen at, or tcp:HOST:PORT, tls:HOST:PORT, vsock:CID:PORT, `-` for standard input
-    /// and output, or fd:N for an inherited socket
+    /// Address to listen at, or tcp:HOST:PORT, tls:HOST:PORT, vsock:CID:PORT, `-` for standard
+    /// input and output, or fd:N for an inherited socket
     ///
     /// If a service manager passes a socket, that one is used.
     #[arg(value_name = "LISTEN", value_parser = front(), required_unless_present_any = ["interpose", "restore"])]
@@ -96,7 +96,7 @@ pub(crate) struct Relay {
 
     /// Move at most this many bytes a second in each direction of a connection, as in 500K, 2M
     #[arg(long, value_name = "BYTES", value_parser = rate)]
-    pub(crate) rate: Option<u64>,
+    pub(crate) max_rate: Option<u64>,
 
     /// Allow uid:USER, gid:GROUP, container:GLOB or unit:GLOB, and no one not listed; may be
     /// repeated

@@ -76,7 +76,7 @@ fn supported(flags: &Relay) -> Result<(), Failure> {
         ("--metrics", flags.metrics.is_some()),
         ("--as-client", flags.as_client),
         ("--send-proxy", flags.send_proxy),
-        ("--rate", flags.rate.is_some()),
+        ("--max-rate", flags.max_rate.is_some()),
         ("--max-per-container", flags.max_per_container.is_some()),
         ("--as-client", flags.as_client),
         ("--send-proxy", flags.send_proxy),

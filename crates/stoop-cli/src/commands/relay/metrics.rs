@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The socket of those who ask.
 pub(super) enum Asked {
-    Unix(Listener<Stream>),
+    Unix(Box<Listener<Stream>>),
     Tcp(TcpListener),
 }
 
@@ -37,7 +37,7 @@ pub(super) fn bind(place: &Front, flags: &BindFlags) -> Result<Asked, Failure> {
             "counters are read at a Unix socket or over TCP",
         )),
         Front::Unix(address) => match target::serve(address, stoop::Kind::Stream, flags, |bind, _| bind)? {
-            BoundSocket::Stream(listener) => Ok(Asked::Unix(listener)),
+            BoundSocket::Stream(listener) => Ok(Asked::Unix(Box::new(listener))),
             _ => Err(Failure::usage(
                 format!("'{address}' cannot be used with --metrics"),
                 "counters are read over HTTP, which needs a stream socket",
@@ -53,12 +53,14 @@ pub(super) fn answer(asked: Asked, monitor: Monitor) -> io::Result<()> {
             Asked::Unix(listener) => listener.accept().map_err(io::Error::from).and_then(|(client, _)| {
                 client.set_read_timeout(Some(PATIENCE))?;
                 client.set_write_timeout(Some(PATIENCE))?;
-                Ok(converse(client, &monitor))
+                converse(client, &monitor);
+                Ok(())
             }),
             Asked::Tcp(listener) => listener.accept().and_then(|(client, _)| {
                 client.set_read_timeout(Some(PATIENCE))?;
                 client.set_write_timeout(Some(PATIENCE))?;
-                Ok(converse(client, &monitor))
+                converse(client, &monitor);
+                Ok(())
             }),
         };
         if answered.is_err() {

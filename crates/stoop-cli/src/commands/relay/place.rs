@@ -6,6 +6,7 @@ use std::fmt;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::internal::Target;
 
+use super::tcp::{HostAndPort, host_and_port};
 use super::wire::{self, Wire};
 use crate::args::shared::{ParseError, read_bind_target, read_endpoint};
 use crate::endpoint::Endpoint;
@@ -24,28 +25,6 @@ pub(crate) enum Server {
     Unix(Endpoint),
     Tcp(HostAndPort),
     Wire(Wire),
-}
-
-/// A host, by name or number, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostAndPort {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for HostAndPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.shown(f, "tcp")
-    }
-}
-
-impl HostAndPort {
-    pub(super) fn shown(&self, f: &mut fmt::Formatter<'_>, scheme: &str) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}:[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}:{}:{}", self.host, self.port),
-        }
-    }
 }
 
 impl fmt::Display for Server {
@@ -92,15 +71,6 @@ fn tcp(text: &OsString) -> Result<Option<HostAndPort>, ParseError> {
         Some(place) => Ok(Some(place)),
         None => Err("a host and a port are needed: tcp:127.0.0.1:8080 for this machine alone".into()),
     }
-}
-
-/// Reads a host and a port, neither of which is left out.
-pub(super) fn host_and_port(rest: &str) -> Option<HostAndPort> {
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let (host, port) = rest.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port = port.parse().ok()?;
-    (!host.is_empty()).then(|| HostAndPort { host: host.to_owned(), port })
 }
 
 #[cfg(test)]

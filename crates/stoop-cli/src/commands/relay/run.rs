@@ -18,7 +18,8 @@ use stoop_relay::{Counts, Displaced, Event as Happened, Running};
 
 use super::allow::{self, Rules, Who};
 use super::args::Relay;
-use super::place::{Front, HostAndPort, Server};
+use super::place::{Front, Server};
+use super::tcp::HostAndPort;
 use super::wire::Wire;
 use super::{identity, interpose, metrics, report, tap, tcp};
 use crate::exit::Exit;
@@ -387,7 +388,7 @@ fn limits(flags: &Relay, mut relay: stoop_relay::Relay) -> stoop_relay::Relay {
         relay = relay.max_per_group(clients as usize);
     }
     relay = relay.as_client(flags.as_client).send_proxy(flags.send_proxy);
-    if let Some(rate) = flags.rate {
+    if let Some(rate) = flags.max_rate {
         relay = relay.bytes_per_second(rate);
     }
     match Rules::new(&flags.bind, &flags.allow, flags.max_per_container.is_some()) {

@@ -1,11 +1,42 @@
-//! Listening at a TCP port.
+//! A TCP port: reading it, and listening at it.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
-use super::place::HostAndPort;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
+
+/// A host, by name or number, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostAndPort {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for HostAndPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown(f, "tcp")
+    }
+}
+
+impl HostAndPort {
+    pub(super) fn shown(&self, f: &mut fmt::Formatter<'_>, scheme: &str) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}:[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}:{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Reads a host and a port, neither of which is left out.
+pub(super) fn host_and_port(rest: &str) -> Option<HostAndPort> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (host, port) = rest.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().ok()?;
+    (!host.is_empty()).then(|| HostAndPort { host: host.to_owned(), port })
+}
 
 /// Listens at a host and a port. Returns the port that it is.
 pub(super) fn listen(place: &HostAndPort) -> Result<(TcpListener, HostAndPort), Failure> {

@@ -1,4 +1,4 @@
-//! What can be at either side beside Unix sockets and TCP: TLS, virtual machines, programs, and
+//! What can be at either side other than Unix sockets and TCP: TLS, virtual machines, programs, and
 //! standard input and output.
 
 use std::fmt;
@@ -8,9 +8,8 @@ use clap::Args;
 use stoop_relay::Tls;
 use stoop_relay::{Front, Server};
 
-use super::place::{HostAndPort, host_and_port};
 #[cfg(feature = "tls")]
-use super::tcp;
+use super::tcp::{self, HostAndPort, host_and_port};
 use crate::args::shared::ParseError;
 #[cfg(feature = "tls")]
 use crate::exit::Exit;

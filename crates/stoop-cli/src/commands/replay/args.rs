@@ -16,7 +16,7 @@ use crate::time;
 /// Play a recording of `stoop relay --record` against a server, and compare the answers
 ///
 /// Sends what the recorded clients sent, and compares what comes back with what was recorded: byte
-/// by byte, message by message, or for HTTP/1 by status, headers and body, where JSON is compared by
+/// by byte, message by message, or for HTTP/1 by status, headers and body, with JSON compared by
 /// value. The first difference is shown, and the exit code is then 1. --serve plays the server to a
 /// client instead. --show prints the recording, with --json as JSON lines.
 ///

@@ -1,5 +1,5 @@
-//! `stoop replay`: plays one side of a recording against the other side, and compares. The recording
-//! is read by `stoop-relay`.
+//! `stoop replay`: plays one side of a recording against the other side, and compares. The
+//! recording is read by `stoop-relay`.
 //!
 //! | file | does |
 //! |---|---|

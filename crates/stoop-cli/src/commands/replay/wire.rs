@@ -56,7 +56,7 @@ impl Wire {
     /// Receives what has come. A reset is an end.
     pub(super) fn receive(&self) -> io::Result<Came> {
         let result = match self {
-            Wire::Stream(stream) => piece(&*stream),
+            Wire::Stream(stream) => piece(stream),
             Wire::Tcp(stream) => piece(stream),
             Wire::SeqPacket(socket) => socket.recv_vec().map_err(io::Error::from),
             Wire::Datagram(socket) => {

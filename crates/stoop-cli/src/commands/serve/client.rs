@@ -28,7 +28,7 @@ pub(super) fn begin(
     if let Some(peer) = peer.as_ref().filter(|_| shared.output.is_json()) {
         shared.output.note(&Event::Accepted { connection: number, peer: PeerInfo::from(peer) });
     }
-    let (Err(client), Some(peer)) = (clients.serve(shared, number, client), peer) else { return };
+    let (Some(client), Some(peer)) = (clients.serve(shared, number, client), peer) else { return };
     shared.start(move |shared| run_program(shared, client, &peer, number, reserve));
 }
 

@@ -75,8 +75,8 @@ impl Clients {
         shared: &Arc<Shared>,
         number: u64,
         connection: Connection,
-    ) -> Result<(), Connection> {
-        let Some(inbox) = self.0.get(number as usize % self.0.len().max(1)) else { return Err(connection) };
+    ) -> Option<Connection> {
+        let Some(inbox) = self.0.get(number as usize % self.0.len().max(1)) else { return Some(connection) };
         let client = Client {
             number,
             conversation: Conversation::new(connection),
@@ -86,7 +86,7 @@ impl Clients {
         inbox.new.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         // The counter overflows only after 2^64 - 2 writes.
         let _ = rustix::io::write(&inbox.wake, &1u64.to_ne_bytes());
-        Ok(())
+        None
     }
 }
 

@@ -120,7 +120,7 @@ impl Stats {
 impl Method {
     fn sample(&mut self, latency_ns: u64) {
         self.max_ns = self.max_ns.max(latency_ns);
-        if self.answers % (1 << self.thinned) != 0 && !self.latencies.is_empty() {
+        if !self.answers.is_multiple_of(1 << self.thinned) && !self.latencies.is_empty() {
             return;
         }
         if self.latencies.len() == SAMPLES_MAX {

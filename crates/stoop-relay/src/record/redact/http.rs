@@ -23,7 +23,7 @@ const FIELDS: &[&[u8]] = &[
     b"token",
 ];
 
-/// The longest of these names. A longer word is none of them.
+/// The longest of these names. No longer word can be one of them.
 const NAME_BYTES: usize = 20;
 
 /// What the bytes so far are.

@@ -187,7 +187,7 @@ mod tests {
     }
 
     proptest! {
-        /// Where pieces end makes no difference.
+        /// The boundaries of pieces make no difference.
         #[test]
         fn pieces_are_compared_as_the_whole(
             recorded in proptest::collection::vec(0u8..3, 0..50),

@@ -1,21 +1,18 @@
-//! gRPC, and other calls over HTTP/2: headers, messages and trailers of each stream. What HTTP/2 itself
-//! exchanges (windows, pings) differs from one time to the next and is left out.
+//! gRPC, and other calls over HTTP/2: headers, messages and trailers of each stream. What HTTP/2
+//! itself exchanges (windows, pings) differs from one time to the next and is left out.
 
 mod frames;
 
 use std::collections::BTreeMap;
 
-use self::frames::{Item, Side};
+use self::frames::{Item, PREFACE, Side};
 use super::{Compare, Difference, END, NOTHING, Verdict, excerpt};
 
 /// Headers that differ from one time to the next.
 const CHANGING: [&[u8]; 1] = [b"date"];
 
-/// The start of a connection of HTTP/2.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Returns whether a connection begins as one of HTTP/2: a client with its preface, a server, which may
-/// be the first to send, with its settings.
+/// Returns whether a connection begins as one of HTTP/2: a client with its preface, a server, which
+/// may be the first to send, with its settings.
 pub(in super::super) fn looks_like_http2(bytes: &[u8]) -> bool {
     match bytes {
         // Each setting has six bytes.

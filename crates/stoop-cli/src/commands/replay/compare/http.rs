@@ -42,7 +42,8 @@ struct Requests {
 }
 
 impl Http {
-    /// Compares responses, or requests. Headers and fields of JSON of the ignored names are left out.
+    /// Compares responses, or requests. Headers and fields of JSON of the ignored names are left
+    /// out.
     pub(in super::super) fn new(is_responses: bool, ignore: &[String]) -> Http {
         Http {
             sides: [Stream::default(), Stream::default()],
@@ -135,7 +136,7 @@ impl Http {
             let is_secret = self.is_masked && one.iter().all(|value| value.bytes().all(|byte| byte == b'*'));
             let shown =
                 |values: Vec<String>| if values.is_empty() { NOTHING.to_owned() } else { values.join(", ") };
-            (one != other && !(is_secret && !one.is_empty()))
+            (one != other && (one.is_empty() || !is_secret))
                 .then(|| Difference::new(place(&format!("header '{name}'")), shown(one), shown(other)))
         })
     }

@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 /// The first difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// Where it is, as in `response 2, header 'content-type'`.
+    /// Its place, as in `response 2, header 'content-type'`.
     pub(super) place: String,
     pub(super) recorded: String,
     pub(super) now: String,

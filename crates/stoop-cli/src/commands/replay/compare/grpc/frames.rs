@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use stoop_grpc::internal::HeaderBlocks;
 
 use super::super::excerpt;
-use super::PREFACE;
+
+/// The start of a connection of HTTP/2.
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const HEAD_BYTES: usize = 9;
 /// The head of a message of gRPC: whether it is compressed, and its length.
