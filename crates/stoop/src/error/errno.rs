@@ -2,7 +2,7 @@
 
 use super::operation::Operation;
 
-/// The class of an [`Error`], by what it means on a Unix domain socket.
+/// The class of an [`Error`](crate::Error), by what it means on a Unix domain socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The operation that returned an [`Error`].
+/// The operation that returned an [`Error`](crate::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {

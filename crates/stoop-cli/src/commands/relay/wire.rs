@@ -9,7 +9,8 @@ use stoop_relay::Tls;
 use stoop_relay::{Front, Server};
 
 #[cfg(feature = "tls")]
-use super::tcp::{self, HostAndPort, host_and_port};
+use super::tcp;
+use super::tcp::{HostAndPort, host_and_port};
 use crate::args::shared::ParseError;
 #[cfg(feature = "tls")]
 use crate::exit::Exit;
