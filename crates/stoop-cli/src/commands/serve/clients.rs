@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop::internal::Connection;
 
@@ -26,9 +27,6 @@ const EVENTS: usize = 256;
 /// One thread for each two processors, the other one being that of a client; but no more than this.
 const THREADS_MAX: usize = 4;
 
-/// The event of a loop's own wake-up. Clients have their numbers, which count from 1.
-const WAKE: u64 = 0;
-
 /// The delay after the kernel lacked memory to wait.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -40,7 +38,7 @@ pub(super) struct Clients(Vec<Arc<Inbox>>);
 #[derive(Debug)]
 struct Inbox {
     epoll: OwnedFd,
-    wake: OwnedFd,
+    /// Clients whose events arrive already, of which the loop does not know yet.
     new: Mutex<Vec<Client>>,
 }
 
@@ -49,7 +47,7 @@ struct Inbox {
 struct Client {
     number: u64,
     conversation: Conversation,
-    /// The events that are waited for; none before the first wait.
+    /// The events that are waited for.
     waits_for: EventFlags,
     _busy: BusyGuard,
 }
@@ -77,15 +75,13 @@ impl Clients {
         connection: Connection,
     ) -> Option<Connection> {
         let Some(inbox) = self.0.get(number as usize % self.0.len().max(1)) else { return Some(connection) };
-        let client = Client {
-            number,
-            conversation: Conversation::new(connection),
-            waits_for: EventFlags::empty(),
-            _busy: BusyGuard::new(shared),
-        };
-        inbox.new.lock().unwrap_or_else(PoisonError::into_inner).push(client);
-        // The counter overflows only after 2^64 - 2 writes.
-        let _ = rustix::io::write(&inbox.wake, &1u64.to_ne_bytes());
+        let conversation = Conversation::new(connection);
+        let client =
+            Client { number, conversation, waits_for: EventFlags::OUT, _busy: BusyGuard::new(shared) };
+        if let Some((mut client, errno)) = inbox.put(client) {
+            client.conversation.fail(Failure::io("wait for a client", &errno.into()));
+            end(shared, client);
+        }
         None
     }
 }
@@ -105,14 +101,25 @@ fn start(shared: &Arc<Shared>) -> Result<Arc<Inbox>, Failure> {
 impl Inbox {
     fn new() -> rustix::io::Result<Inbox> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
-        Ok(Inbox { epoll, wake, new: Mutex::default() })
+        Ok(Inbox { epoll, new: Mutex::default() })
+    }
+
+    /// Puts a client into the loop, which its first event tells of it: a new connection has room.
+    /// Returns the client if that fails.
+    fn put(&self, client: Client) -> Option<(Client, Errno)> {
+        let (fd, number) = (descriptor(client.conversation.connection()), EventData::new_u64(client.number));
+        // The loop takes the lock after the event, and so finds the client.
+        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        match epoll::add(&self.epoll, fd, number, client.waits_for) {
+            Ok(()) => {
+                new.push(client);
+                None
+            }
+            Err(errno) => Some((client, errno)),
+        }
     }
 
     fn take(&self) -> Vec<Client> {
-        // First the event, then the clients: one that comes in between causes another event.
-        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -141,13 +148,9 @@ impl<'a> ClientLoop<'a> {
             self.wait(&mut events);
             for event in events.drain(..) {
                 let data = event.data;
-                match data.u64() {
-                    WAKE => self.inbox.take().into_iter().for_each(|client| self.begin(client)),
-                    number => {
-                        if let Some(client) = self.clients.remove(&number) {
-                            self.turn(client);
-                        }
-                    }
+                match self.clients.remove(&data.u64()) {
+                    Some(client) => self.turn(client),
+                    None => self.inbox.take().into_iter().for_each(|client| self.begin(client)),
                 }
             }
             self.close_lingering();
@@ -159,7 +162,7 @@ impl<'a> ClientLoop<'a> {
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let room = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.inbox.epoll, room, left.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             // The wait lacks memory, which is not the clients' fault.
             Err(_) => thread::sleep(PAUSE),
         }
@@ -172,7 +175,7 @@ impl<'a> ClientLoop<'a> {
             Ok(()) => self.turn(client),
             Err(error) => {
                 client.conversation.fail(error.into());
-                self.end(client);
+                end(self.shared, client);
             }
         }
     }
@@ -180,7 +183,7 @@ impl<'a> ClientLoop<'a> {
     /// Serves a client as far as possible without waiting.
     fn turn(&mut self, mut client: Client) {
         let wanted = match client.conversation.turn(&self.shared.service, &mut self.buffer) {
-            Next::Done => return self.end(client),
+            Next::Done => return end(self.shared, client),
             Next::Wait(wanted) => wanted,
             Next::Linger => {
                 self.lingering.push_back((Instant::now() + LINGER, client.number));
@@ -189,7 +192,7 @@ impl<'a> ClientLoop<'a> {
         };
         if let Err(failure) = self.wait_for(&mut client, wanted) {
             client.conversation.fail(failure);
-            return self.end(client);
+            return end(self.shared, client);
         }
         self.clients.insert(client.number, client);
     }
@@ -199,10 +202,9 @@ impl<'a> ClientLoop<'a> {
         if wanted == client.waits_for {
             return Ok(());
         }
-        let register = if client.waits_for.is_empty() { epoll::add } else { epoll::modify };
         client.waits_for = wanted;
         let (fd, number) = (descriptor(client.conversation.connection()), EventData::new_u64(client.number));
-        register(&self.inbox.epoll, fd, number, wanted)
+        epoll::modify(&self.inbox.epoll, fd, number, wanted)
             .map_err(|errno| Failure::io("wait for a client", &errno.into()))
     }
 
@@ -210,20 +212,20 @@ impl<'a> ClientLoop<'a> {
         let now = Instant::now();
         while let Some((_, number)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
             if let Some(client) = self.clients.remove(&number) {
-                self.end(client);
+                end(self.shared, client);
             }
         }
     }
+}
 
-    /// Closes a connection, which leaves the epoll set with it, and reports that.
-    fn end(&self, client: Client) {
-        let ended = client.conversation.finish();
-        self.shared.output.note(&Event::Closed {
-            connection: client.number,
-            received_bytes: Some(ended.received_bytes),
-            sent_bytes: Some(ended.sent_bytes),
-            exit_status: None,
-            error: ended.failure.map(|failure| failure.summary()),
-        });
-    }
+/// Closes a connection, which leaves the epoll set with it, and reports that.
+fn end(shared: &Shared, client: Client) {
+    let ended = client.conversation.finish();
+    shared.output.note(&Event::Closed {
+        connection: client.number,
+        received_bytes: Some(ended.received_bytes),
+        sent_bytes: Some(ended.sent_bytes),
+        exit_status: None,
+        error: ended.failure.map(|failure| failure.summary()),
+    });
 }
