@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop_testkit::eventually;
 
@@ -105,6 +106,11 @@ fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
         let mut call = [0_u64; 10];
         // SAFETY: `seccomp_notif` has 80 bytes, which have to be zero and live through the call.
         if unsafe { libc::ioctl(raw(notifier), RECEIVE, call.as_mut_ptr()) } == -1 {
+            let error = std::io::Error::last_os_error().raw_os_error();
+            // A signal that interrupts the call takes it back before it is received (ENOENT).
+            if matches!(error, Some(libc::ENOENT | libc::EINTR)) && !is_abandoned(notifier) {
+                continue;
+            }
             return;
         }
         let (error, flags) = errnos.next().map_or((0, 1_u32), |errno| (-errno, 0));
@@ -113,6 +119,12 @@ fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
         // which is an error.
         unsafe { libc::ioctl(raw(notifier), SEND, answer.as_mut_ptr()) };
     }
+}
+
+/// Returns whether no thread is left that could make the call.
+fn is_abandoned(notifier: &OwnedFd) -> bool {
+    let mut entry = [PollFd::new(notifier, PollFlags::IN)];
+    poll(&mut entry, Some(&Timespec::default())).is_ok() && entry[0].revents().contains(PollFlags::HUP)
 }
 
 fn with_filter(number: i64, answer: u32, set: impl FnOnce(*const libc::sock_fprog) -> c_int) -> c_int {
