@@ -23,6 +23,7 @@ pub(super) struct Value<'a> {
     /// The action of the verb, if it has actions.
     pub(super) action: Option<&'a str>,
     /// The number of words in front of the action.
+    #[cfg_attr(not(feature = "grpc"), allow(dead_code, reason = "only `cri` has actions"))]
     pub(super) before_action: usize,
     /// The argument.
     pub(super) arg: &'a Arg,
