@@ -20,6 +20,7 @@ pub use crate::why::cause::Cause;
 pub use crate::why::gather::gather;
 pub use crate::why::messages::{hindered, symbol};
 pub use crate::why::verdict::{Stop, Verdict};
+pub use crate::workload::is_users_own;
 
 /// The facts about a call.
 pub mod facts {

@@ -241,6 +241,13 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Returns whether a cgroup's path lies below a user's slice. A user may create cgroups of any name
+/// there, those of containers included, so the name proves nothing.
+pub fn is_users_own(cgroup: &[u8]) -> bool {
+    let mut segments = cgroup.split(|byte| b"/\n".contains(byte));
+    segments.any(|name| name == b"user.slice" || (name.starts_with(b"user@") && name.ends_with(b".service")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

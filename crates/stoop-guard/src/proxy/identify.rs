@@ -6,8 +6,9 @@ use http::Extensions;
 use stoop::Peer;
 use stoop_http::Caller;
 use stoop_inspect::Workload;
+use stoop_inspect::internal::is_users_own;
 
-use crate::rules::client::{Client, is_users_own};
+use crate::rules::client::Client;
 
 /// Returns the client of a request, with its workload if that is wanted.
 pub(super) fn client(extensions: &Extensions, wants_workload: bool) -> Client {
@@ -22,7 +23,7 @@ pub(super) fn client(extensions: &Extensions, wants_workload: bool) -> Client {
     };
     if wants_workload && let Some(cgroup) = cgroup(peer) {
         client.workload = Workload::from_cgroup(cgroup.as_bytes());
-        client.is_users_own = is_users_own(&cgroup);
+        client.is_users_own = is_users_own(cgroup.as_bytes());
     }
     client
 }

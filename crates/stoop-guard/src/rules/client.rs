@@ -56,13 +56,6 @@ impl Clients {
     }
 }
 
-/// Returns whether a cgroup's path lies below a user's slice. A user may create cgroups of any name
-/// there, those of containers included.
-pub(crate) fn is_users_own(cgroup: &str) -> bool {
-    let mut segments = cgroup.split(['/', '\n']);
-    segments.any(|name| name == "user.slice" || (name.starts_with("user@") && name.ends_with(".service")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +68,7 @@ mod tests {
             gid: Some(100),
             groups: vec![7],
             workload: Workload::from_cgroup(cgroup.as_bytes()),
-            is_users_own: is_users_own(cgroup),
+            is_users_own: stoop_inspect::internal::is_users_own(cgroup.as_bytes()),
             ..Client::default()
         }
     }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::{Peer, Policy};
 use stoop_inspect::Workload;
+use stoop_inspect::internal::is_users_own;
 use stoop_relay::{Admission, Candidate};
 
 use crate::args::BindFlags;
@@ -136,7 +137,15 @@ fn container(workload: &Workload) -> Option<String> {
 fn workload(peer: &Peer) -> Option<Workload> {
     let pid = peer.pid.known()?;
     let text = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
-    (peer.has_ended() == Some(false)).then(|| Workload::from_cgroup(&text))
+    (peer.has_ended() == Some(false)).then(|| named(&text))
+}
+
+/// Returns the workload that a control group's name says, if its user could not choose the name.
+fn named(cgroup: &[u8]) -> Workload {
+    match is_users_own(cgroup) {
+        true => Workload::Unknown,
+        false => Workload::from_cgroup(cgroup),
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +186,18 @@ mod tests {
             let rules = rules(allow);
             assert_eq!((rules.allows(&docker), rules.allows(&nginx)), allows, "{allow:?}");
             assert!(!rules.allows(&Workload::Unknown));
+        }
+    }
+
+    #[test]
+    fn names_that_users_choose_are_no_proof() {
+        let rules = rules(&["container:*", "unit:*"]);
+        for (cgroup, allows) in [
+            ("0::/system.slice/nginx.service\n", true),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service\n", false),
+            (&format!("0::/user.slice/docker-{}.scope\n", "0123456789abcdef".repeat(4)), false),
+        ] {
+            assert_eq!(rules.allows(&named(cgroup.as_bytes())), allows, "{cgroup}");
         }
     }
 

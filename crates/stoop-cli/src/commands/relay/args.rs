@@ -101,8 +101,8 @@ pub(crate) struct Relay {
     /// Allow uid:USER, gid:GROUP, container:GLOB or unit:GLOB, and no one not listed; may be
     /// repeated
     ///
-    /// Containers and units are those that the name of a client's control group says. A process
-    /// that may create control groups can choose such a name.
+    /// Containers and units are those that the name of a client's control group says. Below
+    /// user.slice none match, since users choose the names there. Root can choose any name.
     #[arg(long, value_name = "WHO", value_parser = who())]
     pub(crate) allow: Vec<Who>,
 
