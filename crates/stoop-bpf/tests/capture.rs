@@ -1,6 +1,7 @@
 //! The capture programs on the running kernel: what they report of each kind of socket.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::fstat;
@@ -27,10 +28,17 @@ fn capture(options: CaptureOptions) -> Result<Capture, String> {
     }
 }
 
-/// Loads the programs into the variable, or skips the test.
+/// Taken by one test at a time: a program that was preempted in the kernel misses the events of other
+/// tasks on its processor, so that a flood in one test would lose events of another.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Loads the programs into the variable when it is this test's turn, or skips the test.
 macro_rules! loaded {
-    ($options:expr) => {
-        match capture($options) {
+    ($turn:ident, $options:expr) => {
+        match capture({
+            $turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+            $options
+        }) {
             Ok(capture) => capture,
             Err(missing) => skip!("lacks the capture programs: {missing}"),
         }
@@ -109,6 +117,8 @@ fn tell(word: &str, sockets: &[&OwnedFd]) {
 fn everything() -> CaptureOptions {
     let mut options = CaptureOptions::default();
     options.all = true;
+    // Other tests may flood this machine's sockets meanwhile.
+    options.buffer_bytes = 16 << 20;
     options
 }
 
@@ -129,7 +139,8 @@ fn what_is_received_is_captured_with_both_ends() {
         }
         return;
     }
-    let mut capture = loaded!(everything());
+    let _turn;
+    let mut capture = loaded!(_turn, everything());
     let mut actor = Actor::start(TEST);
     for kind in [SocketKind::STREAM, SocketKind::SEQPACKET, SocketKind::DATAGRAM] {
         let ends = actor.told("ends");
@@ -163,7 +174,8 @@ fn a_message_is_captured_when_its_first_byte_is_received() {
         })]);
         return;
     }
-    let mut capture = loaded!(everything());
+    let _turn;
+    let mut capture = loaded!(_turn, everything());
     let mut actor = Actor::start(TEST);
     actor.step("go");
     let events = seen(&mut capture, actor.pid());
@@ -195,7 +207,8 @@ fn a_call_that_peeks_is_reported_after_its_message() {
         })]);
         return;
     }
-    let mut capture = loaded!(everything());
+    let _turn;
+    let mut capture = loaded!(_turn, everything());
     if !capture.sees_receives() {
         skip!("lacks the tracepoint sock_recv_length (Linux 6.3)");
     }
@@ -229,7 +242,8 @@ fn a_closed_sender_is_known_by_its_cookie() {
         })]);
         return;
     }
-    let mut capture = loaded!(everything());
+    let _turn;
+    let mut capture = loaded!(_turn, everything());
     if !capture.sees_receives() {
         skip!("lacks the tracepoints of sockets (Linux 6.3)");
     }
@@ -237,7 +251,8 @@ fn a_closed_sender_is_known_by_its_cookie() {
     let receiver = actor.told("receiver");
     actor.step("go");
     let sender = actor.told("sender");
-    let [(sent, _)] = &seen(&mut capture, actor.pid())[..] else { panic!("it sent for the first time") };
+    let events = seen(&mut capture, actor.pid());
+    let [(sent, _)] = &events[..] else { panic!("it sent for the first time: {events:?}") };
     assert_eq!((sent.what, sent.sender.cookie), (What::Sent, Some(sender[1])));
     actor.step("read");
     let events = seen(&mut capture, actor.pid());
@@ -271,7 +286,8 @@ fn the_name_of_a_listener_selects_its_connections_from_their_first_byte() {
         })]);
         return;
     }
-    let mut capture = loaded!(CaptureOptions::default());
+    let _turn;
+    let mut capture = loaded!(_turn, CaptureOptions::default());
     let mut actor = Actor::start(TEST);
     let inode = actor.told("listener")[0] as u32;
     let sockets = TaskFiles::load().unwrap().read().unwrap();
@@ -312,7 +328,8 @@ fn keys_select_and_exclude() {
         }
         return;
     }
-    let mut capture = loaded!(CaptureOptions::default());
+    let _turn;
+    let mut capture = loaded!(_turn, CaptureOptions::default());
     let mut actor = Actor::start(TEST);
     let ends = actor.told("ends");
     let keys = [1, 3, 5].map(|at: usize| Key::Cookie(ends[at]));
@@ -357,7 +374,8 @@ fn what_does_not_fit_is_counted() {
     }
     let mut options = everything();
     options.buffer_bytes = 1;
-    let mut capture = loaded!(options);
+    let _turn;
+    let mut capture = loaded!(_turn, options);
     let mut actor = Actor::start(TEST);
     let (pid, mut kept, mut lost) = (actor.pid(), 0, 0);
     for _ in 0..2 {
