@@ -28,8 +28,8 @@ fn capture(options: CaptureOptions) -> Result<Capture, String> {
     }
 }
 
-/// Taken by one test at a time: a program that was preempted in the kernel misses the events of other
-/// tasks on its processor, so that a flood in one test would lose events of another.
+/// Taken by one test at a time: a program that was preempted in the kernel misses the events of
+/// other tasks on its processor, so that a flood in one test would lose events of another.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Loads the programs into the variable when it is this test's turn, or skips the test.
