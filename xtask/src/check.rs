@@ -3,6 +3,8 @@
 //! Continues after a failure, so that one run reports everything, and ends with the names of the
 //! failed steps.
 
+use std::time::Instant;
+
 use crate::{
     Outcome, api, builds, cargo, facts, fuzz, layers, models, msrv, output_of, package, sanitize, site,
     sizes, succeed, words,
@@ -13,8 +15,7 @@ type Step = (&'static str, fn() -> Outcome);
 
 const STEPS: &[Step] = &[
     ("format", || succeed(&mut cargo(&["fmt", "--all", "--check"]))),
-    ("lints", || lints(&[])),
-    ("lints, with tokio", || lints(ASYNC)),
+    ("lints", lints),
     ("docs", docs),
     ("builds", builds::run),
     ("public API", || api::run(&[])),
@@ -31,7 +32,8 @@ const STEPS: &[Step] = &[
     ("fuzz targets", fuzz::check),
 ];
 
-/// All opt-in features of the library.
+/// All opt-in features that no other crate of the workspace enables. `builds` covers each crate
+/// without them.
 const ASYNC: &[&str] = &["--features", "stoop/tracing,stoop-http/axum,stoop-grpc/connector"];
 
 /// Runs every step; fails if any of them failed.
@@ -39,17 +41,19 @@ pub fn run() -> Outcome {
     let mut failed = Vec::new();
     for (name, step) in STEPS {
         println!("== {name}");
+        let begun = Instant::now();
         if let Err(why) = step() {
             eprintln!("{name}: {why}");
             failed.push(*name);
         }
+        println!("   {name}: {} s", begun.elapsed().as_secs());
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-fn lints(features: &[&str]) -> Outcome {
+fn lints() -> Outcome {
     let mut command = cargo(&["clippy", "-q", "--workspace", "--all-targets"]);
-    succeed(command.args(features).args(["--", "-D", "warnings"]))
+    succeed(command.args(ASYNC).args(["--", "-D", "warnings"]))
 }
 
 fn docs() -> Outcome {
