@@ -9,8 +9,8 @@
 //! component after the other ([`oracle`]). Then the reported cause is removed ([`repair`]) and the
 //! case is checked again, until the call succeeds. A wrong cause would be reported again.
 //!
-//! Requires root, to create namespaces that isolate the test from the machine. `STOOP_CASES` sets
-//! the number of cases. `STOOP_SEED=SEED` runs and prints one case, for example one that failed. To
+//! Requires root, to create namespaces that isolate the test from the machine. As many cases run as
+//! fit in [`BUDGET`]; `STOOP_CASES` sets their number instead. `STOOP_SEED=SEED` runs and prints one case, for example one that failed. To
 //! add a cause, add a step or a leaf to [`tree`], or a state to [`server`].
 
 mod acl;
@@ -45,14 +45,18 @@ use guest::Guest;
 use oracle::Expected;
 use repair::repair;
 
-/// The default number of cases.
+/// The maximum number of cases, unless it is set.
 const CASES: u64 = 3000;
 
-/// The time limit per thousand cases, many times what they usually take.
-const LIMIT_PER_THOUSAND: Duration = Duration::from_secs(100);
+/// How long new cases are begun, unless their number is set. A slow machine runs fewer.
+const BUDGET: Duration = Duration::from_secs(40);
 
-/// The time limit of a single case.
-const LONGEST_CASE: Duration = Duration::from_secs(10);
+/// The time limit per thousand cases if their number is set, many times what they usually take.
+const LIMIT_PER_THOUSAND: Duration = Duration::from_secs(600);
+
+/// The time limit of a single case: no measure of speed, since a loaded machine may not run this
+/// process for many seconds.
+const LONGEST_CASE: Duration = Duration::from_secs(120);
 
 /// The maximum number of causes in one case.
 const MOST_CAUSES: usize = 60;
@@ -72,7 +76,6 @@ fn every_prediction_is_what_the_kernel_does() {
     if !has_program("unshare") {
         skip!("lacks unshare");
     }
-    let cases = number("STOOP_CASES").unwrap_or(CASES);
     // A process in its own namespaces: a small socket table, a small /proc, and private mounts.
     let mut command = Command::new("unshare");
     command
@@ -92,7 +95,7 @@ fn every_prediction_is_what_the_kernel_does() {
         .stdin(Stdio::piped());
     let before = machine();
     let mut child = KillOnDrop(spawn(&mut command).expect("start the test in namespaces of its own"));
-    let limit = LIMIT_PER_THOUSAND * (cases / 1000 + 1) as u32;
+    let limit = LIMIT_PER_THOUSAND * (number("STOOP_CASES").unwrap_or(CASES) / 1000 + 1) as u32;
     assert!(child.finish(limit).success(), "see above");
     assert_eq!(machine(), before, "a case has changed the machine");
 }
@@ -140,11 +143,14 @@ fn cases() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
         now.as_millis() as u64 % 1_000_000_000 * 1000
     });
-    let count = only.map_or(number("STOOP_CASES").unwrap_or(CASES), |_| 1);
-    let now = Arc::new(AtomicU64::new(first));
-    watch(Arc::clone(&now));
-    for seed in first..first + count {
-        now.store(seed, Ordering::Relaxed);
+    let set = only.map(|_| 1).or(number("STOOP_CASES"));
+    let progress = Arc::new(Progress::default());
+    watch(Arc::clone(&progress));
+    let mut count = 0;
+    while set.map_or(count < CASES && begun.elapsed() < BUDGET, |set| count < set) {
+        let seed = first + count;
+        count += 1;
+        progress.begin(seed);
         let _seed_on_panic = SeedOnPanic(seed);
         let case = Case::new(seed, &sandbox);
         match outcomes(case, &sandbox, only.is_some(), &mut tally) {
@@ -163,13 +169,18 @@ fn cases() {
             }
         }
     }
-    visit(&sandbox, first..first + (count / 10).max(1), &now, &mut mismatches);
+    visit(&sandbox, first..first + (count / 10).max(1), &progress, &mut mismatches);
     println!("{count} cases, {asked} questions in {:?}; named: {tally:?}", begun.elapsed());
     assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
 
 /// Queries guests about cases generated in the same way, once each.
-fn visit(sandbox: &Sandbox, seeds: Range<u64>, now: &AtomicU64, mismatches: &mut BTreeMap<String, usize>) {
+fn visit(
+    sandbox: &Sandbox,
+    seeds: Range<u64>,
+    progress: &Progress,
+    mismatches: &mut BTreeMap<String, usize>,
+) {
     // Makes this program reachable for guests that may not search its directory.
     let program = Path::new("/srv/program");
     fs::write(program, "").expect("make a file");
@@ -177,8 +188,7 @@ fn visit(sandbox: &Sandbox, seeds: Range<u64>, now: &AtomicU64, mismatches: &mut
     let (mut unknown, mut outcomes) = (0, BTreeMap::<i32, usize>::new());
     for mut guest in [Guest::user(program, TEST), Guest::rootless(program, TEST)] {
         for seed in seeds.clone() {
-            // The same seeds as before, and never the same one twice in a row.
-            now.store(seed, Ordering::Relaxed);
+            progress.begin(seed);
             let case = Case::for_guest(seed, sandbox);
             if case.path().is_none_or(|path| !path.starts_with(b"/") || path.len() > 100) {
                 continue;
@@ -230,18 +240,32 @@ impl Drop for SeedOnPanic {
     }
 }
 
-/// Ends a run that hangs, and prints the seed of its case.
-fn watch(now: Arc<AtomicU64>) {
+/// How many cases have begun, and the last of them.
+#[derive(Default)]
+struct Progress {
+    begun: AtomicU64,
+    seed: AtomicU64,
+}
+
+impl Progress {
+    fn begin(&self, seed: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends a run in which no case has begun for too long.
+fn watch(progress: Arc<Progress>) {
     std::thread::spawn(move || {
-        let mut last = u64::MAX;
+        let mut last = 0;
         loop {
             std::thread::sleep(LONGEST_CASE);
-            let seed = now.load(Ordering::Relaxed);
-            if seed == last {
-                eprintln!("a case hangs: STOOP_SEED={seed}");
+            let begun = progress.begun.load(Ordering::Relaxed);
+            if begun == last {
+                eprintln!("a case hangs: STOOP_SEED={}", progress.seed.load(Ordering::Relaxed));
                 std::process::exit(1);
             }
-            last = seed;
+            last = begun;
         }
     });
 }
