@@ -66,17 +66,22 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
         .any(|gone| error.raw_os_error() == Some(*gone))
 }
 
-/// Returns why `/proc` may hide processes other than these, or `None` if it lists all.
-pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
+/// Returns whether this process is in the initial pid namespace, or `None` if that is unknown.
+pub(crate) fn is_in_first_pid_namespace() -> Option<bool> {
     /// The inode of the initial pid namespace, the same on every machine ([K-BPF-6]).
     ///
     /// [K-BPF-6]: stoop::kernel_facts#K-BPF-6
     const FIRST: NamespaceIno = NamespaceIno(0xEFFF_FFFC);
     let mut buffer = [0; 64];
     let own = readlinkat_raw(CWD, c"/proc/self/ns/pid", &mut buffer).ok();
-    match own.and_then(|len| namespace_link(&buffer[..len])) {
+    own.and_then(|len| namespace_link(&buffer[..len])).map(|own| own == FIRST)
+}
+
+/// Returns why `/proc` may hide processes other than these, or `None` if it lists all.
+pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
+    match is_in_first_pid_namespace() {
         // A kernel without pid namespaces has only the initial one.
-        Some(own) if own != FIRST => Some("this is not the initial pid namespace"),
+        Some(false) => Some("this is not the initial pid namespace"),
         None if pids.is_empty() => Some("/proc is not mounted"),
         _ if !pids.contains(&Pid(1)) => Some("/proc shows each user only their own (hidepid)"),
         _ => None,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
 use stoop::{Address, Bind, Error, Stream};
@@ -35,8 +36,36 @@ fn recent_records() -> String {
     records[records.len().saturating_sub(20)..].join("\n")
 }
 
-fn has_auditing() -> bool {
-    fs::exists("/proc/self/loginuid").unwrap_or(false)
+/// Returns what the kernel lacks of records that name a process by its pid here.
+fn lacks_records() -> Option<&'static str> {
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
+    match fs::exists("/proc/self/loginuid") {
+        _ if !is_root() => Some("root"),
+        Ok(true) => (namespace.to_str() != Some("pid:[4026531836]")).then_some("the initial pid namespace"),
+        _ => Some("a kernel that audits"),
+    }
+}
+
+/// Waits until a record of the connect of this process is there.
+fn wait_for_record(path: &Path, pid: u32) {
+    let question = Question {
+        operation: Operation::Connect,
+        kind: None,
+        address: Address::path(path).unwrap(),
+        subject: Who::Process(pid),
+    };
+    let denied = format!("(seccomp) denied system call connect to process {pid}");
+    eventually(SOON, || predict(&question).unwrap().caveats.iter().any(|line| line.contains(&denied)));
+    assert_eq!(predict(&question).unwrap().outcome, Outcome::Unknown);
+}
+
+/// Is denied a connect to `SOCKET`, and waits for the end of standard input.
+fn be_denied() {
+    forbid_and_log_call(libc::SYS_connect, Errno::ACCESS);
+    let error = Stream::connect(std::env::var("SOCKET").unwrap()).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ACCESS.raw_os_error()));
+    println!("refused");
+    std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
 }
 
 /// K-DENY-1
@@ -104,33 +133,43 @@ fn a_connect_that_apparmor_denies_is_explained() {
 #[test]
 fn a_connect_that_a_filter_denies_and_logs_is_explained() {
     const TEST: &str = "a_connect_that_a_filter_denies_and_logs_is_explained";
+    if role().is_some() {
+        return be_denied();
+    }
+    if let Some(missing) = lacks_records() {
+        skip!("lacks {missing}");
+    }
     let dir = tempdir();
     let path = dir.path().join("app.sock");
-    if role().is_none() {
-        if !is_root() || !has_auditing() {
-            skip!("lacks root or a kernel that audits");
-        }
-        let _server = UnixListener::bind(&path).unwrap();
-        let mut client = Role::new(TEST, "connect").env("SOCKET", path.to_str().unwrap()).spawn();
-        client.line("refused", SOON);
-        // The parent has no filter: only the record tells it of the child's.
-        let question = Question {
-            operation: Operation::Connect,
-            kind: None,
-            address: Address::path(&path).unwrap(),
-            subject: Who::Process(client.id()),
-        };
-        let denied = format!("(seccomp) denied system call connect to process {}", client.id());
-        eventually(SOON, || predict(&question).unwrap().caveats.iter().any(|line| line.contains(&denied)));
-        assert_eq!(predict(&question).unwrap().outcome, Outcome::Unknown);
-        assert!(client.finish(SOON).success());
-        return;
+    let _server = UnixListener::bind(&path).unwrap();
+    let mut client = Role::new(TEST, "connect").env("SOCKET", path.to_str().unwrap()).spawn();
+    client.line("refused", SOON);
+    // The parent has no filter: only the record tells it of the child's.
+    wait_for_record(&path, client.id());
+    assert!(client.finish(SOON).success());
+}
+
+/// K-DENY-5
+#[test]
+fn a_record_has_the_pid_in_the_initial_namespace() {
+    const TEST: &str = "a_record_has_the_pid_in_the_initial_namespace";
+    if role().is_some() {
+        assert_eq!(std::process::id(), 1);
+        return be_denied();
     }
-    forbid_and_log_call(libc::SYS_connect, Errno::ACCESS);
-    let error = Stream::connect(std::env::var("SOCKET").unwrap()).unwrap_err();
-    assert_eq!(error.errno(), Some(Errno::ACCESS.raw_os_error()));
-    println!("refused");
-    std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
+    if let Some(missing) = lacks_records() {
+        skip!("lacks {missing}");
+    }
+    let dir = tempdir();
+    let path = dir.path().join("app.sock");
+    let _server = UnixListener::bind(&path).unwrap();
+    let client = Role::new(TEST, "connect").env("SOCKET", path.to_str().unwrap());
+    let mut client = client.within("unshare", &["--pid", "--fork", "--kill-child"]).spawn();
+    client.line("refused", SOON);
+    let launcher = client.id();
+    let inner = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+    wait_for_record(&path, inner.trim().parse().unwrap());
+    assert!(client.finish(SOON).success());
 }
 
 /// K-DENY-4

@@ -25,6 +25,11 @@ impl Mechanism {
 /// How old a record may be that is about a call which has just failed.
 pub(in crate::why) const JUST_NOW: Duration = Duration::from_secs(10);
 
+/// How far the time of a record and the start of a process may differ, by their clocks alone.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
+/// What the kernel counts the start of a process in, on every architecture of Linux but Alpha.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// Returns the latest denial that is about the call in question, with its age. One that names
 /// neither the process nor the address proves nothing.
 pub(in crate::why) fn latest(facts: &Facts, now: Duration) -> Option<(&Denial, Duration)> {
@@ -36,8 +41,21 @@ pub(in crate::why) fn latest(facts: &Facts, now: Duration) -> Option<(&Denial, D
 
 /// Returns the latest denial, if it names the process that would make the call.
 pub(in crate::why) fn of_subject(facts: &Facts) -> Option<(&Denial, Duration)> {
-    let is_of_subject = |denial: &Denial| denial.pid.is_some() && denial.pid == subject_pid(facts);
-    latest(facts, facts.security.read_at).filter(|(denial, _)| is_of_subject(denial))
+    latest(facts, facts.security.read_at).filter(|(denial, _)| is_of_subject(facts, denial))
+}
+
+/// Returns whether a record names the process that would make the call, and not one that had its
+/// pid before.
+fn is_of_subject(facts: &Facts, denial: &Denial) -> bool {
+    let is_earlier = began_at(facts).is_some_and(|began| denial.at + CLOCKS_DIFFER < began);
+    denial.pid.is_some() && denial.pid == subject_pid(facts) && !is_earlier
+}
+
+/// Returns when the process that would make the call was started, since 1970.
+fn began_at(facts: &Facts) -> Option<Duration> {
+    let ticks = facts.subject.as_ref()?.began?;
+    let since_boot = Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND);
+    facts.security.booted_at?.checked_add(since_boot)
 }
 
 fn subject_pid(facts: &Facts) -> Option<u32> {
@@ -49,9 +67,8 @@ fn subject_pid(facts: &Facts) -> Option<u32> {
 }
 
 fn is_about(facts: &Facts, denial: &Denial) -> bool {
-    let pid = subject_pid(facts);
-    let is_process = pid.is_some() && denial.pid == pid;
-    let may_be_process = pid.is_none() || denial.pid.is_none_or(|denied| pid == Some(denied));
+    let is_process = is_of_subject(facts, denial);
+    let may_be_process = subject_pid(facts).is_none() || denial.pid.is_none() || is_process;
     match denial.by {
         Mechanism::Seccomp => {
             let call = denial.what.strip_prefix("system call ");
@@ -221,6 +238,23 @@ mod tests {
         // What the record of the system call says counts.
         assert_eq!(about(&LANDLOCK_ABSTRACT, Some(99), name("stoop-abs")), None);
         assert!(about(&LANDLOCK_ABSTRACT[..1], Some(99), name("stoop-abs")).is_some());
+    }
+
+    /// Pids are reused.
+    #[test]
+    fn a_record_from_before_the_process_began_is_about_another() {
+        let mut facts = super::super::tests::facts(Operation::Connect);
+        facts.question.subject = Who::Process(184);
+        facts.security.denials = denials([SECCOMP]);
+        let denied = facts.security.denials[0].at;
+        facts.security.booted_at = Some(denied - Duration::from_secs(100));
+        for (began_ticks, is_its_own) in [(9_900, true), (10_000, true), (10_200, false), (99_000, false)] {
+            facts.subject.as_mut().unwrap().began = Some(began_ticks);
+            assert_eq!(latest(&facts, NOW).is_some(), is_its_own, "{began_ticks}");
+        }
+        // A process whose start is unknown may be the same.
+        facts.subject.as_mut().unwrap().began = None;
+        assert!(of_subject(&facts).is_some());
     }
 
     #[test]

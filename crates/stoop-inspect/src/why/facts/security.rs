@@ -25,6 +25,8 @@ pub struct Security {
     pub denials_hidden: bool,
     /// When they were read, since 1970.
     pub read_at: Duration,
+    /// When the machine was booted, since 1970.
+    pub booted_at: Option<Duration>,
 }
 
 /// A mechanism that denies calls.
@@ -47,7 +49,7 @@ pub struct Denial {
     pub at: Duration,
     /// The mechanism.
     pub by: Mechanism,
-    /// The process.
+    /// The process, by its pid here.
     pub pid: Option<u32>,
     /// Its command name.
     pub command: Option<String>,

@@ -7,7 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
+use rustix::time::{ClockId, clock_gettime};
 
+use crate::procfs::is_in_first_pid_namespace;
 use crate::why::audit_record::denials;
 use crate::why::facts::Denial;
 
@@ -23,7 +25,17 @@ pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Returns when the machine was booted, since 1970.
+pub(crate) fn booted_at() -> Option<Duration> {
+    let uptime = Duration::try_from(clock_gettime(ClockId::Boottime)).ok()?;
+    now().checked_sub(uptime)
+}
+
 /// Returns the recent denials, or `None` if neither log may be read.
+///
+/// Their pids are those of the initial pid namespace ([K-DENY-5]), and say nothing elsewhere.
+///
+/// [K-DENY-5]: stoop::kernel_facts#K-DENY-5
 pub(crate) fn recent() -> Option<Vec<Denial>> {
     let (audit, kernel) = (audit_log(), kernel_log());
     if audit.is_none() && kernel.is_none() {
@@ -32,7 +44,11 @@ pub(crate) fn recent() -> Option<Vec<Denial>> {
     let oldest = now().saturating_sub(RECENT);
     let texts = [audit, kernel];
     let lines = texts.iter().flatten().flat_map(|text| text.lines());
-    Some(denials(lines).into_iter().filter(|denial| denial.at >= oldest).collect())
+    let mut recent: Vec<Denial> = denials(lines).into_iter().filter(|denial| denial.at >= oldest).collect();
+    if is_in_first_pid_namespace() == Some(false) {
+        recent.iter_mut().for_each(|denial| denial.pid = None);
+    }
+    Some(recent)
 }
 
 fn audit_log() -> Option<String> {

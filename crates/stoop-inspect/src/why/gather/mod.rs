@@ -93,6 +93,7 @@ pub(crate) fn read_denials(facts: &mut Facts) {
     facts.security.denials_hidden = recent.is_none() && super::caveats::may_deny(&facts.security);
     facts.security.denials = recent.unwrap_or_default();
     facts.security.read_at = denials::now();
+    facts.security.booted_at = denials::booted_at();
 }
 
 #[cfg(feature = "fuzzing")]

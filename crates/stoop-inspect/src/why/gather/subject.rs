@@ -60,7 +60,10 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
     let theirs = |name: &str| namespace(&proc, name);
     let network = theirs("net");
     match who {
-        Who::CurrentProcess => map_ids(&mut subject, &proc, true),
+        Who::CurrentProcess => {
+            subject.began = fs::read("/proc/self/stat").ok().and_then(|stat| began(&stat));
+            map_ids(&mut subject, &proc, true);
+        }
         Who::User(name) => {
             let Some(user) = users.find(name) else { return Ok(None) };
             (subject.uid, subject.gid, subject.groups) = (user.uid, user.gid, user.groups);
