@@ -10,8 +10,9 @@
 //! case is checked again, until the call succeeds. A wrong cause would be reported again.
 //!
 //! Requires root, to create namespaces that isolate the test from the machine. As many cases run as
-//! fit in [`BUDGET`]; `STOOP_CASES` sets their number instead. `STOOP_SEED=SEED` runs and prints one case, for example one that failed. To
-//! add a cause, add a step or a leaf to [`tree`], or a state to [`server`].
+//! fit in [`BUDGET`]; `STOOP_CASES` sets their number instead. `STOOP_SEED=SEED` runs and prints
+//! one case, for example one that failed. To add a cause, add a step or a leaf to [`tree`], or a
+//! state to [`server`].
 
 mod acl;
 mod caller;
