@@ -1,6 +1,9 @@
 //! Bytes, read into the worker's buffer and written from there. Only what the sink does not take at
 //! once is kept. File descriptors that come with them have nowhere to go: they are closed, and
 //! counted.
+//!
+//! Of bulk to TCP, several reads become one write: each write wakes the reader, and wake-ups cost
+//! more than the copies. A Unix socket has no queue for that much.
 
 use std::io::IoSliceMut;
 
@@ -11,13 +14,17 @@ use stoop::{Allow, DESCRIPTORS_MAX};
 use super::outcome::{Drained, EndKind, Filled, drained, errno_of, filled};
 use super::tools::{PIECE_BYTES, Tools};
 use crate::counters::Counters;
-use crate::end::End;
+use crate::end::{BULK_BYTES, End, enlarge_send_buffer};
 
 /// What is held of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Bytes {
     held: Vec<u8>,
     written: usize,
+    /// What came of a read after the bytes that went on first.
+    next: Option<Filled>,
+    /// Whether the sink's send buffer was enlarged: once it is known that much is moved.
+    is_enlarged: bool,
 }
 
 impl Bytes {
@@ -32,16 +39,22 @@ impl Bytes {
         tools: &mut Tools,
         counters: &Counters,
     ) -> (Filled, Drained) {
-        let buffer = &mut tools.buffer[..PIECE_BYTES];
-        let len = match read(source, buffer, counters) {
-            Ok(0) if source.is_reset_beyond() => return (Filled::End(EndKind::Reset), Drained::All),
-            Ok(0) => return (Filled::End(EndKind::Shutdown), Drained::All),
-            Ok(len) => len,
-            Err(errno) => return (filled(errno), Drained::All),
-        };
-        let (written, outcome) = write(sink, &buffer[..len]);
+        if let Some(next) = self.next.take() {
+            return (next, Drained::All);
+        }
+        let batch = if matches!(sink, End::Tcp(_)) { tools.buffer.len() } else { PIECE_BYTES };
+        let (len, last) = gather(source, &mut tools.buffer[..batch], counters);
+        if len == 0 {
+            return (last, Drained::All);
+        }
+        self.next = matches!(last, Filled::End(_)).then_some(last);
+        if let (End::Stream(stream), true, false) = (sink, len >= BULK_BYTES, self.is_enlarged) {
+            self.is_enlarged = true;
+            enlarge_send_buffer(stream);
+        }
+        let (written, outcome) = write(sink, &tools.buffer[..len]);
         if outcome != Drained::All {
-            self.keep(&buffer[written..len]);
+            self.keep(&tools.buffer[written..len]);
         }
         (Filled::Some(len), outcome)
     }
@@ -50,13 +63,33 @@ impl Bytes {
         let (written, outcome) = write(sink, &self.held[self.written..]);
         self.written += written;
         if outcome == Drained::All {
-            *self = Bytes::default();
+            (self.held, self.written) = (Vec::new(), 0);
         }
         outcome
     }
 
     fn keep(&mut self, rest: &[u8]) {
-        *self = Bytes { held: rest.to_vec(), written: 0 };
+        (self.held, self.written) = (rest.to_vec(), 0);
+    }
+}
+
+/// Reads a piece, and of bulk as many as fit. Returns how much came, and what came of the last read.
+fn gather(source: &End, buffer: &mut [u8], counters: &Counters) -> (usize, Filled) {
+    let mut len = 0;
+    loop {
+        let came = match read(source, &mut buffer[len..len + PIECE_BYTES], counters) {
+            Ok(0) if source.is_reset_beyond() => Filled::End(EndKind::Reset),
+            Ok(0) => Filled::End(EndKind::Shutdown),
+            Ok(read) => {
+                len += read;
+                if read >= BULK_BYTES && len + PIECE_BYTES <= buffer.len() {
+                    continue;
+                }
+                Filled::Some(len)
+            }
+            Err(errno) => filled(errno),
+        };
+        return (len, came);
     }
 }
 

@@ -7,6 +7,10 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 /// How many bytes are read at a time.
 pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 
+/// How many bytes are collected at most before they are written: the last read may begin at two
+/// thirds.
+const BATCH_BYTES: usize = 3 * PIECE_BYTES;
+
 /// How many unused pipes a worker keeps.
 const SPARE_PIPES: usize = 64;
 
@@ -52,6 +56,6 @@ pub(crate) struct Tools {
 
 impl Tools {
     pub(crate) fn new() -> Tools {
-        Tools { buffer: vec![0; PIECE_BYTES], pipes: Pipes::default(), spare_counters: OPEN_COUNTERS }
+        Tools { buffer: vec![0; BATCH_BYTES], pipes: Pipes::default(), spare_counters: OPEN_COUNTERS }
     }
 }
