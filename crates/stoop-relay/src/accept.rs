@@ -16,7 +16,7 @@ use crate::end::End;
 use crate::event::Event;
 use crate::front::{Arrived, Listening};
 use crate::identity::Identity;
-use crate::interpose::displaced;
+use crate::interpose::NameWatch;
 use crate::shared::{Client, Shared};
 use crate::threads::named;
 
@@ -28,9 +28,6 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const CONNECTORS: usize = 4;
 const WAITING: usize = 64;
 
-/// How often the name is looked at, if the relay stands in front of a server there.
-const NAME_CHECK: Duration = Duration::from_millis(200);
-
 /// The delay after a failed accept, and the time for those who are in the backlog at the end.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -39,9 +36,8 @@ pub(crate) struct Acceptor {
     front: Listening,
     shared: Arc<Shared>,
     slow: SyncSender<Client>,
-    /// When the name was last looked at, if the relay stands in front of a server there.
-    watched: Option<Instant>,
-    is_displaced: bool,
+    /// If the relay stands in front of a server there.
+    name: Option<NameWatch>,
 }
 
 impl Acceptor {
@@ -54,7 +50,7 @@ impl Acceptor {
             named("connect", move || connect_each(&shared, &waiting, kind))?;
         }
         let stands_before = front.file().and_then(stoop::internal::behind).is_some();
-        Ok(Acceptor { front, shared, slow, watched: stands_before.then(Instant::now), is_displaced: false })
+        Ok(Acceptor { front, shared, slow, name: stands_before.then(NameWatch::new) })
     }
 
     /// Accepts until the relay is stopped, and then the clients that have connected until then.
@@ -65,7 +61,7 @@ impl Acceptor {
             }
             self.look_at_name();
         }
-        let stands_before = self.watched.is_some();
+        let stands_before = self.name.is_some();
         if let Err(error) = self.front.release() {
             self.shared.tell(Event::NotReleased { error });
         }
@@ -83,7 +79,7 @@ impl Acceptor {
         if self.shared.has_room() {
             entries.push(PollFd::new(&self.front, PollFlags::IN));
         }
-        let limit = self.watched.and_then(|_| Timespec::try_from(NAME_CHECK).ok());
+        let limit = self.name.as_ref().and_then(|_| Timespec::try_from(NameWatch::EVERY).ok());
         let result = poll(&mut entries, limit.as_ref());
         if result.is_err_and(|errno| errno != Errno::INTR) {
             thread::sleep(PAUSE);
@@ -95,15 +91,8 @@ impl Acceptor {
         is_ready(1)
     }
 
-    /// Looks, from time to time, whether the name still leads here and the server lives.
     fn look_at_name(&mut self) {
-        if self.watched.is_none_or(|last| last.elapsed() < NAME_CHECK) {
-            return;
-        }
-        self.watched = Some(Instant::now());
-        if let Some(why) = displaced(self.front.file())
-            && !std::mem::replace(&mut self.is_displaced, true)
-        {
+        if let Some(why) = self.name.as_mut().and_then(|name| name.look(self.front.file())) {
             self.shared.tell(Event::Displaced(why));
         }
     }

@@ -63,8 +63,35 @@ pub fn restore(path: impl AsRef<Path>) -> stoop::Result<bool> {
     internal::restore(path.as_ref()).map(|restored| restored == Restored::Server)
 }
 
+/// Looks, from time to time, whether the name still leads here and the server lives.
+#[derive(Debug)]
+pub(crate) struct NameWatch {
+    last_look: Instant,
+    is_displaced: bool,
+}
+
+impl NameWatch {
+    /// How often it looks.
+    pub(crate) const EVERY: Duration = Duration::from_millis(200);
+
+    pub(crate) fn new() -> NameWatch {
+        NameWatch { last_look: Instant::now(), is_displaced: false }
+    }
+
+    /// Returns, once, why the relay can no longer stand there.
+    pub(crate) fn look(&mut self, file: Option<&SocketFile>) -> Option<Displaced> {
+        if self.is_displaced || self.last_look.elapsed() < NameWatch::EVERY {
+            return None;
+        }
+        self.last_look = Instant::now();
+        let why = displaced(file);
+        self.is_displaced = why.is_some();
+        why
+    }
+}
+
 /// Returns what has become of the name or the server, if a relay can no longer stand there.
-pub(crate) fn displaced(file: Option<&SocketFile>) -> Option<Displaced> {
+fn displaced(file: Option<&SocketFile>) -> Option<Displaced> {
     let file = file?;
     let behind = internal::behind(file)?;
     if !file.is_in_place() {

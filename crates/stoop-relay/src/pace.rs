@@ -25,6 +25,13 @@ impl Pace {
         self.due <= now
     }
 
+    /// Plans to move so much as soon as it may be. Returns when that is.
+    pub(crate) fn plan(&mut self, now: Duration, bytes: usize) -> Duration {
+        let at = self.due.max(now);
+        self.moved(at, bytes);
+        at
+    }
+
     /// Notes that so much was moved at this time.
     pub(crate) fn moved(&mut self, now: Duration, bytes: usize) {
         let nanos = (bytes as u128 * 1_000_000_000).div_ceil(u128::from(self.bytes_per_second));
@@ -61,6 +68,15 @@ mod tests {
             let late = pace.due.as_nanos().saturating_sub(exact);
             prop_assert!(late <= SLACK.as_nanos() + 20_000_000 + 100);
         }
+    }
+
+    #[test]
+    fn what_is_planned_comes_one_after_the_other() {
+        let mut pace = Pace::new(1000);
+        let now = Duration::from_secs(5);
+        let plans: Vec<u128> = (0..4).map(|_| pace.plan(now, 500).as_millis()).collect();
+        // The time that it may make up for comes first.
+        assert_eq!(plans, [5000, 5400, 5900, 6400]);
     }
 
     #[test]

@@ -142,8 +142,10 @@ impl Relay {
         self
     }
 
-    /// Closes connections that have been open for this long, whatever they do. Datagrams have no
-    /// connection, so it does not concern them.
+    /// Closes connections that have been open for this long, whatever they do.
+    ///
+    /// For a client that sends datagrams it is the time for which it has the same socket to the
+    /// server: if it sends again, it gets another, and the server sees another client.
     #[must_use]
     pub fn max_time(mut self, limit: Duration) -> Relay {
         self.max_time = Some(limit);
@@ -151,7 +153,10 @@ impl Relay {
     }
 
     /// Limits how many bytes each connection may move in a second, in each direction, on average.
-    /// Datagrams are not limited.
+    ///
+    /// Datagrams of a client that sends faster wait, at most 4096 of them and 4 MiB, and further
+    /// ones are lost, and counted: a client that exceeds its limit must not delay the others. A
+    /// server that answers faster has to wait.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u64) -> Relay {
         self.bytes_per_second = Some(bytes);

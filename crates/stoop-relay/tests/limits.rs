@@ -172,6 +172,106 @@ fn datagrams_of_a_user_share_a_limit_too() {
     deadline(SOON, move || relay.stop(SOON));
 }
 
+/// A datagram server and a relay in front of it, which reports why clients were forgotten.
+fn datagrams(adjust: impl FnOnce(Relay) -> Relay) -> (TempDir, Datagram, Running, Receiver<Ended>) {
+    let dir = tempdir();
+    let server = Bind::new(dir.path().join("server")).datagram().unwrap();
+    server.set_read_timeout(Some(SOON)).unwrap();
+    let front = Bind::new(dir.path().join("relay")).datagram().unwrap();
+    let address = Address::path(dir.path().join("server")).unwrap();
+    let (sender, ended) = channel();
+    let relay = Relay::to(Server::unix(address)).on_event(move |event| {
+        if let Event::Closed { ended, .. } = event {
+            let _ = sender.send(ended);
+        }
+    });
+    (dir, server, adjust(relay).start(front).unwrap(), ended)
+}
+
+fn datagram_client(dir: &TempDir) -> Datagram {
+    let client = Datagram::client(dir.path().join("relay")).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    client
+}
+
+#[test]
+fn datagrams_go_as_fast_as_they_may_in_both_directions() {
+    const MESSAGES: u8 = 20;
+    let (dir, server, relay, _) = datagrams(|relay| relay.bytes_per_second(500_000));
+    let (fast, slow) = (datagram_client(&dir), datagram_client(&dir));
+    let start = Instant::now();
+    for number in 0..MESSAGES {
+        fast.send(&[number; 20_000]).unwrap();
+    }
+    // What waits for its time delays nobody else.
+    slow.send(b"slow").unwrap();
+    let mut numbers = Vec::new();
+    let mut addresses = Vec::new();
+    while numbers.len() < usize::from(MESSAGES) {
+        let (message, from) = server.recv_vec().unwrap();
+        match message.len() {
+            4 => assert!(numbers.len() < usize::from(MESSAGES) - 2, "it came last"),
+            _ => numbers.push(message[0]),
+        }
+        addresses.push(from);
+    }
+    assert!(numbers.is_sorted());
+    // 20 KB and the slack of 50 KB may come at once: 330 KB are left.
+    assert!(start.elapsed() >= Duration::from_millis(600), "{:?}", start.elapsed());
+    let to_fast = addresses.pop().unwrap();
+    let start = Instant::now();
+    let answering = thread::spawn(move || {
+        (0..MESSAGES)
+            .for_each(|number| assert_eq!(server.send_to(&[number; 20_000], &to_fast).unwrap(), 20_000));
+        server
+    });
+    for number in 0..MESSAGES {
+        assert_eq!(fast.recv_vec().unwrap().0[0], number);
+    }
+    assert!(start.elapsed() >= Duration::from_millis(600), "{:?}", start.elapsed());
+    drop(answering.join().unwrap());
+    assert_eq!(relay.counts().lost_messages, 0);
+    deadline(SOON, move || relay.stop(SOON));
+}
+
+#[test]
+fn a_datagram_client_is_known_for_as_long_as_it_may_be() {
+    let (dir, server, relay, ended) = datagrams(|relay| relay.max_time(Duration::from_millis(100)));
+    let client = datagram_client(&dir);
+    client.send(b"one").unwrap();
+    let (_, before) = server.recv_vec().unwrap();
+    assert!(matches!(ended.recv_timeout(SOON).unwrap(), Ended::OutOfTime));
+    assert_eq!((relay.counts().time_closed, relay.connections()), (1, 0));
+    client.send(b"two").unwrap();
+    let (message, after) = server.recv_vec().unwrap();
+    assert_eq!(message, b"two");
+    assert_ne!(before, after);
+    server.send_to(b"answer", &after).unwrap();
+    assert_eq!(client.recv_vec().unwrap().0, b"answer");
+}
+
+/// What clients leave unread is charged to the one socket that answers all of them.
+#[test]
+fn hundreds_of_unread_answers_delay_nobody() {
+    let (dir, server, _relay, _) = datagrams(|relay| relay);
+    let silent: Vec<Datagram> = (0..150).map(|_| datagram_client(&dir)).collect();
+    for client in &silent {
+        client.send(b"silent").unwrap();
+        let (_, from) = server.recv_vec().unwrap();
+        (0..2).for_each(|number| assert_eq!(server.send_to(&[number], &from).unwrap(), 1));
+    }
+    let reader = datagram_client(&dir);
+    for _ in 0..10 {
+        reader.send(b"question").unwrap();
+        let (_, from) = server.recv_vec().unwrap();
+        server.send_to(b"answer", &from).unwrap();
+        assert_eq!(reader.recv_vec().unwrap().0, b"answer");
+    }
+    for client in &silent {
+        (0..2).for_each(|number| assert_eq!(client.recv_vec().unwrap().0, [number]));
+    }
+}
+
 #[test]
 fn what_is_read_elsewhere_are_the_same_counters() {
     let relayed = Relayed::new(|relay| relay);

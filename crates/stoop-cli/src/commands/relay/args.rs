@@ -82,7 +82,8 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// Close connections that have been open for this long
+    /// Close connections that have been open for this long (for datagrams: a client's socket to the
+    /// server)
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) max_time: Option<Duration>,
 
@@ -95,6 +96,9 @@ pub(crate) struct Relay {
     pub(crate) max_per_container: Option<u32>,
 
     /// Move at most this many bytes a second in each direction of a connection, as in 500K, 2M
+    ///
+    /// Datagrams that a client sends faster wait. If more than 4096 of them or 4 MiB wait, further
+    /// ones are lost, and counted.
     #[arg(long, value_name = "BYTES", value_parser = rate)]
     pub(crate) max_rate: Option<u64>,
 

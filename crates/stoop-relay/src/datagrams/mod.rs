@@ -4,10 +4,18 @@
 //! One thread. A message that the server's queue does not take is held, and no other is read
 //! meanwhile: all go to that one queue. An answer that its client's queue does not take is held as
 //! well, and only what comes for that client waits.
+//!
+//! | file | does |
+//! |---|---|
+//! | `clients.rs` | who is a client, and for how long |
+//! | `answers.rs` | passes answers on |
+
+mod answers;
+mod clients;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,27 +23,23 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::io::Errno;
-use stoop::{Address, Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, Origin, Outgoing, SendQuota, SocketExt};
+use stoop::{Address, Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, SendQuota, SocketExt};
 
-use crate::admission::{Candidate, Owner};
 use crate::carry::{EndKind, Filled, Message};
 use crate::end::into_io;
 use crate::event::{Ended, Event};
-use crate::interpose::displaced;
+use crate::interpose::NameWatch;
 use crate::pair::{CLIENT, SERVER};
-use crate::record::{Process, ids};
 use crate::shared::Shared;
 use crate::upstream::{self, Upstream};
 use crate::waiting::Waiting;
+use clients::Client;
 
 /// How many messages are moved before other sockets have their turn.
 const TURN_MESSAGES: usize = 64;
 
 /// How many such turns there are when the relay is stopped.
 const LAST_TURNS: usize = 64;
-
-/// How long a client that sends nothing keeps its socket, unless the relay says otherwise.
-const IDLE: Duration = Duration::from_secs(300);
 
 /// How often a client whose queue is full is tried again, and how often idle ones are looked for.
 const RETRY: Duration = Duration::from_millis(5);
@@ -44,9 +48,6 @@ const IDLE_CHECK: Duration = Duration::from_millis(500);
 /// The events of the client side and of the wake-up descriptor; a client has its number, from 1.
 const FRONT: u64 = 0;
 const WAKE: u64 = u64::MAX;
-
-/// How many clients may have a socket, unless the relay says otherwise.
-const CLIENTS: usize = 4096;
 
 /// The relay of one datagram socket.
 pub(crate) struct Datagrams {
@@ -63,27 +64,14 @@ pub(crate) struct Datagrams {
     /// Clients with messages that wait until they are due.
     waiting: BTreeSet<u64>,
     last_idle_check: Instant,
-    last_name_check: Instant,
-    is_displaced: bool,
-}
-
-/// A client, known by its address.
-struct Client {
-    origin: Origin,
-    to_server: Upstream,
-    /// An answer that its queue did not take.
-    held: Option<Message>,
-    last_moved: Instant,
-    moved: [u64; 2],
-    owners: Vec<Owner>,
-    /// From it, and from the server.
-    waiting: [Waiting; 2],
+    name: NameWatch,
 }
 
 impl Datagrams {
     pub(crate) fn new(front: Datagram, shared: Arc<Shared>) -> io::Result<Datagrams> {
         front.set_nonblocking(true).map_err(into_io)?;
         front.set_pass_credentials(true).map_err(into_io)?;
+        answers::enlarge_send_buffer(&front);
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &front, EventData::new_u64(FRONT), EventFlags::IN)?;
         epoll::add(&epoll, &shared.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
@@ -98,8 +86,7 @@ impl Datagrams {
             full: Vec::new(),
             waiting: BTreeSet::new(),
             last_idle_check: Instant::now(),
-            last_name_check: Instant::now(),
-            is_displaced: false,
+            name: NameWatch::new(),
         })
     }
 
@@ -120,7 +107,7 @@ impl Datagrams {
             }
             self.retry();
             self.release_due();
-            self.forget_idle();
+            self.forget_old();
             self.look_at_name();
         }
         // Clients that go on sending must not keep it from its end.
@@ -140,7 +127,7 @@ impl Datagrams {
     }
 
     fn wait(&self, events: &mut Vec<Ready>) {
-        let limit = if self.full.is_empty() { IDLE_CHECK } else { RETRY };
+        let limit = if self.full.is_empty() { self.check_interval() } else { RETRY };
         let waiting = self.waiting.iter().filter_map(|number| self.clients.get(number));
         let due = waiting.flat_map(|client| &client.waiting).filter_map(Waiting::due).min();
         let limit = due.map_or(limit, |due| due.saturating_duration_since(Instant::now()).min(limit));
@@ -186,6 +173,9 @@ impl Datagrams {
         let message = client.waiting[from].arrived(message, &self.shared.counters);
         if client.waiting[from].due().is_some() {
             self.waiting.insert(number);
+            if client.waiting[from].holds_back() {
+                self.register(number);
+            }
         }
         message
     }
@@ -199,10 +189,15 @@ impl Datagrams {
             {
                 self.forward(number, message);
             }
+            let held_back =
+                self.clients.get(&number).is_some_and(|client| client.waiting[SERVER].holds_back());
             while self.clients.get(&number).is_some_and(|client| client.held.is_none())
                 && let Some(message) = self.take_due(number, SERVER, now)
             {
                 self.answer(number, message);
+            }
+            if held_back {
+                self.register(number);
             }
             let client = self.clients.get(&number);
             if client.is_none_or(|client| client.waiting.iter().all(|waiting| waiting.due().is_none())) {
@@ -219,64 +214,6 @@ impl Datagrams {
         self.shared.counters.lost_message();
         self.shared.counters.no_server();
         self.shared.tell(Event::Unreached { number: 0, error });
-    }
-
-    /// Returns the number of the client at an address. Those without one share a number: they get
-    /// no answers. `None` if it may have none.
-    fn client(&mut self, address: Address, origin: Origin) -> io::Result<Option<u64>> {
-        if let Some(&number) = self.numbers.get(&address)
-            && let Some(client) = self.clients.get_mut(&number)
-        {
-            // The latest message decides which socket may be answered.
-            client.origin = origin;
-            return Ok(Some(number));
-        }
-        if self.clients.len() >= self.shared.max_connections.min(CLIENTS) {
-            return Err(io::Error::other("as many clients as there may be have a socket already"));
-        }
-        let who = origin.credentials;
-        let (pid, uid) = (who.map(|it| it.pid), who.and_then(|it| it.known_uid()));
-        let gid = who.and_then(|it| it.known_gid());
-        let owners = match self.shared.asks_who() {
-            true => self.admit(&Candidate { pid, uid, gid, peer: None }),
-            false => Some(Vec::new()),
-        };
-        let Some(owners) = owners else { return Ok(None) };
-        let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
-        let to_server = self.open(number).inspect_err(|_| self.shared.dismiss(&owners))?;
-        self.shared.counters.connection();
-        self.shared.enter();
-        self.shared.tell(Event::Accepted { number, pid, uid });
-        self.numbers.insert(address, number);
-        if let Some(recorder) = &self.shared.recorder {
-            recorder.opened(number, ids(pid, uid, gid), Process::default());
-        }
-        let waiting = self.shared.taps(number, false).unwrap_or_default().map(Waiting::new);
-        let last_moved = Instant::now();
-        let client = Client { origin, to_server, held: None, last_moved, moved: [0; 2], owners, waiting };
-        self.clients.insert(number, client);
-        Ok(Some(number))
-    }
-
-    /// Opens a client's socket to the server.
-    fn open(&self, number: u64) -> io::Result<Upstream> {
-        if let Some(error) = self.shared.refused_by_fault(number) {
-            return Err(error);
-        }
-        let to_server = Upstream::new(&self.shared)?;
-        epoll::add(&self.epoll, &to_server, EventData::new_u64(number), EventFlags::IN)?;
-        Ok(to_server)
-    }
-
-    fn admit(&self, candidate: &Candidate<'_>) -> Option<Vec<Owner>> {
-        match self.shared.admit(candidate) {
-            Ok(owners) => Some(owners),
-            Err(reason) => {
-                self.shared.counters.lost_message();
-                self.shared.tell(Event::Rejected { pid: candidate.pid, uid: candidate.uid, reason });
-                None
-            }
-        }
     }
 
     /// Passes a message on. If the server's queue is full, it is held, and no more are read.
@@ -316,9 +253,8 @@ impl Datagrams {
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => {
                 let _ =
                     epoll::modify(&self.epoll, &self.front, EventData::new_u64(FRONT), EventFlags::empty());
-                let wanted = EventFlags::IN | EventFlags::OUT;
-                let _ = epoll::modify(&self.epoll, &client.to_server, EventData::new_u64(number), wanted);
                 self.held = Some((number, message));
+                self.register(number);
             }
             Err(_) => self.shared.counters.lost_message(),
         }
@@ -331,7 +267,7 @@ impl Datagrams {
         }
         for _ in 0..TURN_MESSAGES {
             let Some(client) = self.clients.get_mut(&number) else { return };
-            if client.held.is_some() {
+            if !client.takes_answers() {
                 return;
             }
             match client.to_server.receive() {
@@ -352,99 +288,16 @@ impl Datagrams {
 
     fn release_held(&mut self, number: u64) {
         let Some((_, message)) = self.held.take() else { return };
-        if let Some(client) = self.clients.get(&number) {
-            let _ = epoll::modify(&self.epoll, &client.to_server, EventData::new_u64(number), EventFlags::IN);
-        }
+        self.register(number);
         self.forward(number, message);
         if self.held.is_none() {
             let _ = epoll::modify(&self.epoll, &self.front, EventData::new_u64(FRONT), EventFlags::IN);
         }
     }
 
-    /// Passes an answer on. If the client's queue is full, it is held.
-    fn answer(&mut self, number: u64, message: Message) {
-        let Some(client) = self.clients.get_mut(&number) else { return };
-        let fds: Vec<BorrowedFd<'_>> = message.1.iter().map(AsFd::as_fd).collect();
-        let Origin { address, credentials, .. } = &client.origin;
-        let uid = credentials.and_then(|credentials| credentials.known_uid());
-        // What its clients leave unread fills the one send buffer from which all are answered.
-        let allowed = self.quota.check(&self.front, address, uid, message.0.len());
-        let outgoing = Outgoing::new().descriptors(&fds);
-        match allowed.and_then(|()| self.front.reply_with(&message.0, &client.origin, &outgoing)) {
-            Ok(()) => {
-                self.quota.record(address, uid, message.0.len());
-                client.last_moved = Instant::now();
-                client.moved[1] += message.0.len() as u64;
-                self.shared.counters.bytes(false, message.0.len());
-                self.shared.counters.message(fds.len());
-            }
-            Err(error) if error.is_would_block() || error.is_exhausted() => {
-                client.held = Some(message);
-                self.full.push(number);
-                self.listen_to_server(number, false);
-            }
-            Err(_) => {
-                self.shared.counters.lost_message();
-                self.forget(number, Ended::Closed);
-            }
-        }
-    }
-
-    fn listen_to_server(&self, number: u64, on: bool) {
-        if let Some(client) = self.clients.get(&number) {
-            let flags = if on { EventFlags::IN } else { EventFlags::empty() };
-            let _ = epoll::modify(&self.epoll, &client.to_server, EventData::new_u64(number), flags);
-        }
-    }
-
-    /// Tries the answers that are held.
-    fn retry(&mut self) {
-        for number in std::mem::take(&mut self.full) {
-            let held = self.clients.get_mut(&number).and_then(|client| client.held.take());
-            if let Some(message) = held {
-                self.listen_to_server(number, true);
-                self.answer(number, message);
-            }
-        }
-    }
-
-    fn forget_idle(&mut self) {
-        if self.last_idle_check.elapsed() < IDLE_CHECK {
-            return;
-        }
-        self.last_idle_check = Instant::now();
-        let limit = self.shared.idle_timeout.unwrap_or(IDLE);
-        let idle = self.clients.iter().filter(|(_, client)| client.last_moved.elapsed() >= limit);
-        for number in idle.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.shared.counters.idle();
-            self.forget(number, Ended::Idle);
-        }
-    }
-
-    /// Looks, from time to time, whether the name still leads here and the server lives.
     fn look_at_name(&mut self) {
-        if self.is_displaced || self.last_name_check.elapsed() < IDLE_CHECK {
-            return;
-        }
-        self.last_name_check = Instant::now();
-        if let Some(why) = displaced(self.front.file()) {
-            self.is_displaced = true;
+        if let Some(why) = self.name.look(self.front.file()) {
             self.shared.tell(Event::Displaced(why));
         }
-    }
-
-    fn forget(&mut self, number: u64, ended: Ended) {
-        let Some(client) = self.clients.remove(&number) else { return };
-        self.numbers.remove(&client.origin.address);
-        if self.held.as_ref().is_some_and(|(held, _)| *held == number) {
-            self.held = None;
-            self.shared.counters.lost_message();
-            let _ = epoll::modify(&self.epoll, &self.front, EventData::new_u64(FRONT), EventFlags::IN);
-        }
-        if client.held.is_some() {
-            self.shared.counters.lost_message();
-        }
-        self.shared.dismiss(&client.owners);
-        self.shared.closed(number, client.moved, ended);
     }
 }
