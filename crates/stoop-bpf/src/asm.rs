@@ -59,6 +59,8 @@ impl Width {
 pub(crate) enum Helper {
     /// Returns a pointer to a value of a map; null if the key has none.
     MapLookup = 1,
+    /// Sets a value of a map.
+    MapUpdate = 2,
     /// Returns the monotonic clock in nanoseconds.
     Now = 5,
     /// Returns the ids of this thread: of the process in the upper half, of the thread in the
@@ -72,6 +74,8 @@ pub(crate) enum Helper {
     SocketCookie = 46,
     /// Writes a record to a perf buffer, followed by the bytes of a message.
     SkbOutput = 111,
+    /// Returns the number of clock ticks since boot.
+    Tick = 118,
     /// Copies kernel memory; fails if it cannot be read.
     ReadKernel = 113,
     /// Writes to the reader of the iterator.
@@ -89,6 +93,9 @@ const MOVE: u8 = 0xbf;
 const MOVE_NUMBER: u8 = 0xb7;
 const ADD_NUMBER: u8 = 0x07;
 const ADD: u8 = 0x0f;
+const SUBTRACT: u8 = 0x1f;
+/// A store that is added at once, whatever other processors do: the number is 0.
+const ATOMIC: u8 = 0xc3;
 const MOVE_NUMBER_32: u8 = 0xb4;
 const AND_NUMBER: u8 = 0x57;
 const SHIFT_LEFT: u8 = 0x67;
@@ -103,6 +110,7 @@ const JUMP_IF_SIGNED_ABOVE: u8 = 0x65;
 const JUMP_IF_EQUAL: u8 = 0x15;
 const JUMP_UNLESS_EQUAL: u8 = 0x55;
 const JUMP_IF_SAME: u8 = 0x1d;
+const JUMP_IF_REGISTER_ABOVE: u8 = 0x2d;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 
@@ -146,6 +154,16 @@ impl Assembler {
     /// Adds the value of another register.
     pub(crate) fn add_register(&mut self, to: Reg, from: Reg) {
         self.push(ADD, to as u8, from as u8, 0, 0);
+    }
+
+    /// Subtracts the value of another register.
+    pub(crate) fn subtract_register(&mut self, to: Reg, from: Reg) {
+        self.push(SUBTRACT, to as u8, from as u8, 0, 0);
+    }
+
+    /// Adds to memory, atomically: four or eight bytes. A full barrier on most machines.
+    pub(crate) fn atomic_add(&mut self, width: Width, to: Reg, offset: i16, from: Reg) {
+        self.push(ATOMIC | width.bits(), to as u8, from as u8, offset, 0);
     }
 
     /// Sets the lower half and clears the upper one.
@@ -207,6 +225,12 @@ impl Assembler {
     /// Jumps.
     pub(crate) fn jump_to(&mut self, to: Label) {
         self.jump(JUMP, Reg::R0, 0, to);
+    }
+
+    /// Jumps if the unsigned value of a register is above that of another.
+    pub(crate) fn jump_if_register_above(&mut self, one: Reg, other: Reg, Label(label): Label) {
+        self.jumps[label].push(self.code.len());
+        self.push(JUMP_IF_REGISTER_ABOVE, one as u8, other as u8, 0, 0);
     }
 
     /// Jumps if two registers have the same value.

@@ -63,6 +63,7 @@
 mod asm;
 mod btf;
 mod capture;
+mod counters;
 mod layout;
 mod loader;
 mod program;
@@ -77,6 +78,7 @@ pub use capture::{
     BufferKey, Capture, CaptureOptions, Captured, End, Event, HEADER_BYTES, Key, Message, Received,
     SocketKind, What,
 };
+pub use counters::{Counters, Latencies, SocketCounts, Uncounted};
 pub use record::{Command, NameKey, Queue, RECORD_BYTES, Record, Records, TruncatedRecord};
 pub use support::{Capability, Missing, Support, Unavailable, Undetermined};
 pub use task_file::{TaskFiles, probe};

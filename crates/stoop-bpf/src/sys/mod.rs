@@ -17,10 +17,14 @@ use libc::c_long;
 use crate::asm::Instruction;
 
 mod map;
+mod misses;
 mod perf;
+mod table;
 
 pub(crate) use map::{Map, MapKind};
+pub(crate) use misses::misses;
 pub(crate) use perf::Ring;
+pub(crate) use table::Table;
 
 const PROG_LOAD: c_long = 5;
 const RAW_TRACEPOINT_OPEN: c_long = 17;
