@@ -30,6 +30,7 @@
 //! | follow captured events without a kernel | [`Reorder`], [`Follow`] |
 //! | decode a connection | [`Dialogue`] |
 //! | write a file for Wireshark | [`pcapng::Writer`] |
+//! | count what sockets transfer, and compare | [`Counters`], [`top`] |
 //!
 //! # Limitations
 //!
@@ -46,11 +47,15 @@ mod follow;
 pub mod pcapng;
 mod reorder;
 mod tap;
+pub mod top;
 
 pub use decode::{Dialogue, Kind, Line, Protocol, mask, redact};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
 pub use reorder::{Entry, Reorder};
-pub use stoop_bpf::{CaptureOptions, End, Key, Missing, SocketKind, Unavailable};
+pub use stoop_bpf::{
+    CaptureOptions, Counters, End, Key, Latencies, Missing, NameKey, SocketCounts, SocketKind, Unavailable,
+    Uncounted,
+};
 pub use tap::{Tap, names_of};
 
 /// Runs the example of the README as a test.
