@@ -49,7 +49,7 @@ mod reorder;
 mod tap;
 pub mod top;
 
-pub use decode::{Dialogue, Kind, Line, Protocol, mask, redact};
+pub use decode::{Dialogue, Format, Kind, Line, Message, Methods, Protocol, mask, redact};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
 pub use reorder::{Entry, Reorder};
 pub use stoop_bpf::{

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol};
 use super::redact::redact;
-use super::text::Text;
+use super::sniff::Sniffed;
 use crate::follow::Side;
 
 const METHODS: &[&str] =
@@ -18,10 +18,12 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
 }
 
 /// Both directions of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Http1 {
     halves: [Half; 2],
     calls: VecDeque<Call>,
+    /// What follows an upgrade.
+    upgraded: Sniffed,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +57,7 @@ impl Decode for Http1 {
         while !bytes.is_empty() {
             let half = &mut self.halves[from.index()];
             match half.state {
-                State::Raw => return Text.data(from, time_ns, bytes, lines),
+                State::Raw => return self.upgraded.data(from, time_ns, bytes, lines),
                 State::UntilEnd => return true,
                 State::Body(left) | State::Chunk(left) => bytes = half.skip(left, bytes),
                 State::Head | State::ChunkLen | State::Trailer => {
@@ -80,7 +82,12 @@ impl Decode for Http1 {
         match half.state {
             State::Body(left) if left >= len => half.state = body(left - len),
             State::Chunk(left) if left >= len => half.state = State::Chunk(left - len),
-            State::UntilEnd | State::Raw => {}
+            State::UntilEnd => {}
+            State::Raw => {
+                if !self.upgraded.gap(from, len) {
+                    self.upgraded.forget();
+                }
+            }
             _ => return false,
         }
         true
@@ -105,6 +112,11 @@ fn body(left: u64) -> State {
 }
 
 impl Http1 {
+    /// Creates a decoder that decodes with `upgraded` what follows an upgrade.
+    pub(super) fn new(upgraded: Sniffed) -> Http1 {
+        Http1 { halves: Default::default(), calls: VecDeque::new(), upgraded }
+    }
+
     /// Reads a head, or a line between chunks. Returns how many bytes it has, 0 if it is
     /// incomplete, `None` if it is not HTTP.
     fn head(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) -> Option<usize> {
@@ -169,7 +181,8 @@ impl Http1 {
         let has_body = !(method.starts_with("HEAD ") || code < 200 || code == 204 || code == 304);
         let is_tunnel = code == 101 || method.starts_with("CONNECT ") && (200..300).contains(&code);
         let kind = Kind::Answer { ok: code < 400 };
-        let mut line = Line::new(time_ns, from, Protocol::Http1, kind, status).answers(call);
+        let line = Line::new(time_ns, from, Protocol::Http1, kind, status).answers(call);
+        let mut line = line.status(code.to_string());
         line.len = head.len.filter(|_| has_body);
         lines.push(line);
         self.halves[from.index()].state = match head.len {

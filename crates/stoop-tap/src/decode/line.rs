@@ -11,8 +11,20 @@ pub(super) const INCOMPLETE_MAX: usize = 1 << 20;
 pub enum Protocol {
     /// HTTP/1.0 and HTTP/1.1.
     Http1,
-    /// HTTP/2, without the contents of its headers.
+    /// HTTP/2.
     Http2,
+    /// gRPC.
+    Grpc,
+    /// ttrpc, between containerd and its shims.
+    Ttrpc,
+    /// varlink.
+    Varlink,
+    /// JSON-RPC, and so the language server protocol.
+    JsonRpc,
+    /// The protocol of MySQL and MariaDB.
+    Mysql,
+    /// FastCGI.
+    FastCgi,
     /// The protocol of Redis.
     Redis,
     /// The protocol of PostgreSQL, version 3.
@@ -35,6 +47,12 @@ impl Protocol {
         match self {
             Protocol::Http1 => "http",
             Protocol::Http2 => "http2",
+            Protocol::Grpc => "grpc",
+            Protocol::Ttrpc => "ttrpc",
+            Protocol::Varlink => "varlink",
+            Protocol::JsonRpc => "json-rpc",
+            Protocol::Mysql => "mysql",
+            Protocol::FastCgi => "fastcgi",
             Protocol::Redis => "redis",
             Protocol::Postgres => "postgresql",
             Protocol::Dbus => "dbus",
@@ -77,6 +95,11 @@ pub struct Line {
     pub method: Option<String>,
     /// A description in one line, as sent: not safe to print.
     pub text: Vec<u8>,
+    /// For an answer: its status as the protocol spells it, such as `404` or `NOT_FOUND`; if the
+    /// protocol has none, `None`.
+    pub status: Option<String>,
+    /// A message of the call. A body of HTTP is a line of its own, without text.
+    pub message: Option<Message>,
     /// For an answer: the time since its call.
     pub latency_ns: Option<u64>,
     /// The length of the message in bytes, if known.
@@ -99,7 +122,19 @@ impl Line {
         text: impl Into<Vec<u8>>,
     ) -> Line {
         let text = text.into();
-        Line { time_ns, from, protocol, kind, method: None, text, latency_ns: None, len: None, fds: 0 }
+        Line {
+            time_ns,
+            from,
+            protocol,
+            kind,
+            method: None,
+            text,
+            status: None,
+            message: None,
+            latency_ns: None,
+            len: None,
+            fds: 0,
+        }
     }
 
     /// Adds what the answer's call was, and how long ago.
@@ -116,10 +151,74 @@ impl Line {
         self
     }
 
+    pub(super) fn status(mut self, status: impl Into<String>) -> Line {
+        self.status = Some(status.into());
+        self
+    }
+
     pub(super) fn len(mut self, len: u64) -> Line {
         self.len = Some(len);
         self
     }
+}
+
+/// What a [`Message`] is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Protobuf: a message of gRPC or ttrpc.
+    #[default]
+    Protobuf,
+    /// JSON: a body of HTTP.
+    Json,
+}
+
+/// A message that belongs to a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// What it is written in.
+    pub format: Format,
+    /// The method that it belongs to, as in [`Line::method`]. That of gRPC and ttrpc is
+    /// `/package.Service/Method`, if it is known.
+    pub method: String,
+    /// Whether the server sent it.
+    pub is_response: bool,
+    /// Its bytes. Fewer than `len` if it is long, or was not captured as a whole.
+    pub bytes: Vec<u8>,
+    /// Its length.
+    pub len: u64,
+    /// The name of its compression, if it is compressed; empty if that is unknown.
+    pub encoding: Option<String>,
+    is_lost: bool,
+}
+
+impl Message {
+    pub(super) fn new(len: u64, is_compressed: bool) -> Message {
+        Message { len, encoding: is_compressed.then(String::new), ..Message::default() }
+    }
+
+    /// A body of HTTP.
+    pub(super) fn json(method: &str, is_response: bool) -> Message {
+        Message { format: Format::Json, method: method.to_owned(), is_response, ..Message::default() }
+    }
+
+    /// Some bytes were not captured: the others are worth nothing.
+    pub(super) fn lose(&mut self) {
+        self.is_lost = true;
+        self.bytes = Vec::new();
+    }
+
+    pub(super) fn is_intact(&self) -> bool {
+        !self.is_lost
+    }
+}
+
+/// What is known of the methods of gRPC.
+pub trait Methods: std::fmt::Debug + Send + Sync {
+    /// Returns whether a method, as `/package.Service/Method`, answers with a stream of messages;
+    /// `None` if it is not known.
+    fn streams(&self, method: &str) -> Option<bool>;
 }
 
 /// A call without an answer so far.

@@ -4,22 +4,35 @@
 //! gap ends a decoder, unless it knows that it is inside a body.
 
 pub(crate) mod dbus;
+mod fastcgi;
+mod grpc;
+mod hpack;
 mod http1;
 mod http2;
+mod json;
+mod jsonrpc;
 mod line;
+mod mysql;
 mod notify;
 mod postgres;
+mod protobuf;
 mod redact;
 mod resp;
+mod sniff;
 mod syslog;
 mod text;
+mod ttrpc;
+mod varlink;
+
+use std::sync::Arc;
 
 use stoop_bpf::SocketKind;
 
 use crate::follow::{Piece, Side, What};
 use line::Decode;
-pub use line::{Kind, Line, Protocol};
+pub use line::{Format, Kind, Line, Message, Methods, Protocol};
 pub use redact::{mask, redact};
+use sniff::Sniffed;
 
 /// The decoders of one connection.
 ///
@@ -37,18 +50,25 @@ pub use redact::{mask, redact};
 #[derive(Debug)]
 pub struct Dialogue {
     kind: SocketKind,
-    decoder: Option<Box<dyn Decode>>,
+    decoder: Sniffed,
 }
 
 impl Dialogue {
     /// Creates a decoder for a connection of sockets of this type.
     pub fn new(kind: SocketKind) -> Dialogue {
-        Dialogue { kind, decoder: None }
+        Dialogue { kind, decoder: Sniffed::new(None) }
+    }
+
+    /// Uses what is known of the methods of gRPC: then the answer of a method that has one message
+    /// is one line with its status.
+    #[must_use]
+    pub fn with_methods(self, methods: Arc<dyn Methods>) -> Dialogue {
+        Dialogue { decoder: Sniffed::new(Some(methods)), ..self }
     }
 
     /// Returns the protocol of what was decoded last, if anything was.
     pub fn protocol(&self) -> Option<Protocol> {
-        self.decoder.as_ref().map(|decoder| decoder.protocol())
+        self.decoder.chosen()
     }
 
     /// Decodes a piece of the connection.
@@ -61,12 +81,8 @@ impl Dialogue {
                 self.gap(piece.from, missing);
             }
             What::Missed(len) => self.gap(piece.from, *len),
-            What::Lost(_) => self.decoder = None,
-            What::End | What::Error(_) => {
-                if let Some(decoder) = &mut self.decoder {
-                    decoder.end(piece.from, piece.time_ns, &mut lines);
-                }
-            }
+            What::Lost(_) => self.decoder.forget(),
+            What::End | What::Error(_) => self.decoder.end(piece.from, piece.time_ns, &mut lines),
             What::Connect { .. } => {}
         }
         lines
@@ -75,14 +91,11 @@ impl Dialogue {
     /// Decodes bytes that one end sent.
     pub fn data(&mut self, from: Side, time_ns: u64, bytes: &[u8], fds: u16) -> Vec<Line> {
         let mut lines = Vec::new();
-        let is_packets = self.kind != SocketKind::STREAM;
-        let mut decoder =
-            self.decoder.take().filter(|_| !is_packets).unwrap_or_else(|| sniff(bytes, is_packets));
-        if !decoder.data(from, time_ns, bytes, &mut lines) {
-            decoder = Box::new(text::Text);
-            decoder.data(from, time_ns, bytes, &mut lines);
+        if self.kind == SocketKind::STREAM {
+            self.decoder.data(from, time_ns, bytes, &mut lines);
+        } else {
+            self.decoder.packet(from, time_ns, bytes, &mut lines);
         }
-        self.decoder = Some(decoder);
         if let Some(line) = lines.first_mut() {
             line.fds = fds;
         }
@@ -90,29 +103,9 @@ impl Dialogue {
     }
 
     fn gap(&mut self, from: Side, len: u64) {
-        if len > 0 && !self.decoder.as_mut().is_some_and(|decoder| decoder.gap(from, len)) {
-            self.decoder = None;
+        if len > 0 && !self.decoder.gap(from, len) {
+            self.decoder.forget();
         }
-    }
-}
-
-/// Chooses a decoder by the first bytes.
-fn sniff(bytes: &[u8], is_packet: bool) -> Box<dyn Decode> {
-    if is_packet {
-        return match bytes {
-            _ if syslog::begins(bytes) => Box::new(syslog::Syslog),
-            _ if notify::begins(bytes) => Box::new(notify::Notify),
-            _ => Box::new(text::Text),
-        };
-    }
-    match bytes {
-        _ if http1::begins(bytes) => Box::new(http1::Http1::default()),
-        _ if http2::begins(bytes) => Box::new(http2::Http2::default()),
-        _ if resp::begins(bytes) => Box::new(resp::Resp::default()),
-        _ if postgres::begins(bytes) => Box::new(postgres::Postgres::default()),
-        _ if dbus::begins(bytes) => Box::new(dbus::Dbus::default()),
-        _ if syslog::begins(bytes) => Box::new(syslog::Syslog),
-        _ => Box::new(text::Text),
     }
 }
 

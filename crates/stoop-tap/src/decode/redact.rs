@@ -21,14 +21,29 @@ const BEFORE: &[&str] = &[
     "access_key=",
 ];
 
-/// JSON members whose value is a secret.
-const MEMBERS: &[&str] =
-    &["password", "passwd", "secret", "token", "identitytoken", "registrytoken", "apikey"];
+/// JSON members whose value is a secret if it is a string.
+const MEMBERS: &[&str] = &[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "auth",
+    "identitytoken",
+    "identity_token",
+    "registrytoken",
+    "registry_token",
+    "apikey",
+];
+
+/// JSON members that have environment variables: strings such as `NAME=value`, or objects with a
+/// `value`.
+const ENVIRONMENTS: &[&str] = &["env", "envs"];
 
 const INSTEAD: &[u8] = b"[redacted]";
 
 /// Returns the text with the values of well-known secrets replaced: credentials in HTTP headers,
-/// assignments such as `password=…`, and JSON members of such a name.
+/// assignments such as `password=…`, JSON members of such a name, and in JSON the values of
+/// environment variables.
 ///
 /// # Examples
 ///
@@ -39,24 +54,18 @@ const INSTEAD: &[u8] = b"[redacted]";
 /// assert_eq!(safe, b"Authorization: [redacted]\r\nHost: x");
 /// assert_eq!(redact(br#"{"Password": "p", "n": 1}"#), br#"{"Password": "[redacted]", "n": 1}"#);
 /// assert_eq!(redact(b"/login?user=u&password=p&x=1"), b"/login?user=u&password=[redacted]&x=1");
+/// let safe = redact(br#"{"Env": ["A=b", "C=d"], "Image": "x"}"#);
+/// assert_eq!(safe, br#"{"Env": ["A=[redacted]", "C=[redacted]"], "Image": "x"}"#);
 /// ```
 pub fn redact(text: &[u8]) -> Vec<u8> {
-    let lower = text.to_ascii_lowercase();
     let mut safe = Vec::with_capacity(text.len());
     let mut at = 0;
-    while at < text.len() {
-        match secret_at(&lower, at) {
-            Some((start, end)) => {
-                safe.extend(&text[at..start]);
-                safe.extend(INSTEAD);
-                at = end;
-            }
-            None => {
-                safe.push(text[at]);
-                at += 1;
-            }
-        }
+    for (start, end) in secrets(text) {
+        safe.extend(&text[at..start]);
+        safe.extend(INSTEAD);
+        at = end;
     }
+    safe.extend(&text[at..]);
     safe
 }
 
@@ -68,19 +77,29 @@ pub fn redact(text: &[u8]) -> Vec<u8> {
 /// assert_eq!(stoop_tap::mask(b"x password=abc&y"), b"x password=***&y");
 /// ```
 pub fn mask(text: &[u8]) -> Vec<u8> {
-    let lower = text.to_ascii_lowercase();
     let mut safe = text.to_vec();
-    let mut at = 0;
-    while at < text.len() {
-        match secret_at(&lower, at) {
-            Some((start, end)) => {
-                safe[start..end].fill(b'*');
-                at = end;
-            }
-            None => at += 1,
-        }
+    for (start, end) in secrets(text) {
+        safe[start..end].fill(b'*');
     }
     safe
+}
+
+/// Returns the starts and the ends of all secrets, in order.
+fn secrets(text: &[u8]) -> Vec<(usize, usize)> {
+    let lower = text.to_ascii_lowercase();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        if let Some((start, end)) = secret_at(&lower, at) {
+            found.push((start, end));
+            at = end;
+        } else if let Some(start) = member_at(&lower, at, ENVIRONMENTS, b"[{") {
+            at = environment(&lower, start, &mut found);
+        } else {
+            at += 1;
+        }
+    }
+    found
 }
 
 /// If a name of a secret begins at this position: the start and the end of the secret.
@@ -96,17 +115,48 @@ fn secret_at(lower: &[u8], at: usize) -> Option<(usize, usize)> {
         let len = lower[start..].iter().position(ends).unwrap_or(lower.len() - start);
         return (len > 0).then_some((start, start + len));
     }
-    let name = rest.strip_prefix(b"\"")?;
-    let member = MEMBERS.iter().find(|member| {
-        name.strip_prefix(member.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'"'))
-    })?;
-    let colon = at + member.len() + 2;
+    let start = member_at(lower, at, MEMBERS, b"\"")?;
+    let end = start + string_len(&lower[start..]);
+    (start < end).then_some((start, end))
+}
+
+/// If a JSON member of such a name is here, and its value begins with one of these bytes: the place
+/// behind that byte.
+fn member_at(lower: &[u8], at: usize, names: &[&str], begins: &[u8]) -> Option<usize> {
+    let rest = lower[at..].strip_prefix(b"\"")?;
+    let is_named =
+        |name: &&&str| rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"\""));
+    let colon = at + names.iter().find(is_named)?.len() + 2;
     let blanks = lower[colon..].iter().take_while(|byte| matches!(byte, b' ' | b':')).count();
-    let start = colon + blanks + 1;
-    if blanks == 0 || lower.get(start - 1) != Some(&b'"') {
-        return None;
+    let start = colon + blanks;
+    (blanks > 0 && begins.contains(lower.get(start)?)).then_some(start + 1)
+}
+
+/// Adds the values of environment variables. Returns where they end.
+fn environment(lower: &[u8], mut at: usize, found: &mut Vec<(usize, usize)>) -> usize {
+    let mut depth = 1;
+    let mut is_value = false;
+    while let Some(byte) = lower.get(at).filter(|_| depth > 0) {
+        at += 1;
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            b'"' => {
+                let end = at + string_len(&lower[at..]);
+                let text = &lower[at..end];
+                let name = text.iter().position(|byte| *byte == b'=').filter(|_| !is_value);
+                let start = name.map_or(at, |name| at + name + 1);
+                if (is_value || name.is_some()) && start < end {
+                    found.push((start, end));
+                }
+                let colon = lower.get(end + 1..).unwrap_or_default().trim_ascii_start().first();
+                is_value = text == b"value" && colon == Some(&b':');
+                at = (end + 1).min(lower.len());
+            }
+            _ => {}
+        }
     }
-    Some((start, start + string_len(&lower[start..])))
+    at
 }
 
 /// The length of a JSON string without its end.
@@ -119,4 +169,32 @@ fn string_len(rest: &[u8]) -> usize {
             ends
         })
         .unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_of_variables_and_credentials_are_secrets() {
+        let text = br#"{"envs":[{"key":"A","value":"b"},{"key":"C","value":""}],"auth":{"username":"u","password":"p\"q"},"x":"value"}"#;
+        let safe = redact(text);
+        let expected = r#"{"envs":[{"key":"A","value":"[redacted]"},{"key":"C","value":""}],"auth":{"username":"u","password":"[redacted]"},"x":"value"}"#;
+        assert_eq!(String::from_utf8(safe).unwrap(), expected);
+        assert_eq!(redact(br#"{"auth": "dTpw"}"#), br#"{"auth": "[redacted]"}"#);
+        assert_eq!(mask(br#"{"Env":["A=bc"]}"#), br#"{"Env":["A=**"]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_keeps_its_length_when_it_is_masked(
+            pieces in proptest::collection::vec("\"env\":\\[|\"value\":|[\"{}\\[\\],:= a]|password=|\"auth\": *\"", 0..30),
+        ) {
+            let text = pieces.concat();
+            prop_assert_eq!(mask(text.as_bytes()).len(), text.len());
+            prop_assert!(redact(text.as_bytes()).len() <= text.len() * 11 + 11);
+        }
+    }
 }

@@ -66,28 +66,6 @@ fn a_gap_inside_a_body_is_skipped() {
     assert_eq!(shown(&lines), ["+ 200 OK (4 ns)"]);
 }
 
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let len = (payload.len() as u32).to_be_bytes();
-    [&len[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-#[test]
-fn streams_of_http2_are_followed_without_their_headers() {
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let asks =
-        [&preface[..], &frame(4, 0, 0, &[0; 6]), &frame(1, 4, 1, b"headers"), &frame(0, 1, 1, b"data")]
-            .concat();
-    let answers =
-        [frame(4, 0, 0, &[]), frame(1, 4, 1, b"h"), frame(0, 0, 1, &[1; 40]), frame(1, 5, 1, b"t")].concat();
-    let lines = decoded(
-        SocketKind::STREAM,
-        &[(CLIENT, &asks[..30]), (CLIENT, &asks[30..]), (SERVER, &answers[..12]), (SERVER, &answers[12..])],
-    );
-    let expected =
-        ["= stream 1: request", "= stream 1: response (2000 ns)", "= stream 1: trailers (2000 ns)"];
-    assert_eq!(shown(&lines), expected);
-}
-
 #[test]
 fn redis_commands_are_paired_and_passwords_hidden() {
     let lines = decoded(

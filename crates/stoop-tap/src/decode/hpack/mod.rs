@@ -1,0 +1,14 @@
+//! HPACK (RFC 7541): the compressed headers of HTTP/2. Pure.
+//!
+//! The headers of a connection refer to those that were sent before. Of a connection that was joined
+//! later, or lost bytes, such headers are unknown, and the others are not.
+
+mod decode;
+#[allow(dead_code, reason = "the same file as in stoop-grpc")]
+mod huffman;
+#[allow(dead_code, reason = "the same file as in stoop-grpc, which also follows its size")]
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(super) use decode::{Decoder, Header, Malformed, Text};
