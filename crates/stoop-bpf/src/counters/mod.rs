@@ -64,8 +64,8 @@ pub struct Uncounted {
 }
 
 impl Counters {
-    /// Assembles the programs for the running kernel, loads and starts them. Requires Linux 6.3 with
-    /// BTF.
+    /// Assembles the programs for the running kernel, loads and starts them. Requires Linux 6.3
+    /// with BTF.
     ///
     /// # Errors
     /// Returns an error that names what is missing, or why that could not be determined.

@@ -84,8 +84,8 @@ pub struct SocketCounts {
     pub received_at_ns: Option<u64>,
     /// For a listener: the clients that connected.
     pub connects: u64,
-    /// Since when the measured message is in the receive queue: the oldest unread one is at least as
-    /// old. `None` if no unread message is measured.
+    /// Since when the measured message is in the receive queue: the oldest unread one is at least
+    /// as old. `None` if no unread message is measured.
     pub unread_since_ns: Option<u64>,
     /// How long messages were in the receive queue until all of each was received.
     pub latencies: Latencies,

@@ -73,7 +73,8 @@ impl Bytes {
     }
 }
 
-/// Reads a piece, and of bulk as many as fit. Returns how much came, and what came of the last read.
+/// Reads a piece, and of bulk as many as fit. Returns how much came, and what came of the last
+/// read.
 fn gather(source: &End, buffer: &mut [u8], counters: &Counters) -> (usize, Filled) {
     let mut len = 0;
     loop {

@@ -1,5 +1,5 @@
-//! The clients of a datagram socket: known by their addresses, each with a socket to the server, from
-//! its first message until it has been silent, or known, for too long.
+//! The clients of a datagram socket: known by their addresses, each with a socket to the server,
+//! from its first message until it has been silent, or known, for too long.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -125,8 +125,8 @@ impl Datagrams {
         }
     }
 
-    /// Closes the sockets of clients that have sent nothing for too long, or are known for as long as
-    /// they may. If such a client sends again, it gets another.
+    /// Closes the sockets of clients that have sent nothing for too long, or are known for as long
+    /// as they may. If such a client sends again, it gets another.
     pub(super) fn forget_old(&mut self) {
         if self.last_idle_check.elapsed() < self.check_interval() {
             return;

@@ -45,8 +45,8 @@ impl Traffic {
 }
 
 impl Activity {
-    /// Returns what a socket did since it had counted `before`. Counts that are lower than before are
-    /// those of a socket that is counted from zero again.
+    /// Returns what a socket did since it had counted `before`. Counts that are lower than before
+    /// are those of a socket that is counted from zero again.
     pub fn since(now: &SocketCounts, before: &SocketCounts) -> Activity {
         let zero = SocketCounts::default();
         let is_new = now.sent_calls < before.sent_calls || now.received_calls < before.received_calls;

@@ -3,8 +3,8 @@
 use stoop_bpf::Latencies;
 
 /// Returns a latency that this share of the messages did not exceed: the upper end of the range in
-/// which it is, and so at most twice as long as it really was. `None` if none was measured, or if it
-/// is longer than nine minutes.
+/// which it is, and so at most twice as long as it really was. `None` if none was measured, or if
+/// it is longer than nine minutes.
 pub fn percentile_ns(latencies: &Latencies, share: f64) -> Option<u64> {
     let rank = (latencies.count() as f64 * share.clamp(0.0, 1.0)).ceil().max(1.0) as u64;
     let mut seen = 0;

@@ -1,7 +1,7 @@
 //! HPACK (RFC 7541): the compressed headers of HTTP/2. Pure.
 //!
-//! The headers of a connection refer to those that were sent before. Of a connection that was joined
-//! later, or lost bytes, such headers are unknown, and the others are not.
+//! The headers of a connection refer to those that were sent before. Of a connection that was
+//! joined later, or lost bytes, such headers are unknown, and the others are not.
 
 mod decode;
 #[allow(dead_code, reason = "the same file as in stoop-grpc")]
