@@ -4,7 +4,7 @@
 # Packages come from apt (root on Debian or Ubuntu only). Libraries of other languages, and newer containerds, go into
 # the target directory, so that nothing else of the machine changes.
 
-# Each program the tests may start, and the Debian package that has it.
+# Each program the tests may start, or file that they need, and the Debian package that has it.
 peers=(
     socat:socat
     ncat:ncat
@@ -29,6 +29,8 @@ peers=(
     openssl:openssl
     redis-server:redis-server
     nginx:nginx-light
+    /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
+    /usr/lib/python3/dist-packages/gi/__init__.py:python3-gi
     haproxy:haproxy
     dbus-daemon:dbus-daemon
     postgres:postgresql
@@ -58,6 +60,7 @@ missing() { # programs | packages
     PATH+=$(printf ':%s' /usr/lib/postgresql/*/bin)
     for peer in "${peers[@]}"; do
         command -v "${peer%%:*}" >/dev/null && continue
+        [[ $peer == /* && -e ${peer%%:*} ]] && continue
         if [ "$1" = programs ]; then echo "${peer%%:*}"; else echo "${peer#*:}"; fi
     done
 }
