@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol};
+use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Message, Protocol};
 use super::redact::redact;
 use super::sniff::Sniffed;
 use crate::follow::Side;
@@ -30,6 +30,8 @@ pub(super) struct Http1 {
 struct Half {
     bytes: Vec<u8>,
     state: State,
+    /// A body in JSON that has begun.
+    body: Option<Message>,
 }
 
 /// What comes next in a direction.
@@ -59,7 +61,7 @@ impl Decode for Http1 {
             match half.state {
                 State::Raw => return self.upgraded.data(from, time_ns, bytes, lines),
                 State::UntilEnd => return true,
-                State::Body(left) | State::Chunk(left) => bytes = half.skip(left, bytes),
+                State::Body(left) | State::Chunk(left) => bytes = half.body(left, bytes),
                 State::Head | State::ChunkLen | State::Trailer => {
                     half.bytes.extend(bytes);
                     let pending = std::mem::take(&mut half.bytes);
@@ -73,12 +75,14 @@ impl Decode for Http1 {
                     bytes = &bytes[used.saturating_sub(before).min(bytes.len())..];
                 }
             }
+            lines.extend(self.halves[from.index()].whole_body(from, time_ns));
         }
         true
     }
 
     fn gap(&mut self, from: Side, len: u64) -> bool {
         let half = &mut self.halves[from.index()];
+        half.body = None;
         match half.state {
             State::Body(left) if left >= len => half.state = body(left - len),
             State::Chunk(left) if left >= len => half.state = State::Chunk(left - len),
@@ -95,15 +99,39 @@ impl Decode for Http1 {
 }
 
 impl Half {
-    /// Skips a body, or the data of a chunk.
-    fn skip<'b>(&mut self, left: u64, bytes: &'b [u8]) -> &'b [u8] {
+    /// Takes a part of a body, or of the data of a chunk.
+    fn body<'b>(&mut self, left: u64, bytes: &'b [u8]) -> &'b [u8] {
         let len = left.min(bytes.len() as u64);
+        if let Some(message) = &mut self.body {
+            // Without the end of a chunk's line.
+            let end = if matches!(self.state, State::Chunk(_)) { 2 } else { 0 };
+            let part = &bytes[..len.min(left.saturating_sub(end)) as usize];
+            message.len += part.len() as u64;
+            if message.len <= INCOMPLETE_MAX as u64 {
+                message.bytes.extend(part);
+            }
+        }
         self.state = match self.state {
             State::Chunk(_) if left == len => State::ChunkLen,
             State::Chunk(_) => State::Chunk(left - len),
             _ => body(left - len),
         };
         &bytes[len as usize..]
+    }
+
+    /// Begins to keep a body, if one follows that is JSON.
+    fn begin_body(&mut self, head: &Head<'_>, method: &str, is_response: bool) {
+        let follows = matches!(self.state, State::Body(_) | State::ChunkLen);
+        self.body = (follows && head.is_json).then(|| Message::json(method, is_response));
+    }
+
+    /// Returns the body that was kept, if it is complete.
+    fn whole_body(&mut self, from: Side, time_ns: u64) -> Option<Line> {
+        let message = self.body.take_if(|_| self.state == State::Head)?;
+        let line =
+            Line::new(time_ns, from, Protocol::Http1, Kind::Message, "").called(message.method.clone());
+        let len = message.len;
+        Some(Line { message: Some(message), ..line.len(len) })
     }
 }
 
@@ -163,13 +191,15 @@ impl Http1 {
         let mut line = Line::new(time_ns, from, Protocol::Http1, Kind::Call, text).called(name.clone());
         line.len = head.len;
         lines.push(line);
-        if self.calls.len() < CALLS_MAX {
-            self.calls.push_back(Call { time_ns, method: name });
-        }
-        self.halves[from.index()].state = match head.len {
+        let half = &mut self.halves[from.index()];
+        half.state = match head.len {
             _ if head.is_chunked => State::ChunkLen,
             len => body(len.unwrap_or(0)),
         };
+        half.begin_body(head, &name, false);
+        if self.calls.len() < CALLS_MAX {
+            self.calls.push_back(Call { time_ns, method: name });
+        }
     }
 
     fn answer(&mut self, from: Side, time_ns: u64, head: &Head<'_>, lines: &mut Vec<Line>) -> Option<()> {
@@ -179,6 +209,7 @@ impl Http1 {
         let call = if is_interim { None } else { self.calls.pop_front() };
         let method = call.as_ref().map_or("", |call| call.method.as_str());
         let has_body = !(method.starts_with("HEAD ") || code < 200 || code == 204 || code == 304);
+        let name = method.to_owned();
         let is_tunnel = code == 101 || method.starts_with("CONNECT ") && (200..300).contains(&code);
         let kind = Kind::Answer { ok: code < 400 };
         let line = Line::new(time_ns, from, Protocol::Http1, kind, status).answers(call);
@@ -192,6 +223,7 @@ impl Http1 {
             Some(len) => body(len),
             None => State::UntilEnd,
         };
+        self.halves[from.index()].begin_body(head, &name, true);
         if is_tunnel {
             self.halves[from.other().index()].state = State::Raw;
         }
@@ -204,12 +236,13 @@ struct Head<'b> {
     first: &'b [u8],
     len: Option<u64>,
     is_chunked: bool,
+    is_json: bool,
 }
 
 impl<'b> Head<'b> {
     fn parse(bytes: &'b [u8]) -> Option<Head<'b>> {
         let mut rows = bytes.split(|byte| *byte == b'\n').map(|row| row.trim_ascii());
-        let mut head = Head { first: rows.next()?, len: None, is_chunked: false };
+        let mut head = Head { first: rows.next()?, len: None, is_chunked: false, is_json: false };
         for row in rows {
             let colon = row.iter().position(|byte| *byte == b':')?;
             let (name, value) = (row[..colon].to_ascii_lowercase(), row[colon + 1..].trim_ascii());
@@ -218,6 +251,7 @@ impl<'b> Head<'b> {
                 b"transfer-encoding" => {
                     head.is_chunked = value.to_ascii_lowercase().ends_with(b"chunked");
                 }
+                b"content-type" => head.is_json = find(&value.to_ascii_lowercase(), b"json").is_some(),
                 _ => {}
             }
         }

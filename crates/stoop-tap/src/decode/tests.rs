@@ -54,6 +54,24 @@ fn http_calls_are_paired_with_their_answers() {
 }
 
 #[test]
+fn a_body_in_json_follows_its_answer() {
+    let lines = decoded(
+        SocketKind::STREAM,
+        &[
+            (CLIENT, b"POST /c HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\""),
+            (CLIENT, b":1}"),
+            (SERVER, b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"b\r\n"),
+            (SERVER, b"4\r\n\":2}\r\n0\r\n\r\n"),
+        ],
+    );
+    assert_eq!(shown(&lines), ["? POST /c", "= ", "+ 200 OK (2000 ns)", "= "]);
+    let body =
+        |at: usize| lines[at].message.as_ref().map(|body| (&body.bytes[..], body.is_response)).unwrap();
+    assert_eq!((body(1), body(3)), ((&b"{\"a\":1}"[..], false), (&b"{\"b\":2}"[..], true)));
+    assert_eq!(lines[3].method.as_deref(), Some("POST /c"));
+}
+
+#[test]
 fn a_gap_inside_a_body_is_skipped() {
     let mut dialogue = Dialogue::new(SocketKind::STREAM);
     dialogue.data(CLIENT, 0, b"GET / HTTP/1.1\r\n\r\n", 0);

@@ -58,18 +58,8 @@ pub(crate) struct Grpc {
     #[arg(value_name = "JSON|@FILE|-|NAME", allow_hyphen_values = true)]
     pub(crate) data: Option<String>,
 
-    /// Read definitions from this .proto file; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub(crate) proto: Vec<PathBuf>,
-
-    /// Search this directory for --proto files and their imports, instead of the directory of each
-    /// file; may be repeated
-    #[arg(long, short = 'I', value_name = "DIR", requires = "proto")]
-    pub(crate) import_path: Vec<PathBuf>,
-
-    /// Read definitions from this descriptor set, as written by protoc; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub(crate) descriptor_set: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) schema: SchemaFlags,
 
     /// Write the definitions to this file, as a descriptor set for --descriptor-set
     #[arg(long, value_name = "FILE")]
@@ -242,4 +232,21 @@ mod tests {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }
+}
+
+/// Files with definitions of services and messages.
+#[derive(Args, Debug)]
+pub(crate) struct SchemaFlags {
+    /// Read definitions from this .proto file; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proto: Vec<PathBuf>,
+
+    /// Search this directory for --proto files and their imports, instead of the directory of each
+    /// file; may be repeated
+    #[arg(long, short = 'I', value_name = "DIR", requires = "proto")]
+    pub(crate) import_path: Vec<PathBuf>,
+
+    /// Read definitions from this descriptor set, as written by protoc; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor_set: Vec<PathBuf>,
 }

@@ -379,9 +379,9 @@ impl ErrorContext<'_> {
             files.iter().map(|file| format!(" {flag} {}", quoted(file.as_ref()))).collect()
         };
         let mut command = format!("stoop grpc {}", self.address());
-        command += &files("--import-path", &flags.import_path);
-        command += &files("--proto", &flags.proto);
-        command += &files("--descriptor-set", &flags.descriptor_set);
+        command += &files("--import-path", &flags.schema.import_path);
+        command += &files("--proto", &flags.schema.proto);
+        command += &files("--descriptor-set", &flags.schema.descriptor_set);
         if let Some(path) = &flags.h2c {
             command += &format!(" --h2c {}", quoted(path.as_ref()));
         }

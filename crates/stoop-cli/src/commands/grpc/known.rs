@@ -16,7 +16,7 @@ use crate::runtime;
 /// Returns the schema of the server that the flags name, or of the files that they name. Returns
 /// `None` if the server does not answer in time, or does not show what it has.
 pub(crate) fn known(flags: &Grpc, limit: Duration) -> Option<Schema> {
-    if let Some(given) = schema::given(flags).ok()? {
+    if let Some(given) = schema::given(&flags.schema).ok()? {
         return Some(given);
     }
     let session = Session {

@@ -36,7 +36,7 @@ mod metadata;
 mod open;
 mod probed;
 mod run;
-mod schema;
+pub(crate) mod schema;
 mod session;
 mod verbose;
 

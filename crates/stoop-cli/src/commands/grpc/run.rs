@@ -30,7 +30,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
         fallback: RefCell::default(),
     };
     // Files are compiled before connecting, so that an error in them does not bother a server.
-    let given = schema::given(flags)?;
+    let given = schema::given(&flags.schema)?;
     let input = input::prepare(flags)?;
     let reached = flags.endpoint.connect_stream(flags.wait, flags.connect_timeout.or(flags.timeout));
     let reached = reached.map_err(|failure| {

@@ -5,16 +5,16 @@ use stoop_dynamic::{
     Client, MethodDescriptor, Origin, Presence, ReflectError, Schema, Symbol, Unresolved, reflect,
 };
 
+use super::args::SchemaFlags;
 use super::probed::Probed;
 use super::session::Session;
-use crate::args::Grpc;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Event, Text};
 
 /// Reads the schema from the files that the flags name, or returns `None` if they name none.
-pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
+pub(crate) fn given(flags: &SchemaFlags) -> Result<Option<Schema>, Failure> {
     let mut schema: Option<Schema> = None;
     let mut add = |new: Schema| {
         let joined = match schema.take() {

@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::filter::CallFlags;
 use crate::args::footer;
 use crate::args::selection::Selection;
 use crate::args::shared::QuietFlag;
+#[cfg(feature = "grpc")]
+use crate::commands::grpc::args::SchemaFlags;
 use crate::time;
 
 /// Show what sockets transfer, as it happens, without a change to the processes.
 ///
 /// Each call, answer and message is a line with the processes at both ends, once its receiver has
-/// taken its first byte. HTTP/1.1, Redis, PostgreSQL, D-Bus, syslog and sd_notify are decoded, and
-/// answers are paired with their calls; everything else is shown as text or bytes. Sockets are
+/// taken its first byte. HTTP/1.1, HTTP/2, gRPC, ttrpc, Redis, PostgreSQL, D-Bus, syslog and
+/// sd_notify are decoded, and answers are paired with their calls; everything else is shown as text
+/// or bytes. Messages of gRPC and ttrpc are JSON, by --proto, --descriptor-set or the built-in
+/// definitions of Kubernetes and containerd: the server is not asked. Sockets are
 /// selected as by `stoop ls`, without a selection all of them; the connections of a listening
 /// socket are shown from their first byte. Well-known secrets, such as passwords and Authorization
 /// headers, are replaced.
@@ -25,6 +30,9 @@ use crate::time;
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop tap docker                             # what Docker's clients ask, and how long it takes
+  stoop tap cri                                # what the kubelet asks the container runtime
+  stoop tap cri --method 'Run*' --slower 100ms
+  stoop tap docker --status error              # only answers that are errors
   stoop tap /run/postgresql/.s.PGSQL.5432      # statements and their results
   stoop tap pid:812 --no-payload               # only who talks to whom, and how much
   stoop tap docker --stats --timeout 1m        # calls, errors and latencies, for a minute
@@ -34,6 +42,17 @@ use crate::time;
 pub(crate) struct Tap {
     #[command(flatten)]
     pub(crate) selection: Selection,
+
+    #[command(flatten)]
+    pub(crate) calls: CallFlags,
+
+    /// Also show bodies of HTTP, if they are JSON
+    #[arg(long, conflicts_with_all = ["write", "no_payload"])]
+    pub(crate) bodies: bool,
+
+    #[cfg(feature = "grpc")]
+    #[command(flatten)]
+    pub(crate) schema: SchemaFlags,
 
     /// Do not capture contents, only lengths
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use stoop::Address;
-use stoop_inspect::{Inspector, Options, Snapshot};
+use stoop_inspect::{Inspector, Options, Snapshot, Workload};
 use stoop_tap::{End, Endpoint};
 
 use crate::sockets::Row;
@@ -22,6 +22,12 @@ pub(super) struct Label {
     pub(super) address: Option<Address>,
     /// The container, unit or session of the process.
     pub(super) workload: Option<String>,
+    /// Whether that is a container.
+    pub(super) is_container: bool,
+}
+
+fn is_container(workload: &Workload) -> bool {
+    matches!(workload, Workload::Container { .. })
 }
 
 /// Remembers the sockets of all snapshots.
@@ -53,6 +59,7 @@ impl Names {
                 process: process.map(|process| (process.pid.0, process.command.as_bytes().to_vec())),
                 address: Some(socket.name.clone()).filter(|name| !name.is_unnamed()),
                 workload: process.map(|process| process.workload.to_string()).filter(|text| text != "-"),
+                is_container: process.is_some_and(|process| is_container(&process.workload)),
             };
             if let Some(cookie) = socket.cookie {
                 self.by_cookie.insert(cookie, label.clone());
@@ -84,7 +91,7 @@ impl Names {
             let is_same = label.process.as_ref().is_some_and(|(pid, _)| *pid == process.0);
             if !is_same {
                 label.process = Some(process.clone());
-                label.workload = None;
+                (label.workload, label.is_container) = (None, false);
             }
         }
         label

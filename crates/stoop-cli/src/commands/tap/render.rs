@@ -9,12 +9,14 @@ use stoop_tap::{Kind, Line, Side};
 
 use super::names::Label;
 use super::session::{Entry, Shown, word};
+use super::view::{Seen, shortened};
 use crate::output::{SCHEMA, push_json};
 use crate::time;
 
 /// Formats an entry for a person. Ends of streams are not shown.
-pub(super) fn text(entry: &Entry, ends: &[Label; 2], time: SystemTime) -> Option<String> {
+pub(super) fn text(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTime) -> Option<String> {
     let mut text = clock(time);
+    let parties = || ends_text(entry.from, seen.left, ends);
     match &entry.what {
         Shown::End => return None,
         Shown::Connected { client, listener } => {
@@ -25,19 +27,13 @@ pub(super) fn text(entry: &Entry, ends: &[Label; 2], time: SystemTime) -> Option
             let _ = write!(text, "  {count} events lost here: the buffer was full");
         }
         Shown::Line(line) => {
-            let _ = write!(text, "{}  {}", ends_text(entry.from, ends), said(line));
+            let _ = write!(text, "{}  {}", parties(), said(line, seen));
         }
         Shown::Error(errno) => {
-            let _ = write!(
-                text,
-                "{}  error: {}",
-                ends_text(entry.from, ends),
-                std::io::Error::from_raw_os_error(*errno)
-            );
+            let _ = write!(text, "{}  error: {}", parties(), std::io::Error::from_raw_os_error(*errno));
         }
         Shown::Missed(len) => {
-            let _ =
-                write!(text, "{}  the rest of a message, {len} bytes, not seen", ends_text(entry.from, ends));
+            let _ = write!(text, "{}  the rest of a message, {len} bytes, not seen", parties());
         }
     }
     text.push('\n');
@@ -51,15 +47,18 @@ fn clock(time: SystemTime) -> String {
     format!("{} ", clock.trim_end_matches('Z'))
 }
 
-/// Both ends: the one that sent first is on the left.
-fn ends_text(from: Side, ends: &[Label; 2]) -> String {
-    let arrow = if from == Side::First { "→" } else { "←" };
-    format!("{} {arrow} {}", end(&ends[0]), end(&ends[1]))
+/// Both ends, and which of them sent.
+fn ends_text(from: Side, left: Side, ends: &[Label; 2]) -> String {
+    let arrow = if from == left { "→" } else { "←" };
+    format!("{} {arrow} {}", end(&ends[left.index()]), end(&ends[left.other().index()]))
 }
 
 fn end(label: &Label) -> String {
     match (&label.process, &label.address) {
-        (Some(process_id), _) => process(process_id),
+        (Some((pid, command)), _) => match label.workload.as_ref().filter(|_| label.is_container) {
+            Some(container) => format!("{}[{pid} {container}]", escaped(command)),
+            None => format!("{}[{pid}]", escaped(command)),
+        },
         (None, Some(address)) => address.to_string(),
         (None, None) => "?".to_owned(),
     }
@@ -70,15 +69,18 @@ fn process((pid, command): &(u32, Vec<u8>)) -> String {
 }
 
 /// What was said, safe on a terminal, in one line.
-fn said(line: &Line) -> String {
-    let mut text = plain(&line.text);
-    if let Some(latency) = line.latency_ns {
-        let _ = write!(text, "  {}", span(latency));
+fn said(line: &Line, seen: &Seen) -> String {
+    let mut words = Vec::new();
+    if let Some(method) = seen.method.as_ref().filter(|_| seen.with_method) {
+        words.push(plain(method.as_bytes()));
     }
-    if let Some(len) = line.len {
-        let gap = if text.is_empty() { "" } else { "  " };
-        let _ = write!(text, "{gap}{}", bytes(len));
-    }
+    words.push(plain(&line.text));
+    words.extend(line.latency_ns.map(span));
+    words.extend(match &seen.body {
+        Some(json) => Some(plain(shortened(json).as_bytes())),
+        None => line.len.map(bytes),
+    });
+    let mut text = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ");
     match line.fds {
         0 => {}
         1 => text.push_str("  1 fd"),
@@ -174,6 +176,10 @@ struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     ok: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     latency_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
@@ -186,7 +192,7 @@ struct Fields {
 }
 
 /// Appends an entry as a line of JSON.
-pub(super) fn json(entry: &Entry, ends: &[Label; 2], time: SystemTime, out: &mut Vec<u8>) {
+pub(super) fn json(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTime, out: &mut Vec<u8>) {
     let mut fields = Fields {
         schema: SCHEMA,
         event: "",
@@ -198,6 +204,8 @@ pub(super) fn json(entry: &Entry, ends: &[Label; 2], time: SystemTime, out: &mut
         text: None,
         method: None,
         ok: None,
+        status: None,
+        message: None,
         latency_ns: None,
         bytes: None,
         descriptors: None,
@@ -209,7 +217,7 @@ pub(super) fn json(entry: &Entry, ends: &[Label; 2], time: SystemTime, out: &mut
         fields.to = Some(end_fields(&ends[entry.from.other().index()]));
     }
     match &entry.what {
-        Shown::Line(line) => fields.line(line),
+        Shown::Line(line) => fields.line(line, seen),
         Shown::Connected { client, listener } => {
             fields.event = "connect";
             let client = Label { process: Some(client.clone()), ..Label::default() };
@@ -224,7 +232,7 @@ pub(super) fn json(entry: &Entry, ends: &[Label; 2], time: SystemTime, out: &mut
 }
 
 impl Fields {
-    fn line(&mut self, line: &Line) {
+    fn line(&mut self, line: &Line, seen: &Seen) {
         self.event = word(line.kind);
         self.protocol = Some(line.protocol.name());
         self.text = Some(String::from_utf8_lossy(&line.text).into_owned());
@@ -233,6 +241,8 @@ impl Fields {
             Kind::Answer { ok } => Some(ok),
             _ => None,
         };
+        self.status = line.status.clone();
+        self.message = seen.body.as_ref().and_then(|json| serde_json::from_str(json).ok());
         (self.latency_ns, self.bytes) = (line.latency_ns, line.len);
         self.descriptors = Some(line.fds).filter(|fds| *fds != 0);
     }

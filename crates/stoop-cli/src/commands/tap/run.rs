@@ -1,5 +1,6 @@
 //! Captures until it is told to stop.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,6 +14,7 @@ use super::render;
 use super::select::{is_everything, select};
 use super::session::{Session, Shown, counts};
 use super::stats::Stats;
+use super::view::View;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
@@ -25,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Shows what the selected sockets transfer.
 pub(crate) fn run(flags: &Flags) -> Outcome {
     flags.quiet.apply();
+    let view = View::new(flags)?;
     let signals = Signals::catch()?;
     let mut options = CaptureOptions::default();
     options.all = is_everything(&flags.selection);
@@ -43,8 +46,8 @@ pub(crate) fn run(flags: &Flags) -> Outcome {
     if !tap.sees_receives() {
         status("stoop: before Linux 6.3, data that is peeked at is shown again, and ends are not seen\n");
     }
-    let session = Session::new(names, !flags.no_payload);
-    let mut watch = Watch { flags, tap, session, file, stats: Stats::default(), shown: 0, lost: 0 };
+    let session = Session::new(names, !flags.no_payload, view.methods());
+    let mut watch = Watch { flags, tap, session, view, file, stats: Stats::default(), shown: 0, lost: 0 };
     watch.until_stopped(&signals)?;
     watch.finish()
 }
@@ -54,6 +57,7 @@ struct Watch<'f> {
     flags: &'f Flags,
     tap: stoop_tap::Tap,
     session: Session,
+    view: View<'f>,
     file: Option<CaptureFile>,
     stats: Stats,
     /// How many calls, answers and messages were shown.
@@ -105,6 +109,10 @@ impl Watch<'_> {
             }
             let lines = self.session.take(&self.tap, piece);
             if let Some(file) = &mut self.file {
+                let piece = &*match self.flags.secrets {
+                    true => Cow::Borrowed(piece),
+                    false => self.view.without_secrets(piece, &lines),
+                };
                 let time = self.tap.wall_time(piece.time_ns);
                 let time_ns = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
                 match &piece.what {
@@ -133,18 +141,19 @@ impl Watch<'_> {
             if self.is_enough() {
                 break;
             }
+            let Some(seen) = self.view.see(&entry) else { continue };
             self.shown += u64::from(counts(&entry));
             if let (true, Shown::Line(line)) = (self.flags.stats, &entry.what) {
-                self.stats.add(line);
+                self.stats.add(line, seen.method.as_deref());
             }
             if self.flags.stats || self.file.is_some() {
                 continue;
             }
             let time = self.tap.wall_time(entry.time_ns);
             if self.flags.json {
-                render::json(&entry, &ends, time, &mut out);
-            } else if let Some(text) = render::text(&entry, &ends, time) {
-                out.extend(text.as_bytes());
+                render::json(&entry, &seen, &ends, time, &mut out);
+            } else if let Some(text) = render::text(&entry, &seen, &ends, time) {
+                out.extend(self.view.named(&text).as_bytes());
             }
         }
         match &mut self.file {

@@ -1,9 +1,10 @@
 //! From pieces to entries, in order.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stoop_tap::{Dialogue, FlowId, Kind, Line, Piece, Protocol, Side, Tap, What};
+use stoop_tap::{Dialogue, FlowId, Kind, Line, Methods, Piece, Protocol, Side, Tap, What};
 
 use super::names::{Label, Names};
 
@@ -45,16 +46,18 @@ pub(super) struct Session {
     known: HashSet<FlowId>,
     waiting: VecDeque<(Instant, Entry)>,
     with_payload: bool,
+    methods: Option<Arc<dyn Methods>>,
 }
 
 impl Session {
-    pub(super) fn new(names: Names, with_payload: bool) -> Session {
+    pub(super) fn new(names: Names, with_payload: bool, methods: Option<Arc<dyn Methods>>) -> Session {
         Session {
             names,
             dialogues: HashMap::new(),
             known: HashSet::new(),
             waiting: VecDeque::new(),
             with_payload,
+            methods,
         }
     }
 
@@ -115,7 +118,12 @@ impl Session {
         if self.dialogues.len() > DIALOGUES_MAX {
             self.dialogues.clear();
         }
-        self.dialogues.entry(piece.flow).or_insert_with(|| Dialogue::new(flow.kind)).piece(piece)
+        let methods = &self.methods;
+        let new = || match methods {
+            Some(methods) => Dialogue::new(flow.kind).with_methods(Arc::clone(methods)),
+            None => Dialogue::new(flow.kind),
+        };
+        self.dialogues.entry(piece.flow).or_insert_with(new).piece(piece)
     }
 
     /// Returns the protocol of a connection.

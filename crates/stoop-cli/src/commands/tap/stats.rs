@@ -49,19 +49,22 @@ struct Fields<'a> {
 }
 
 impl Stats {
-    /// Counts a line. Messages that are neither call nor answer are counted by their protocol.
-    pub(super) fn add(&mut self, line: &Line) {
-        let name = line.method.clone().unwrap_or_default();
-        let method = self.method(line.protocol, name);
+    /// Counts a line of this method. Messages that are neither call nor answer are counted by their
+    /// protocol, and those of a call are not.
+    pub(super) fn add(&mut self, line: &Line, method: Option<&str>) {
+        let method = self.method(line.protocol, method.unwrap_or_default().to_owned());
         match line.kind {
+            Kind::Message if line.message.is_some() => return,
+            // An answer whose status is not known.
+            Kind::Message if line.latency_ns.is_some() => method.answers += 1,
             Kind::Call | Kind::Message => method.calls += 1,
             Kind::Answer { ok } => {
                 method.answers += 1;
                 method.errors += u64::from(!ok);
-                if let Some(latency) = line.latency_ns {
-                    method.sample(latency);
-                }
             }
+        }
+        if let Some(latency) = line.latency_ns {
+            method.sample(latency);
         }
     }
 
@@ -158,7 +161,7 @@ mod tests {
             let answer = [b"HTTP/1.1 ", status, b"\r\nContent-Length: 0\r\n\r\n"].concat();
             let mut lines = dialogue.data(Side::First, start, b"GET /a?x HTTP/1.1\r\n\r\n", 0);
             lines.extend(dialogue.data(Side::Second, start + number * 1_000_000, &answer, 0));
-            lines.iter().for_each(|line| stats.add(line));
+            lines.iter().for_each(|line| stats.add(line, line.method.as_deref()));
         }
         let table = stats.table();
         let row = table.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -11,4 +11,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use decode::{Decoder, Header, Malformed, Text};
+#[cfg(test)]
+use decode::Malformed;
+pub(super) use decode::{Decoder, Header, Text};
