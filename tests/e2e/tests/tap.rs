@@ -19,6 +19,11 @@ macro_rules! needs_capture {
     };
 }
 
+#[path = "tap/calls.rs"]
+mod calls;
+#[path = "tap/programs.rs"]
+mod programs;
+
 /// Starts a capture, and waits until it runs.
 fn tap(arguments: &[&str]) -> Running {
     let running = stoop(["tap"]).args(arguments).spawn();

@@ -1,0 +1,140 @@
+//! What real clients ask real servers: each call is found once, with a latency that its client has
+//! seen, and Wireshark dissects the same.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stoop_e2e::{LIMIT, Run, program, serve, socket_path, wait_served};
+use stoop_testkit::{eventually, has_program, is_root, public_tempdir, skip, tempdir};
+
+use super::tap;
+
+/// A user without privileges.
+const NOBODY: u32 = 65534;
+
+/// Runs a client while its server is tapped. Returns what was shown, and how long the client took.
+fn tapped(place: &str, client: Run) -> (Vec<Value>, Duration) {
+    let tap = tap(&[place, "--json"]);
+    let begin = Instant::now();
+    client.run().ok();
+    let measured = begin.elapsed();
+    // What the client has received was captured before.
+    (tap.terminate().ok().json(), measured)
+}
+
+/// Asserts that a method was called and answered once, and returns the answer.
+fn answered_once(lines: &[Value], method: &str, measured: Duration) -> Value {
+    let of = |event: &str| -> Vec<&Value> {
+        lines.iter().filter(|line| line["event"] == event && line["method"] == method).collect()
+    };
+    let (calls, answers) = (of("call"), of("response"));
+    assert_eq!((calls.len(), answers.len()), (1, 1), "{lines:?}");
+    let latency = Duration::from_nanos(answers[0]["latency_ns"].as_u64().unwrap());
+    assert!(latency > Duration::ZERO && latency <= measured, "{latency:?} of {measured:?}");
+    answers[0].clone()
+}
+
+/// Captures the client to a file, which Wireshark dissects as this protocol, without an error.
+fn dissected(place: &str, directory: &Path, protocol: &str, client: Run) {
+    if !has_program("tshark") {
+        return;
+    }
+    let file = directory.join("tapped.pcapng");
+    let file = file.to_str().unwrap();
+    let tap = tap(&[place, "-w", file]);
+    client.run().ok();
+    tap.terminate().ok();
+    let shown = |filter: &str| program("tshark", ["-r", file, "-Y", filter]).run().ok().text();
+    assert_ne!(shown(protocol), "", "{protocol}");
+    assert_eq!(shown("_ws.malformed"), "", "{protocol}");
+}
+
+#[test]
+fn busctl_and_a_bus() {
+    needs_capture!();
+    if !has_program("dbus-daemon") || !has_program("busctl") {
+        skip!("lacks dbus-daemon or busctl");
+    }
+    let directory = tempdir();
+    let path = directory.path().join("bus");
+    let place = path.to_str().unwrap();
+    let listen = format!("--address=unix:path={place}");
+    let _server = program("dbus-daemon", ["--session", "--nofork", "--nopidfile", &listen]).spawn();
+    wait_served(&path);
+    let client = || {
+        let call = ["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", "s", "none.such"];
+        program("busctl", [format!("--address=unix:path={place}")]).args(call)
+    };
+    let (lines, measured) = tapped(place, client());
+    let answer = answered_once(&lines, "org.freedesktop.DBus.NameHasOwner", measured);
+    assert_eq!((&answer["protocol"], &answer["ok"]), (&"dbus".into(), &true.into()));
+    assert_eq!(answer["to"]["command"], "busctl");
+    dissected(place, directory.path(), "dbus", client());
+}
+
+/// PostgreSQL does not run as root.
+fn as_user(path: &Path) -> Run {
+    let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
+    program("setpriv", ids).arg("--clear-groups").arg(path)
+}
+
+fn postgres_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let found = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
+    found.filter(|bin| bin.join("initdb").exists()).max()
+}
+
+#[test]
+fn psql_and_postgresql() {
+    needs_capture!();
+    let Some(bin) = postgres_programs().filter(|_| has_program("psql") && has_program("setpriv")) else {
+        skip!("lacks PostgreSQL, psql or setpriv");
+    };
+    let directory = public_tempdir();
+    let data = directory.path().join("data");
+    let options = ["--username=example", "--auth=trust", "--no-sync", "--no-instructions", "-D"];
+    as_user(&bin.join("initdb")).args(options).arg(&data).inside(directory.path()).run().ok();
+    let modest = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=1MB", "-k"];
+    let server = as_user(&bin.join("postgres")).args(modest).arg(directory.path()).arg("-D").arg(&data);
+    let _server = server.inside(directory.path()).spawn();
+    let client = || {
+        let login = ["-X", "-At", "-U", "example", "-d", "postgres", "-c", "select 41 + 1", "-h"];
+        program("psql", login).arg(directory.path())
+    };
+    eventually(LIMIT, || client().run().code == Some(0));
+    let path = directory.path().join(".s.PGSQL.5432");
+    let place = path.to_str().unwrap();
+    let (lines, measured) = tapped(place, client());
+    let call = lines.iter().find(|line| line["text"] == "select 41 + 1").unwrap_or_else(|| panic!("{lines:?}"));
+    let answer = answered_once(&lines, call["method"].as_str().unwrap(), measured);
+    assert_eq!((&answer["text"], &answer["ok"]), (&"SELECT 1".into(), &true.into()));
+    let own = tempdir();
+    dissected(place, own.path(), "pgsql", client());
+}
+
+#[test]
+fn logger_and_a_log() {
+    needs_capture!();
+    if !has_program("logger") {
+        skip!("lacks logger");
+    }
+    let (directory, place) = socket_path();
+    let _server = serve("dgram", &place);
+    let address = format!("dgram:{place}");
+    let client = || program("logger", ["--socket-errors=on", "-u", &place, "-p", "user.info", "started"]);
+    let tap = tap(&[&address, "--json", "--count", "1"]);
+    client().run().ok();
+    let lines = tap.finish().ok().json();
+    let line = lines.iter().find(|line| line["event"] == "data").unwrap();
+    assert_eq!(line["protocol"], "syslog");
+    assert!(line["text"].as_str().unwrap().starts_with("<14>") && line["text"].as_str().unwrap().ends_with("started"));
+    if has_program("tshark") {
+        let file = directory.path().join("log.pcapng");
+        let file = file.to_str().unwrap();
+        let tap = super::tap(&[&address, "-w", file, "--count", "1"]);
+        client().run().ok();
+        tap.finish().ok();
+        assert_ne!(program("tshark", ["-r", file, "-Y", "syslog"]).run().ok().text(), "");
+    }
+}
