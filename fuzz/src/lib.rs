@@ -70,6 +70,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("guard_rules", guard_rules),
     ("recording", recordings::recording),
     ("fault_list", recordings::fault_list),
+    ("capture_file", recordings::capture_file),
 ];
 
 /// Splits at the first line's end into a target and a body.

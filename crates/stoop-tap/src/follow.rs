@@ -69,6 +69,13 @@ pub struct Flow {
     directions: [Direction; 2],
 }
 
+impl Flow {
+    /// Creates a connection between two ends that a file, or another way of capturing, has named.
+    pub fn new(kind: SocketKind, ends: [Endpoint; 2]) -> Flow {
+        Flow { kind, ends, numbers: [0; 2], last_ns: 0, directions: Default::default() }
+    }
+}
+
 /// What is remembered of a direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Direction {
@@ -90,6 +97,13 @@ pub struct Piece {
     pub from: Side,
     /// What.
     pub what: What,
+}
+
+impl Piece {
+    /// Creates a piece.
+    pub fn new(time_ns: u64, flow: FlowId, from: Side, what: What) -> Piece {
+        Piece { time_ns, flow, from, what }
+    }
 }
 
 /// What happened.

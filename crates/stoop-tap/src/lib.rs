@@ -3,7 +3,9 @@
 //! [`Tap`] captures messages as they are received, on a running system, without a change to the
 //! processes. It returns [`Piece`]s in order: bytes with their connection and direction, ends of
 //! streams, errors, and losses where they happened. A [`Dialogue`] decodes the pieces of one
-//! connection as calls and answers; [`pcapng::Writer`] writes them for Wireshark.
+//! connection as calls and answers; [`pcapng::Writer`] writes them for Wireshark, and
+//! [`pcapng::Reader`] reads them back. [`Trace`] gives the pieces of a program that it starts, without
+//! a privilege.
 //!
 //! # Examples
 //!
@@ -29,7 +31,8 @@
 //! | capture and follow | [`Tap`], [`Tap::want`] |
 //! | follow captured events without a kernel | [`Reorder`], [`Follow`] |
 //! | decode a connection | [`Dialogue`] |
-//! | write a file for Wireshark | [`pcapng::Writer`] |
+//! | write a file for Wireshark, and read it | [`pcapng::Writer`], [`pcapng::Reader`] |
+//! | watch a program without a privilege | [`Trace`] |
 //! | count what sockets transfer, and compare | [`Counters`], [`top`] |
 //!
 //! # Limitations
@@ -48,6 +51,7 @@ pub mod pcapng;
 mod reorder;
 mod tap;
 pub mod top;
+mod trace;
 
 pub use decode::{Dialogue, Format, Kind, Line, Message, Methods, Protocol, mask, redact};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
@@ -57,6 +61,7 @@ pub use stoop_bpf::{
     Uncounted,
 };
 pub use tap::{Tap, names_of};
+pub use trace::{Ended, Step, Trace, TraceError};
 
 /// Runs the example of the README as a test.
 #[cfg(doctest)]

@@ -20,8 +20,23 @@ pub struct Tap {
     capture: Capture,
     reorder: Reorder,
     follow: Follow,
-    /// From the clock of the events to that of the day.
-    offset: Duration,
+    clock: Clock,
+}
+
+/// From the clock of the events to that of the day.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Duration);
+
+impl Clock {
+    /// Compares both clocks now.
+    pub(crate) fn now() -> Clock {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock(since_1970.saturating_sub(Duration::from_nanos(now_ns())))
+    }
+
+    pub(crate) fn wall_time(self, time_ns: u64) -> SystemTime {
+        UNIX_EPOCH + self.0 + Duration::from_nanos(time_ns)
+    }
 }
 
 impl Tap {
@@ -31,14 +46,13 @@ impl Tap {
     /// Returns an error that names what is missing, or why that could not be determined.
     pub fn start(options: CaptureOptions) -> Result<Tap, Unavailable> {
         let capture = Capture::load(options)?;
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let offset = since_1970.saturating_sub(Duration::from_nanos(now_ns()));
-        Ok(Tap { capture, reorder: Reorder::default(), follow: Follow::new(options.all), offset })
+        let follow = Follow::new(options.all);
+        Ok(Tap { capture, reorder: Reorder::default(), follow, clock: Clock::now() })
     }
 
     /// Returns the time of day of a [`Piece::time_ns`], by the clock as it was at the start.
     pub fn wall_time(&self, time_ns: u64) -> SystemTime {
-        UNIX_EPOCH + self.offset + Duration::from_nanos(time_ns)
+        self.clock.wall_time(time_ns)
     }
 
     /// Captures the sockets with this key from now on, too.
@@ -122,7 +136,7 @@ pub fn names_of(inodes: &[u32]) -> io::Result<Vec<NameKey>> {
 }
 
 /// Returns the clock of the events.
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
