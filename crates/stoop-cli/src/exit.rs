@@ -32,8 +32,8 @@ pub(crate) enum Exit {
     TimedOut,
     /// `grpc`: the response has this status, which is not OK.
     GrpcStatus(GrpcCode),
-    /// `http --upgrade`: a process of the server has exited with this code.
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for http"))]
+    /// `http --upgrade`: a process of the server has exited with this code; `tap -- CMD`: the command
+    /// has.
     Process(u8),
 }
 
@@ -105,7 +105,7 @@ impl Exit {
             Exit::HttpStatus => "http --fail: a status of 400 or more; grpc, cri: an HTTP status of a proxy",
             Exit::TimedOut => "http, grpc, cri: the time limit passed",
             Exit::GrpcStatus(_) => "grpc: a status other than OK, plus 64, as in 69 for NOT_FOUND (5)",
-            Exit::Process(_) => "http --upgrade: the exit code of the process",
+            Exit::Process(_) => "http --upgrade, tap -- CMD: the exit code of the process",
         }
     }
 

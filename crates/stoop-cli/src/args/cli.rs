@@ -7,8 +7,8 @@ use super::Bench;
 #[cfg(feature = "http")]
 use super::Http;
 use super::{
-    Close, Complete, Completions, Connect, Demo, Ls, Man, Recv, Relay, Replay, Send, Serve, Tap, Tree, Wait,
-    Who, Why, footer,
+    Close, Complete, Completions, Connect, Demo, Extcap, Ls, Man, Recv, Relay, Replay, Send, Serve, Tap,
+    Tree, Wait, Who, Why, footer,
 };
 #[cfg(feature = "grpc")]
 use super::{Cri, Grpc};
@@ -100,6 +100,8 @@ pub(crate) enum Verb {
     Bench(Bench),
     #[command(hide = true)]
     Complete(Complete),
+    #[command(hide = true)]
+    Extcap(Extcap),
     Completions(Completions),
     Man(Man),
 }

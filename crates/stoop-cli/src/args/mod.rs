@@ -28,6 +28,7 @@ pub(crate) use crate::commands::connect::args::Connect;
 #[cfg(feature = "grpc")]
 pub(crate) use crate::commands::cri::args::Cri;
 pub(crate) use crate::commands::demo::args::Demo;
+pub(crate) use crate::commands::extcap::args::Extcap;
 #[cfg(feature = "grpc")]
 pub(crate) use crate::commands::grpc::args::Grpc;
 #[cfg(feature = "http")]

@@ -11,6 +11,7 @@ pub(crate) mod connect;
 #[cfg(feature = "grpc")]
 pub(crate) mod cri;
 pub(crate) mod demo;
+pub(crate) mod extcap;
 #[cfg(feature = "grpc")]
 pub(crate) mod grpc;
 #[cfg(feature = "http")]
@@ -57,6 +58,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         #[cfg(feature = "bench")]
         Verb::Bench(flags) => bench::run(&flags),
         Verb::Complete(flags) => complete::run(&flags),
+        Verb::Extcap(flags) => extcap::run(&flags),
         Verb::Completions(flags) => completions::run(&flags),
         Verb::Man(flags) => man::run(&flags),
     }

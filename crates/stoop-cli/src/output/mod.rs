@@ -130,7 +130,6 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Writes all bytes to standard error. If that is closed, there is nowhere to report it.
-#[cfg(any(feature = "grpc", feature = "http"))]
 pub(crate) fn complain(bytes: &[u8]) -> Result<(), Failure> {
     let err = io::stderr().lock();
     let _ = write_all(err.as_fd(), bytes);

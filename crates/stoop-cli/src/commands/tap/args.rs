@@ -1,11 +1,12 @@
 //! `stoop tap`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::filter::CallFlags;
+use super::file_flags::FileFlags;
 use crate::args::footer;
 use crate::args::selection::Selection;
 use crate::args::shared::QuietFlag;
@@ -38,6 +39,9 @@ use crate::time;
   stoop tap docker --stats --timeout 1m        # calls, errors and latencies, for a minute
   stoop tap ./app.sock -w app.pcapng           # for Wireshark
   stoop tap docker -w - | wireshark -k -i -    # the same, live
+  stoop tap -r app.pcapng --stats              # read it back, in the same forms
+  stoop tap -r app.rec -w app.pcapng           # a recording of stoop relay, for Wireshark
+  stoop tap -- docker ps                       # what a command says, without privileges
   stoop tap redis --json | jq 'select(.latency_ns > 1e6)'"))]
 pub(crate) struct Tap {
     #[command(flatten)]
@@ -62,15 +66,8 @@ pub(crate) struct Tap {
     #[arg(long, conflicts_with = "write")]
     pub(crate) stats: bool,
 
-    /// Write a pcapng file for Wireshark instead of printing; - is standard output
-    ///
-    /// Well-known secrets are overwritten in it, unless --secrets is given.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
-    pub(crate) write: Option<PathBuf>,
-
-    /// Write contents to the file as they are, secrets included
-    #[arg(long, requires = "write")]
-    pub(crate) secrets: bool,
+    #[command(flatten)]
+    pub(crate) files: FileFlags,
 
     /// Stop after this long
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
@@ -86,4 +83,13 @@ pub(crate) struct Tap {
 
     #[command(flatten)]
     pub(crate) quiet: QuietFlag,
+
+    /// Run this command, and show on standard error what it and its children send and receive; no
+    /// privilege is needed
+    ///
+    /// Only system calls that can move data are traced, which takes some 10 µs each. The exit code
+    /// is that of the command. Programs that it runs do not become another user, unless this is
+    /// root. What is done with io_uring, or by 32-bit programs, is not seen.
+    #[arg(last = true, value_name = "CMD", conflicts_with = "read")]
+    pub(crate) program: Vec<OsString>,
 }

@@ -1,14 +1,14 @@
 //! The file of `--write`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use stoop_tap::pcapng::Writer;
-use stoop_tap::{Data, Line, Piece, Protocol, Side, SocketKind, mask};
+use stoop_tap::pcapng::{self, Writer};
+use stoop_tap::{Line, Piece, Protocol, SocketKind, What, mask};
 
+use super::file_flags::FileFlags;
 use super::names::Label;
+use super::rotation::{Files, Rotation};
 use crate::failure::Failure;
 use crate::output::print;
 
@@ -17,82 +17,132 @@ use crate::output::print;
 pub(super) struct CaptureFile {
     writer: Writer,
     /// `None`: standard output.
-    file: Option<File>,
-    name: String,
+    files: Option<Files>,
     with_secrets: bool,
+    /// How much of each message is written.
+    snaplen: usize,
+    /// What was not written yet.
+    pending: Vec<u8>,
 }
+
+const APPLICATION: &str = concat!("stoop ", env!("CARGO_PKG_VERSION"));
 
 impl CaptureFile {
-    /// Creates the file, readable by its owner only: it has what was said.
-    pub(super) fn create(path: &Path, with_secrets: bool) -> Result<CaptureFile, Failure> {
-        let name = path.display().to_string();
-        let file = match path.as_os_str() == "-" {
+    /// Creates the file, if one is to be written.
+    pub(super) fn create(flags: &FileFlags) -> Result<Option<CaptureFile>, Failure> {
+        let Some(path) = &flags.write else { return Ok(None) };
+        let rotation = Rotation::of(flags)?;
+        if flags.read.as_deref().is_some_and(|read| is_same_file(read, path)) {
+            let name = path.display();
+            return Err(Failure::usage(
+                format!("'{name}' is the file that is read"),
+                "it would be empty before it is read; write to another file",
+            ));
+        }
+        let files = match path.as_os_str() == "-" {
             true => None,
-            false => {
-                let mut options = OpenOptions::new();
-                let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-                Some(file.map_err(|error| Failure::io(format!("create '{name}'"), &error))?)
-            }
+            false => Some(Files::create(path, rotation)?),
         };
-        let writer = Writer::new(concat!("stoop ", env!("CARGO_PKG_VERSION")));
-        Ok(CaptureFile { writer, file, name, with_secrets })
+        let snaplen = flags.snaplen.map_or(usize::MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
+        let writer = Writer::new(APPLICATION);
+        Ok(Some(CaptureFile { writer, files, with_secrets: flags.secrets, snaplen, pending: Vec::new() }))
     }
 
-    /// Adds a message. `lines` is what it was decoded as.
-    pub(super) fn data(
+    /// Adds a piece. `lines` is what it was decoded as. `ends` describes its connection, or the
+    /// client and the listener of a connect.
+    pub(super) fn piece(
         &mut self,
         piece: &Piece,
-        data: &Data,
         time_ns: u64,
         lines: &[Line],
-        open: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
+        ends: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
+    ) -> Result<(), Failure> {
+        self.add(piece, time_ns, lines, ends);
+        self.pending.append(&mut self.writer.take());
+        let is_full = |files: &Files| files.is_full(self.pending.len() as u64);
+        if self.files.as_ref().is_some_and(is_full) { self.flush() } else { Ok(()) }
+    }
+
+    fn add(
+        &mut self,
+        piece: &Piece,
+        time_ns: u64,
+        lines: &[Line],
+        ends: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
     ) {
-        if !self.writer.has(piece.flow) {
-            let (kind, protocol, ends) = open();
-            let words = ends.each_ref().map(described);
-            // It was opened by the end that sent first, which may be the second of the connection.
-            self.writer.open(piece.flow, kind, protocol, [&words[0], &words[1]], time_ns);
+        let (flow, from) = (piece.flow, piece.from);
+        match &piece.what {
+            What::Lost(count) => return self.writer.lost(time_ns, *count),
+            What::Connect { .. } => {
+                let (_, _, [client, listener]) = ends();
+                return self.writer.connected(time_ns, &written(&client), &written(&listener));
+            }
+            _ if self.writer.has(flow) => {}
+            What::End | What::Error(_) => return,
+            _ => {
+                let (kind, protocol, ends) = ends();
+                let labels = ends.each_ref().map(written);
+                // It was opened by the end that sent first, which may be the second of the
+                // connection.
+                self.writer.open(flow, kind, protocol, [&labels[0], &labels[1]], time_ns);
+            }
         }
-        let mut bytes = data.bytes.clone();
+        match &piece.what {
+            What::Data(data) => {
+                let bytes = self.shown(&data.bytes, lines);
+                self.writer.data(flow, from, time_ns, &bytes, data.len, data.fds);
+            }
+            What::Missed(len) => self.writer.missed(flow, from, time_ns, *len),
+            What::End => self.writer.end(flow, from, time_ns),
+            What::Error(errno) => self.writer.error(flow, from, time_ns, *errno),
+            _ => {}
+        }
+    }
+
+    /// What is written of a message: without secrets, and not more than was asked for.
+    fn shown(&self, bytes: &[u8], lines: &[Line]) -> Vec<u8> {
+        let mut shown = bytes.to_vec();
         if !self.with_secrets {
-            bytes = mask(&bytes);
+            shown = mask(bytes);
             // A secret that only the decoder knows: its place in the bytes does not stand out.
-            if bytes == data.bytes && lines.iter().any(is_redacted) {
-                bytes.clear();
+            if shown == bytes && lines.iter().any(is_redacted) {
+                shown.clear();
             }
         }
-        self.writer.data(piece.flow, piece.from, time_ns, &bytes, data.len, data.fds);
+        shown.truncate(self.snaplen);
+        shown
     }
 
-    /// Ends a direction.
-    pub(super) fn end(&mut self, flow: u64, from: Side, time_ns: u64) {
-        self.writer.end(flow, from, time_ns);
-    }
-
-    /// Writes what was added.
+    /// Writes what was added. Begins another file if that is due.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        let bytes = self.writer.take();
-        match &mut self.file {
-            None => print(&bytes),
-            Some(file) => {
-                write_all(file, &bytes).map_err(|error| Failure::io(format!("write '{}'", self.name), &error))
-            }
+        self.pending.append(&mut self.writer.take());
+        let bytes = std::mem::take(&mut self.pending);
+        let Some(files) = &mut self.files else { return print(&bytes) };
+        if !bytes.is_empty() {
+            files.write(&bytes)?;
         }
+        if files.is_full(0) {
+            files.rotate()?;
+            // Each file is whole: connections are introduced in each again.
+            self.writer.restart(APPLICATION);
+        }
+        Ok(())
     }
 }
 
-fn write_all(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    if bytes.is_empty() { Ok(()) } else { file.write_all(bytes) }
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    id(one).is_some() && id(one) == id(other)
 }
 
 fn is_redacted(line: &Line) -> bool {
     line.text.windows(10).any(|window| window == b"[redacted]")
 }
 
-/// An end in words: the process, its number, the address.
-fn described(label: &Label) -> String {
-    let process = label.process.as_ref().map(|(pid, command)| format!("{}[{pid}]", stoop::escaped(command)));
-    let address = label.address.as_ref().map(|address| address.to_string());
-    let words: Vec<String> = [process, address].into_iter().flatten().collect();
-    if words.is_empty() { "unknown".to_owned() } else { words.join(" ") }
+fn written(label: &Label) -> pcapng::Label {
+    let mut written = pcapng::Label::default();
+    written.process.clone_from(&label.process);
+    written.address = label.address.as_ref().map(|address| address.to_string());
+    written.workload.clone_from(&label.workload);
+    written
 }

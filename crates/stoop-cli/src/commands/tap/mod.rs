@@ -14,7 +14,11 @@
 //! | `session.rs` | from pieces to what is shown, in order |
 //! | `render.rs` | an entry as text or JSON: pure |
 //! | `stats.rs` | the table of `--stats`: pure |
-//! | `capture_file.rs` | the file of `--write` |
+//! | `source.rs` | where pieces come from: a capture, a file, a program that was started |
+//! | `saved.rs` | reads a file;  `recorded.rs`: a relay's recording;  `label_filter.rs`: selects from it |
+//! | `program.rs` | a program that is started |
+//! | `file_flags.rs` | flags about files |
+//! | `capture_file.rs` | the file of `--write`;  `rotation.rs`: several of them |
 //! | `error.rs` | what is missing, explained |
 
 pub(crate) mod args;
@@ -25,11 +29,18 @@ mod error;
 mod filter;
 #[cfg(feature = "grpc")]
 mod hide;
+mod file_flags;
+mod label_filter;
 mod names;
+mod program;
+mod recorded;
 mod render;
+mod rotation;
 mod run;
+mod saved;
 mod select;
 mod session;
+mod source;
 mod stats;
 mod view;
 

@@ -30,10 +30,23 @@ fn is_container(workload: &Workload) -> bool {
     matches!(workload, Workload::Container { .. })
 }
 
+impl Label {
+    /// Adds what another source knows.
+    pub(super) fn or(self, other: Option<Label>) -> Label {
+        let other = other.unwrap_or_default();
+        Label {
+            process: self.process.or(other.process),
+            address: self.address.or(other.address),
+            workload: self.workload.or(other.workload),
+        }
+    }
+}
+
 /// Remembers the sockets of all snapshots.
 #[derive(Debug)]
 pub(super) struct Names {
-    inspector: Inspector,
+    /// `None`: nothing is looked up.
+    inspector: Option<Inspector>,
     by_inode: HashMap<u32, Label>,
     by_cookie: HashMap<u64, Label>,
     taken: Option<Instant>,
@@ -45,16 +58,27 @@ impl Names {
         let mut options = Options::default();
         options.sure = false;
         options.workloads = true;
-        let inspector = Inspector::new(options);
-        let mut names = Names { inspector, by_inode: HashMap::new(), by_cookie: HashMap::new(), taken: None };
-        let snapshot = names.take();
+        let mut inspector = Inspector::new(options);
+        let snapshot = inspector.snapshot();
+        let mut names = Names { inspector: Some(inspector), ..Names::of_file() };
+        names.remember(&snapshot);
         (names, snapshot)
     }
 
-    fn take(&mut self) -> Snapshot {
-        let snapshot = self.inspector.snapshot();
+    /// For a file, which has its own names.
+    pub(super) fn of_file() -> Names {
+        Names { inspector: None, by_inode: HashMap::new(), by_cookie: HashMap::new(), taken: None }
+    }
+
+    fn take(&mut self) {
+        if let Some(snapshot) = self.inspector.as_mut().map(Inspector::snapshot) {
+            self.remember(&snapshot);
+        }
+    }
+
+    fn remember(&mut self, snapshot: &Snapshot) {
         for (id, socket) in snapshot.iter() {
-            let process = Row::process(&snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
+            let process = Row::process(snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
             let label = Label {
                 process: process.map(|process| (process.pid.0, process.command.as_bytes().to_vec())),
                 address: Some(socket.name.clone()).filter(|name| !name.is_unnamed()),
@@ -67,7 +91,6 @@ impl Names {
             self.by_inode.insert(socket.ino.0, label);
         }
         self.taken = Some(Instant::now());
-        snapshot
     }
 
     /// Takes another snapshot if neither end of a connection is known from one, and the last is

@@ -4,20 +4,24 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop_tap::{CaptureOptions, Piece, Protocol, What};
+use stoop_tap::{CaptureOptions, Piece, Protocol, SocketKind, What};
 
 use super::args::Tap as Flags;
 use super::capture_file::CaptureFile;
 use super::error::unavailable;
-use super::names::Names;
+use super::label_filter::LabelFilter;
+use super::names::{Label, Names};
+use super::program::Program;
 use super::render;
+use super::saved::Saved;
 use super::select::{is_everything, select};
 use super::session::{Session, Shown, counts};
+use super::source::Source;
 use super::stats::Stats;
 use super::view::View;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{print, status};
+use crate::output::{complain, print, status};
 use crate::signals::Signals;
 use crate::sockets::{format, note};
 
@@ -28,34 +32,53 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn run(flags: &Flags) -> Outcome {
     flags.quiet.apply();
     let view = View::new(flags)?;
+    if !flags.program.is_empty() {
+        let program = Program::start(flags)?;
+        return watch(flags, view, Box::new(program), Names::new().0, None);
+    }
     let signals = Signals::catch()?;
+    if let Some(path) = &flags.files.read {
+        let saved = Saved::open(path, LabelFilter::new(&flags.selection)?)?;
+        return watch(flags, view, Box::new(saved), Names::of_file(), Some(&signals));
+    }
     let mut options = CaptureOptions::default();
     options.all = is_everything(&flags.selection);
+    if let Some(snaplen) = flags.files.snaplen {
+        options.payload_max = options.payload_max.min(u32::try_from(snaplen).unwrap_or(u32::MAX));
+    }
     if flags.no_payload {
         options.payload_max = 0;
     }
     let tap = stoop_tap::Tap::start(options).map_err(unavailable)?;
     let (names, snapshot) = Names::new();
     let selected = select(&tap, &flags.selection, &snapshot)?;
-    let file = match &flags.write {
-        Some(path) => Some(CaptureFile::create(path, flags.secrets)?),
-        None => None,
-    };
     status(&note(&snapshot.missing));
     status(&format!("stoop: capturing {}; press Ctrl-C to stop\n", format::plural(selected, "socket")));
     if !tap.sees_receives() {
         status("stoop: before Linux 6.3, data that is peeked at is shown again, and ends are not seen\n");
     }
+    watch(flags, view, Box::new(tap), names, Some(&signals))
+}
+
+/// Shows what a source has, until it ends or is told to stop.
+fn watch<'f>(
+    flags: &'f Flags,
+    view: View<'f>,
+    source: Box<dyn Source + 'f>,
+    names: Names,
+    signals: Option<&Signals>,
+) -> Outcome {
+    let file = CaptureFile::create(&flags.files)?;
     let session = Session::new(names, !flags.no_payload, view.methods());
-    let mut watch = Watch { flags, tap, session, view, file, stats: Stats::default(), shown: 0, lost: 0 };
-    watch.until_stopped(&signals)?;
+    let mut watch = Watch { flags, source, session, view, file, stats: Stats::default(), shown: 0, lost: 0 };
+    watch.until_stopped(signals)?;
     watch.finish()
 }
 
 /// A capture that runs.
 struct Watch<'f> {
     flags: &'f Flags,
-    tap: stoop_tap::Tap,
+    source: Box<dyn Source + 'f>,
     session: Session,
     view: View<'f>,
     file: Option<CaptureFile>,
@@ -66,15 +89,14 @@ struct Watch<'f> {
 }
 
 impl Watch<'_> {
-    fn until_stopped(&mut self, signals: &Signals) -> Result<(), Failure> {
+    fn until_stopped(&mut self, signals: Option<&Signals>) -> Result<(), Failure> {
         let end = self.flags.timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let is_over = end.is_some_and(|end| Instant::now() >= end);
-            if is_over || self.is_enough() || is_signalled(signals)? {
+            if is_over || self.is_enough() || signals.map_or(Ok(false), is_signalled)? {
                 return Ok(());
             }
-            let pieces = self.tap.next(PAUSE);
-            let pieces = pieces.map_err(|error| Failure::io("wait for events", &error))?;
+            let Some(pieces) = self.source.next(PAUSE)? else { return Ok(()) };
             self.take(&pieces, false)?;
         }
     }
@@ -84,12 +106,18 @@ impl Watch<'_> {
     }
 
     fn finish(mut self) -> Outcome {
-        let rest = self.tap.flush();
+        let rest = self.source.stop();
         self.take(&rest, true)?;
+        while self.source.ends_when_stopped()
+            && let Some(pieces) = self.source.next(PAUSE)?
+        {
+            self.take(&pieces, true)?;
+        }
+        let exit = self.source.finish()?;
         if self.flags.stats {
             match self.flags.json {
-                true => print(&self.stats.json())?,
-                false => print(self.stats.table().as_bytes())?,
+                true => self.print(&self.stats.json())?,
+                false => self.print(self.stats.table().as_bytes())?,
             }
         }
         if self.lost > 0 {
@@ -97,9 +125,9 @@ impl Watch<'_> {
                 "stoop: {} lost: the buffer was full\n",
                 format::plural(self.lost as usize, "event")
             ));
-            return Ok(Exit::Partial);
+            return Ok(if exit == Exit::Done { Exit::Partial } else { exit });
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 
     fn take(&mut self, pieces: &[Piece], is_last: bool) -> Result<(), Failure> {
@@ -107,28 +135,16 @@ impl Watch<'_> {
             if let What::Lost(count) = piece.what {
                 self.lost += count;
             }
-            let lines = self.session.take(&self.tap, piece);
+            let lines = self.session.take(&*self.source, piece);
             if let Some(file) = &mut self.file {
-                let piece = &*match self.flags.secrets {
+                let (source, session) = (&*self.source, &self.session);
+                let piece = &*match self.flags.files.secrets {
                     true => Cow::Borrowed(piece),
                     false => self.view.without_secrets(piece, &lines),
                 };
-                let time = self.tap.wall_time(piece.time_ns);
+                let time = source.wall_time(piece.time_ns);
                 let time_ns = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-                match &piece.what {
-                    What::Data(data) => {
-                        let (tap, session) = (&self.tap, &self.session);
-                        let open = || {
-                            let kind =
-                                tap.flow(piece.flow).map_or(stoop_tap::SocketKind::STREAM, |flow| flow.kind);
-                            let protocol = session.protocol(piece.flow).unwrap_or(Protocol::Bytes);
-                            (kind, protocol, session.labels(tap, piece.flow))
-                        };
-                        file.data(piece, data, time_ns, &lines, open);
-                    }
-                    What::End => file.end(piece.flow, piece.from, time_ns),
-                    _ => {}
-                }
+                file.piece(piece, time_ns, &lines, || ends(source, session, piece))?;
             }
         }
         self.show(is_last)
@@ -137,7 +153,7 @@ impl Watch<'_> {
     /// Shows the entries that are ready.
     fn show(&mut self, is_last: bool) -> Result<(), Failure> {
         let mut out = Vec::new();
-        for (entry, ends) in self.session.ready(&self.tap, is_last) {
+        for (entry, ends) in self.session.ready(&*self.source, is_last) {
             if self.is_enough() {
                 break;
             }
@@ -149,7 +165,7 @@ impl Watch<'_> {
             if self.flags.stats || self.file.is_some() {
                 continue;
             }
-            let time = self.tap.wall_time(entry.time_ns);
+            let time = self.source.wall_time(entry.time_ns);
             if self.flags.json {
                 render::json(&entry, &seen, &ends, time, &mut out);
             } else if let Some(text) = render::text(&entry, &seen, &ends, time) {
@@ -159,9 +175,25 @@ impl Watch<'_> {
         match &mut self.file {
             Some(file) => file.flush(),
             None if out.is_empty() => Ok(()),
-            None => print(&out),
+            None => self.print(&out),
         }
     }
+
+    /// Standard output is the program's, if one was started.
+    fn print(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.flags.program.is_empty() { print(bytes) } else { complain(bytes) }
+    }
+}
+
+/// Describes the connection of a piece, or the client and the listener of a connect.
+fn ends(source: &dyn Source, session: &Session, piece: &Piece) -> (SocketKind, Protocol, [Label; 2]) {
+    if let What::Connect { listener, process } = &piece.what {
+        let client = Label { process: Some(process.clone()), ..Label::default() };
+        return (SocketKind::STREAM, Protocol::Bytes, [client, session.socket(source, *listener)]);
+    }
+    let kind = source.flow(piece.flow).map_or(SocketKind::STREAM, |flow| flow.kind);
+    let protocol = session.protocol(piece.flow).unwrap_or(Protocol::Bytes);
+    (kind, protocol, session.labels(source, piece.flow))
 }
 
 fn is_signalled(signals: &Signals) -> Result<bool, Failure> {

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stoop_tap::{Dialogue, FlowId, Kind, Line, Methods, Piece, Protocol, Side, Tap, What};
+use stoop_tap::{Dialogue, End, FlowId, Kind, Line, Methods, Piece, Protocol, Side, What};
 
 use super::names::{Label, Names};
+use super::source::Source;
 
 /// How long an entry may wait until both processes of its connection are known.
 const PATIENCE: Duration = Duration::from_millis(60);
@@ -62,14 +63,14 @@ impl Session {
     }
 
     /// Takes a piece, decodes it, and returns the lines.
-    pub(super) fn take(&mut self, tap: &Tap, piece: &Piece) -> Vec<Line> {
-        if let Some(flow) = tap.flow(piece.flow).filter(|_| self.known.insert(piece.flow)) {
+    pub(super) fn take(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Line> {
+        if let Some(flow) = source.flow(piece.flow).filter(|_| self.known.insert(piece.flow)) {
             self.names.refresh(&flow.ends);
         }
         if self.known.len() > DIALOGUES_MAX {
             self.known.clear();
         }
-        let shown = self.shown(tap, piece);
+        let shown = self.shown(source, piece);
         let now = Instant::now();
         let (flow, from) = (piece.flow, piece.from);
         let line = |what: &Shown| match what {
@@ -84,10 +85,10 @@ impl Session {
         lines
     }
 
-    fn shown(&mut self, tap: &Tap, piece: &Piece) -> Vec<Shown> {
+    fn shown(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Shown> {
         match &piece.what {
             What::Connect { listener, process } => {
-                let listener = self.names.socket(*listener);
+                let listener = self.socket(source, *listener);
                 vec![Shown::Connected { client: process.clone(), listener }]
             }
             What::Data(data) if !self.with_payload => {
@@ -101,7 +102,7 @@ impl Session {
                 vec![Shown::Lost(*count)]
             }
             what => {
-                let lines = self.decode(tap, piece);
+                let lines = self.decode(source, piece);
                 let then = match what {
                     What::End => Some(Shown::End),
                     What::Error(errno) => Some(Shown::Error(*errno)),
@@ -113,8 +114,8 @@ impl Session {
         }
     }
 
-    fn decode(&mut self, tap: &Tap, piece: &Piece) -> Vec<Line> {
-        let Some(flow) = tap.flow(piece.flow) else { return Vec::new() };
+    fn decode(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Line> {
+        let Some(flow) = source.flow(piece.flow) else { return Vec::new() };
         if self.dialogues.len() > DIALOGUES_MAX {
             self.dialogues.clear();
         }
@@ -132,12 +133,12 @@ impl Session {
     }
 
     /// Returns the entries that can be shown: those whose ends are known, or have been waited for.
-    pub(super) fn ready(&mut self, tap: &Tap, all: bool) -> Vec<(Entry, [Label; 2])> {
+    pub(super) fn ready(&mut self, source: &dyn Source, all: bool) -> Vec<(Entry, [Label; 2])> {
         let mut ready = Vec::new();
         while let Some((since, entry)) = self.waiting.front() {
-            let labels = self.labels(tap, entry.flow);
+            let labels = self.labels(source, entry.flow);
             let is_known = entry.flow == 0 || labels.iter().all(|label| label.process.is_some());
-            if !(all || is_known || since.elapsed() > PATIENCE) {
+            if !(all || is_known || !source.is_live() || since.elapsed() > PATIENCE) {
                 break;
             }
             if let Some((_, entry)) = self.waiting.pop_front() {
@@ -148,11 +149,19 @@ impl Session {
     }
 
     /// Describes both ends of a connection.
-    pub(super) fn labels(&self, tap: &Tap, flow: FlowId) -> [Label; 2] {
-        match tap.flow(flow) {
-            Some(flow) => [0, 1].map(|end: usize| self.names.label(&flow.ends[end])),
+    pub(super) fn labels(&self, source: &dyn Source, flow: FlowId) -> [Label; 2] {
+        match source.flow(flow) {
+            Some(flow) => [0, 1].map(|end: usize| {
+                let end = &flow.ends[end];
+                self.names.label(end).or(source.label(end.socket))
+            }),
             None => Default::default(),
         }
+    }
+
+    /// Describes a socket.
+    pub(super) fn socket(&self, source: &dyn Source, end: End) -> Label {
+        self.names.socket(end).or(source.label(end))
     }
 }
 
