@@ -283,6 +283,8 @@ async fn serve_connection<S, B>(
         () = idle.expired() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
+        // What has arrived in time is read before the connection is aborted.
+        biased;
         _ = connection => {}
         // The client does not react to `GOAWAY`: it does not speak HTTP/2, or not to the end.
         () = idle.goaway_expired() => {}

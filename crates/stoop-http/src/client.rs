@@ -151,6 +151,8 @@ where
     pub async fn with(stream: aio::Stream, version: Version, settings: &Settings) -> Result<Client<B>> {
         let io = Io::recording(stream, settings.recorded_bytes());
         let opening = io.opening();
+        // The connection's task ends, and drops it, when it is shut down.
+        let io = io.closed_after_shutdown();
         let failed = |error| Error::of(error, version, &opening);
         let sender = match version {
             Version::Http1 => {

@@ -15,6 +15,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How long a client has to disconnect after it was sent `GOAWAY`.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
+/// The number of waits that this time consists of. If this process is stopped or starved meanwhile,
+/// one wait is over at once, and the client still has the time of the others.
+const GRACE_WAITS: u32 = 10;
+
 /// Tracks the calls of one connection.
 #[derive(Clone, Debug)]
 pub struct IdleTracker(Arc<Shared>);
@@ -28,6 +32,8 @@ struct Shared {
     begun: AtomicBool,
     /// Notified of the first call.
     beginning: Notify,
+    /// Whether the last read has found nothing: HTTP waits for bytes of the client.
+    awaits_bytes: AtomicBool,
     /// The number of writes, to detect a client that reads the end of a response slowly.
     written: AtomicU64,
     calls: Mutex<CallState>,
@@ -49,6 +55,7 @@ impl IdleTracker {
             between,
             begun: AtomicBool::new(false),
             beginning: Notify::new(),
+            awaits_bytes: AtomicBool::new(false),
             written: AtomicU64::new(0),
             calls: Mutex::new(CallState { under_way: 0, since: now }),
         }))
@@ -87,6 +94,16 @@ impl IdleTracker {
         self.0.between?;
         self.locked().under_way += 1;
         Some(CallGuard(self.clone()))
+    }
+
+    /// Records a read, which has found something or waits.
+    pub(crate) fn note_read(&self, waits: bool) {
+        self.0.awaits_bytes.store(waits, Relaxed);
+    }
+
+    /// Returns whether the last read waits.
+    pub(crate) fn awaits_bytes(&self) -> bool {
+        self.0.awaits_bytes.load(Relaxed)
     }
 
     /// Records a write.
@@ -129,7 +146,9 @@ impl IdleTracker {
     /// # Cancel safety
     /// If dropped, the time starts again with the next call of this method.
     pub async fn goaway_expired(&self) {
-        sleep(GOAWAY_GRACE).await;
+        for _ in 0..GRACE_WAITS {
+            sleep(GOAWAY_GRACE / GRACE_WAITS).await;
+        }
         match self.0.between {
             Some(_) => self.for_time(GOAWAY_GRACE).await,
             // Calls are not counted, so it is known only of a client without a first call that

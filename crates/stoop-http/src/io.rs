@@ -12,13 +12,15 @@ use stoop::aio;
 
 use crate::stream::drain::Drain;
 use crate::stream::record_prefix::{Opening, RecordPrefix};
-use crate::{flush_within, shutdown_within, write_within};
+use crate::{flush_within, write_within};
 
 /// A connected stream that implements hyper's I/O traits.
 #[derive(Debug)]
 pub struct Io {
     stream: TokioIo<RecordPrefix<Drain<aio::Stream>>>,
     opening: Opening,
+    /// Whether shutting down is left to closing, which follows at once.
+    is_closed_after: bool,
 }
 
 impl Io {
@@ -52,7 +54,13 @@ impl Io {
             None => RecordPrefix::new(Drain::new(stream)),
             Some(max_bytes) => RecordPrefix::up_to(max_bytes, Drain::new(stream)),
         };
-        Io { stream: TokioIo::new(stream), opening }
+        Io { stream: TokioIo::new(stream), opening, is_closed_after: false }
+    }
+
+    /// Saves a system call if the owner drops the stream as soon as it is shut down.
+    pub(crate) fn closed_after_shutdown(mut self) -> Io {
+        self.is_closed_after = true;
+        self
     }
 
     /// Returns the stream, for the protocol that follows HTTP.
@@ -78,7 +86,13 @@ impl Read for Io {
 impl Write for Io {
     write_within!(stream);
     flush_within!(stream);
-    shutdown_within!(stream);
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.is_closed_after {
+            true => Poll::Ready(Ok(())),
+            false => Pin::new(&mut self.stream).poll_shutdown(cx),
+        }
+    }
 }
 
 #[cfg(feature = "connector")]

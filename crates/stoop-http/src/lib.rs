@@ -86,6 +86,8 @@ mod classify;
 mod client;
 #[cfg(feature = "connector")]
 mod connector;
+#[cfg(feature = "server")]
+mod disconnect;
 mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -5,7 +5,7 @@
 //! what is specific to HTTP.
 
 use std::error::Error as StdError;
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,6 +21,7 @@ use stoop::serve::{self, Draining, End};
 use tokio::time::timeout;
 
 use crate::caller::PeerHandle;
+use crate::disconnect::DisconnectWatch;
 use crate::idle::{IdleTracker, TrackedBody};
 use crate::server_upgrade::{LeaseSlot, ServerIo};
 use crate::settings::Settings;
@@ -305,10 +306,14 @@ impl Protocols {
                 let stream = Progress::new(stream, idle.clone());
                 let connection = self.http2.serve_connection(TokioIo::new(stream), Counted(service));
                 let (late, grace) = (idle.expired(), idle.goaway_expired());
-                drive(Box::pin(connection), http2::Connection::graceful_shutdown, last, late, grace).await;
+                let connection = UntilGone { connection: Box::pin(connection), watch: None };
+                drive(connection, http2::Connection::graceful_shutdown, last, late, grace).await;
             }
             Ok(false) => {
-                let connection = self.http1.serve_connection(ServerIo::new(stream), service).with_upgrades();
+                let stream = ServerIo::new(Progress::new(stream, idle.clone()));
+                let connection = self.http1.serve_connection(stream, service).with_upgrades();
+                let watch = Some(DisconnectWatch::new(socket.clone(), idle.clone()));
+                let connection = UntilGone { connection: Box::pin(connection), watch };
                 // Otherwise hyper's own limit on the time of a header has begun only now.
                 let late = async {
                     match has_waited {
@@ -317,7 +322,7 @@ impl Protocols {
                     }
                 };
                 let shut_down = http1::UpgradeableConnection::graceful_shutdown;
-                drive(Box::pin(connection), shut_down, last, late, ready(())).await;
+                drive(connection, shut_down, last, late, ready(())).await;
                 // If it was upgraded, it still counts as a connection.
                 lease.ended(socket).await;
             }
@@ -326,13 +331,31 @@ impl Protocols {
     }
 }
 
+/// A connection that is driven until it ends, or until its client has disconnected.
+///
+/// It is boxed: it needs only a few bytes of its state until it has sent something.
+struct UntilGone<C> {
+    connection: Pin<Box<C>>,
+    watch: Option<DisconnectWatch>,
+}
+
+impl<C: Future> UntilGone<C> {
+    /// # Cancel safety
+    /// This method is cancel safe.
+    async fn ended(&mut self) {
+        poll_fn(|cx| match (self.connection.as_mut().poll(cx), &self.watch) {
+            (Poll::Pending, Some(watch)) => watch.poll_gone(cx),
+            (ended, _) => ended.map(drop),
+        })
+        .await
+    }
+}
+
 /// Drives a connection to its end. When `last` or `late` completes, it is shut down gracefully.
 /// After `late`, it is aborted when `grace` completes. A client that violates the protocol or
 /// disconnects ends only its own connection.
-///
-/// The connection is boxed: it needs only a few bytes of its state until it has sent something.
 async fn drive<C: Future>(
-    mut connection: Pin<Box<C>>,
+    mut connection: UntilGone<C>,
     shut_down: impl FnOnce(Pin<&mut C>),
     last: impl Future<Output = ()>,
     late: impl Future<Output = ()>,
@@ -340,15 +363,17 @@ async fn drive<C: Future>(
 ) {
     tokio::select! {
         biased;
-        _ = connection.as_mut() => {}
+        () = connection.ended() => {}
         () = last => {
-            shut_down(connection.as_mut());
-            let _ = connection.await;
+            shut_down(connection.connection.as_mut());
+            connection.ended().await;
         }
         () = late => {
-            shut_down(connection.as_mut());
+            shut_down(connection.connection.as_mut());
             tokio::select! {
-                _ = connection => {}
+                // What has arrived in time is read before the connection is aborted.
+                biased;
+                () = connection.ended() => {}
                 () = grace => {}
             }
         }

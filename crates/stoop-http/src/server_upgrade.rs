@@ -16,12 +16,13 @@ use tokio::sync::oneshot;
 
 use crate::stream::linger::Linger;
 use crate::stream::peer_stream::PeerStream;
+use crate::stream::progress::Progress;
 use crate::stream::shared::SharedStream;
 use crate::stream::sniff::Sniff;
 use crate::{Error, ErrorKind, Result, flush_within, read_within, shutdown_within, write_within};
 
 /// A server's end of a connection, as an I/O type of hyper.
-pub(crate) type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
+pub(crate) type ServerIo = TokioIo<Progress<Sniff<Linger<PeerStream>>>>;
 
 /// The stream of a connection that was upgraded by a server: see [`upgraded_request`].
 ///
@@ -152,7 +153,7 @@ pub async fn upgraded_request<B>(mut request: Request<B>) -> Result<(UpgradedStr
     let lease = request.extensions_mut().remove::<Lease>();
     let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;
     let parts = upgraded.downcast::<ServerIo>().map_err(|_| not("not a connection of this crate".into()))?;
-    let (stream, unread) = parts.io.into_inner().into_inner();
+    let (stream, unread) = parts.io.into_inner().into_inner().into_inner();
     let stream = stream.into_inner().into_shared();
     Ok((
         UpgradedStream { stream: SharedStream(stream), _lease: lease },

@@ -210,7 +210,7 @@ mod server {
     impl Settings {
         pub(crate) fn http1_server(&self) -> http1::Builder {
             let mut http1 = http1::Builder::new();
-            http1.timer(TokioTimer::new()).keep_alive(!self.is_single_use);
+            http1.timer(TokioTimer::new()).keep_alive(!self.is_single_use).half_close(true);
             if let Some(headers) = self.max_headers {
                 http1.max_headers(headers);
             }

@@ -34,6 +34,16 @@ pub fn behind(file: &SocketFile) -> Option<&Behind> {
     file.behind()
 }
 
+/// Polls until the peer of a stream has closed it, and not only shut down its write half. What it
+/// sent before may still be in the queue.
+#[cfg(feature = "tokio")]
+pub fn poll_hang_up(
+    stream: &crate::aio::Stream,
+    cx: &mut std::task::Context<'_>,
+) -> std::task::Poll<std::io::Result<()>> {
+    stream.poll_hang_up(cx)
+}
+
 /// The mounts that a process sees.
 pub mod mountinfo {
     pub use crate::mountinfo::{MountEntry, parse, read};

@@ -29,8 +29,9 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("stoop-grpc/", env!(
 /// connection ended in between.
 const ATTEMPTS: usize = 8;
 
-/// How long the parts of a failed request may take to be dropped.
-const RETURN: Duration = Duration::from_secs(1);
+/// How long the parts of a failed request may take to be dropped. They are, at once: the limit is
+/// for a runtime that is starved.
+const RETURN: Duration = Duration::from_secs(10);
 
 type Connection = SendRequest<RetryBody>;
 

@@ -86,6 +86,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
     flush_within!(stream);
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is left to wait for: the stream is dropped, and so closed, at once.
+        if self.peer_has_closed {
+            return Poll::Ready(Ok(()));
+        }
         if !self.has_shut_down {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.has_shut_down = true;

@@ -9,7 +9,7 @@
 //! | server | [`Linger`](linger::Linger) | lingers, so that the last message can be read |
 //! | server | [`PeerStream`](peer_stream::PeerStream) | provides the peer's credentials |
 //! | server | [`SharedStream`](shared::SharedStream) | can be referred to weakly |
-//! | server | [`Progress`](progress::Progress) | records writes, for idle tracking |
+//! | server | [`Progress`](progress::Progress) | records reads and writes, for idle tracking |
 
 /// Implements `poll_read` by delegation to the stream in this field.
 #[doc(hidden)]

@@ -1,14 +1,15 @@
-//! Records a stream's writes, for idle tracking.
+//! Records a stream's reads and writes, for idle tracking.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::idle::IdleTracker;
 
-/// A stream whose successful writes are reported to [`IdleTracker`].
+/// A stream that reports its successful writes, and whether its last read waits, to an
+/// [`IdleTracker`].
 #[derive(Debug)]
 pub(crate) struct Progress<S> {
     stream: S,
@@ -20,6 +21,11 @@ impl<S> Progress<S> {
         Progress { stream, idle }
     }
 
+    /// Returns the stream.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
             self.idle.note_write();
@@ -29,7 +35,15 @@ impl<S> Progress<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
-    read_within!(stream);
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.idle.note_read(read.is_pending());
+        read
+    }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {

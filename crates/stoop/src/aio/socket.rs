@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,6 +36,9 @@ const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(5);
 
 /// The number of connections of one listener up to which they are registered for writable events.
 const MAX_REGISTERED_FOR_WRITES: usize = 16;
+
+/// After so many first reads that found nothing, most are not attempted.
+const VAIN_READS_MAX: u32 = 8;
 
 /// A socket driven by tokio: [`aio::Stream`](super::Stream), [`aio::SeqPacket`](super::SeqPacket),
 /// [`aio::Datagram`](super::Datagram) or [`aio::Listener`](super::Listener).
@@ -57,8 +60,28 @@ pub struct Async<S: AsFd> {
     /// Set until the first read of an accepted socket. Most clients send before they are accepted,
     /// and a task that reads at once need not wait for an event.
     is_fresh: AtomicBool,
-    /// Shared by a listener and all of its connections: the reference count is their number.
-    connection_count: Option<Arc<()>>,
+    /// Shared by a listener and all of its connections.
+    accepted: Option<Arc<Accepted>>,
+}
+
+/// What a listener shares with its connections. The reference count is their number.
+#[derive(Debug, Default)]
+struct Accepted {
+    /// How many first reads in a row have found nothing. A hint, so relaxed atomics suffice.
+    vain_reads: AtomicU32,
+}
+
+impl Accepted {
+    /// Returns whether the next first read is likely to find something. If none did, one in
+    /// [`VAIN_READS_MAX`] is attempted.
+    fn expects_early_data(&self) -> bool {
+        let vain = self.vain_reads.load(Ordering::Relaxed);
+        let is_expected = vain < VAIN_READS_MAX || vain.is_multiple_of(VAIN_READS_MAX);
+        if !is_expected {
+            self.vain_reads.fetch_add(1, Ordering::Relaxed);
+        }
+        is_expected
+    }
 }
 
 /// A duplicate of a socket's file descriptor, registered for writable events alone. Boxed, since
@@ -157,36 +180,44 @@ impl<S: OwnsFd + AsRef<Socket>> Async<S> {
             activity: None,
             retry: RetryTimer::default(),
             is_fresh,
-            connection_count: None,
+            accepted: None,
         })
     }
 
     /// Registers a listener, which counts its connections.
     #[track_caller]
     pub(super) fn listening(socket: S) -> Result<Async<S>> {
-        Ok(Async { connection_count: Some(Arc::default()), ..Async::registered_for_reads(socket)? })
+        Ok(Async { accepted: Some(Arc::default()), ..Async::registered_for_reads(socket)? })
     }
 
     /// Registers a connection that this listener has accepted, which is in nonblocking mode
     /// already.
     pub(super) fn register_accepted<C: OwnsFd + AsRef<Socket>>(&self, client: C) -> Result<Async<C>> {
         let few = self
-            .connection_count
+            .accepted
             .as_ref()
-            .is_some_and(|count| Arc::strong_count(count) <= MAX_REGISTERED_FOR_WRITES);
+            .is_some_and(|accepted| Arc::strong_count(accepted) <= MAX_REGISTERED_FOR_WRITES);
         let is_fresh = AtomicBool::new(true);
-        Ok(Async {
-            connection_count: self.connection_count.clone(),
-            is_fresh,
-            ..Async::registered(client, few)?
-        })
+        Ok(Async { accepted: self.accepted.clone(), is_fresh, ..Async::registered(client, few)? })
     }
 }
 
 impl<S: AsFd + AsRef<Socket>> Async<S> {
-    /// Returns whether to attempt a read before any readiness event; true once.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.is_fresh.load(Ordering::Relaxed) && self.is_fresh.swap(false, Ordering::Relaxed)
+    /// Returns whether to attempt a read before any readiness event; true at most once.
+    pub(super) fn expects_early_data(&self) -> bool {
+        self.is_fresh.load(Ordering::Relaxed)
+            && self.is_fresh.swap(false, Ordering::Relaxed)
+            && self.accepted.as_ref().is_some_and(|accepted| accepted.expects_early_data())
+    }
+
+    /// Records whether that read has found something.
+    pub(super) fn note_first_read(&self, found: bool) {
+        if let Some(accepted) = &self.accepted {
+            match found {
+                true => accepted.vain_reads.store(0, Ordering::Relaxed),
+                false => drop(accepted.vain_reads.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
     }
 
     /// Converts to a synchronous socket in blocking mode.

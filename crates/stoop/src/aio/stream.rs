@@ -377,6 +377,25 @@ impl Async<crate::Stream> {
         (ReadHalf(stream.clone()), WriteHalf(Closing::new(stream)))
     }
 
+    /// Polls until the peer has closed the connection or shut down both directions. That it has
+    /// shut down its write half is not enough (K-END-5).
+    ///
+    /// Only the last task that polled this or another `poll_…` method is woken.
+    pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A peer that has sent nothing more has not closed either. Waiting for that first avoids a
+        // wake-up for everything that the peer reads.
+        ready!(self.main.poll_read_ready(cx))?.retain_ready();
+        loop {
+            let mut guard = ready!(self.main.poll_write_ready(cx))?;
+            if guard.ready().is_write_closed() {
+                guard.retain_ready();
+                return Poll::Ready(Ok(()));
+            }
+            // Nothing is lost: a send is attempted before its readiness is asked for.
+            guard.clear_ready();
+        }
+    }
+
     pub(super) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
@@ -384,10 +403,12 @@ impl Async<crate::Stream> {
     ) -> Poll<io::Result<()>> {
         // Remembered before the read: whether the read was short decides about the readiness.
         let room_bytes = buffer.remaining();
-        if self.is_fresh() {
-            match self.receive(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(self.recorded(result).map(drop)),
+        if self.expects_early_data() {
+            let result = self.receive(buffer);
+            let found = !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+            self.note_first_read(found);
+            if found {
+                return Poll::Ready(self.recorded(result).map(drop));
             }
         }
         loop {
