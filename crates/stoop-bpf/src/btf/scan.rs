@@ -43,6 +43,11 @@ impl Kind {
     pub(super) const TYPE_TAG: Kind = Kind(18);
     pub(super) const ENUM64: Kind = Kind(19);
 
+    /// Returns the kind in the second word of a type.
+    fn of(info: u32) -> Kind {
+        Kind((info >> 24 & 0x1f) as u8)
+    }
+
     /// Returns the kind as a bit of a set.
     fn bit(self) -> u32 {
         1 << (self.0 & 0x1f)
@@ -66,7 +71,6 @@ impl Kind {
 /// A type, not decoded yet.
 #[derive(Clone, Copy)]
 pub(super) struct Type<'b> {
-    name: u32,
     info: u32,
     /// The size in bytes, or the number of the type to which this one refers, depending on the
     /// kind.
@@ -77,7 +81,7 @@ pub(super) struct Type<'b> {
 
 impl Type<'_> {
     pub(super) fn kind(&self) -> Kind {
-        Kind((self.info >> 24 & 0x1f) as u8)
+        Kind::of(self.info)
     }
 
     /// Returns whether member offsets include bit field widths (`kind_flag`).
@@ -132,20 +136,20 @@ impl<'b> Btf<'b> {
             if (btf.end as usize - 1).is_multiple_of(MARK_EVERY) {
                 btf.marks.push(at);
             }
-            let (read, next) = type_at(types, at)?;
-            if sieve.passes(read, strings) {
-                btf.note(read);
+            let Some((name, info, next)) = glance(types, at) else { return Err(malformed(types, at)) };
+            if sieve.passes(name, Kind::of(info), strings) {
+                btf.note(name, Kind::of(info));
             }
-            btf.end = btf.end.checked_add(1).ok_or(BtfError::Malformed("too many types"))?;
-            at = next;
+            let Some(end) = btf.end.checked_add(1) else { return Err(BtfError::Malformed("too many types")) };
+            (btf.end, at) = (end, next);
         }
         Ok(btf)
     }
 
-    fn note(&mut self, read: Type<'_>) {
-        let name = self.strings.get(read.name as usize..).unwrap_or_default();
+    fn note(&mut self, name: u32, kind: Kind) {
+        let name = self.strings.get(name as usize..).unwrap_or_default();
         for (found, (wanted, text)) in self.found.iter_mut().zip(self.wanted) {
-            if read.kind() == *wanted && found.is_none() && begins_with_word(name, text) {
+            if kind == *wanted && found.is_none() && begins_with_word(name, text) {
                 *found = Some(TypeId(self.end));
             }
         }
@@ -178,9 +182,10 @@ impl<'b> Btf<'b> {
         // Types have variable lengths, so there is no random access: walk from the closest mark.
         let mut at = self.marks[index / MARK_EVERY];
         for _ in 0..index % MARK_EVERY {
-            at = type_at(self.types, at)?.1;
+            let Some((.., next)) = glance(self.types, at) else { return Err(malformed(self.types, at)) };
+            at = next;
         }
-        Ok(type_at(self.types, at)?.0)
+        type_at(self.types, at)
     }
 
     /// Returns whether the string at this offset equals `text`.
@@ -209,10 +214,10 @@ impl Sieve {
         sieve
     }
 
-    fn passes(&self, read: Type<'_>, strings: &[u8]) -> bool {
-        let bit = read.kind().bit();
+    fn passes(&self, name: u32, kind: Kind, strings: &[u8]) -> bool {
+        let bit = kind.bit();
         // Reading the name costs another cache line, so it comes last.
-        let letter = || strings.get(read.name as usize).copied().unwrap_or(0);
+        let letter = || strings.get(name as usize).copied().unwrap_or(0);
         self.kinds & bit != 0 && self.kinds_by_letter[usize::from(letter())] & bit != 0
     }
 }
@@ -239,19 +244,33 @@ fn sections(blob: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
     Ok((types, strings))
 }
 
-/// Returns the type at this position, and the position of the next.
-fn type_at(types: &[u8], at: usize) -> Result<(Type<'_>, usize), BtfError> {
-    const SHORT: BtfError = BtfError::Malformed("a type reaches past the end");
-    let (common, rest) =
-        types.get(at..).and_then(|rest| rest.split_first_chunk::<COMMON_BYTES>()).ok_or(SHORT)?;
+/// Returns the name and the second word of the type at this position, and the position of the next
+/// one; `None` if that is malformed. There are more than a hundred thousand types: this makes no
+/// error values, and decodes no more.
+#[inline]
+fn glance(types: &[u8], at: usize) -> Option<(u32, u32, usize)> {
+    let common = types.get(at..)?.first_chunk::<COMMON_BYTES>()?;
     let word = |at: usize| u32::from_le_bytes([common[at], common[at + 1], common[at + 2], common[at + 3]]);
-    let mut read = Type { name: word(0), info: word(4), size_or_type: word(8), tail: &[] };
+    let info = word(4);
     // `info`: number of elements in bits 0 to 15, kind in bits 24 to 28, `kind_flag` in bit 31.
-    let len = (read.info & 0xffff) as usize;
-    let tail_bytes =
-        read.kind().tail_bytes(len).ok_or(BtfError::Malformed("a kind of type that is not known here"))?;
-    read.tail = rest.get(..tail_bytes).ok_or(SHORT)?;
-    Ok((read, at + COMMON_BYTES + tail_bytes))
+    let next = at + COMMON_BYTES + Kind::of(info).tail_bytes((info & 0xffff) as usize)?;
+    (next <= types.len()).then(|| (word(0), info, next))
+}
+
+/// Returns the type at this position.
+fn type_at(types: &[u8], at: usize) -> Result<Type<'_>, BtfError> {
+    let Some((_, info, next)) = glance(types, at) else { return Err(malformed(types, at)) };
+    let (common, tail) = types[at..next].split_at(COMMON_BYTES);
+    Ok(Type { info, size_or_type: u32_at(common, 8).unwrap_or(0), tail })
+}
+
+/// Returns why there is no type at this position.
+fn malformed(types: &[u8], at: usize) -> BtfError {
+    let info = types.get(at..).and_then(|rest| u32_at(rest, 4));
+    match info.map(|info| Kind::of(info).tail_bytes(0)) {
+        Some(None) => BtfError::Malformed("a kind of type that is not known here"),
+        _ => BtfError::Malformed("a type reaches past the end"),
+    }
 }
 
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
