@@ -291,8 +291,8 @@ pub fn bpf_records(data: &[u8]) {
         (found, records.finish().map_err(|end| end.0))
     };
     let whole = read(&mut std::iter::once(data));
-    assert_eq!(whole.0.len(), data.len() / RECORD_BYTES);
-    assert_eq!(whole.1.err().unwrap_or(0), data.len() % RECORD_BYTES);
+    assert!(whole.0.len() <= data.len() / RECORD_BYTES);
+    assert!(whole.0.iter().flat_map(|record| &record.details).all(|details| details.address().len() <= 110));
     assert_eq!(read(&mut data.chunks(usize::from(cut) + 1)), whole);
 }
 

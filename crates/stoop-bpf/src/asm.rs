@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use crate::btf::TypeId;
+
 /// An instruction in the kernel's encoding.
 pub(crate) type Instruction = u64;
 
@@ -104,6 +106,9 @@ const SHIFT_RIGHT_SIGNED: u8 = 0xc7;
 const LOAD_MAP: u8 = 0x18;
 /// In place of a source register: the number is a map's file descriptor (`BPF_PSEUDO_MAP_FD`).
 const MAP_FD: u8 = 1;
+/// In place of a source register: the number is that of a function's type
+/// (`BPF_PSEUDO_KFUNC_CALL`).
+const BY_TYPE: u8 = 2;
 const JUMP: u8 = 0x05;
 const JUMP_IF_ABOVE: u8 = 0x25;
 const JUMP_IF_SIGNED_ABOVE: u8 = 0x65;
@@ -198,6 +203,11 @@ impl Assembler {
 
     pub(crate) fn call(&mut self, helper: Helper) {
         self.push(CALL, 0, 0, 0, helper as i32);
+    }
+
+    /// Calls a function of the kernel that has no number of its own (a kfunc).
+    pub(crate) fn call_function(&mut self, function: TypeId) {
+        self.push(CALL, 0, BY_TYPE, 0, function.0 as i32);
     }
 
     pub(crate) fn exit(&mut self) {
@@ -297,9 +307,10 @@ mod tests {
         code.set(Reg::R0, -1);
         code.add(Reg::R2, -104);
         code.call(Helper::SeqWrite);
+        code.call_function(TypeId(64256));
         code.exit();
         // Opcode, registers (source and destination), offset, immediate: the bytes in memory order.
-        let expected: [[u8; 8]; 8] = [
+        let expected: [[u8; 8]; 9] = [
             [0x69, 0x81, 16, 0, 0, 0, 0, 0],
             [0x7b, 0x6a, 0xf8, 0xff, 0, 0, 0, 0],
             [0x62, 0x0a, 0xfc, 0xff, 7, 0, 0, 0],
@@ -307,6 +318,7 @@ mod tests {
             [0xb7, 0x00, 0, 0, 0xff, 0xff, 0xff, 0xff],
             [0x07, 0x02, 0, 0, 0x98, 0xff, 0xff, 0xff],
             [0x85, 0x00, 0, 0, 127, 0, 0, 0],
+            [0x85, 0x20, 0, 0, 0x00, 0xfb, 0, 0],
             [0x95, 0x00, 0, 0, 0, 0, 0, 0],
         ];
         assert_eq!(code.finish(), expected.map(u64::from_le_bytes));

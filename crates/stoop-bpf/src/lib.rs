@@ -41,14 +41,14 @@
 //!
 //! # Limitations
 //!
-//! * The program reports owners. The state of a socket, its peer and its queue are in the kernel's
-//!   socket table. `stoop-inspect` joins both, and uses `/proc` if the program is unavailable.
+//! * Some kernels lack a field of [`Details`]. `stoop-inspect` then uses the kernel's socket table in
+//!   addition, and `/proc` if the program is unavailable.
 //! * Sockets without a file descriptor (in flight, or in a backlog) are not listed.
 //! * It attaches to no running code and pins nothing. Dropping the value unloads the program.
 //! * This is not a general BPF loader: it has this one program.
 //
 // Reading order of the modules: `btf` (offsets of fields; pure), `layout` (the fields needed; pure),
-// `asm` and `program` (instructions; pure), `record` (the output format; pure), `task_file` (loading
+// `asm`, `program` and `queue` (instructions; pure), `record` and `details` (the output format; pure), `task_file` (loading
 // and reading), `support` (why it is unavailable), `types` (obtaining the type information), `sys`
 // (`bpf(2)` and `mmap(2)`; the only `unsafe` code).
 
@@ -64,9 +64,11 @@ mod asm;
 mod btf;
 mod capture;
 mod counters;
+mod details;
 mod layout;
 mod loader;
 mod program;
+mod queue;
 mod record;
 mod support;
 mod sys;
@@ -79,6 +81,7 @@ pub use capture::{
     SocketKind, What,
 };
 pub use counters::{Counters, Latencies, SocketCounts, Uncounted};
+pub use details::Details;
 pub use record::{Command, NameKey, Queue, RECORD_BYTES, Record, Records, TruncatedRecord};
 pub use support::{Capability, Missing, Support, Unavailable, Undetermined};
 pub use task_file::{TaskFiles, probe};

@@ -2,19 +2,23 @@
 //! domain socket. Pure.
 //!
 //! `R6` holds the context, `R7` the socket, `R8` the pointer being followed. The record is on the
-//! stack.
+//! stack, the address below it.
 
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
-use crate::layout::{Base, Chain, Layout, MessageFields};
-use crate::record::{QUEUED, QUEUED_BYTES, RECORD_BYTES, Slot, UNCOUNTED};
+use crate::layout::{AddressFields, Base, Chain, Layout, Step};
+use crate::queue;
+use crate::record::{ADDRESS_BYTES, ADDRESS_ROOM, COOKIE, DETAILED, RECORD_BYTES, Slot};
 
 const AF_UNIX: i32 = 1;
-const SOCK_DGRAM: i32 = 2;
-/// The number of messages whose lengths are added: the verifier follows a loop to its end.
-const MESSAGES_MAX: i32 = 1024;
 /// The offset of the record from the frame pointer.
 const RECORD: i16 = -(RECORD_BYTES as i16);
+/// That of the address.
+const ADDRESS: i16 = RECORD - ADDRESS_ROOM as i16;
+/// That of the kernel's iterator, if there is one.
+pub(crate) const ITERATOR: i16 = ADDRESS - 8;
+/// The length of the longest address.
+const ADDRESS_MAX: i32 = 110;
 
 /// Assembles the program for a kernel with this layout.
 ///
@@ -29,11 +33,16 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     for at in (RECORD..0).step_by(8) {
         code.store_number(Width::Eight, Reg::Frame, at, 0);
     }
-    for chain in &layout.chains {
+    for chain in layout.chains.iter().chain(layout.details.iter().flat_map(|details| &details.chains)) {
         follow(&mut code, chain)?;
     }
     if let Some(fields) = layout.messages {
-        count_bytes(&mut code, fields)?;
+        queue::count_bytes(&mut code, fields, layout.numbers)?;
+    }
+    if let Some(details) = &layout.details {
+        identify(&mut code);
+        copy_address(&mut code, details.address)?;
+        code.store_number(Width::Four, Reg::Frame, place(DETAILED), 1);
     }
     write(&mut code, layout, out)?;
     code.place(out);
@@ -55,83 +64,108 @@ fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Resu
     Ok(())
 }
 
-/// Follows a pointer chain and stores its value. If a pointer in it is null, the slot stays zero.
+/// Follows a chain and stores its values. Slots behind a null pointer stay zero.
 fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
     let nothing = code.label();
     let base = match chain.base {
         Base::Context => Reg::R6,
         Base::Socket => Reg::R7,
-        Base::Local => {
-            code.copy(Reg::R1, Reg::R7);
-            code.call(Helper::SkcToUnixSock);
-            code.jump_if(Reg::R0, 0, nothing);
-            Reg::R0
-        }
     };
     code.copy(Reg::R8, base);
-    let Some((last, pointers)) = chain.steps.split_last() else { return Ok(()) };
-    for pointer in pointers {
-        step(code, Reg::R8, Reg::R8, *pointer)?;
-        code.jump_if(Reg::R8, 0, nothing);
-    }
-    let Slot { at: _, len_bytes } = chain.slot;
-    for part in (0..len_bytes).step_by(8) {
-        let field = if len_bytes > 8 { part_of(*last, part)? } else { *last };
-        step(code, Reg::R1, Reg::R8, field)?;
-        let width = Width::of(len_bytes.min(8) as u32).ok_or(UNLOADABLE)?;
-        code.store(width, Reg::Frame, place(chain.slot) + part as i16, Reg::R1);
+    for one in &chain.steps {
+        match *one {
+            Step::Keep(slot, field) => keep(code, slot, field)?,
+            Step::Follow(pointer) => {
+                step(code, Reg::R8, Reg::R8, pointer)?;
+                code.jump_if(Reg::R8, 0, nothing);
+            }
+            Step::Cast => {
+                cast(code, Reg::R8, nothing);
+                code.copy(Reg::R8, Reg::R0);
+            }
+        }
     }
     code.place(nothing);
     Ok(())
 }
 
-/// Stores the sum of the lengths of a datagram socket's messages.
-///
-/// The queue is not locked: it may change meanwhile. A message that was received has no next one,
-/// and a changed number of messages shows the rest. Loads through typed pointers cannot fault.
-///
-/// `R1` counts the messages visited, for the verifier; `R2` those that are left.
-fn count_bytes(code: &mut Assembler, fields: MessageFields) -> Result<(), BtfError> {
-    let (stop, unknown, other) = (code.label(), code.label(), code.label());
-    step(code, Reg::R1, Reg::R7, fields.kind)?;
-    code.jump_unless(Reg::R1, SOCK_DGRAM, other);
-    step(code, Reg::R2, Reg::R7, fields.queued)?;
-    step(code, Reg::R8, Reg::R7, fields.first)?;
-    code.set(Reg::R1, 0);
-    code.set(Reg::R3, 0);
-    let again = code.position();
-    code.jump_if(Reg::R2, 0, stop);
-    code.jump_if(Reg::R8, 0, unknown);
-    step(code, Reg::R4, Reg::R8, fields.len)?;
-    code.add_register(Reg::R3, Reg::R4);
-    step(code, Reg::R8, Reg::R8, fields.next)?;
-    code.add(Reg::R2, -1);
-    code.add(Reg::R1, 1);
-    code.jump_if(Reg::R1, MESSAGES_MAX, unknown);
-    code.repeat_from(again);
-    code.place(stop);
-    code.store(Width::Four, Reg::Frame, place(QUEUED_BYTES), Reg::R3);
-    // The number that the record has was loaded before.
-    step(code, Reg::R2, Reg::R7, fields.queued)?;
-    code.load(Width::Four, Reg::R1, Reg::Frame, place(QUEUED));
-    code.jump_if_same(Reg::R1, Reg::R2, other);
-    code.place(unknown);
-    code.store_number(Width::Four, Reg::Frame, place(QUEUED_BYTES), UNCOUNTED as i32);
-    code.place(other);
+/// Casts a socket into `R0`.
+fn cast(code: &mut Assembler, socket: Reg, nothing: Label) {
+    code.copy(Reg::R1, socket);
+    code.call(Helper::SkcToUnixSock);
+    code.jump_if(Reg::R0, 0, nothing);
+}
+
+/// Stores a field of the structure in `R8`.
+fn keep(code: &mut Assembler, slot: Slot, field: Field) -> Result<(), BtfError> {
+    let Slot { at: _, len_bytes } = slot;
+    for part in (0..len_bytes).step_by(8) {
+        let field = if len_bytes > 8 { part_of(field, part)? } else { field };
+        step(code, Reg::R1, Reg::R8, field)?;
+        let width = Width::of(len_bytes.min(8) as u32).ok_or(UNLOADABLE)?;
+        code.store(width, Reg::Frame, place(slot) + part as i16, Reg::R1);
+    }
     Ok(())
 }
 
-/// Passes the record to the reader.
+/// Stores the socket's cookie, and gives it one if it has none.
+fn identify(code: &mut Assembler) {
+    code.copy(Reg::R1, Reg::R7);
+    code.call(Helper::SocketCookie);
+    code.store(Width::Eight, Reg::Frame, place(COOKIE), Reg::R0);
+}
+
+/// Copies the socket's address, whose length the record has, or clears that length.
+fn copy_address(code: &mut Assembler, fields: AddressFields) -> Result<(), BtfError> {
+    let (none, copied) = (code.label(), code.label());
+    code.load(Width::Four, Reg::R8, Reg::Frame, place(ADDRESS_BYTES));
+    code.jump_if(Reg::R8, 0, copied);
+    code.jump_if_above(Reg::R8, ADDRESS_MAX, none);
+    for at in (ADDRESS..RECORD).step_by(8) {
+        code.store_number(Width::Eight, Reg::Frame, at, 0);
+    }
+    cast(code, Reg::R7, none);
+    step(code, Reg::R3, Reg::R0, fields.pointer)?;
+    code.jump_if(Reg::R3, 0, none);
+    code.add(Reg::R3, fields.bytes.offset_bytes as i32);
+    code.copy(Reg::R2, Reg::R8);
+    point(code, Reg::R1, ADDRESS);
+    code.call(Helper::ReadKernel);
+    code.jump_if(Reg::R0, 0, copied);
+    code.place(none);
+    code.store_number(Width::Four, Reg::Frame, place(ADDRESS_BYTES), 0);
+    code.place(copied);
+    Ok(())
+}
+
+/// Passes the record to the reader, and the address if there is one.
 fn write(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfError> {
     step(code, Reg::R1, Reg::R6, layout.meta)?;
     code.jump_if(Reg::R1, 0, out);
-    step(code, Reg::R1, Reg::R1, layout.seq)?;
-    code.jump_if(Reg::R1, 0, out);
-    code.copy(Reg::R2, Reg::Frame);
-    code.add(Reg::R2, RECORD.into());
-    code.set(Reg::R3, RECORD_BYTES as i32);
-    code.call(Helper::SeqWrite);
+    step(code, Reg::R8, Reg::R1, layout.seq)?;
+    code.jump_if(Reg::R8, 0, out);
+    write_bytes(code, RECORD, RECORD_BYTES);
+    if layout.details.is_some() {
+        code.load(Width::Four, Reg::R1, Reg::Frame, place(ADDRESS_BYTES));
+        code.jump_if(Reg::R1, 0, out);
+        write_bytes(code, ADDRESS, ADDRESS_ROOM);
+    }
     Ok(())
+}
+
+/// Passes bytes of the stack to the reader in `R8`. The kernel repeats a visit whose bytes did not
+/// all fit.
+fn write_bytes(code: &mut Assembler, at: i16, len_bytes: usize) {
+    code.copy(Reg::R1, Reg::R8);
+    point(code, Reg::R2, at);
+    code.set(Reg::R3, len_bytes as i32);
+    code.call(Helper::SeqWrite);
+}
+
+/// Points a register to a place on the stack.
+pub(crate) fn point(code: &mut Assembler, register: Reg, at: i16) {
+    code.copy(register, Reg::Frame);
+    code.add(register, at.into());
 }
 
 /// Loads a field of the structure to which a register points.
@@ -148,7 +182,7 @@ fn part_of(field: Field, part: usize) -> Result<Field, BtfError> {
     Ok(Field { offset_bytes: offset_bytes.ok_or(UNLOADABLE)?, len_bytes: 8 })
 }
 
-fn place(slot: Slot) -> i16 {
+pub(crate) fn place(slot: Slot) -> i16 {
     RECORD + slot.at as i16
 }
 

@@ -1,10 +1,15 @@
-//! The output format of the program: one record per file descriptor. Pure.
+//! The output format of the program: one record per file descriptor, followed by the socket's
+//! address if it has one. Pure.
 //!
 //! The slots below are the only definition of the layout. Both the program and the reader are
 //! generated from them.
 
-/// The length of a record, in bytes.
-pub const RECORD_BYTES: usize = 96;
+use crate::details::Details;
+
+/// The length of a record, in bytes, without the address that may follow it.
+pub const RECORD_BYTES: usize = 160;
+/// The length of the address that follows a record if it has [`ADDRESS_BYTES`].
+pub(crate) const ADDRESS_ROOM: usize = 112;
 
 /// The position of a value in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,25 @@ pub(crate) const HASH: Slot = slot(80, 4);
 pub(crate) const QUEUED: Slot = slot(84, 4);
 pub(crate) const QUEUED_BYTES: Slot = slot(88, 4);
 pub(crate) const QUEUE_LIMIT: Slot = slot(92, 4);
+// See `details.rs`.
+pub(crate) const PEER: Slot = slot(96, 8);
+pub(crate) const PEER_INODE: Slot = slot(104, 4);
+pub(crate) const KIND: Slot = slot(108, 2);
+pub(crate) const STATE: Slot = slot(110, 1);
+pub(crate) const SHUTDOWN: Slot = slot(111, 1);
+pub(crate) const CREATOR: Slot = slot(112, 4);
+pub(crate) const FILE_INODE: Slot = slot(116, 4);
+pub(crate) const FILE_DEVICE: Slot = slot(120, 4);
+pub(crate) const FIRST_BYTES: Slot = slot(124, 4);
+pub(crate) const SENT_REFERENCES: Slot = slot(128, 4);
+pub(crate) const RECEIVED_BYTES: Slot = slot(132, 4);
+pub(crate) const RECEIVE_LIMIT: Slot = slot(136, 4);
+pub(crate) const SEND_LIMIT: Slot = slot(140, 4);
+pub(crate) const DROPS: Slot = slot(144, 4);
+/// The length of the address, its family included: 0 if there is none.
+pub(crate) const ADDRESS_BYTES: Slot = slot(148, 4);
+/// 1 if the kernel has every field of the details.
+pub(crate) const DETAILED: Slot = slot(152, 4);
 
 /// The value of [`QUEUED_BYTES`] if the sum is not known.
 pub(crate) const UNCOUNTED: u32 = u32::MAX;
@@ -71,10 +95,6 @@ impl std::fmt::Debug for Command {
 
 /// A file descriptor that is a Unix domain socket, and the process that has it.
 ///
-/// Most properties of the socket come from the kernel's socket table (`sock_diag`): every further
-/// field read here may fetch another cache line for each socket of the machine. Only what the table
-/// lacks is read here.
-///
 /// Process ids and user ids are those of the initial namespaces, as `/proc` there shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,7 +118,7 @@ pub struct Record {
     /// The inode of the socket, as in `socket:[…]` and in `sock_diag`.
     pub inode: u32,
     /// The kernel's unique number for this socket. `None` until a process has requested it; a
-    /// `sock_diag` dump requests all of them.
+    /// `sock_diag` dump requests all of them, and so does a listing with details.
     pub cookie: Option<u64>,
     /// The inode of the socket's network namespace; `None` if the kernel supports only one.
     pub network: Option<u32>,
@@ -119,6 +139,9 @@ pub struct Record {
     pub slot: u32,
     /// The receive queue: messages of a datagram socket, buffers of any other.
     pub queue: Queue,
+    /// What the kernel's socket table (`sock_diag`) has of the socket. `None` if they were not
+    /// requested, or if the kernel lacks one of the fields.
+    pub details: Option<Details>,
     /// The table that contains the file descriptor, within this listing. Threads may share it.
     pub(crate) table: TableKey,
 }
@@ -129,8 +152,9 @@ pub struct Record {
 pub struct Queue {
     /// How many messages, buffers, or clients of a listener are queued.
     pub len: u32,
-    /// For a datagram socket: the sum of the lengths of its messages. `None` if there are more than
-    /// 1024, or if they changed while they were counted.
+    /// The sum of the lengths of its messages; on a stream, of what has not been read of them.
+    /// `None` if there are more than 65,536 (before Linux 6.4: 128), or if they changed while they
+    /// were counted.
     pub bytes: Option<u32>,
     /// One less than the number of messages (or of clients) that fit. It is that of the socket,
     /// whatever `net.unix.max_dgram_qlen` is now ([K-BPF-11]).
@@ -150,18 +174,27 @@ impl std::fmt::Debug for TableKey {
 }
 
 impl Record {
-    /// Decodes a record. Any bytes are accepted, because every value is valid.
+    /// Decodes the record that the bytes begin with, and returns it with the bytes behind it; `None`
+    /// if they are too few. Any bytes are accepted, because every value is valid.
     ///
     /// # Examples
     ///
     /// ```
     /// use stoop_bpf::{RECORD_BYTES, Record};
     ///
-    /// let record = Record::parse(&[0; RECORD_BYTES]);
+    /// let (record, rest) = Record::split(&[0; RECORD_BYTES + 3]).unwrap();
     /// // Zero stands for an absent value.
     /// assert_eq!((record.pid, record.cookie, record.name), (0, None, None));
+    /// assert_eq!(rest.len(), 3);
+    /// assert!(Record::split(&[0; 3]).is_none());
     /// ```
-    pub fn parse(bytes: &[u8; RECORD_BYTES]) -> Record {
+    pub fn split(bytes: &[u8]) -> Option<(Record, &[u8])> {
+        let (head, rest) = bytes.split_first_chunk()?;
+        let (address, rest) = rest.split_at_checked(address_room(head))?;
+        Some((Record::of(head, address), rest))
+    }
+
+    fn of(bytes: &[u8; RECORD_BYTES], address: &[u8]) -> Record {
         let number = |slot: Slot| number(bytes, slot);
         let short = |slot: Slot| number(slot) as u32;
         let mut command = [0; COMMAND.len_bytes];
@@ -184,17 +217,23 @@ impl Record {
                 bytes: Some(short(QUEUED_BYTES)).filter(|&bytes| bytes != UNCOUNTED),
                 limit: short(QUEUE_LIMIT),
             },
+            details: (number(DETAILED) != 0).then(|| Details::of(bytes, address)),
             table: TableKey(number(TABLE)),
         }
     }
 }
 
+/// Returns how many bytes of an address follow this record.
+fn address_room(record: &[u8; RECORD_BYTES]) -> usize {
+    if number(record, ADDRESS_BYTES) == 0 { 0 } else { ADDRESS_ROOM }
+}
+
 /// Returns `None` for zero, which the kernel uses for an absent value.
-fn some<N: Default + PartialEq>(number: N) -> Option<N> {
+pub(crate) fn some<N: Default + PartialEq>(number: N) -> Option<N> {
     Some(number).filter(|number| *number != N::default())
 }
 
-fn number(bytes: &[u8; RECORD_BYTES], slot: Slot) -> u64 {
+pub(crate) fn number(bytes: &[u8; RECORD_BYTES], slot: Slot) -> u64 {
     let mut word = [0; 8];
     word[..slot.len_bytes].copy_from_slice(&bytes[slot.at..][..slot.len_bytes]);
     u64::from_le_bytes(word)
@@ -206,7 +245,7 @@ pub struct TruncatedRecord(pub usize);
 
 impl std::fmt::Display for TruncatedRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the stream ended after {} of the {RECORD_BYTES} bytes of a record", self.0)
+        write!(f, "the stream ended after {} bytes of a record", self.0)
     }
 }
 
@@ -229,31 +268,36 @@ impl std::error::Error for TruncatedRecord {}
 #[derive(Clone, Debug)]
 pub struct Records {
     /// The beginning of an incomplete record.
-    begun: [u8; RECORD_BYTES],
+    begun: [u8; RECORD_BYTES + ADDRESS_ROOM],
     begun_bytes: usize,
 }
 
 impl Default for Records {
     fn default() -> Records {
-        Records { begun: [0; RECORD_BYTES], begun_bytes: 0 }
+        Records { begun: [0; RECORD_BYTES + ADDRESS_ROOM], begun_bytes: 0 }
     }
 }
 
 impl Records {
     /// Calls `each` for the records that end in this piece.
     pub fn feed(&mut self, mut piece: &[u8], mut each: impl FnMut(Record)) {
-        if self.begun_bytes > 0 {
-            let (end, rest) = piece.split_at(piece.len().min(RECORD_BYTES - self.begun_bytes));
-            self.keep(end);
-            piece = rest;
-            if self.begun_bytes == RECORD_BYTES {
-                each(Record::parse(&self.begun));
+        while self.begun_bytes > 0 {
+            let end = piece.len().min(self.wanted() - self.begun_bytes);
+            if end == 0 {
+                return;
+            }
+            self.keep(&piece[..end]);
+            piece = &piece[end..];
+            if let Some((record, _)) = Record::split(&self.begun[..self.begun_bytes]) {
+                each(record);
                 self.begun_bytes = 0;
             }
         }
-        let (whole, rest) = piece.as_chunks::<RECORD_BYTES>();
-        whole.iter().map(Record::parse).for_each(each);
-        self.keep(rest);
+        while let Some((record, rest)) = Record::split(piece) {
+            each(record);
+            piece = rest;
+        }
+        self.keep(piece);
     }
 
     /// Ends the stream.
@@ -262,6 +306,14 @@ impl Records {
     /// Returns an error if the stream ended inside a record ([`TruncatedRecord`]).
     pub fn finish(self) -> Result<(), TruncatedRecord> {
         if self.begun_bytes == 0 { Ok(()) } else { Err(TruncatedRecord(self.begun_bytes)) }
+    }
+
+    /// Returns the length of the record that has begun, or of its first part.
+    fn wanted(&self) -> usize {
+        match self.begun[..self.begun_bytes].first_chunk() {
+            Some(record) => RECORD_BYTES + address_room(record),
+            None => RECORD_BYTES,
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {

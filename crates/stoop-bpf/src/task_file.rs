@@ -44,6 +44,7 @@ pub fn probe() -> Support {
 #[derive(Debug)]
 pub struct TaskFiles {
     link: OwnedFd,
+    has_details: bool,
 }
 
 impl TaskFiles {
@@ -72,10 +73,10 @@ impl TaskFiles {
         TaskFiles::load_with(true)
     }
 
-    /// Loads the program without support for [`Record::name`], which is then always `None`.
+    /// Loads the program without [`Record::name`] and [`Record::details`], which are then always
+    /// `None`.
     ///
-    /// The name costs one cache line per socket, a tenth of a full listing on a large machine.
-    /// Otherwise this is [`load`](TaskFiles::load).
+    /// They cost several cache lines for each socket. Otherwise this is [`load`](TaskFiles::load).
     ///
     /// # Errors
     /// Returns an error that names what is missing, or why that could not be determined.
@@ -83,27 +84,50 @@ impl TaskFiles {
     /// # Examples
     ///
     /// ```
-    /// if let Ok(program) = stoop_bpf::TaskFiles::load_without_names() {
-    ///     assert!(program.read()?.iter().all(|record| record.name.is_none()));
+    /// if let Ok(program) = stoop_bpf::TaskFiles::load_without_details() {
+    ///     assert!(program.read()?.iter().all(|record| record.details.is_none()));
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn load_without_names() -> Result<TaskFiles, Unavailable> {
+    pub fn load_without_details() -> Result<TaskFiles, Unavailable> {
         TaskFiles::load_with(false)
     }
 
-    fn load_with(names: bool) -> Result<TaskFiles, Unavailable> {
+    fn load_with(details: bool) -> Result<TaskFiles, Unavailable> {
         let types = loader::prepare()?;
-        let layout = Layout::of(&types, names).map_err(Missing::Type)?;
-        let code = program(&layout).map_err(Missing::Type)?;
-        TaskFiles::start(&code, layout.iterator.0)
+        let mut layout = Layout::of(&types, details).map_err(Missing::Type)?;
+        loop {
+            match TaskFiles::of(&layout) {
+                Err(Unavailable::No(Missing::Verifier(_))) if layout.reduce() => {}
+                loaded => return loaded,
+            }
+        }
+    }
+
+    /// Returns whether the records have [`Record::details`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let Ok(program) = stoop_bpf::TaskFiles::load() else { return Ok(()) };
+    /// let has_details = program.has_details();
+    /// assert!(program.read()?.iter().all(|record| record.details.is_some() == has_details));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn has_details(&self) -> bool {
+        self.has_details
+    }
+
+    fn of(layout: &Layout) -> Result<TaskFiles, Unavailable> {
+        let code = program(layout).map_err(Missing::Type)?;
+        Ok(TaskFiles { has_details: layout.details.is_some(), ..TaskFiles::start(&code, layout.iterator.0)? })
     }
 
     fn start(code: &[u64], iterator: u32) -> Result<TaskFiles, Unavailable> {
         let program = loader::load(code, Target::iterator(iterator))?;
         let link = sys::link(program.as_fd())
             .map_err(|error| Undetermined::new("creating the iterator's link", error))?;
-        Ok(TaskFiles { link })
+        Ok(TaskFiles { link, has_details: false })
     }
 
     /// Returns every file descriptor of every process that is a Unix domain socket, in all network

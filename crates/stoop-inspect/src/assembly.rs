@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::time::SystemTime;
 
+use stoop::diag::Entry;
+
 use crate::join::{ByInode, Links, join};
+use crate::listed;
 use crate::model::{
     Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Process, Snapshot, Socket, SocketIno, What,
 };
@@ -26,6 +29,10 @@ pub(crate) struct Assembly {
     /// Namespaces that could not be entered, and why.
     pub(crate) unopened: BTreeMap<NamespaceIno, io::Error>,
     pub(crate) missing: Vec<Missing>,
+    /// What the tables have if the program lists the sockets: which there are, by namespace.
+    pub(crate) counted: BTreeMap<NamespaceIno, Vec<Entry>>,
+    /// The same of namespaces whose table is unavailable.
+    pub(crate) from_text: Vec<Row>,
 }
 
 impl Assembly {
@@ -53,6 +60,43 @@ impl Assembly {
     pub(crate) fn assign(&mut self, holdings: Vec<Holding>) -> Vec<Holding> {
         let by_inode = ByInode::of(&self.sockets);
         owners::assign(&mut self.sockets, &mut self.links, &by_inode, holdings)
+    }
+
+    /// Completes the sockets that the program listed with what was counted. Returns the sockets that
+    /// it did not list, by namespace. The sockets must be ordered as it listed them.
+    pub(crate) fn count(&mut self) -> Vec<(NamespaceIno, Vec<SocketIno>)> {
+        let mut unseen = Vec::new();
+        let mut counted = std::mem::take(&mut self.counted);
+        let mut start = 0;
+        for group in self.sockets.chunk_by(|one, other| one.namespace == other.namespace) {
+            let keys: Vec<_> = group.iter().map(|socket| (socket.ino, socket.cookie)).collect();
+            let namespace = group[0].namespace;
+            let links = &mut self.links[start..];
+            let table = counted.remove(&namespace).unwrap_or_default();
+            unseen.push((
+                namespace,
+                listed::compare(&keys, table, |at, entry| links[at].waiting = entry.waiting),
+            ));
+            start += group.len();
+        }
+        let only_counted = counted.into_iter().map(|(namespace, entries)| {
+            (namespace, entries.iter().map(|entry| SocketIno(entry.ino)).collect())
+        });
+        unseen.extend(only_counted);
+        let has = |row: &Row| {
+            let (ino, namespace) = (row.0.ino, row.0.namespace);
+            self.sockets.iter().any(|socket| (socket.ino, socket.namespace) == (ino, namespace))
+        };
+        let rows: Vec<Row> =
+            std::mem::take(&mut self.from_text).into_iter().filter(|row| !has(row)).collect();
+        self.add(rows);
+        unseen.retain(|(_, inos)| !inos.is_empty());
+        unseen
+    }
+
+    /// Returns the positions of the sockets whose queue is unknown.
+    pub(crate) fn uncounted(&self) -> Vec<usize> {
+        (0..self.sockets.len()).filter(|&index| self.sockets[index].queue.is_none()).collect()
     }
 
     /// Returns the positions of the sockets that no process has open.

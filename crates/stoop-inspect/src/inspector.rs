@@ -1,11 +1,13 @@
 //! Takes snapshots: what is read, in which order, and what is kept from one snapshot to the next.
+//! `finding` has the steps from 3 on.
 //!
 //! | step | what | module |
 //! | --- | --- | --- |
 //! | 1 | the network namespaces, found by their processes and mounts | `namespaces` |
 //! | 2 | the socket table of each namespace | `table` |
-//! | 3 | the owners of each socket (by a BPF program: in parallel with 1 and 2) | `owners` |
+//! | 3 | the owners of each socket (in parallel with 1 and 2) | `owners` |
 //! | 4 | sockets that a process has open but no table lists | `unlisted` |
+//! | 4 | or: sockets that only a table lists, if the program lists what the tables have | `listed` |
 //! | 5 | sockets that no process has open: in flight, or closed since step 2 | here |
 //! | 6 | which sockets belong together | `join` |
 //! | 7 | the attributes of the owning processes | `process` |
@@ -13,9 +15,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
@@ -25,17 +26,16 @@ use stoop::diag::{Dump, Entry, Table};
 use stoop_bpf::TaskFiles;
 
 use crate::assembly::Assembly;
-use crate::join::ByInode;
 use crate::model::{
     Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Queue, Snapshot, Socket, SocketIno, What,
 };
 use crate::options::{Options, OwnersWanted};
-use crate::owners::bpf::Listing;
-use crate::owners::proc::Walk;
-use crate::owners::{self, Holding};
+use crate::owners::Holding;
 use crate::process::ProcessCache;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, table, unlisted};
+
+mod finding;
 
 /// The largest number of sockets that are looked up one by one instead of reading their table
 /// again. It is also the limit up to which sockets without an owner are checked again: if there are
@@ -56,6 +56,9 @@ pub struct Inspector {
     entries: Vec<Entry>,
     /// The BPF program, loaded by the first snapshot that wants it, or the reason it could not be.
     program: Option<Result<TaskFiles, String>>,
+    /// Whether the program lists what the tables have, so that these are asked only which sockets
+    /// there are.
+    is_detailed: bool,
     /// An additional namespace to inspect.
     also: Option<Namespace>,
     /// The processes as they were read for the last snapshot.
@@ -86,6 +89,7 @@ impl Inspector {
             tables: BTreeMap::new(),
             entries: Vec::new(),
             program: None,
+            is_detailed: false,
             also: None,
             cache: ProcessCache::default(),
             ownerless: HashSet::new(),
@@ -125,33 +129,28 @@ impl Inspector {
         let taken = SystemTime::now();
         assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
         assembly.newest = newest();
-        let (pids, listing) = match self.options.owners {
-            OwnersWanted::Auto => self.read_and_list(&mut assembly),
-            OwnersWanted::Proc | OwnersWanted::No => (self.read_sockets(&mut assembly), None),
+        let owners_from = match self.options.owners {
+            OwnersWanted::Auto | OwnersWanted::Proc => self.read_and_find(&mut assembly),
+            OwnersWanted::No => {
+                self.read_sockets(None, &mut assembly);
+                assembly.join();
+                OwnersFrom::NotRead
+            }
         };
-        let owners_from = self.find_owners(&pids, listing, &mut assembly);
+        self.read_processes(&mut assembly);
+        if self.options.in_flight {
+            self.count_in_flight(&mut assembly);
+        }
         self.forget_empty_namespaces(&mut assembly);
         assembly.finish(owners_from, taken)
     }
 
-    /// Reads the tables while the BPF program runs, which needs no table and takes about as long. A
-    /// new thread may start late, so it gets the shorter part, the tables, and this thread runs the
-    /// program.
-    fn read_and_list(&mut self, assembly: &mut Assembly) -> (Vec<Pid>, Option<Listed>) {
-        let (mut program, names, own) = (self.program.take(), self.options.sure, assembly.own);
-        let both = thread::scope(|scope| {
-            let reading = thread::Builder::new().spawn_scoped(scope, || self.read_sockets(assembly)).ok()?;
-            let listing = list(program.take(), names, own);
-            Some((reading.join().unwrap_or_else(|panic| resume_unwind(panic)), Some(listing)))
-        });
-        // If no thread can be spawned, do one thing after the other.
-        both.unwrap_or_else(|| (self.read_sockets(assembly), Some(list(program, names, own))))
-    }
-
-    /// Reads the sockets of every namespace that can be found, and returns the processes found.
-    fn read_sockets(&mut self, assembly: &mut Assembly) -> Vec<Pid> {
+    /// Reads the sockets of every namespace that can be found, and returns the processes found. If the
+    /// program is used, waits until it says whether its records have details.
+    fn read_sockets(&mut self, is_detailed: Option<Receiver<bool>>, assembly: &mut Assembly) -> Vec<Pid> {
         let pids = assembly.or_missing("the processes", procfs::pids());
         self.find_namespaces(&pids, assembly);
+        self.is_detailed = is_detailed.is_some_and(|told| told.recv().unwrap_or(false));
         self.read_tables(assembly);
         pids
     }
@@ -205,13 +204,17 @@ impl Inspector {
     }
 
     fn read_table(&mut self, ino: NamespaceIno, assembly: &mut Assembly) {
+        let show = if self.is_detailed { table::COUNTED } else { table::shown(&self.options) };
         let read = match self.tables.get_mut(&ino) {
-            Some(table) => table::read(table, &self.options, &mut self.entries),
+            Some(table) => table::read(table, show, &mut self.entries),
             None => Err(assembly.unopened.remove(&ino).unwrap_or_else(|| Errno::PROTONOSUPPORT.into())),
         };
         match read {
             Ok(dump) => {
-                assembly.add(self.entries.drain(..).map(|entry| table::row(entry, ino)));
+                match self.is_detailed {
+                    true => drop(assembly.counted.insert(ino, std::mem::take(&mut self.entries))),
+                    false => assembly.add(self.entries.drain(..).map(|entry| table::row(entry, ino))),
+                }
                 // This may be a second attempt, through another path into the namespace.
                 assembly.missing.retain(|missing| missing.what != What::Table(ino));
                 assembly.namespaces.entry(ino).and_modify(|namespace| namespace.is_read = true);
@@ -222,83 +225,22 @@ impl Inspector {
             }
             Err(error) => {
                 let text = assembly.namespaces.get(&ino).and_then(text_of).unwrap_or_default();
-                assembly.add(table::read_text(&text, ino));
+                let rows = table::read_text(&text, ino);
+                match self.is_detailed {
+                    true => assembly.from_text.extend(rows),
+                    false => assembly.add(rows),
+                }
                 assembly.lacks(What::Table(ino), &error);
             }
         }
     }
 
-    fn find_owners(&mut self, pids: &[Pid], listed: Option<Listed>, assembly: &mut Assembly) -> OwnersFrom {
-        if self.options.owners == OwnersWanted::No {
-            assembly.join();
-            return OwnersFrom::NotRead;
+    /// Assigns owners to the sockets of the tables, and reads the sockets that these lack.
+    fn assign(&mut self, holdings: Vec<Holding>, assembly: &mut Assembly) {
+        let unlisted = assembly.assign(holdings);
+        if self.fetch(&unlisted, assembly) {
+            assembly.assign(unlisted);
         }
-        let listed = listed.map(|(program, listing)| {
-            self.program = Some(program);
-            listing
-        });
-        let (mut sees_all, mut why_not_all) = (true, None);
-        let (holdings, known, owners_from) = match listed {
-            Some(Ok(listing)) => {
-                // Processes whose namespaces are hidden do not matter here: the program saw each
-                // socket's namespace.
-                assembly.missing.retain(|missing| !matches!(missing.what, What::Namespaces(_)));
-                (listing.holdings, listing.processes, OwnersFrom::Bpf)
-            }
-            otherwise => {
-                why_not_all = procfs::why_not_all(pids);
-                let why_not_bpf = otherwise.and_then(Result::err);
-                let walk = self.walk(pids, assembly);
-                sees_all = walk.hidden.is_empty() && why_not_all.is_none();
-                assembly.missing.extend(walk.hidden.missing(What::Descriptors));
-                (walk.holdings, HashMap::new(), OwnersFrom::Proc { why_not_bpf })
-            }
-        };
-        let options = self.options.clone();
-        thread::scope(|scope| {
-            // The attributes of a process do not depend on its sockets, so both are read
-            // concurrently.
-            let reading = (!known.is_empty()).then(|| {
-                let mut cache = std::mem::take(&mut self.cache);
-                let (known, options) = (known.into_iter().map(|(pid, known)| (pid, Some(known))), &options);
-                scope.spawn(move || (process::read_all(known, options, &mut cache), cache))
-            });
-            let unlisted = assembly.assign(holdings);
-            if self.fetch(&unlisted, assembly) {
-                assembly.assign(unlisted);
-            }
-            if owners_from != OwnersFrom::Bpf {
-                owners::confirm(&mut assembly.sockets, sees_all || !self.options.sure);
-            }
-            self.settle(sees_all, assembly);
-            assembly.join();
-            if let Some((read, cache)) = reading.and_then(|reading| reading.join().ok()) {
-                assembly.processes.extend(read);
-                self.cache = cache;
-            }
-        });
-        self.read_processes(assembly);
-        if let Some(why) = why_not_all.filter(|_| !assembly.ownerless().is_empty()) {
-            assembly.missing.push(Missing { what: What::Processes, why: why.to_owned(), errno: None });
-        }
-        if self.options.in_flight {
-            self.count_in_flight(assembly);
-        }
-        owners_from
-    }
-
-    fn walk(&mut self, pids: &[Pid], assembly: &mut Assembly) -> Walk {
-        let by_inode = ByInode::of(&assembly.sockets);
-        let mut walk = owners::proc::walk(pids, &self.options, |holding| by_inode.has(holding.ino));
-        assembly.processes = std::mem::take(&mut walk.processes);
-        let is_new = |ino: &NamespaceIno| !assembly.namespaces.contains_key(ino);
-        let mut networks: BTreeMap<_, _> = walk.networks.drain(..).filter(|(ino, _)| is_new(ino)).collect();
-        if !self.options.all_namespaces {
-            networks.clear();
-        }
-        let files = networks.into_iter().map(|(ino, owner)| (ino, namespaces::open_descriptor(ino, owner)));
-        self.read_new(files.collect(), assembly);
-        walk
     }
 
     /// Reads the sockets that a process has open but no table listed. Returns whether any were
@@ -307,16 +249,7 @@ impl Inspector {
         let before = assembly.sockets.len();
         let located = unlisted::locate(unlisted, |ino| self.tables.contains_key(&ino));
         for (&ino, inos) in &located.known {
-            let Some(table) = self.tables.get_mut(&ino) else { continue };
-            // The kernel walks the whole table for each single lookup.
-            if inos.len() <= LOOKUPS_MAX {
-                let lookup = |inode| table::lookup(table, inode, ino, &self.options).ok()?;
-                assembly.add(inos.iter().copied().filter_map(lookup));
-            } else if table::read(table, &self.options, &mut self.entries).is_ok() {
-                let wanted: HashSet<u32> = inos.iter().map(|ino| ino.0).collect();
-                let found = self.entries.drain(..).filter(|entry| wanted.contains(&entry.ino));
-                assembly.add(found.map(|entry| table::row(entry, ino)));
-            }
+            self.read_some(ino, inos, assembly);
         }
         if self.options.all_namespaces {
             self.read_new(located.new.into_iter().map(|(ino, file)| (ino, Ok(file))).collect(), assembly);
@@ -327,6 +260,20 @@ impl Inspector {
         assembly.sockets.len() != before
     }
 
+    /// Reads these sockets of a namespace.
+    fn read_some(&mut self, ino: NamespaceIno, inos: &[SocketIno], assembly: &mut Assembly) {
+        let Some(table) = self.tables.get_mut(&ino) else { return };
+        // The kernel walks the whole table for each single lookup.
+        if inos.len() <= LOOKUPS_MAX {
+            let lookup = |inode| table::lookup(table, inode, ino, &self.options).ok()?;
+            assembly.add(inos.iter().copied().filter_map(lookup));
+        } else if table::read(table, table::shown(&self.options), &mut self.entries).is_ok() {
+            let wanted: HashSet<u32> = inos.iter().map(|ino| ino.0).collect();
+            let found = self.entries.drain(..).filter(|entry| wanted.contains(&entry.ino));
+            assembly.add(found.map(|entry| table::row(entry, ino)));
+        }
+    }
+
     /// Opens and reads the tables of namespaces that were not known before.
     fn read_new(&mut self, files: Vec<(NamespaceIno, io::Result<OwnedFd>)>, assembly: &mut Assembly) {
         let inos: Vec<NamespaceIno> = files.iter().map(|(ino, _)| *ino).collect();
@@ -334,37 +281,6 @@ impl Inspector {
         for ino in inos {
             assembly.namespaces.insert(ino, namespaces::unread(ino));
             self.read_table(ino, assembly);
-        }
-    }
-
-    /// Checks sockets without an owner once more.
-    ///
-    /// The sources are not read in one instant. A socket that appears to have no owner may have
-    /// been closed after its table was read, or created while the owners were listed. It is
-    /// therefore looked up again, unless the last snapshot saw it in the same state. A socket that
-    /// remains is or was in flight, or is held by the kernel, or has an owner that is hidden.
-    fn settle(&mut self, sees_all: bool, assembly: &mut Assembly) {
-        self.remove_gone(sees_all, assembly);
-        let is_new = |&index: &usize| {
-            assembly.may_be_new(index) && !self.ownerless.contains(&key(&assembly.sockets[index]))
-        };
-        let ownerless = assembly.ownerless();
-        if sees_all && ownerless.iter().any(is_new) {
-            let inos: HashSet<_> = ownerless.iter().map(|&index| assembly.sockets[index].ino).collect();
-            let mut holdings = self.list_again(assembly.own);
-            holdings.retain(|holding| inos.contains(&holding.ino));
-            assembly.assign(holdings);
-            self.remove_gone(sees_all, assembly);
-        }
-        self.ownerless =
-            assembly.ownerless().into_iter().map(|index| key(&assembly.sockets[index])).collect();
-    }
-
-    /// Lists every file descriptor once more.
-    fn list_again(&self, own: NamespaceIno) -> Vec<Holding> {
-        match &self.program {
-            Some(Ok(program)) => owners::bpf::list(program, own).unwrap_or_default().holdings,
-            _ => owners::proc::walk(&procfs::pids().unwrap_or_default(), &self.options, |_| false).holdings,
         }
     }
 
@@ -394,7 +310,7 @@ impl Inspector {
     /// certain.
     fn now_in(&mut self, namespace: NamespaceIno) -> Option<HashSet<Key>> {
         let table = self.tables.get_mut(&namespace)?;
-        let dump = table::read(table, &self.options, &mut self.entries).ok()?;
+        let dump = table::read(table, table::COUNTED, &mut self.entries).ok()?;
         let keys = self.entries.drain(..).map(|entry| (namespace, SocketIno(entry.ino), Some(entry.cookie)));
         let keys = keys.collect();
         (dump == Dump::Whole).then_some(keys)
@@ -464,20 +380,6 @@ type Key = (NamespaceIno, SocketIno, Option<u64>);
 
 fn key(socket: &Socket) -> Key {
     (socket.namespace, socket.ino, socket.cookie)
-}
-
-/// The program, kept for the next snapshot, and what it listed or why it failed.
-type Listed = (Result<TaskFiles, String>, Result<Listing, String>);
-
-/// Loads the program, unless that was tried before, and runs it.
-fn list(program: Option<Result<TaskFiles, String>>, names: bool, own: NamespaceIno) -> Listed {
-    let load = if names { TaskFiles::load } else { TaskFiles::load_without_names };
-    let program = program.unwrap_or_else(|| load().map_err(|why| why.to_string()));
-    let listing = match &program {
-        Ok(program) => owners::bpf::list(program, own).map_err(|error| error.to_string()),
-        Err(why) => Err(why.clone()),
-    };
-    (program, listing)
 }
 
 /// Reads `/proc/net/unix` as the given namespace sees it.

@@ -71,10 +71,6 @@ impl ByInode {
         let first = self.0.partition_point(|&(other, _)| other < ino);
         self.0[first..].iter().take_while(move |&&(other, _)| other == ino).map(|&(_, id)| id)
     }
-
-    pub(crate) fn has(&self, ino: SocketIno) -> bool {
-        self.all(ino).next().is_some()
-    }
 }
 
 /// Fills in the peer, waiting, waits_for, listener, namesake and state of every socket. `links` has
@@ -346,7 +342,7 @@ mod tests {
     /// Sets the name to `@server`, with this identity.
     fn named((mut socket, mut links): (Socket, Links), name: u8) -> (Socket, Links) {
         socket.name = Address::abstract_name("server").unwrap();
-        links.name = Record::parse(&[name; RECORD_BYTES]).name;
+        links.name = Record::split(&[name; 2 * RECORD_BYTES]).unwrap().0.name;
         (socket, links)
     }
 

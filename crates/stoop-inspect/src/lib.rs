@@ -78,6 +78,7 @@ mod inspector;
 #[doc(hidden)]
 pub mod internal;
 mod join;
+mod listed;
 mod model;
 mod mountinfo;
 mod namespaces;

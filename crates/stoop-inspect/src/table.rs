@@ -14,10 +14,14 @@ use crate::proc_net_unix::{self, Line};
 /// A socket as a table lists it, not yet joined with others.
 pub(crate) type Row = (Socket, Links);
 
+/// What is requested of sockets whose other fields are known: which there are, and the order in
+/// which clients wait.
+pub(crate) const COUNTED: Show = Show::WAITING;
+
 /// Reads every socket of the table into `entries`, each once, ordered by inode.
-pub(crate) fn read(table: &mut Table, options: &Options, entries: &mut Vec<Entry>) -> io::Result<Dump> {
+pub(crate) fn read(table: &mut Table, show: Show, entries: &mut Vec<Entry>) -> io::Result<Dump> {
     entries.clear();
-    let dump = table.dump(shown(options), entries)?;
+    let dump = table.dump(show, entries)?;
     // A dump comes in several messages, and lists a socket twice if another one was inserted before
     // it meanwhile. Sorting by cached keys moves each large entry only once.
     entries.sort_by_cached_key(|entry| (entry.ino, entry.cookie));
@@ -35,7 +39,8 @@ pub(crate) fn lookup(
     Ok(table.lookup(ino.0, shown(options))?.map(|entry| row(entry, namespace)))
 }
 
-fn shown(options: &Options) -> Show {
+/// Returns what is requested of sockets of which nothing is known.
+pub(crate) fn shown(options: &Options) -> Show {
     let show = Show::NAME | Show::FILE | Show::PEER | Show::WAITING | Show::QUEUE | Show::UID;
     if options.memory { show | Show::MEMORY } else { show }
 }

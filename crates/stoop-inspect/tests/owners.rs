@@ -16,7 +16,7 @@ use stoop_inspect::{
     State,
 };
 use stoop_kernel_facts::*;
-use stoop_testkit::{NOBODY, Role, is_root, role, skip};
+use stoop_testkit::{NOBODY, Role, is_root, role, skip, tempdir};
 
 const TEST: &str = "both_ways_find_the_same_owners";
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
@@ -73,6 +73,7 @@ fn options(owners: OwnersWanted) -> Options {
     let mut options = Options::default();
     options.owners = owners;
     options.process_states = true;
+    options.memory = true;
     options
 }
 
@@ -86,6 +87,9 @@ struct Seen {
     state: State,
     namespace: NamespaceIno,
     peer: Option<u64>,
+    /// What the kernel's table has of it.
+    table: String,
+    waiting: Vec<Option<u64>>,
     owners: Vec<Owner>,
     /// The process of each owner.
     processes: Vec<Option<Identity>>,
@@ -114,6 +118,11 @@ fn seen_of(snapshot: &Snapshot, socket: &Socket) -> Seen {
         state: socket.state,
         namespace: socket.namespace,
         peer: socket.peer.and_then(|peer| snapshot[peer].cookie),
+        table: format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            socket.kind, socket.name, socket.file, socket.queue, socket.memory, socket.uid, socket.shutdown
+        ),
+        waiting: socket.waiting.iter().map(|&client| snapshot[client].cookie).collect(),
         processes: owners.iter().map(process).collect(),
         owners,
     }
@@ -150,6 +159,9 @@ fn live(role: &str) {
     let _same = pairs.each_ref().map(|(one, _)| one.try_clone().unwrap());
     let _far = fcntl_dupfd_cloexec(&pairs[0].1, FAR).unwrap();
     let _served = serve(&Name::unique(&format!("{TEST}-{role}")));
+    let directory = tempdir();
+    let _at_a_path = serve(&Name::path(directory.path().join("served")));
+    let _mixed = mixed(role.len() as u64);
     let _halves: Vec<OwnedFd> = [STREAM, DATAGRAM].map(|kind| pair(kind).0).into();
     let sent = pair(STREAM);
     let flying = pair(DATAGRAM);
@@ -170,6 +182,29 @@ fn live(role: &str) {
     .join()
     .unwrap();
     heir.wait().unwrap();
+}
+
+/// Creates pairs with anything in their queues, some of which was read, or shut down.
+fn mixed(seed: u64) -> Vec<(OwnedFd, OwnedFd)> {
+    let mut state = seed;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut make = || {
+        let (one, other) = pair([STREAM, DATAGRAM, SEQPACKET][random(3)]);
+        for _ in 0..random(5) {
+            send(&one, &vec![b'x'; 1 + random(300)]).unwrap();
+        }
+        if random(2) == 0 {
+            let _ = recv_with(&other, 1 + random(200), libc::MSG_DONTWAIT);
+        }
+        if random(4) == 0 {
+            shutdown(&one, random(3) as i32);
+        }
+        (one, other)
+    };
+    (0..40).map(|_| make()).collect()
 }
 
 /// Creates a listener with accepted and waiting clients, and one without clients.

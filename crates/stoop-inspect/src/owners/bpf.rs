@@ -4,57 +4,46 @@
 //! It requires the privilege to load BPF programs. [`proc`](super::proc) gives the same answer
 //! without it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 use stoop_bpf::{Record, TaskFiles};
 
 use super::Holding;
-use crate::join::Inner;
+use crate::listed;
 use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
 use crate::process::Known;
 
-/// What the program listed.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// Every file descriptor of a Unix domain socket.
-    pub(crate) holdings: Vec<Holding>,
-    /// What the program reports of the processes in addition.
-    pub(crate) processes: HashMap<Pid, Known>,
-}
-
-/// Runs the program once. `own` is the network namespace of a kernel built without network
-/// namespaces.
-pub(crate) fn list(program: &TaskFiles, own: NamespaceIno) -> io::Result<Listing> {
-    let mut listing = Listing::default();
-    let mut last = None;
+/// Runs the program once, and returns every file descriptor of a Unix domain socket. Calls `process`
+/// with what the program reports of each process in addition, as soon as it does.
+pub(crate) fn list(program: &TaskFiles, mut process: impl FnMut(Pid, Known)) -> io::Result<Vec<Record>> {
+    let (mut records, mut told, mut last) = (Vec::new(), HashSet::new(), None);
     program.read_each(|record| {
         let pid = Pid(record.pid);
-        // All descriptors of one process come in sequence, so each process is added once.
-        if last.replace(pid) != Some(pid) {
-            listing.processes.entry(pid).or_insert_with(|| known(&record));
+        // All descriptors of one table come in sequence; threads may have further tables.
+        if last.replace(pid) != Some(pid) && told.insert(pid) {
+            process(pid, known(&record));
         }
-        listing.holdings.push(holding(&record, own));
+        records.push(record);
     })?;
-    Ok(listing)
+    Ok(records)
 }
 
-fn holding(record: &Record, own: NamespaceIno) -> Holding {
-    let pid = Pid(record.pid);
-    let thread = (record.tid != record.pid).then_some(Pid(record.tid));
+pub(crate) fn holding(record: &Record, own: NamespaceIno) -> Holding {
     Holding {
         ino: SocketIno(record.inode),
-        owner: Owner { pid, fd: record.fd, thread },
-        namespace: Some(record.network.map_or(own, |ino| NamespaceIno(ino.into()))),
+        owner: owner(record),
+        namespace: Some(listed::namespace(record, own)),
         cookie: record.cookie,
         name: record.name,
-        inner: Some(Inner {
-            is_bound_to_path: record.is_bound_to_path,
-            slot: record.slot,
-            queue: record.queue,
-        }),
+        inner: Some(listed::inner(record)),
     }
+}
+
+pub(crate) fn owner(record: &Record) -> Owner {
+    let thread = (record.tid != record.pid).then_some(Pid(record.tid));
+    Owner { pid: Pid(record.pid), fd: record.fd, thread }
 }
 
 fn known(record: &Record) -> Known {

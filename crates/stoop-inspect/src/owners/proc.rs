@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::Holding;
@@ -28,6 +28,8 @@ pub(crate) struct Walk {
     pub(crate) networks: Vec<(NamespaceIno, Owner)>,
     /// Processes whose descriptors may not be read.
     pub(crate) hidden: Hidden,
+    /// Processes that were visited before the tables were read.
+    pub(crate) early: Vec<Pid>,
 }
 
 /// The maximum number of threads. More would only contend with each other.
@@ -35,15 +37,18 @@ const THREADS_MAX: usize = 8;
 /// The number of processes for which it is worth starting one more thread.
 const PIDS_OF_A_THREAD: usize = 32;
 
-/// Reads the file descriptors of these processes, and the attributes of each process that has a
-/// socket for which `is_wanted` returns true.
-pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding) -> bool + Sync) -> Walk {
+/// Reads the file descriptors of these processes, and the attributes of each that has a socket, of
+/// any family, if wanted. `is_read` becomes true when the tables of sockets have been read.
+pub(crate) fn walk(pids: &[Pid], options: &Options, is_read: &AtomicBool, with_processes: bool) -> Walk {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut walk = Walk::default();
         let mut buffer = Vec::new();
         while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
-            walk.visit(pid, options, &is_wanted, &mut buffer);
+            if !is_read.load(Ordering::Acquire) {
+                walk.early.push(pid);
+            }
+            walk.visit(pid, options, with_processes, &mut buffer);
         }
         walk
     };
@@ -59,17 +64,12 @@ pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding)
 }
 
 impl Walk {
-    fn visit(
-        &mut self,
-        pid: Pid,
-        options: &Options,
-        is_wanted: &impl Fn(&Holding) -> bool,
-        buffer: &mut Vec<u8>,
-    ) {
+    fn visit(&mut self, pid: Pid, options: &Options, with_processes: bool, buffer: &mut Vec<u8>) {
         let first = self.holdings.len();
         match self.look_at(pid) {
             Ok(directory) => {
-                if self.holdings[first..].iter().any(is_wanted)
+                if with_processes
+                    && self.holdings.len() > first
                     && let Ok(process) = process::read(&directory, pid, None, options, buffer)
                 {
                     self.processes.insert(pid, process);
@@ -100,6 +100,7 @@ impl Walk {
         self.processes.extend(other.processes);
         self.networks.extend(other.networks);
         self.hidden.extend(other.hidden);
+        self.early.extend(other.early);
         self
     }
 }

@@ -53,6 +53,31 @@ pub struct Entry {
     pub shutdown: u8,
 }
 
+/// The state of a connected socket, and of one that listens.
+const TCP_ESTABLISHED: u8 = 1;
+pub(super) const TCP_LISTEN: u8 = 10;
+
+impl Entry {
+    /// Creates an entry of a socket with this kernel number of its type and of its state.
+    pub fn new(ino: u32, cookie: u64, kind: i32, state: u8) -> Entry {
+        Entry {
+            ino,
+            cookie,
+            kind: Kind::from_raw(kind),
+            is_listening: state == TCP_LISTEN,
+            is_established: state == TCP_ESTABLISHED,
+            name: Address::UNNAMED,
+            file: None,
+            peer: None,
+            waiting: Vec::new(),
+            queue: None,
+            memory: None,
+            uid: None,
+            shutdown: 0,
+        }
+    }
+}
+
 /// Buffer memory of a socket as the kernel accounts for it, which is more than the bytes of the
 /// messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::entry::{Entry, Memory, Show};
+use super::entry::{Entry, Memory, Show, TCP_LISTEN};
+use crate::Address;
 use crate::file_id::FileId;
-use crate::{Address, Kind};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = 2;
@@ -25,8 +25,6 @@ const UNIX_DIAG_RQLEN: u16 = 4;
 const UNIX_DIAG_MEMINFO: u16 = 5;
 const UNIX_DIAG_SHUTDOWN: u16 = 6;
 const UNIX_DIAG_UID: u16 = 7;
-const TCP_ESTABLISHED: u8 = 1;
-const TCP_LISTEN: u8 = 10;
 
 const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = HEADER_BYTES + 24;
@@ -108,21 +106,8 @@ fn errno(body: &[u8]) -> Option<i32> {
 
 fn entry(body: &[u8]) -> Option<Entry> {
     let (fixed, mut attributes) = body.split_at_checked(ANSWER_BYTES)?;
-    let mut entry = Entry {
-        ino: word(fixed, 4)?,
-        cookie: u64::from(word(fixed, 8)?) | u64::from(word(fixed, 12)?) << 32,
-        kind: Kind::from_raw(fixed[1].into()),
-        is_listening: fixed[2] == TCP_LISTEN,
-        is_established: fixed[2] == TCP_ESTABLISHED,
-        name: Address::UNNAMED,
-        file: None,
-        peer: None,
-        waiting: Vec::new(),
-        queue: None,
-        memory: None,
-        uid: None,
-        shutdown: 0,
-    };
+    let cookie = u64::from(word(fixed, 8)?) | u64::from(word(fixed, 12)?) << 32;
+    let mut entry = Entry::new(word(fixed, 4)?, cookie, fixed[1].into(), fixed[2]);
     // `struct nlattr`: length at 0 (the header of four bytes included), type at 2. A length below
     // four ends the loop, because `get` finds no such range.
     while let (Some(len), Some(kind)) = (half(attributes, 0), half(attributes, 2)) {
@@ -145,7 +130,7 @@ fn entry(body: &[u8]) -> Option<Entry> {
 }
 
 /// Reads a name. A path includes its terminating NUL; an abstract name begins with one.
-fn name(value: &[u8]) -> Address {
+pub(super) fn name(value: &[u8]) -> Address {
     let address = match value.split_first() {
         Some((0, name)) => Address::abstract_name(name),
         _ => Address::path(OsStr::from_bytes(value.split(|&byte| byte == 0).next().unwrap_or_default())),
@@ -159,8 +144,11 @@ fn name(value: &[u8]) -> Address {
 ///
 /// [K-DIAG-1]: crate::kernel_facts#K-DIAG-1
 fn file(value: &[u8]) -> Option<FileId> {
-    let (ino, dev) = (word(value, 0)?, word(value, 4)?);
-    Some(FileId { dev: rustix::fs::makedev(dev >> 20, dev & 0xf_ffff), ino: ino.into() })
+    Some(file_id(word(value, 4)?, word(value, 0)?))
+}
+
+pub(super) fn file_id(dev: u32, ino: u32) -> FileId {
+    FileId { dev: rustix::fs::makedev(dev >> 20, dev & 0xf_ffff), ino: ino.into() }
 }
 
 /// Reads the buffer counters, in the order of `SK_MEMINFO_VARS`.

@@ -35,7 +35,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub use crate::file_id::FileId;
-use crate::sys;
+use crate::{Address, sys};
 pub use by_fd::{Settings, peek};
 pub use entry::{Entry, Memory, Show};
 use message::Question;
@@ -257,6 +257,20 @@ pub fn decode(answers: &[u8]) -> Vec<Entry> {
     found
 }
 
+/// Decodes a name as the kernel keeps it: a path with its terminating NUL, or a NUL with an abstract
+/// name; empty for an unnamed socket.
+pub fn name(bytes: &[u8]) -> Address {
+    if bytes.is_empty() { Address::UNNAMED } else { message::name(bytes) }
+}
+
+/// Returns the file with this device, in the kernel's encoding ([K-DIAG-1]), and these 32 bits of its
+/// inode.
+///
+/// [K-DIAG-1]: crate::kernel_facts#K-DIAG-1
+pub fn file_id(device: u32, inode: u32) -> FileId {
+    message::file_id(device, inode)
+}
+
 /// Returns a file descriptor of the network namespace in which a socket of any family was created
 /// (`SIOCGSKNS`, Linux 4.10).
 ///
@@ -344,7 +358,7 @@ pub(crate) fn all() -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Address, Bind, Kind};
+    use crate::{Bind, Kind};
 
     #[test]
     fn finds_a_listener_by_its_file_and_by_its_inode() {
