@@ -13,6 +13,7 @@ mod message;
 mod name;
 mod namespace;
 mod process;
+mod transfer;
 
 pub use diag::{DiagSocket, ask_for_dump, dump, dump_through, netlink};
 pub use libc;
@@ -28,6 +29,7 @@ pub use process::{
     without_outer_abstract_sockets,
 };
 pub use rustix::io::Errno;
+pub use transfer::{Uring, receive_many, send_many, splice_memory};
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
