@@ -65,6 +65,8 @@ pub(crate) enum Helper {
     MapUpdate = 2,
     /// Returns the monotonic clock in nanoseconds.
     Now = 5,
+    /// Returns the number of this processor.
+    ThisProcessor = 8,
     /// Returns the ids of this thread: of the process in the upper half, of the thread in the
     /// lower.
     ThisThread = 14,
@@ -100,15 +102,18 @@ const SUBTRACT: u8 = 0x1f;
 const ATOMIC: u8 = 0xc3;
 const MOVE_NUMBER_32: u8 = 0xb4;
 const AND_NUMBER: u8 = 0x57;
+const MULTIPLY_NUMBER: u8 = 0x27;
 const SHIFT_LEFT: u8 = 0x67;
 const SHIFT_RIGHT: u8 = 0x77;
 const SHIFT_RIGHT_SIGNED: u8 = 0xc7;
 const LOAD_MAP: u8 = 0x18;
 /// In place of a source register: the number is a map's file descriptor (`BPF_PSEUDO_MAP_FD`).
 const MAP_FD: u8 = 1;
-/// In place of a source register: the number is that of a function's type
+/// The same for a position in the value of a map that has one (`BPF_PSEUDO_MAP_VALUE`).
+const MAP_VALUE: u8 = 2;
+/// In place of a source register of a call: the number is the type of a kernel function
 /// (`BPF_PSEUDO_KFUNC_CALL`).
-const BY_TYPE: u8 = 2;
+const KERNEL_FUNCTION: u8 = 2;
 const JUMP: u8 = 0x05;
 const JUMP_IF_ABOVE: u8 = 0x25;
 const JUMP_IF_SIGNED_ABOVE: u8 = 0x65;
@@ -180,6 +185,10 @@ impl Assembler {
         self.push(AND_NUMBER, to as u8, 0, 0, number);
     }
 
+    pub(crate) fn multiply(&mut self, to: Reg, number: i32) {
+        self.push(MULTIPLY_NUMBER, to as u8, 0, 0, number);
+    }
+
     pub(crate) fn shift_left(&mut self, to: Reg, bits: i32) {
         self.push(SHIFT_LEFT, to as u8, 0, 0, bits);
     }
@@ -201,13 +210,19 @@ impl Assembler {
         self.push(0, 0, 0, 0, 0);
     }
 
-    pub(crate) fn call(&mut self, helper: Helper) {
-        self.push(CALL, 0, 0, 0, helper as i32);
+    /// Loads a pointer into the value of a map that has one, by the map's file descriptor.
+    pub(crate) fn load_map_value(&mut self, to: Reg, map: BorrowedFd<'_>, at: usize) {
+        self.push(LOAD_MAP, to as u8, MAP_VALUE, 0, map.as_raw_fd());
+        self.push(0, 0, 0, 0, at as i32);
     }
 
-    /// Calls a function of the kernel that has no number of its own (a kfunc).
-    pub(crate) fn call_function(&mut self, function: TypeId) {
-        self.push(CALL, 0, BY_TYPE, 0, function.0 as i32);
+    /// Calls a function of the kernel that has no number of its own (a kfunc), by its type.
+    pub(crate) fn call_kernel(&mut self, TypeId(function): TypeId) {
+        self.push(CALL, 0, KERNEL_FUNCTION, 0, function as i32);
+    }
+
+    pub(crate) fn call(&mut self, helper: Helper) {
+        self.push(CALL, 0, 0, 0, helper as i32);
     }
 
     pub(crate) fn exit(&mut self) {
@@ -307,7 +322,7 @@ mod tests {
         code.set(Reg::R0, -1);
         code.add(Reg::R2, -104);
         code.call(Helper::SeqWrite);
-        code.call_function(TypeId(64256));
+        code.call_kernel(TypeId(64256));
         code.exit();
         // Opcode, registers (source and destination), offset, immediate: the bytes in memory order.
         let expected: [[u8; 8]; 9] = [

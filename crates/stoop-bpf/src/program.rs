@@ -187,4 +187,4 @@ pub(crate) fn place(slot: Slot) -> i16 {
 }
 
 const TOO_FAR: BtfError = BtfError::Malformed("a field lies too far out for an instruction");
-const UNLOADABLE: BtfError = BtfError::Malformed("a field is of a size that no instruction loads");
+pub(crate) const UNLOADABLE: BtfError = BtfError::Malformed("a field is of a size that no instruction loads");

@@ -52,10 +52,10 @@ fn iterate(code: &mut Assembler, fields: MessageFields, numbers: Numbers) -> Res
     point(code, Reg::R1, ITERATOR);
     code.set(Reg::R2, 0);
     code.set(Reg::R3, MESSAGES_MAX);
-    code.call_function(numbers.new);
+    code.call_kernel(numbers.new);
     let again = code.position();
     point(code, Reg::R1, ITERATOR);
-    code.call_function(numbers.next);
+    code.call_kernel(numbers.next);
     code.jump_if(Reg::R0, 0, unknown);
     code.load(Width::Four, Reg::R1, Reg::R0, 0);
     code.load(Width::Four, Reg::R2, Reg::Frame, place(QUEUED));
@@ -65,7 +65,7 @@ fn iterate(code: &mut Assembler, fields: MessageFields, numbers: Numbers) -> Res
     code.place(counted);
     store(code, fields, unknown)?;
     point(code, Reg::R1, ITERATOR);
-    code.call_function(numbers.destroy);
+    code.call_kernel(numbers.destroy);
     Ok(())
 }
 

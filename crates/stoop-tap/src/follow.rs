@@ -1,13 +1,11 @@
 //! Connections and directions, from events. Pure.
-//!
-//! A socket is recognized by its cookie or its inode, whichever an event has: a closed socket has
-//! only the former, one that no process has asked about only the latter.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use stoop_bpf::{BufferKey, End, Event, Message, Received, SocketKind};
 
-use crate::reorder::Entry;
+use crate::reorder::{Entry, Loss};
+use crate::sockets::{Learn, Sockets};
 
 /// How many messages per thread are remembered to find those that a call has peeked at.
 const COPIES_MAX: usize = 256;
@@ -79,10 +77,36 @@ impl Flow {
 /// What is remembered of a direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Direction {
-    /// The message whose first byte was received last.
-    current: Option<BufferKey>,
+    /// The message that was received last, whole or in part.
+    current: Option<Current>,
     /// Messages that were reported and are still in the queue.
     peeked: Vec<(BufferKey, u32)>,
+}
+
+/// A message that was received, whole or in part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Current {
+    buffer: BufferKey,
+    len: u32,
+    consumed: u32,
+    copied: u32,
+    /// The number of losses before it.
+    losses: u64,
+}
+
+impl Current {
+    fn of(message: &Message, losses: u64) -> Current {
+        let Message { buffer, len, consumed, copied, .. } = *message;
+        Current { buffer, len, consumed, copied, losses }
+    }
+
+    /// Returns whether `next` is about the same message. The kernel reuses buffers: if events were
+    /// lost in between, only if it continues where this one ended, or repeats it.
+    fn is_continued_by(&self, next: &Current) -> bool {
+        let is_same = (self.buffer, self.len) == (next.buffer, next.len);
+        let continues = [self.consumed, self.consumed + self.copied].contains(&next.consumed);
+        is_same && (self.losses == next.losses || continues)
+    }
 }
 
 /// Something that happened.
@@ -125,8 +149,8 @@ pub enum What {
     Error(i32),
     /// That many bytes were received before they could be seen.
     Missed(u64),
-    /// That many events were lost. Data may be missing in any connection from here on.
-    Lost(u64),
+    /// Events were lost. Data may be missing in any connection from here on.
+    Lost(Loss),
 }
 
 /// A message, or a part of a stream as it was sent.
@@ -156,6 +180,8 @@ pub struct Follow {
     copies: HashMap<u32, VecDeque<Copied>>,
     unclear: HashMap<u32, Vec<(Event, Message, Vec<u8>)>>,
     last_flow: FlowId,
+    /// How often events were lost.
+    losses: u64,
 }
 
 /// A message that a thread received.
@@ -184,8 +210,9 @@ impl Follow {
     pub fn next(&mut self, entry: Entry) -> Vec<Piece> {
         let mut pieces = Vec::new();
         match entry {
-            Entry::Lost(count) => {
-                let what = What::Lost(count);
+            Entry::Lost(loss) => {
+                self.losses += 1;
+                let what = What::Lost(loss);
                 pieces.push(Piece { time_ns: 0, flow: 0, from: Side::First, what });
             }
             Entry::Event(event, bytes) => match event.what {
@@ -256,7 +283,7 @@ impl Follow {
             }
         }
         if received.peeked {
-            return self.keep_peeked(event.tid, received.result);
+            return self.keep_peeked(event, received.result);
         }
         let what = match received.result {
             0 if event.kind == SocketKind::STREAM => What::End,
@@ -269,15 +296,17 @@ impl Follow {
         }
     }
 
-    /// Marks the messages that a call has left in the queue: the last ones of this thread, as many
-    /// as it returned bytes.
-    fn keep_peeked(&mut self, tid: u32, result: i32) {
-        let mut left = i64::from(result);
-        for copied in self.copies.remove(&tid).unwrap_or_default().iter().rev() {
+    /// Marks the messages that a call has left in the queue: the last ones of this thread. Of a
+    /// stream as many as it returned bytes, else one, whose length the result may exceed or be
+    /// (`MSG_TRUNC`).
+    fn keep_peeked(&mut self, event: Event, result: i32) {
+        let is_stream = event.kind == SocketKind::STREAM;
+        let mut left = if is_stream || result < 0 { i64::from(result) } else { 1 };
+        for copied in self.copies.remove(&event.tid).unwrap_or_default().iter().rev() {
             if left <= 0 {
                 return;
             }
-            left -= i64::from(copied.copied);
+            left -= if is_stream { i64::from(copied.copied) } else { 1 };
             if let Some(flow) = self.flows.get_mut(&copied.flow) {
                 flow.directions[copied.from.index()].peeked.push((copied.buffer, copied.len));
             }
@@ -296,7 +325,9 @@ impl Follow {
         let receiver = &mut flow.ends[from.other().index()];
         receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
         let direction = &mut flow.directions[from.index()];
-        let is_current = direction.current.replace(buffer) == Some(buffer);
+        let current = Current::of(&message, self.losses);
+        let last = direction.current.replace(current);
+        let is_current = last.is_some_and(|last| last.is_continued_by(&current));
         if let Some(at) = direction.peeked.iter().position(|peeked| *peeked == (buffer, len)) {
             direction.peeked.remove(at);
             return;
@@ -366,63 +397,8 @@ impl Follow {
     }
 }
 
-trait Learn {
-    /// Adds what another event knows of the same socket.
-    fn learn(&mut self, other: End);
-}
-
-impl Learn for End {
-    fn learn(&mut self, other: End) {
-        self.cookie = self.cookie.or(other.cookie);
-        self.inode = self.inode.or(other.inode);
-    }
-}
-
 fn connect(event: &Event) -> Piece {
     let process = (event.pid, event.command.as_bytes().to_vec());
     let what = What::Connect { listener: event.receiver, process };
     Piece { time_ns: event.time_ns, flow: 0, from: Side::First, what }
-}
-
-/// Numbers for sockets, by whichever of their names an event has.
-#[derive(Debug, Default)]
-struct Sockets {
-    by_cookie: HashMap<u64, u64>,
-    by_inode: HashMap<u32, u64>,
-    ends: HashMap<u64, End>,
-    last: u64,
-}
-
-impl Sockets {
-    /// Returns the number of a socket; 0 if nothing is known of it.
-    fn number(&mut self, end: End) -> u64 {
-        let cookie = end.cookie.and_then(|cookie| self.by_cookie.get(&cookie));
-        // An inode number may be used again: a different cookie shows it.
-        let inode = end.inode.and_then(|inode| self.by_inode.get(&inode)).filter(|number| {
-            let known = self.ends.get(number).and_then(|known| known.cookie);
-            known.is_none() || end.cookie.is_none() || known == end.cookie
-        });
-        let number = match cookie.or(inode) {
-            Some(number) => *number,
-            None if end == End::default() => return 0,
-            None => {
-                self.last += 1;
-                self.last
-            }
-        };
-        self.ends.entry(number).or_default().learn(end);
-        end.cookie.map(|cookie| self.by_cookie.insert(cookie, number));
-        end.inode.map(|inode| self.by_inode.insert(inode, number));
-        number
-    }
-
-    fn retain(&mut self, used: &HashSet<u64>) {
-        self.by_cookie.retain(|_, number| used.contains(number));
-        self.by_inode.retain(|_, number| used.contains(number));
-        self.ends.retain(|number, _| used.contains(number));
-    }
-
-    fn end(&self, number: u64) -> Option<End> {
-        self.ends.get(&number).copied()
-    }
 }

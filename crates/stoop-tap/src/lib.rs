@@ -49,13 +49,14 @@ mod decode;
 mod follow;
 pub mod pcapng;
 mod reorder;
+mod sockets;
 mod tap;
 pub mod top;
 mod trace;
 
 pub use decode::{Dialogue, Format, Kind, Line, Message, Methods, Protocol, mask, redact};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
-pub use reorder::{Entry, Reorder};
+pub use reorder::{Cause, Entry, Loss, Reorder};
 pub use stoop_bpf::{
     CaptureOptions, Counters, End, Key, Latencies, Missing, NameKey, SocketCounts, SocketKind, Unavailable,
     Uncounted,

@@ -191,7 +191,7 @@ fn processors_are_put_in_order_and_losses_stay_at_their_place() {
     }
     let time = |entry: &Entry| match entry {
         Entry::Event(event, _) => event.time_ns,
-        Entry::Lost(count) => 1000 + count,
+        Entry::Lost(loss) => 1000 + loss.count,
     };
     let times = |entries: Vec<Entry>| entries.iter().map(time).collect::<Vec<_>>();
     assert_eq!(times(reorder.release(50)), [10, 20, 1003, 30, 40]);

@@ -8,7 +8,13 @@ const RECEIVE: &str = "btf_trace_sock_recv_length";
 const READY: &str = "btf_trace_sk_data_ready";
 const SEND: &str = "btf_trace_sock_send_length";
 
+/// Declares memory to be of another type (Linux 6.2).
+const CAST: &str = "bpf_rdonly_cast";
+/// A type that begins with a number of eight bytes.
+const NUMBER: &str = "timespec64";
+
 const WANTED: &[(Kind, &str)] = &[
+    (Kind::FUNC, CAST),
     (Kind::TYPEDEF, COPY),
     (Kind::TYPEDEF, RECEIVE),
     (Kind::TYPEDEF, READY),
@@ -19,6 +25,7 @@ const WANTED: &[(Kind, &str)] = &[
     (Kind::STRUCT, "sk_buff"),
     (Kind::STRUCT, "sock"),
     (Kind::STRUCT, "socket"),
+    (Kind::STRUCT, NUMBER),
     (Kind::STRUCT, "unix_skb_parms"),
     (Kind::STRUCT, "unix_sock"),
 ];
@@ -33,6 +40,8 @@ pub(super) struct CaptureLayout {
     pub(super) send: Option<TypeId>,
     /// `None` before Linux 6.3.
     pub(super) ready: Option<TypeId>,
+    /// The function that casts, and the type to which it casts. `None` before Linux 6.2.
+    pub(super) cast: Option<(TypeId, TypeId)>,
     pub(super) sk: Field,
     pub(super) len: Field,
     pub(super) consumed: Field,
@@ -59,6 +68,7 @@ impl CaptureLayout {
             receive: btf.type_id(Kind::TYPEDEF, RECEIVE).ok(),
             send: btf.type_id(Kind::TYPEDEF, SEND).ok(),
             ready: btf.type_id(Kind::TYPEDEF, READY).ok(),
+            cast: btf.type_id(Kind::FUNC, CAST).ok().zip(btf.type_id(Kind::STRUCT, NUMBER).ok()),
             sk: btf.field("sk_buff", "sk")?,
             len: btf.field("sk_buff", "len")?,
             consumed: in_control_block(btf, "consumed")?,

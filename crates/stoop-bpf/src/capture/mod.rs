@@ -1,27 +1,36 @@
 //! Capturing what Unix sockets transfer: the programs, their buffers, and reading these.
 
+mod attached;
 mod buffer;
+mod builder;
 mod event;
+mod filter;
 mod layout;
+mod losses;
 mod programs;
+mod rings;
+mod sieve;
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
 
 pub use event::{BufferKey, End, Event, HEADER_BYTES, Message, Received, SocketKind, What};
 
-use crate::asm::Instruction;
-use crate::btf::BtfError;
 use crate::loader;
 use crate::record::NameKey;
 use crate::support::{Missing, Unavailable, Undetermined, refusal};
-use crate::sys::{self, Map, MapKind, Ring, Target};
+use crate::sys::{Map, MapKind, Ring, Shared};
+use attached::Attached;
 use buffer::PerfRecord;
+use builder::Setting;
+use filter::{EXCLUDE, PROCESS, WANT};
 use layout::CaptureLayout;
-use programs::{EXCLUDE, PROCESS, Setting, WANT};
+use losses::Losses;
 
 /// How many keys can be wanted or excluded.
 const KEYS_MAX: u32 = 16_384;
@@ -65,8 +74,21 @@ pub enum Key {
 pub enum Captured<'b> {
     /// An event, with the captured bytes of the message if it is [`What::Copied`].
     Event(Event, &'b [u8]),
-    /// That many events were lost here, because the buffer was full.
+    /// That many events of this processor were lost here, because its buffer was full.
     Lost(u64),
+    /// The kernel skipped programs: events may be missing.
+    Skipped(Skipped),
+}
+
+/// Programs that the kernel did not run, because they were running already on the same processor,
+/// interrupted. What they would have reported is unknown: perhaps nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// It happened after this time, as in [`Event::time_ns`], and before the call that reports it.
+    pub since_ns: u64,
+    /// How often: at most that many events are missing.
+    pub count: u64,
 }
 
 /// Loaded programs that capture messages as they are received. Dropping the value unloads them.
@@ -77,11 +99,14 @@ pub enum Captured<'b> {
 #[derive(Debug)]
 pub struct Capture {
     wanted: Map<u64>,
+    shared: Shared,
     rings: Vec<(u32, Ring)>,
     /// Closing this map would take the buffers out of it.
     _buffers: Map<u32>,
-    /// Holds the programs' connections to their tracepoints.
-    _links: Vec<OwnedFd>,
+    programs: Vec<Attached>,
+    losses: Losses,
+    /// When skipped programs were counted last.
+    counted_ns: u64,
     buffer: Vec<u8>,
     sees_receives: bool,
 }
@@ -108,21 +133,35 @@ impl Capture {
     /// ```
     pub fn load(options: CaptureOptions) -> Result<Capture, Unavailable> {
         let types = loader::prepare()?;
-        let layout = CaptureLayout::of(&types).map_err(Missing::Type)?;
-        let rings = rings(options.buffer_bytes)?;
+        Capture::start(options, &CaptureLayout::of(&types).map_err(Missing::Type)?)
+    }
+
+    fn start(options: CaptureOptions, layout: &CaptureLayout) -> Result<Capture, Unavailable> {
+        let rings = rings::open(options.buffer_bytes)?;
         let wanted = Map::create(MapKind::Hash, KEYS_MAX).map_err(failed("creating a map"))?;
-        let buffers = buffers(&rings)?;
+        let shared = Shared::create(sieve::LEN_BYTES).map_err(failed("creating a map"))?;
+        let buffers = rings::map(&rings)?;
         let setting = Setting {
-            layout: &layout,
+            layout,
             wanted: wanted.as_fd(),
+            shared: shared.as_fd(),
             buffers: buffers.as_fd(),
             all: options.all,
             payload_max: options.payload_max.min(PAYLOAD_MAX),
             own_pid: std::process::id(),
         };
-        let links = attach_all(setting)?;
-        let sees_receives = layout.receive.is_some();
-        Ok(Capture { wanted, rings, _buffers: buffers, _links: links, buffer: Vec::new(), sees_receives })
+        let programs = attach_all(setting)?;
+        Ok(Capture {
+            wanted,
+            shared,
+            rings,
+            _buffers: buffers,
+            programs,
+            losses: Losses::default(),
+            counted_ns: now_ns(),
+            buffer: Vec::new(),
+            sees_receives: layout.receive.is_some(),
+        })
     }
 
     /// Returns whether [`What::Received`] is reported (since Linux 6.3). Without it, a message that
@@ -136,7 +175,7 @@ impl Capture {
     /// # Errors
     /// Returns an error if there are more than 16,384 keys.
     pub fn want(&self, key: Key) -> io::Result<()> {
-        self.wanted.set(key.number(), WANT)
+        self.set(key, WANT)
     }
 
     /// Captures nothing that has this key, whatever else is wanted.
@@ -144,7 +183,16 @@ impl Capture {
     /// # Errors
     /// Returns an error if there are more than 16,384 keys.
     pub fn exclude(&self, key: Key) -> io::Result<()> {
-        self.wanted.set(key.number(), EXCLUDE)
+        self.set(key, EXCLUDE)
+    }
+
+    fn set(&self, key: Key, value: u32) -> io::Result<()> {
+        self.wanted.set(key.number(), value)?;
+        if matches!(key, Key::Process(_)) {
+            self.shared.byte(sieve::PROCESSES_AT).store(1, Ordering::Relaxed);
+        }
+        self.shared.byte(sieve::position(key.number())).store(1, Ordering::Release);
+        Ok(())
     }
 
     /// Forgets a key. It need not be known.
@@ -176,10 +224,18 @@ impl Capture {
 
     /// Calls `each` with the processor for everything captured since the last call. Does not block.
     ///
-    /// The order is that of each processor, one processor after the other. [`Event::time_ns`]
-    /// orders them all.
+    /// First come the programs that the kernel skipped, if any, with processor 0. The order of the
+    /// rest is that of each processor, one processor after the other. [`Event::time_ns`] orders them
+    /// all.
     pub fn read_each(&mut self, mut each: impl FnMut(u32, Captured<'_>)) {
+        if let Some(skipped) = self.skipped() {
+            each(0, Captured::Skipped(skipped));
+        }
         for (processor, ring) in &mut self.rings {
+            let slot = sieve::lost_position(*processor);
+            // Before reading: all of these were lost in front of a record that is read now, or
+            // behind the last one.
+            let total = self.shared.word(slot).load(Ordering::Acquire);
             self.buffer.clear();
             ring.drain(&mut self.buffer);
             for record in buffer::records(&self.buffer) {
@@ -189,10 +245,22 @@ impl Capture {
                             each(*processor, Captured::Event(event, message));
                         }
                     }
-                    PerfRecord::Lost(count) => each(*processor, Captured::Lost(count)),
+                    PerfRecord::Lost(count) => {
+                        let new = self.losses.recorded(slot, count);
+                        new.map(|count| each(*processor, Captured::Lost(count)));
+                    }
                 }
             }
+            let rest = self.losses.counted(slot, total);
+            rest.map(|count| each(*processor, Captured::Lost(count)));
         }
+    }
+
+    /// Counts the programs that were skipped since the last call.
+    fn skipped(&mut self) -> Option<Skipped> {
+        let since_ns = std::mem::replace(&mut self.counted_ns, now_ns());
+        let count = self.programs.iter_mut().map(Attached::skipped).sum();
+        (count > 0).then_some(Skipped { since_ns, count })
     }
 }
 
@@ -206,73 +274,27 @@ impl Key {
     }
 }
 
-fn attach_all(setting: Setting<'_>) -> Result<Vec<OwnedFd>, Unavailable> {
+fn attach_all(setting: Setting<'_>) -> Result<Vec<Attached>, Unavailable> {
     let layout = setting.layout;
-    let mut links = Vec::new();
+    let mut attached = Vec::new();
     if let Some(send) = layout.send {
-        links.push(attach(programs::send(setting), send.0)?);
+        attached.push(Attached::new(programs::send(setting), send)?);
     }
     if let Some(receive) = layout.receive {
-        links.push(attach(programs::receive(setting), receive.0)?);
+        attached.push(Attached::new(programs::receive(setting), receive)?);
     }
     if let Some(ready) = layout.ready {
-        links.push(attach(programs::connect(setting), ready.0)?);
+        attached.push(Attached::new(programs::connect(setting), ready)?);
     }
     // Last: what it reports, the others explain.
-    links.push(attach(programs::copy(setting), layout.copy.0)?);
-    Ok(links)
+    attached.push(Attached::new(programs::copy(setting), layout.copy)?);
+    Ok(attached)
 }
 
-fn attach(code: Result<Vec<Instruction>, BtfError>, tracepoint: u32) -> Result<OwnedFd, Unavailable> {
-    let program = loader::load(&code.map_err(Missing::Type)?, Target::tracepoint(tracepoint))?;
-    sys::attach(program.as_fd()).map_err(failed("attaching a program"))
-}
-
-/// Opens a buffer for each processor that is online.
-fn rings(mut data_bytes: usize) -> Result<Vec<(u32, Ring)>, Unavailable> {
-    let page_bytes = rustix::param::page_size();
-    let processors = processors().map_err(failed("listing the processors"))?;
-    data_bytes = data_bytes.next_power_of_two().max(page_bytes);
-    loop {
-        let open = |&processor: &u32| Ok((processor, Ring::open(processor, data_bytes, page_bytes)?));
-        match processors.iter().map(open).collect::<io::Result<Vec<_>>>() {
-            Ok(rings) => return Ok(rings),
-            // More than this user may lock.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied && data_bytes > page_bytes => {
-                data_bytes /= 2;
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Err(refusal(error)),
-            Err(error) => return Err(Undetermined::new("opening a perf buffer", error).into()),
-        }
-    }
-}
-
-/// Creates the map from a processor to its buffer.
-fn buffers(rings: &[(u32, Ring)]) -> Result<Map<u32>, Unavailable> {
-    use std::os::fd::AsRawFd;
-    let len = rings.iter().map(|(processor, _)| processor + 1).max().unwrap_or(1);
-    let map = Map::create(MapKind::PerfEvents, len).map_err(failed("creating a map"))?;
-    for (processor, ring) in rings {
-        let fd = ring.as_fd().as_raw_fd() as u32;
-        map.set(*processor, fd).map_err(failed("setting a perf buffer"))?;
-    }
-    Ok(map)
-}
-
-/// Returns the processors that are online.
-fn processors() -> io::Result<Vec<u32>> {
-    let text = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
-    parse_list(text.trim()).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, text))
-}
-
-/// Parses `0-3,8`.
-fn parse_list(text: &str) -> Option<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        numbers.extend(first.parse::<u32>().ok()?..=last.parse().ok()?);
-    }
-    Some(numbers)
+/// Returns the clock of the events.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 fn failed(step: &'static str) -> impl FnOnce(io::Error) -> Unavailable {
@@ -285,11 +307,24 @@ fn failed(step: &'static str) -> impl FnOnce(io::Error) -> Unavailable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stoop_testkit::skip;
 
+    /// [K-TAP-8]
+    ///
+    /// [K-TAP-8]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-TAP-8
     #[test]
-    fn lists_of_processors_are_read() {
-        assert_eq!(parse_list("0-1"), Some(vec![0, 1]));
-        assert_eq!(parse_list("0,2-4,9"), Some(vec![0, 2, 3, 4, 9]));
-        assert_eq!((parse_list(""), parse_list("0-x")), (None, None));
+    fn both_ways_of_reading_are_accepted() {
+        let types = match loader::prepare() {
+            Ok(types) => types,
+            Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
+        };
+        let layout = CaptureLayout::of(&types).unwrap();
+        let options = CaptureOptions { buffer_bytes: 1, ..CaptureOptions::default() };
+        for cast in [None, layout.cast] {
+            let layout = CaptureLayout { cast, ..layout.clone() };
+            if let Err(unavailable) = Capture::start(options, &layout) {
+                panic!("{cast:?}: {unavailable}");
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ const MAP_DELETE: c_long = 3;
 #[repr(u32)]
 pub(crate) enum MapKind {
     Hash = 1,
+    Array = 2,
     /// A perf buffer for each processor.
     PerfEvents = 4,
 }
@@ -54,18 +55,29 @@ pub(crate) struct Map<K> {
     keys: PhantomData<K>,
 }
 
+/// Creates a map (`BPF_MAP_CREATE`) with keys and values of these sizes.
+pub(super) fn create(
+    kind: MapKind,
+    key_bytes: usize,
+    value_bytes: usize,
+    entries: u32,
+    map_flags: u32,
+) -> io::Result<OwnedFd> {
+    let attributes = MapCreate {
+        map_type: kind as u32,
+        key_size: key_bytes as u32,
+        value_size: value_bytes as u32,
+        max_entries: entries,
+        map_flags,
+    };
+    // SAFETY: `attributes` has the layout of the command and contains no pointer.
+    unsafe { super::bpf(MAP_CREATE, &attributes) }
+}
+
 impl<K: MapKey> Map<K> {
-    /// Creates a map (`BPF_MAP_CREATE`).
+    /// Creates a map.
     pub(crate) fn create(kind: MapKind, entries: u32) -> io::Result<Map<K>> {
-        let attributes = MapCreate {
-            map_type: kind as u32,
-            key_size: size_of::<K>() as u32,
-            value_size: size_of::<u32>() as u32,
-            max_entries: entries,
-            map_flags: 0,
-        };
-        // SAFETY: `attributes` has the layout of the command and contains no pointer.
-        let fd = unsafe { super::bpf(MAP_CREATE, &attributes) }?;
+        let fd = create(kind, size_of::<K>(), size_of::<u32>(), entries, 0)?;
         Ok(Map { fd, keys: PhantomData })
     }
 

@@ -19,11 +19,13 @@ use crate::asm::Instruction;
 mod map;
 mod misses;
 mod perf;
+mod shared;
 mod table;
 
 pub(crate) use map::{Map, MapKind};
 pub(crate) use misses::misses;
 pub(crate) use perf::Ring;
+pub(crate) use shared::Shared;
 pub(crate) use table::Table;
 
 const PROG_LOAD: c_long = 5;

@@ -8,10 +8,11 @@ use super::block::{Fields, Order};
 use super::label::{BETWEEN, Label};
 use super::packet::Packet;
 use super::{
-    COMMENT, FIN, IF_DROP, IF_TSRESOL, INTERFACE, LINK_DBUS, LINK_RAW, NAMES, PACKET, RST, SECTION,
+    COMMENT, FIN, IF_DROP, IF_TSRESOL, INTERFACE, LINK_DBUS, LINK_RAW, NAMES, OS_DROP, PACKET, RST, SECTION,
     STATISTICS, SYN, TCP,
 };
 use crate::follow::{Data, Endpoint, Flow, FlowId, Piece, Side, What};
+use crate::reorder::{Cause, Loss};
 
 /// How many connections are remembered. Of more, those are forgotten that began first.
 const FLOWS_MAX: usize = 100_000;
@@ -40,6 +41,8 @@ struct Interface {
     resolution: u8,
     /// How many packets it has dropped so far.
     dropped: u64,
+    /// How many programs the system has skipped so far.
+    skipped: u64,
 }
 
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl Contents {
                 resolution = *value;
             }
         }
-        self.interfaces.push(Interface { link, resolution, dropped: 0 });
+        self.interfaces.push(Interface { link, resolution, dropped: 0, skipped: 0 });
         Some(())
     }
 
@@ -180,12 +183,16 @@ impl Contents {
         let mut text = String::new();
         while let Some((code, value)) = fields.option() {
             match code {
-                IF_DROP => {
-                    let dropped = fields.order().u64(value.try_into().ok()?);
-                    let lost = dropped.saturating_sub(interface.dropped);
-                    interface.dropped = dropped;
-                    if lost > 0 {
-                        ready.push_back(Piece::new(time_ns, 0, Side::First, What::Lost(lost)));
+                IF_DROP | OS_DROP => {
+                    let total = fields.order().u64(value.try_into().ok()?);
+                    let (before, cause) = match code {
+                        IF_DROP => (&mut interface.dropped, Cause::BufferFull),
+                        _ => (&mut interface.skipped, Cause::ProgramSkipped),
+                    };
+                    let count = total.saturating_sub(std::mem::replace(before, total));
+                    if count > 0 {
+                        let what = What::Lost(Loss::new(count, cause));
+                        ready.push_back(Piece::new(time_ns, 0, Side::First, what));
                     }
                 }
                 COMMENT => text = String::from_utf8_lossy(value).into_owned(),

@@ -40,6 +40,8 @@ const IF_TSRESOL: u16 = 9;
 const HARDWARE_OS: u16 = 3;
 const APPLICATION: u16 = 4;
 const IF_DROP: u16 = 5;
+/// What the kernel did not let pass: here, that it skipped a program.
+const OS_DROP: u16 = 7;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

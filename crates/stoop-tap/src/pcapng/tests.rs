@@ -7,6 +7,7 @@ use stoop_bpf::{End, SocketKind};
 use super::{Label, Reader, Tail, Writer};
 use crate::decode::Protocol;
 use crate::follow::{Data, Piece, Side, What};
+use crate::reorder::{Cause, Loss};
 
 const START: u64 = 1_700_000_000_000_000_000;
 
@@ -20,7 +21,9 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
         1 => Just(What::End),
         1 => (1i32..134).prop_map(What::Error),
         1 => (1u64..100_000).prop_map(What::Missed),
-        1 => (1u64..1000).prop_map(What::Lost),
+        1 => (1u64..1000, any::<bool>()).prop_map(|(count, full)| {
+            What::Lost(Loss::new(count, if full { Cause::BufferFull } else { Cause::ProgramSkipped }))
+        }),
     ];
     vec((1u64..4, side, what), 0..20).prop_map(|list| {
         let place = |(at, (flow, from, what))| {
@@ -60,7 +63,7 @@ fn written(pieces: &[Piece]) -> Vec<u8> {
             What::End => writer.end(piece.flow, piece.from, piece.time_ns),
             What::Error(errno) => writer.error(piece.flow, piece.from, piece.time_ns, *errno),
             What::Missed(len) => writer.missed(piece.flow, piece.from, piece.time_ns, *len),
-            What::Lost(count) => writer.lost(piece.time_ns, *count),
+            What::Lost(loss) => writer.lost(piece.time_ns, *loss),
             What::Connect { .. } => {}
         }
     }

@@ -8,12 +8,13 @@ use super::block::{end_of_options, push, push_option};
 use super::label::{BETWEEN, Label};
 use super::packet::Parts;
 use super::{
-    ACK, APPLICATION, BYTE_ORDER, COMMENT, FIN, HARDWARE_OS, IF_DROP, IF_NAME, IF_TSRESOL, INTERFACE,
+    ACK, APPLICATION, BYTE_ORDER, COMMENT, FIN, HARDWARE_OS, IF_DROP, IF_NAME, IF_TSRESOL, INTERFACE, OS_DROP,
     LINK_DBUS, LINK_RAW, NAMES, PACKET, PSH, RST, SECTION, STATISTICS, SYN, TCP, UDP,
 };
 use crate::decode::Protocol;
 use crate::decode::dbus::message_len;
 use crate::follow::{FlowId, Side};
+use crate::reorder::{Cause, Loss};
 
 /// The numbers of the interfaces.
 const RAW: u32 = 0;
@@ -54,6 +55,8 @@ pub struct Writer {
     begun: HashMap<FlowId, [Vec<u8>; 2]>,
     /// How many events were lost.
     lost: u64,
+    /// How many events at most were not seen, because the kernel skipped programs.
+    skipped: u64,
 }
 
 /// A connection in the file.
@@ -71,7 +74,7 @@ struct Conversation {
 impl Writer {
     /// Begins a file: a section, and an interface for each link type, with nanoseconds.
     pub fn new(application: &str) -> Writer {
-        let mut writer = Writer { bytes: Vec::new(), flows: HashMap::new(), begun: HashMap::new(), lost: 0 };
+        let mut writer = Writer { bytes: Vec::new(), flows: HashMap::new(), begun: HashMap::new(), lost: 0, skipped: 0 };
         let mut section = Vec::new();
         section.extend(BYTE_ORDER.to_le_bytes());
         section.extend([1, 0, 0, 0]);
@@ -191,11 +194,15 @@ impl Writer {
         }
     }
 
-    /// Writes that so many events were lost.
-    pub fn lost(&mut self, time_ns: u64, count: u64) {
-        self.lost = self.lost.saturating_add(count);
+    /// Writes that events were lost.
+    pub fn lost(&mut self, time_ns: u64, loss: Loss) {
+        let (option, total) = match loss.cause {
+            Cause::BufferFull => (IF_DROP, &mut self.lost),
+            Cause::ProgramSkipped => (OS_DROP, &mut self.skipped),
+        };
+        *total = total.saturating_add(loss.count);
         let mut block = statistics(time_ns);
-        push_option(&mut block, IF_DROP, &self.lost.to_le_bytes());
+        push_option(&mut block, option, &total.to_le_bytes());
         end_of_options(&mut block);
         push(&mut self.bytes, STATISTICS, &block);
     }

@@ -72,7 +72,7 @@ impl CaptureFile {
     ) {
         let (flow, from) = (piece.flow, piece.from);
         match &piece.what {
-            What::Lost(count) => return self.writer.lost(time_ns, *count),
+            What::Lost(loss) => return self.writer.lost(time_ns, *loss),
             What::Connect { .. } => {
                 let (_, _, [client, listener]) = ends();
                 return self.writer.connected(time_ns, &written(&client), &written(&listener));

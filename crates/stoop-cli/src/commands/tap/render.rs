@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use stoop::escaped;
-use stoop_tap::{Kind, Line, Side};
+use stoop_tap::{Cause, Kind, Line, Loss, Side};
 
 use super::names::Label;
 use super::session::{Entry, Shown, word};
 use super::view::{Seen, shortened};
 use crate::output::{SCHEMA, push_json};
+use crate::sockets::format;
 use crate::time;
 
 /// Formats an entry for a person. Ends of streams are not shown.
@@ -23,8 +24,8 @@ pub(super) fn text(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTi
             let listener = end(listener);
             let _ = write!(text, "{} → {listener}  connects", process(client));
         }
-        Shown::Lost(count) => {
-            let _ = write!(text, "  {count} events lost here: the buffer was full");
+        Shown::Lost(loss) => {
+            let _ = write!(text, "  {}", lost(loss));
         }
         Shown::Line(line) => {
             let _ = write!(text, "{}  {}", parties(), said(line, seen));
@@ -38,6 +39,23 @@ pub(super) fn text(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTi
     }
     text.push('\n');
     Some(text)
+}
+
+/// Says what is missing, and why.
+fn lost(loss: &Loss) -> String {
+    let events = format::plural(loss.count as usize, "event");
+    match loss.cause {
+        Cause::BufferFull => format!("{events} lost here: the buffer was full"),
+        _ => format!("up to {events} not seen from here on: the kernel skipped an interrupted program"),
+    }
+}
+
+/// Returns the name of a cause in JSON.
+fn reason(cause: Cause) -> &'static str {
+    match cause {
+        Cause::BufferFull => "buffer-full",
+        _ => "program-skipped",
+    }
 }
 
 /// The time of day in UTC, with milliseconds.
@@ -189,6 +207,8 @@ struct Fields {
     errno: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 /// Appends an entry as a line of JSON.
@@ -211,6 +231,7 @@ pub(super) fn json(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTi
         descriptors: None,
         errno: None,
         count: None,
+        reason: None,
     };
     if entry.flow != 0 {
         fields.from = Some(end_fields(&ends[entry.from.index()]));
@@ -226,7 +247,10 @@ pub(super) fn json(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTi
         Shown::End => fields.event = "eof",
         Shown::Error(errno) => (fields.event, fields.errno) = ("error", Some(*errno)),
         Shown::Missed(len) => (fields.event, fields.bytes) = ("missed", Some(*len)),
-        Shown::Lost(count) => (fields.event, fields.count) = ("lost", Some(*count)),
+        Shown::Lost(loss) => {
+            (fields.event, fields.count) = ("lost", Some(loss.count));
+            fields.reason = Some(reason(loss.cause));
+        }
     }
     push_json(&fields, out);
 }
@@ -265,6 +289,14 @@ mod tests {
     fn nothing_that_was_sent_controls_the_terminal() {
         assert_eq!(plain(b"a\r\nb\tc\x1b[31m\xff"), "a⏎b c\\u{1b}[31m\u{fffd}");
         assert_eq!(plain("\u{202e}x\u{85}".as_bytes()), "\\u{202e}x\\u{85}");
+    }
+
+    #[test]
+    fn a_loss_says_why_and_whether_its_count_is_exact() {
+        let text = |cause, count| lost(&Loss::new(count, cause));
+        assert_eq!(text(Cause::BufferFull, 1), "1 event lost here: the buffer was full");
+        let skipped = "up to 3 events not seen from here on: the kernel skipped an interrupted program";
+        assert_eq!(text(Cause::ProgramSkipped, 3), skipped);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop_tap::{CaptureOptions, Piece, Protocol, SocketKind, What};
+use stoop_tap::{CaptureOptions, Cause, Loss, Piece, Protocol, SocketKind, What};
 
 use super::args::Tap as Flags;
 use super::capture_file::CaptureFile;
@@ -70,7 +70,8 @@ fn watch<'f>(
 ) -> Outcome {
     let file = CaptureFile::create(&flags.files)?;
     let session = Session::new(names, !flags.no_payload, view.methods());
-    let mut watch = Watch { flags, source, session, view, file, stats: Stats::default(), shown: 0, lost: 0 };
+    let (stats, losses) = (Stats::default(), Losses::default());
+    let mut watch = Watch { flags, source, session, view, file, stats, shown: 0, losses };
     watch.until_stopped(signals)?;
     watch.finish()
 }
@@ -85,7 +86,36 @@ struct Watch<'f> {
     stats: Stats,
     /// How many calls, answers and messages were shown.
     shown: u64,
+    losses: Losses,
+}
+
+/// How many events are missing.
+#[derive(Debug, Default)]
+struct Losses {
+    /// Because a buffer was full.
     lost: u64,
+    /// At most, because the kernel skipped programs.
+    skipped: u64,
+}
+
+impl Losses {
+    fn add(&mut self, loss: &Loss) {
+        match loss.cause {
+            Cause::BufferFull => self.lost += loss.count,
+            _ => self.skipped += loss.count,
+        }
+    }
+
+    /// Says what is missing. `None` if nothing is.
+    fn note(&self) -> Option<String> {
+        let events = |count: u64| format::plural(count as usize, "event");
+        let lost = (self.lost > 0).then(|| format!("{} lost: the buffer was full", events(self.lost)));
+        let skipped = (self.skipped > 0).then(|| {
+            format!("up to {} not seen: the kernel skipped interrupted programs", events(self.skipped))
+        });
+        let notes: Vec<String> = lost.into_iter().chain(skipped).collect();
+        (!notes.is_empty()).then(|| format!("stoop: {}\n", notes.join("; ")))
+    }
 }
 
 impl Watch<'_> {
@@ -120,20 +150,15 @@ impl Watch<'_> {
                 false => self.print(self.stats.table().as_bytes())?,
             }
         }
-        if self.lost > 0 {
-            status(&format!(
-                "stoop: {} lost: the buffer was full\n",
-                format::plural(self.lost as usize, "event")
-            ));
-            return Ok(if exit == Exit::Done { Exit::Partial } else { exit });
-        }
-        Ok(exit)
+        let Some(note) = self.losses.note() else { return Ok(exit) };
+        status(&note);
+        Ok(if exit == Exit::Done { Exit::Partial } else { exit })
     }
 
     fn take(&mut self, pieces: &[Piece], is_last: bool) -> Result<(), Failure> {
         for piece in pieces {
-            if let What::Lost(count) = piece.what {
-                self.lost += count;
+            if let What::Lost(loss) = &piece.what {
+                self.losses.add(loss);
             }
             let lines = self.session.take(&*self.source, piece);
             if let Some(file) = &mut self.file {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stoop_tap::{Dialogue, End, FlowId, Kind, Line, Methods, Piece, Protocol, Side, What};
+use stoop_tap::{Dialogue, End, FlowId, Kind, Line, Loss, Methods, Piece, Protocol, Side, What};
 
 use super::names::{Label, Names};
 use super::source::Source;
@@ -35,7 +35,7 @@ pub(super) enum Shown {
     End,
     Error(i32),
     Missed(u64),
-    Lost(u64),
+    Lost(Loss),
 }
 
 /// Decoders of all connections, and what was not shown yet.
@@ -97,9 +97,9 @@ impl Session {
                 line.fds = data.fds;
                 vec![Shown::Line(line)]
             }
-            What::Lost(count) => {
+            What::Lost(loss) => {
                 self.dialogues.clear();
-                vec![Shown::Lost(*count)]
+                vec![Shown::Lost(*loss)]
             }
             what => {
                 let lines = self.decode(source, piece);
