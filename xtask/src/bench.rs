@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("who", None),
     ("relay", None),
     ("failed_bind", None),
+    ("tap", None),
 ];
 
 /// Runs one benchmark with the options that follow its name, or all of them.

@@ -48,7 +48,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-tap", "stoop-testkit"]),
-    ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http", "stoop-relay"]),
+    ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http", "stoop-relay", "stoop-tap"]),
     (
         "stoop-fuzz",
         &[
