@@ -149,7 +149,8 @@ pub fn capture_events(data: &[u8]) {
 
 /// Decodes a conversation that arrives in pieces, and writes it as packets.
 pub fn tap_dialogue(data: &[u8]) {
-    use stoop_tap::{Dialogue, Protocol, Side, SocketKind, pcapng::Writer};
+    use stoop_tap::pcapng::{Label, Writer};
+    use stoop_tap::{Dialogue, Protocol, Side, SocketKind};
     let Some((&[kind, cut], data)) = data.split_first_chunk::<2>() else { return };
     let kind = if kind % 4 == 0 { SocketKind::DATAGRAM } else { SocketKind::STREAM };
     let (mut dialogue, mut writer) = (Dialogue::new(kind), Writer::new("fuzz"));
@@ -160,7 +161,8 @@ pub fn tap_dialogue(data: &[u8]) {
         assert!(lines.iter().all(|line| line.text.len() < data.len() + 10_000));
         if at == 0 {
             let protocol = dialogue.protocol().unwrap_or(Protocol::Bytes);
-            writer.open(1, kind, protocol, ["one", "other"], 0);
+            let label = Label::default();
+            writer.open(1, kind, protocol, [&label, &label], 0);
         }
         writer.data(1, from, at as u64, &piece[1..], piece.len() as u32, 0);
     }

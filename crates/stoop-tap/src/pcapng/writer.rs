@@ -8,8 +8,8 @@ use super::block::{end_of_options, push, push_option};
 use super::label::{BETWEEN, Label};
 use super::packet::Parts;
 use super::{
-    ACK, APPLICATION, BYTE_ORDER, COMMENT, FIN, HARDWARE_OS, IF_DROP, IF_NAME, IF_TSRESOL, INTERFACE, OS_DROP,
-    LINK_DBUS, LINK_RAW, NAMES, PACKET, PSH, RST, SECTION, STATISTICS, SYN, TCP, UDP,
+    ACK, APPLICATION, BYTE_ORDER, COMMENT, FIN, HARDWARE_OS, IF_DROP, IF_NAME, IF_TSRESOL, INTERFACE,
+    LINK_DBUS, LINK_RAW, NAMES, OS_DROP, PACKET, PSH, RST, SECTION, STATISTICS, SYN, TCP, UDP,
 };
 use crate::decode::Protocol;
 use crate::decode::dbus::message_len;
@@ -74,7 +74,8 @@ struct Conversation {
 impl Writer {
     /// Begins a file: a section, and an interface for each link type, with nanoseconds.
     pub fn new(application: &str) -> Writer {
-        let mut writer = Writer { bytes: Vec::new(), flows: HashMap::new(), begun: HashMap::new(), lost: 0, skipped: 0 };
+        let mut writer =
+            Writer { bytes: Vec::new(), flows: HashMap::new(), begun: HashMap::new(), lost: 0, skipped: 0 };
         let mut section = Vec::new();
         section.extend(BYTE_ORDER.to_le_bytes());
         section.extend([1, 0, 0, 0]);

@@ -63,7 +63,8 @@ fn busctl_and_a_bus() {
     let _server = program("dbus-daemon", ["--session", "--nofork", "--nopidfile", &listen]).spawn();
     wait_served(&path);
     let client = || {
-        let call = ["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", "s", "none.such"];
+        let call =
+            ["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", "s", "none.such"];
         program("busctl", [format!("--address=unix:path={place}")]).args(call)
     };
     let (lines, measured) = tapped(place, client());
@@ -106,7 +107,8 @@ fn psql_and_postgresql() {
     let path = directory.path().join(".s.PGSQL.5432");
     let place = path.to_str().unwrap();
     let (lines, measured) = tapped(place, client());
-    let call = lines.iter().find(|line| line["text"] == "select 41 + 1").unwrap_or_else(|| panic!("{lines:?}"));
+    let call =
+        lines.iter().find(|line| line["text"] == "select 41 + 1").unwrap_or_else(|| panic!("{lines:?}"));
     let answer = answered_once(&lines, call["method"].as_str().unwrap(), measured);
     assert_eq!((&answer["text"], &answer["ok"]), (&"SELECT 1".into(), &true.into()));
     let own = tempdir();
@@ -128,7 +130,10 @@ fn logger_and_a_log() {
     let lines = tap.finish().ok().json();
     let line = lines.iter().find(|line| line["event"] == "data").unwrap();
     assert_eq!(line["protocol"], "syslog");
-    assert!(line["text"].as_str().unwrap().starts_with("<14>") && line["text"].as_str().unwrap().ends_with("started"));
+    assert!(
+        line["text"].as_str().unwrap().starts_with("<14>")
+            && line["text"].as_str().unwrap().ends_with("started")
+    );
     if has_program("tshark") {
         let file = directory.path().join("log.pcapng");
         let file = file.to_str().unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::filter::CallFlags;
 use super::file_flags::FileFlags;
+use super::filter::CallFlags;
 use crate::args::footer;
 use crate::args::selection::Selection;
 use crate::args::shared::QuietFlag;

@@ -26,10 +26,10 @@ mod bodies;
 mod capture_file;
 mod containers;
 mod error;
+mod file_flags;
 mod filter;
 #[cfg(feature = "grpc")]
 mod hide;
-mod file_flags;
 mod label_filter;
 mod names;
 mod program;

@@ -26,7 +26,7 @@ pub(super) struct Label {
     pub(super) is_container: bool,
 }
 
-fn is_container(workload: &Workload) -> bool {
+pub(super) fn is_container(workload: &Workload) -> bool {
     matches!(workload, Workload::Container { .. })
 }
 
@@ -37,6 +37,7 @@ impl Label {
         Label {
             process: self.process.or(other.process),
             address: self.address.or(other.address),
+            is_container: if self.workload.is_some() { self.is_container } else { other.is_container },
             workload: self.workload.or(other.workload),
         }
     }

@@ -9,7 +9,7 @@ use stoop_inspect::Workload;
 use stoop_relay::record::{self, Entry, Process, Record, Recording, Tail};
 use stoop_tap::{Data, End, Endpoint, Flow, FlowId, Piece, Side, SocketKind, What};
 
-use super::names::Label;
+use super::names::{Label, is_container};
 
 /// `ECONNRESET`: what a reader gets of a connection that was reset.
 const RESET: i32 = 104;
@@ -143,8 +143,10 @@ fn side(side: record::Side) -> Side {
 
 fn label(process: &Process) -> Label {
     let group = [b"0::", &process.cgroup[..], b"\n"].concat();
-    let workload = Workload::from_cgroup(&group).to_string();
+    let workload = Workload::from_cgroup(&group);
+    let (is_container, workload) = (is_container(&workload), workload.to_string());
     Label {
+        is_container,
         process: process.pid.map(|pid| (pid, process.command.clone())),
         address: None,
         workload: Some(workload).filter(|text| !process.cgroup.is_empty() && text != "-"),

@@ -188,5 +188,7 @@ fn of_file(label: &pcapng::Label) -> Label {
         process: label.process.clone(),
         address: label.address.as_ref().and_then(|address| address.parse().ok()),
         workload: label.workload.clone(),
+        // A container is written as `RUNTIME:ID`; the name of a unit has its type behind a dot.
+        is_container: label.workload.as_ref().is_some_and(|text| text.contains(':') && !text.contains('.')),
     }
 }
