@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Message, Protocol};
 use super::redact::redact;
-use super::sniff::Sniffed;
 use crate::follow::Side;
 
 const METHODS: &[&str] =
@@ -23,7 +22,7 @@ pub(super) struct Http1 {
     halves: [Half; 2],
     calls: VecDeque<Call>,
     /// What follows an upgrade.
-    upgraded: Sniffed,
+    upgraded: Box<dyn Decode>,
 }
 
 #[derive(Debug, Default)]
@@ -87,11 +86,7 @@ impl Decode for Http1 {
             State::Body(left) if left >= len => half.state = body(left - len),
             State::Chunk(left) if left >= len => half.state = State::Chunk(left - len),
             State::UntilEnd => {}
-            State::Raw => {
-                if !self.upgraded.gap(from, len) {
-                    self.upgraded.forget();
-                }
-            }
+            State::Raw => return self.upgraded.gap(from, len),
             _ => return false,
         }
         true
@@ -141,7 +136,7 @@ fn body(left: u64) -> State {
 
 impl Http1 {
     /// Creates a decoder that decodes with `upgraded` what follows an upgrade.
-    pub(super) fn new(upgraded: Sniffed) -> Http1 {
+    pub(super) fn new(upgraded: Box<dyn Decode>) -> Http1 {
         Http1 { halves: Default::default(), calls: VecDeque::new(), upgraded }
     }
 

@@ -1,4 +1,4 @@
-//! JSON without a parser: where a value ends, and the members of an object. Pure.
+//! JSON without a parser: the length of a value, and the members of an object. Pure.
 
 /// Returns the length of the value at the beginning of the text; `None` if it is incomplete.
 pub(super) fn value_len(text: &[u8]) -> Option<usize> {

@@ -103,8 +103,8 @@ impl Dialogue {
     }
 
     fn gap(&mut self, from: Side, len: u64) {
-        if len > 0 && !self.decoder.gap(from, len) {
-            self.decoder.forget();
+        if len > 0 {
+            self.decoder.gap(from, len);
         }
     }
 }

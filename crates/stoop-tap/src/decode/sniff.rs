@@ -46,10 +46,10 @@ impl Sniffed {
 
     fn stream(&self, bytes: &[u8]) -> Box<dyn Decode> {
         match bytes {
-            _ if http1::begins(bytes) && !self.is_upgraded => Box::new(http1::Http1::new(Sniffed {
-                is_upgraded: true,
-                ..Sniffed::new(self.methods.clone())
-            })),
+            _ if http1::begins(bytes) && !self.is_upgraded => {
+                let upgraded = Sniffed { is_upgraded: true, ..Sniffed::new(self.methods.clone()) };
+                Box::new(http1::Http1::new(Box::new(upgraded)))
+            }
             _ if resp::begins(bytes) => Box::new(resp::Resp::default()),
             _ if postgres::begins(bytes) => Box::new(postgres::Postgres::default()),
             _ if dbus::begins(bytes) => Box::new(dbus::Dbus::default()),
@@ -73,16 +73,25 @@ impl Decode for Sniffed {
     fn data(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) -> bool {
         let known = self.decoder.take().filter(|decoder| decoder.protocol() != Protocol::Text);
         let mut decoder = known.unwrap_or_else(|| self.stream(bytes));
+        let shown = lines.len();
         if !decoder.data(from, time_ns, bytes, lines) {
             decoder = Box::new(text::Text);
-            decoder.data(from, time_ns, bytes, lines);
+            // What was decoded of it is not shown again.
+            if lines.len() == shown {
+                decoder.data(from, time_ns, bytes, lines);
+            }
         }
         self.decoder = Some(decoder);
         true
     }
 
     fn gap(&mut self, from: Side, len: u64) -> bool {
-        self.decoder.as_mut().is_some_and(|decoder| decoder.gap(from, len))
+        let goes_on = self.decoder.as_mut().is_some_and(|decoder| decoder.gap(from, len));
+        if !goes_on {
+            self.forget();
+        }
+        // What follows shows what it is.
+        true
     }
 
     fn end(&mut self, from: Side, time_ns: u64, lines: &mut Vec<Line>) {

@@ -54,7 +54,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 28] = [
+const FREE: [&str; 29] = [
     "TIME",
     "OCTAL",
     "N",
@@ -85,6 +85,7 @@ const FREE: [&str; 28] = [
     "FORMAT",
     "FACTOR",
     "FAULTS",
+    "STATUS",
 ];
 
 /// Returns the class of an argument of this verb and action, or `None` if it has none.
@@ -112,7 +113,7 @@ pub(super) fn of(verb: &str, action: Option<&str>, arg: &Arg) -> Option<Class> {
         ("GROUP", _) => Class::Group,
         ("PID", _) => Class::Pid,
         ("GLOB", "unit") => Class::Unit,
-        ("GLOB", "name") => Class::Free,
+        ("GLOB", "name" | "method") => Class::Free,
         ("GLOB" | "PID|GLOB", _) => Class::Command,
         ("NS", _) => Class::Namespace,
         ("FILE" | "RULES", _) => Class::File,

@@ -39,8 +39,8 @@ impl Bodies {
         Some(String::from_utf8_lossy(&redact(&text)).into_owned())
     }
 
-    /// Overwrites the secrets of messages in the bytes that they were decoded from. Bytes in which a
-    /// message is not found as a whole are not kept.
+    /// Overwrites the secrets of messages in the bytes that they were decoded from. Bytes in which
+    /// a message is not found as a whole are not kept.
     pub(super) fn hide(&self, lines: &[Line], bytes: &mut Vec<u8>) {
         for message in lines.iter().filter_map(|line| line.message.as_ref()) {
             let is_secret = self.json(message).is_some_and(|json| json.contains("[redacted]"));
@@ -102,7 +102,7 @@ impl stoop_tap::Methods for Bodies {
     }
 }
 
-/// Returns the bytes, decompressed. `None` for a compression that is not known, and for what is long.
+/// Returns the bytes, decompressed. `None` if the compression is not known, or if they are many.
 #[cfg(feature = "grpc")]
 fn decompressed(message: &Message) -> Option<Vec<u8>> {
     use std::io::Read;

@@ -19,8 +19,8 @@ pub(crate) struct CallFlags {
     #[arg(long, value_name = "GLOB", value_parser = method(), conflicts_with = "write")]
     pub(crate) method: Vec<Glob>,
 
-    /// Show only answers with this status: ok, error, or a pattern such as '5*' or NOT_FOUND; with !
-    /// in front, only the others
+    /// Show only answers with this status: ok, error, or a pattern such as '5*' or NOT_FOUND; with
+    /// ! in front, only the others
     #[arg(long, value_name = "STATUS", value_parser = Status::parse, conflicts_with = "write")]
     pub(crate) status: Vec<Status>,
 

@@ -58,7 +58,7 @@ impl Frame {
         };
         let is_length = match self.kind {
             RST_STREAM | 8 => self.len == 4,
-            SETTINGS => self.len % 6 == 0,
+            SETTINGS => self.len.is_multiple_of(6),
             6 => self.len == 8,
             _ => self.len <= DEFAULT_MAX,
         };
