@@ -103,6 +103,11 @@ impl Inspector {
         self
     }
 
+    /// Inspects all network namespaces that can be found, from the next snapshot on.
+    pub(crate) fn widen(&mut self) {
+        self.options.all_namespaces = true;
+    }
+
     /// Takes a snapshot of the machine now.
     ///
     /// This never fails: what cannot be read is listed in [`Snapshot::missing`]. The call blocks

@@ -41,9 +41,11 @@ pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Opti
     let asks = facts.security.refusal.is_none();
     facts.alive = reached.as_ref().filter(|_| asks).and_then(|(target, _open)| is_alive(target));
     // The tables of other namespaces take a while to read, and usually the own one has the answer.
-    let mut snapshot = snapshot(context, false);
+    let mut inspector = inspector(context);
+    let mut snapshot = inspector.snapshot();
     if !is_enough(facts, context, &snapshot) {
-        snapshot = self::snapshot(context, true);
+        inspector.widen();
+        snapshot = inspector.snapshot();
     }
     let hides = |what: &What| matches!(what, What::Namespaces(_) | What::Table(_));
     facts.hidden_networks = snapshot.missing.iter().any(|missing| hides(&missing.what));
@@ -90,13 +92,14 @@ fn file_of(facts: &Facts) -> Option<FileId> {
     Some(FileId { dev: file.id.0, ino: file.id.1 })
 }
 
-fn snapshot(context: &SubjectContext, all_namespaces: bool) -> Snapshot {
-    let options = Options { process_states: true, workloads: false, all_namespaces, ..Options::default() };
-    let inspector = match context.network {
+/// Returns an inspector of the subject's network namespace and of the own one.
+fn inspector(context: &SubjectContext) -> Inspector {
+    let options =
+        Options { process_states: true, workloads: false, all_namespaces: false, ..Options::default() };
+    match context.network {
         Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", context.proc).into()),
         None => Inspector::new(options),
-    };
-    { inspector }.snapshot()
+    }
 }
 
 /// Returns whether other namespaces have nothing to add.
