@@ -4,13 +4,13 @@
 use std::fs;
 use std::io::BufRead;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stoop::Address;
 use stoop_inspect::internal::{
-    Cause, FileLocation, FileLocator, NameTarget, Verdict, ViewDifference, gather, why,
+    Action, Cause, FileLocation, FileLocator, NameTarget, Verdict, ViewDifference, gather, why,
 };
 use stoop_inspect::why::{Operation, Outcome, Question, Who};
 use stoop_inspect::{Inspector, Options, Snapshot, SocketId};
@@ -62,9 +62,15 @@ fn a_moved_file_is_found() {
     let verdict = predict(&path);
     assert_eq!(verdict.cause, Cause::Moved, "{verdict:?}");
     // Another server at the name is told about nothing but the move.
-    let _other = UnixListener::bind(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
     assert_eq!(location(&listener).name, NameTarget::OtherFile { is_socket: true });
     assert_eq!(predict(&path).outcome, Outcome::Succeeds);
+    // A stale file at the name hides it from its clients.
+    close(other);
+    let verdict = predict(&path);
+    let [Action::Connect { at, .. }, ..] = &verdict.advice[..] else { panic!("{verdict:?}") };
+    assert_eq!((verdict.cause, at.address.as_pathname()), (Cause::Stale, Some(now.as_path())));
+    UnixStream::connect(&now).unwrap();
 }
 
 #[test]

@@ -195,6 +195,12 @@ fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> V
     match (verdict.outcome, place) {
         // Whatever others do in views of their own does not affect this server's clients.
         (Outcome::Succeeds | Outcome::Waits, Place::View(_) | Place::Unknown) => verdict,
+        // A relay that was killed has moved it, and gives the name back.
+        (Outcome::Fails(_), Place::Moved(path))
+            if verdict.cause == Cause::Stale && facts.traces.interposed.is_none() =>
+        {
+            verdict.seen(text).seen_all(owners).advise_all(connect(facts, near, path.to_path_buf(), false))
+        }
         (Outcome::Fails(_), Place::Removed) => {
             verdict.seen(text).seen_all(owners).advise_all(advise::restart(facts, &near.socket))
         }

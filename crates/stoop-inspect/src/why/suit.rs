@@ -28,7 +28,7 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
         }
     }
     advice.extend(removes_directory(facts, verdict.cause));
-    advice.sort_by_key(rank);
+    advice.sort_by_key(|action| rank(action, verdict.cause));
     verdict.advice = advice;
     if verdict.advice.is_empty() && verdict.cause == Cause::TakenLive {
         let as_root = advise::needs_root(facts, None);
@@ -44,10 +44,12 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
 }
 
 /// Orders actions, the first first: what is in the way, what starts the program that owns the
-/// address, another socket of it, what costs nothing, then all else.
-fn rank(action: &Action) -> u8 {
+/// address, another socket of it, what costs nothing, then all else. To start a server that runs
+/// elsewhere than at its stale file would change nothing.
+fn rank(action: &Action, cause: Cause) -> u8 {
     match action {
         Action::RemoveDirectory { .. } => 0,
+        Action::Connect { .. } if cause == Cause::Stale => 0,
         Action::StartNamedUnit { .. } => 1,
         Action::SeeElsewhere { .. } => 2,
         Action::StartUnit { .. } | Action::UseService { .. } => 3,

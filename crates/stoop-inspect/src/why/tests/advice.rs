@@ -380,6 +380,26 @@ fn a_moved_socket_is_reached_by_its_kind() {
     assert_eq!(kind_of(advice(Kind::Stream)), None);
 }
 
+/// To start its unit would change nothing: the server runs.
+#[test]
+fn a_moved_socket_is_reached_past_the_stale_file_at_its_name() {
+    let stale = |operation, interposed: Option<u32>| {
+        let verdict = with(operation, |facts| {
+            (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+            facts.near.push(near(moved(), "/run/app/app.sock"));
+            facts.traces.interposed = interposed;
+            let unit = Unit { name: "app.socket".into(), of_user: false };
+            (facts.traces.units, facts.traces.has_systemd) = (vec![unit], true);
+        });
+        let is_first = matches!(&verdict.advice[0], Action::Connect { at, .. }
+            if at.address == Address::path("/run/app/old.sock").unwrap());
+        (verdict.cause, is_first)
+    };
+    assert_eq!(stale(Operation::Connect, None), (Cause::Stale, true));
+    assert_eq!(stale(Operation::Connect, Some(0)), (Cause::Stale, false));
+    assert_eq!(stale(Operation::Bind, None), (Cause::TakenStale, false));
+}
+
 #[test]
 fn sessions_survive_the_advice() {
     let lost = |command: &str, workload: Workload| {
