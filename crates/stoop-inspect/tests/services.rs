@@ -1,10 +1,10 @@
 //! The table of services against the packages that are installed here: the paths of their units and
 //! configuration files, not what a person remembers.
 //!
-//! A row names the packages from which it is, in `checked`. Those that are installed must have what
-//! the row says. The others are listed in the output of the test. `STOOP_PACKAGES` may name a
-//! directory with packages that are not installed, unpacked with `dpkg-deb -R`, each in a
-//! directory of its name.
+//! A row names what it is from, in `checked`: packages (`debian RELEASE PACKAGE`), or pages of
+//! documentation. Packages that are installed must have what the row says. The others are listed in
+//! the output of the test. `STOOP_PACKAGES` may name a directory with packages that are not
+//! installed, unpacked with `dpkg-deb -R`, each in a directory of its name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,14 +32,33 @@ impl Row {
     }
 
     /// The packages that it is from.
-    fn packages(&self) -> Vec<&str> {
-        self.list("checked").iter().filter_map(|package| package.strip_prefix("debian 12 ")).collect()
+    fn packages(&self) -> Vec<Source<'_>> {
+        self.list("checked").into_iter().filter_map(Source::parse).collect()
     }
 
     /// The unit on Debian.
     fn unit(&self) -> Option<&str> {
         let on_debian = self.table.get("units").and_then(|units| units.get("debian"));
         on_debian.or_else(|| self.table.get("unit"))?.as_str().filter(|unit| !unit.is_empty())
+    }
+}
+
+/// A package that a row is from.
+struct Source<'r> {
+    release: &'r str,
+    package: &'r str,
+}
+
+impl Source<'_> {
+    fn parse(text: &str) -> Option<Source<'_>> {
+        let (release, package) = text.strip_prefix("debian ")?.split_once(' ')?;
+        Some(Source { release, package })
+    }
+
+    /// Returns the package, if it is installed or unpacked here.
+    fn find(&self) -> Option<Package> {
+        let installed = (self.release == "12").then(|| installed(self.package)).flatten();
+        installed.or_else(|| unpacked(&Path::new(&std::env::var_os("STOOP_PACKAGES")?).join(self.package)))
     }
 }
 
@@ -68,10 +87,6 @@ struct Package {
     files: Vec<PathBuf>,
     /// The scripts of its installation.
     scripts: Vec<PathBuf>,
-}
-
-fn package(name: &str) -> Option<Package> {
-    installed(name).or_else(|| unpacked(&Path::new(&std::env::var_os("STOOP_PACKAGES")?).join(name)))
 }
 
 fn installed(name: &str) -> Option<Package> {
@@ -137,8 +152,8 @@ impl Package {
 }
 
 /// What of a row is not in its packages.
-fn wrong(row: &Row, packages: &[Package]) -> Vec<String> {
-    let any = |holds: &dyn Fn(&Package) -> bool| packages.iter().any(holds);
+fn wrong(row: &Row, packages: &[&Package]) -> Vec<String> {
+    let any = |holds: &dyn Fn(&Package) -> bool| packages.iter().any(|package| holds(package));
     let paths: Vec<&str> =
         ["sockets", "user_sockets", "patterns"].iter().flat_map(|key| row.list(key)).collect();
     let mut wrong = Vec::new();
@@ -163,32 +178,47 @@ fn rows_agree_with_the_packages_that_they_are_from() {
     if !has_program("dpkg") || !fs::read_to_string("/etc/os-release").unwrap().contains("VERSION_ID=\"12\"") {
         skip!("lacks the packages of Debian 12");
     }
-    let mut installed: BTreeMap<String, Option<Package>> = BTreeMap::new();
-    let (mut faults, mut unchecked, mut count) = (Vec::new(), Vec::new(), 0);
+    let mut found: BTreeMap<String, Option<Package>> = BTreeMap::new();
+    let (mut faults, mut unchecked, mut documented, mut count) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for row in rows() {
-        let names = row.packages();
-        for name in &names {
-            installed.entry((*name).to_owned()).or_insert_with(|| package(name));
+        let sources = row.packages();
+        // A version is from the package of its name.
+        let version = row.file.split_once(' ').map(|(_, version)| version);
+        let sources: Vec<Source> = sources
+            .into_iter()
+            .filter(|it| version.is_none_or(|version| it.package.contains(version)))
+            .collect();
+        for source in &sources {
+            found.entry(source.package.to_owned()).or_insert_with(|| source.find());
         }
-        let packages: Vec<Package> =
-            names.iter().filter_map(|name| installed.remove(*name).flatten()).collect();
-        // What a version is from is one package, and the others are not installed.
-        let is_other_version = row
-            .file
-            .split_once(' ')
-            .is_some_and(|(_, version)| !names.iter().any(|name| name.contains(version)));
-        if packages.is_empty() || is_other_version {
-            unchecked.push(row.file.clone());
-        } else {
-            count += 1;
-            faults.extend(wrong(&row, &packages).into_iter().map(|text| format!("{}: {text}", row.file)));
-        }
-        for (name, package) in names.iter().zip(packages) {
-            installed.insert((*name).to_owned(), Some(package));
+        let packages: Vec<&Package> =
+            sources.iter().filter_map(|source| found[source.package].as_ref()).collect();
+        match (packages.is_empty(), sources.is_empty()) {
+            (false, _) => {
+                count += 1;
+                let wrong = wrong(&row, &packages);
+                faults.extend(wrong.into_iter().map(|text| format!("{}: {text}", row.file)));
+            }
+            (true, false) => unchecked.push(row.file.clone()),
+            (true, true) => documented.push(row.file.clone()),
         }
     }
-    println!("{count} rows agree; not checked here: {}", unchecked.join(", "));
+    println!("{count} rows agree");
+    println!("not checked here, for lack of the packages: {}", unchecked.join(", "));
+    println!("from documentation: {}", documented.join(", "));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_row_says_what_it_is_from() {
+    for row in rows() {
+        let sources = row.list("checked");
+        assert!(!sources.is_empty(), "{}: nothing in `checked`", row.file);
+        for source in sources {
+            let is_known = source.starts_with("https://") || Source::parse(source).is_some();
+            assert!(is_known, "{}: '{source}' is neither a page nor a package", row.file);
+        }
+    }
 }
 
 /// The addresses of packaged units, as a user with id 7 has them.

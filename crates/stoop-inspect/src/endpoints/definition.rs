@@ -7,7 +7,7 @@ use std::fmt;
 
 use toml::{Table, Value};
 
-/// The keys of a file. `checked` names the packages from which its facts are.
+/// The keys of a file. `checked` names the packages and pages that its facts are from.
 const KEYS: [&str; 23] = [
     "what",
     "names",
