@@ -288,6 +288,26 @@ fn mount_nfs(dir: &Path) -> Result<PathBuf, String> {
     Ok(view)
 }
 
+/// Nothing is known of the file's other users, except what this machine's own sockets show.
+fn assert_is_replaced_only_if_told(view: &Path, fs_type: &str) {
+    let path = view.join("app.sock");
+    let fresh = serve(&path);
+    Stream::connect(&path).unwrap();
+    for next in [Bind::new(&path), Bind::new(&path).assume_stale(true)] {
+        assert!(next.listen().unwrap_err().is_in_use(), "{fs_type}");
+    }
+    close(fresh);
+    assert!(!path.exists(), "{fs_type}");
+    leave_stale(&path);
+    let error = Bind::new(&path).listen().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LivenessUnknown, "{error}");
+    assert!(error.to_string().contains(fs_type), "{error}");
+    let told = Bind::new(&path).assume_stale(true).listen().unwrap();
+    Stream::connect(&path).unwrap();
+    close(told);
+    assert!(!path.exists(), "{fs_type}");
+}
+
 /// A file there may belong to a server of another machine.
 #[test]
 fn a_file_on_nfs_is_replaced_only_if_told() {
@@ -298,34 +318,56 @@ fn a_file_on_nfs_is_replaced_only_if_told() {
         return;
     }
     let dir = tempdir();
-    let path = match mount_nfs(dir.path()) {
-        Ok(view) => view.join("app.sock"),
+    let view = match mount_nfs(dir.path()) {
+        Ok(view) => view,
         Err(missing) => skip!("lacks {missing}"),
     };
-    let fresh = serve(&path);
-    Stream::connect(&path).unwrap();
-    for next in [Bind::new(&path), Bind::new(&path).assume_stale(true)] {
-        assert!(next.listen().unwrap_err().is_in_use());
-    }
-    close(fresh);
-    assert!(!path.exists());
-    leave_stale(&path);
-    let error = Bind::new(&path).listen().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::LivenessUnknown, "{error}");
-    assert!(error.to_string().contains("nfs"), "{error}");
-    let told = Bind::new(&path).assume_stale(true).listen().unwrap();
-    Stream::connect(&path).unwrap();
-    close(told);
+    assert_is_replaced_only_if_told(&view, "nfs");
     // A server of the machine that has the directory.
-    let behind = dir.path().join("real/app.sock");
+    let [behind, path] = [dir.path().join("real"), view.clone()].map(|at| at.join("app.sock"));
     let server = UnixListener::bind(&behind).unwrap();
     eventually(SOON, || path.exists());
     assert!(Bind::new(&path).listen().is_err());
     Stream::connect(&behind).unwrap();
     close(server);
-    unmount(dir.path().join("view"), UnmountFlags::DETACH).unwrap();
+    unmount(&view, UnmountFlags::DETACH).unwrap();
     let _ = run(Command::new("rpc.nfsd").arg("0"));
     let _ = run(Command::new("exportfs").arg("-ua"));
+}
+
+/// Mounts the directory that the guest shares with its host.
+fn mount_shared(dir: &Path, fs_type: &str) -> Result<PathBuf, String> {
+    let view = dir.join("view");
+    fs::create_dir(&view).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", fs_type]).arg(format!("shared-{fs_type}")).arg(&view);
+    if fs_type == "9p" {
+        mount.args(["-o", "trans=virtio,version=9p2000.L"]);
+    }
+    run(&mut mount)?;
+    Ok(view)
+}
+
+/// A file there may belong to a server of the host, or of another guest.
+#[test]
+fn a_file_that_a_guest_shares_is_replaced_only_if_told() {
+    const TEST: &str = "a_file_that_a_guest_shares_is_replaced_only_if_told";
+    if !is_guest() {
+        skip!("lacks a guest, which shares a directory with its host");
+    }
+    if !has_own_mounts(TEST) {
+        return;
+    }
+    for fs_type in ["virtiofs", "9p"] {
+        let dir = tempdir();
+        match mount_shared(dir.path(), fs_type) {
+            Ok(view) => {
+                assert_is_replaced_only_if_told(&view, fs_type);
+                unmount(&view, UnmountFlags::DETACH).unwrap();
+            }
+            Err(missing) => record_skip(TEST, &format!("{fs_type} lacks {missing}")),
+        }
+    }
 }
 
 /// A file system that was mounted in a user namespace, seen from outside through its process.

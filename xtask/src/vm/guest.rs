@@ -43,7 +43,15 @@ const MODULES: &[&str] = &[
     "nfs",
     "nfsv4",
     "nfsd",
+    // For directories shared by 9p.
+    "9pnet",
+    "9pnet_virtio",
+    "9p",
 ];
+/// What the guest calls the directory that it shares with this machine, by each way to mount it.
+const SHARED_VIRTIOFS: &str = "shared-virtiofs";
+const SHARED_9P: &str = "shared-9p";
+
 const FILE_SERVERS: &[&str] = &["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 
 /// Packs the guest's initial files: busybox, the modules needed to mount this machine's files and
@@ -77,16 +85,21 @@ pub fn initramfs(dir: &Path, kernel: &Path, busybox: &Path, tests: &str) -> Resu
 
 /// Runs the guest until it ends, printing its output, and returns what it reported.
 pub fn boot(dir: &Path, machine: Machine, kernel: &Path, initramfs: &Path) -> Result<Report, String> {
-    let socket = dir.join("files.sock");
-    let mut files = serve_files(&socket)?;
-    let report = qemu(machine, &socket, &image(kernel)?, initramfs).and_then(|mut guest| {
-        let report = guest.stdout.take().map(show).unwrap_or_default();
-        guest.wait().map_err(|e| e.to_string())?;
-        Ok(report)
-    });
-    let _ = files.kill();
-    let _ = files.wait();
-    report
+    let shared = dir.join("shared");
+    let _ = fs::remove_dir_all(&shared);
+    fs::create_dir(&shared).map_err(|e| format!("'{}': {e}", shared.display()))?;
+    let directories =
+        [FileServer::start(dir, "host", Path::new("/"))?, FileServer::start(dir, SHARED_VIRTIOFS, &shared)?];
+    let mut command = qemu(machine);
+    directories.iter().for_each(|directory| directory.attach(&mut command));
+    let shared = format!("local,path={},mount_tag={SHARED_9P},security_model=passthrough", shared.display());
+    command.args(["-virtfs", &shared]);
+    command.arg("-kernel").arg(image(kernel)?).arg("-initrd").arg(initramfs);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut guest = command.spawn().map_err(|e| format!("{:?}: {e}", command.get_program()))?;
+    let report = guest.stdout.take().map(show).unwrap_or_default();
+    guest.wait().map_err(|e| e.to_string())?;
+    Ok(report)
 }
 
 /// Copies the guest's console to stdout, and reads it.
@@ -101,23 +114,49 @@ fn show(console: ChildStdout) -> Report {
     report
 }
 
-fn serve_files(socket: &Path) -> Result<Child, String> {
-    let _ = fs::remove_file(socket);
-    let server =
-        FILE_SERVERS.iter().find(|path| Path::new(path).exists()).ok_or("virtiofsd is not installed")?;
-    let mut command = Command::new(server);
-    command.arg(format!("--socket-path={}", socket.display()));
-    command.args(["-o", "source=/", "-o", "cache=auto", "-o", "sandbox=chroot"]);
-    let child =
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|e| format!("{server}: {e}"))?;
-    // It is ready when its socket exists: at once, but the machine may be busy with the tests' build.
-    for _ in 0..1200 {
-        if socket.exists() {
-            return Ok(child);
+/// A directory of this machine that the guest can mount by virtiofs, until the value is dropped.
+struct FileServer {
+    tag: &'static str,
+    socket: PathBuf,
+    process: Child,
+}
+
+impl FileServer {
+    fn start(dir: &Path, tag: &'static str, source: &Path) -> Result<FileServer, String> {
+        let socket = dir.join(format!("{tag}.sock"));
+        let _ = fs::remove_file(&socket);
+        let program = FILE_SERVERS.iter().find(|path| Path::new(path).exists());
+        let program = program.ok_or("virtiofsd is not installed")?;
+        let mut command = Command::new(program);
+        command.arg(format!("--socket-path={}", socket.display()));
+        command.args(["-o", "cache=auto", "-o", "sandbox=chroot", "-o"]);
+        command.arg(format!("source={}", source.display()));
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let process = process.map_err(|e| format!("{program}: {e}"))?;
+        let server = FileServer { tag, socket, process };
+        // It is ready when its socket exists: at once, but the machine may be busy with the tests' build.
+        for _ in 0..1200 {
+            if server.socket.exists() {
+                return Ok(server);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        Err(format!("{program} did not start"))
     }
-    Err(format!("{server} did not start"))
+
+    /// Adds the directory to the guest.
+    fn attach(&self, qemu: &mut Command) {
+        let FileServer { tag, socket, .. } = self;
+        qemu.arg("-chardev").arg(format!("socket,id={tag},path={}", socket.display()));
+        qemu.arg("-device").arg(format!("vhost-user-fs-pci,chardev={tag},tag={tag}"));
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// Returns the image of an unpacked kernel. Newer packages keep it with the modules.
@@ -131,7 +170,8 @@ fn image(kernel: &Path) -> Result<PathBuf, String> {
 /// How much slower the tests are in a guest: their deadlines are multiplied by it.
 const SLOWNESS: u32 = 20;
 
-fn qemu(machine: Machine, socket: &Path, image: &Path, initramfs: &Path) -> Result<Child, String> {
+/// Returns the machine, without its files and what it boots.
+fn qemu(machine: Machine) -> Command {
     let (program, console) = match machine {
         Machine::X86 => ("qemu-system-x86_64", "ttyS0"),
         Machine::Arm => ("qemu-system-aarch64", "ttyAMA0"),
@@ -145,10 +185,8 @@ fn qemu(machine: Machine, socket: &Path, image: &Path, initramfs: &Path) -> Resu
     command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3G"]);
     command.args(["-nographic", "-no-reboot", "-nic", "none", "-append"]);
     command.arg(format!("console={console} quiet panic=-1 slowness={SLOWNESS}"));
+    // Shared with the servers of its files.
     let memory = "memory-backend-memfd,id=memory,size=3G,share=on";
     command.args(["-object", memory, "-numa", "node,memdev=memory"]);
-    command.arg("-chardev").arg(format!("socket,id=files,path={}", socket.display()));
-    command.args(["-device", "vhost-user-fs-pci,chardev=files,tag=host"]);
-    command.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| format!("{program}: {e}"))
+    command
 }
