@@ -16,7 +16,7 @@ use crate::end::End;
 use crate::event::Event;
 use crate::front::{Arrived, Listening};
 use crate::identity::Identity;
-use crate::interpose::NameWatch;
+use crate::interpose::Interposition;
 use crate::shared::{Client, Shared};
 use crate::threads::named;
 
@@ -28,8 +28,12 @@ pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const CONNECTORS: usize = 4;
 const WAITING: usize = 64;
 
-/// The delay after a failed accept, and the time for those who are in the backlog at the end.
+/// The delay after a failed accept, and between looks at the backlog at the end.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long clients are accepted that are in the backlog at the end. It is soon empty, unless the
+/// name is an abstract one, which can be connected to until the socket is closed.
+const LAST_LIMIT: Duration = Duration::from_secs(1);
 
 /// The thread that accepts clients.
 pub(crate) struct Acceptor {
@@ -37,7 +41,7 @@ pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     slow: SyncSender<Client>,
     /// If the relay stands in front of a server there.
-    name: Option<NameWatch>,
+    name: Option<Interposition>,
 }
 
 impl Acceptor {
@@ -49,8 +53,8 @@ impl Acceptor {
             let kind = front.kind();
             named("connect", move || connect_each(&shared, &waiting, kind))?;
         }
-        let stands_before = front.file().and_then(stoop::internal::behind).is_some();
-        Ok(Acceptor { front, shared, slow, name: stands_before.then(NameWatch::new) })
+        let name = front.file().and_then(Interposition::of);
+        Ok(Acceptor { front, shared, slow, name })
     }
 
     /// Accepts until the relay is stopped, and then the clients that have connected until then.
@@ -65,12 +69,25 @@ impl Acceptor {
         if let Err(error) = self.front.release() {
             self.shared.tell(Event::NotReleased { error });
         }
-        if stands_before {
-            // For clients that have looked the file up and are about to connect.
-            thread::sleep(PAUSE);
+        self.accept_last(stands_before);
+    }
+
+    /// Accepts the clients that had connected when the name was released, or were about to.
+    fn accept_last(&self, stands_before: bool) {
+        let end = Instant::now() + LAST_LIMIT;
+        loop {
+            if stands_before {
+                // For clients that have looked the file up and are about to connect.
+                thread::sleep(PAUSE);
+            }
+            let mut has_come = false;
+            while self.shared.has_room() && Instant::now() < end && self.accept() {
+                has_come = true;
+            }
+            if !has_come || !stands_before || Instant::now() >= end {
+                return;
+            }
         }
-        let end = Instant::now() + PAUSE;
-        while self.shared.has_room() && Instant::now() < end && self.accept() {}
     }
 
     /// Waits for a client. Returns false if something else comes before.
@@ -79,7 +96,7 @@ impl Acceptor {
         if self.shared.has_room() {
             entries.push(PollFd::new(&self.front, PollFlags::IN));
         }
-        let limit = self.name.as_ref().and_then(|_| Timespec::try_from(NameWatch::EVERY).ok());
+        let limit = self.name.as_ref().and_then(|_| Timespec::try_from(Interposition::EVERY).ok());
         let result = poll(&mut entries, limit.as_ref());
         if result.is_err_and(|errno| errno != Errno::INTR) {
             thread::sleep(PAUSE);
@@ -92,7 +109,7 @@ impl Acceptor {
     }
 
     fn look_at_name(&mut self) {
-        if let Some(why) = self.name.as_mut().and_then(|name| name.look(self.front.file())) {
+        if let Some(why) = self.name.as_mut().and_then(Interposition::displaced) {
             self.shared.tell(Event::Displaced(why));
         }
     }
@@ -138,7 +155,7 @@ impl Acceptor {
         let peer = peer_of(end);
         let known = |fact: fn(&Peer) -> &Fact<u32>| fact(peer.as_ref()?).known().copied();
         let (pid, uid, gid) = (known(|peer| &peer.pid), known(|peer| &peer.uid), known(|peer| &peer.gid));
-        match self.shared.admit(&Candidate { pid, uid, gid, peer: peer.as_ref() }) {
+        match self.shared.admit(&Candidate { pid, uid, gid, peer: peer.as_ref(), pidfd: None }) {
             Ok(owners) => Some(owners),
             Err(reason) => {
                 self.shared.tell(Event::Rejected { pid, uid, reason });

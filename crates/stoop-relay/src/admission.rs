@@ -2,6 +2,7 @@
 //! of a user or of a group. Pure.
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 
 use stoop::Peer;
 
@@ -15,8 +16,11 @@ pub struct Candidate<'a> {
     pub uid: Option<u32>,
     /// Its primary group.
     pub gid: Option<u32>,
-    /// All that is known of it, if it has a connection. A datagram has only the ids.
+    /// All that is known of it, if it has a connection. A datagram has only the ids, and the pidfd.
     pub peer: Option<&'a Peer>,
+    /// A pidfd of the process that sent the datagram (Linux 6.5). As long as that process lives,
+    /// the process id is its own.
+    pub pidfd: Option<BorrowedFd<'a>>,
 }
 
 /// What is decided about a client.

@@ -16,6 +16,14 @@ impl Behind {
         Behind(server)
     }
 
+    pub(crate) fn inner(&self) -> &internal::Behind {
+        &self.0
+    }
+
+    pub(crate) fn keep_fresh(&self) {
+        self.0.keep_fresh();
+    }
+
     pub(crate) fn address(&self) -> Option<Address> {
         Address::path(format!("/proc/self/fd/{}", self.0.file.as_raw_fd())).ok()
     }

@@ -98,6 +98,9 @@ pub enum Displaced {
     NameTaken,
     /// The server has closed its socket.
     ServerClosed,
+    /// Another relay stands in front of the server now. This one has to relay its clients to their
+    /// end, and does not give the name back.
+    HandedOver,
 }
 
 /// Why a connection has ended.

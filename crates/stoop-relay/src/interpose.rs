@@ -17,6 +17,10 @@ use crate::server::Server;
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
 
+/// How often what waits in the private directory is touched: programs that clean up remove what has
+/// not been used for hours or days.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+
 impl Front {
     /// Takes over the name of a live server, whose socket has this kind, without an instant in
     /// which clients are refused. Returns the socket that clients then reach, and the server behind
@@ -27,10 +31,14 @@ impl Front {
     /// back. If the process is killed, [`restore`] does, and so does the next bind of this user at
     /// the name.
     ///
+    /// If another relay stands there already, [`Bind::replace`] takes its place: no client is
+    /// refused, and the other learns it ([`Displaced::HandedOver`]).
+    ///
     /// # Errors
     /// Returns an error if no server is bound to the path, if the server's socket has another kind,
-    /// if another relay stands there already, if the file system cannot exchange two names, or if
-    /// this process may not connect to the server or give the file the same permissions.
+    /// if another relay stands there already and is not to be replaced, if the file system cannot
+    /// exchange two names, or if this process may not connect to the server or give the file the
+    /// same permissions.
     pub fn interpose(bind: Bind, kind: Kind) -> stoop::Result<(Front, Server)> {
         let bind = internal::interpose(bind);
         let source = match kind {
@@ -63,48 +71,67 @@ pub fn restore(path: impl AsRef<Path>) -> stoop::Result<bool> {
     internal::restore(path.as_ref()).map(|restored| restored == Restored::Server)
 }
 
-/// Looks, from time to time, whether the name still leads here and the server lives.
+/// A socket that stands in front of a live server, at the server's own name: [`Front::interpose`].
 #[derive(Debug)]
-pub(crate) struct NameWatch {
+pub struct Interposition {
+    behind: Behind,
     last_look: Instant,
+    last_kept: Instant,
     is_displaced: bool,
 }
 
-impl NameWatch {
-    /// How often it looks.
-    pub(crate) const EVERY: Duration = Duration::from_millis(200);
+impl Interposition {
+    /// How often it should be looked at.
+    pub const EVERY: Duration = Duration::from_millis(200);
 
-    pub(crate) fn new() -> NameWatch {
-        NameWatch { last_look: Instant::now(), is_displaced: false }
+    /// Returns that of a socket file, if it stands in front of a server.
+    pub fn of(file: &SocketFile) -> Option<Interposition> {
+        let behind = Behind::new(internal::behind(file)?.clone());
+        let now = Instant::now();
+        behind.keep_fresh();
+        Some(Interposition { behind, last_look: now, last_kept: now, is_displaced: false })
     }
 
-    /// Returns, once, why the relay can no longer stand there.
-    pub(crate) fn look(&mut self, file: Option<&SocketFile>) -> Option<Displaced> {
-        if self.is_displaced || self.last_look.elapsed() < NameWatch::EVERY {
+    /// Returns an address that leads to the server behind, as long as this value lives, or the
+    /// socket in front is open. `None` without `/proc`.
+    pub fn server(&self) -> Option<Address> {
+        self.behind.address()
+    }
+
+    /// Returns, once, why the socket can no longer stand there. Call it at least as often as
+    /// [`Interposition::EVERY`]; more often does nothing. It also keeps what waits in the private
+    /// directory from looking old to programs that clean up.
+    pub fn displaced(&mut self) -> Option<Displaced> {
+        if self.is_displaced || self.last_look.elapsed() < Interposition::EVERY {
             return None;
         }
         self.last_look = Instant::now();
-        let why = displaced(file);
+        if self.last_kept.elapsed() >= KEEP_EVERY {
+            self.last_kept = self.last_look;
+            self.behind.keep_fresh();
+        }
+        let why = displaced(&self.behind);
         self.is_displaced = why.is_some();
         why
     }
 }
 
-/// Returns what has become of the name or the server, if a relay can no longer stand there.
-fn displaced(file: Option<&SocketFile>) -> Option<Displaced> {
-    let file = file?;
-    let behind = internal::behind(file)?;
-    if !file.is_in_place() {
-        return Some(match file.path().symlink_metadata() {
-            Err(_) => {
-                wait_for_exit(file.path(), &behind.file);
-                Displaced::NameRemoved
-            }
-            Ok(_) => Displaced::NameTaken,
-        });
+/// Returns what has become of the name or the server, if a socket can no longer stand there.
+fn displaced(behind: &Behind) -> Option<Displaced> {
+    let server = behind.inner();
+    if server.is_in_place() {
+        // Without an answer it is asked again.
+        return (internal::is_bound(&server.file).ok() == Some(false)).then_some(Displaced::ServerClosed);
     }
-    // Without an answer it is asked again.
-    (internal::is_bound(&behind.file).ok() == Some(false)).then_some(Displaced::ServerClosed)
+    let name = server.front_path();
+    Some(match name.symlink_metadata() {
+        Err(_) => {
+            wait_for_exit(&name, &server.file);
+            Displaced::NameRemoved
+        }
+        Ok(_) if server.is_handed_over() => Displaced::HandedOver,
+        Ok(_) => Displaced::NameTaken,
+    })
 }
 
 /// Waits for a server that has removed the name because it exits: given back to it now, the name

@@ -38,7 +38,7 @@ pub use admission::{Admission, Candidate};
 pub use counters::Counts;
 pub use event::{Displaced, Ended, Event, Rejection};
 pub use front::Front;
-pub use interpose::restore;
+pub use interpose::{Interposition, restore};
 pub use relay::{FaultControl, Monitor, Relay, Running};
 pub use server::Server;
 #[cfg(feature = "tls")]

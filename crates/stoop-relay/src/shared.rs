@@ -75,16 +75,21 @@ impl Shared {
         self.judge.is_some() || self.shares.per_user.is_some()
     }
 
-    /// Decides whether a client is relayed. Returns whom it is counted with from now on.
-    pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Result<Vec<Owner>, Rejection> {
-        let group = match self.judge.as_ref().map(|judge| judge(candidate)) {
-            None => None,
-            Some(Admission::Allow { group }) => group,
+    /// Decides whether a client is allowed. Returns the group that it is counted with.
+    pub(crate) fn judge(&self, candidate: &Candidate<'_>) -> Result<Option<String>, Rejection> {
+        match self.judge.as_ref().map(|judge| judge(candidate)) {
+            None => Ok(None),
+            Some(Admission::Allow { group }) => Ok(group),
             Some(Admission::Refuse { reason }) => {
                 self.counters.refusal();
-                return Err(Rejection::Refused(reason));
+                Err(Rejection::Refused(reason))
             }
-        };
+        }
+    }
+
+    /// Decides whether a client is relayed. Returns whom it is counted with from now on.
+    pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Result<Vec<Owner>, Rejection> {
+        let group = self.judge(candidate)?;
         let user = candidate.uid.filter(|_| self.shares.per_user.is_some()).map(Owner::User);
         let group = group.filter(|_| self.shares.per_group.is_some()).map(Owner::Group);
         let owners: Vec<Owner> = user.into_iter().chain(group).collect();

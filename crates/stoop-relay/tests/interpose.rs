@@ -325,3 +325,57 @@ fn nothing_is_restored_where_nothing_was_left() {
     assert_eq!(inode(&path), before);
     assert_eq!(entries(&dir), ["app.sock"]);
 }
+
+/// A successor takes the place of a relay without a refused client; what the old one has goes on,
+/// and the name goes back to the server at the end of the last.
+#[test]
+fn a_relay_hands_its_place_over() {
+    let (dir, path) = place();
+    let _server = Lettered::start(std::os::unix::net::UnixListener::bind(&path).unwrap(), b'A');
+    let server = inode(&path);
+    let (mut old, mut displaced) = watched(&path);
+    let stop_asking = Arc::new(AtomicBool::new(false));
+    let asking = {
+        let (path, stop) = (path.clone(), Arc::clone(&stop_asking));
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(ask(&path).unwrap(), b'A');
+            }
+        })
+    };
+    for _ in 0..5 {
+        let (front, behind) = Front::interpose(Bind::new(&path).replace(true), Kind::Stream).unwrap();
+        let (sender, receiver) = channel();
+        let new = Relay::to(behind).on_event(move |event| {
+            if let Event::Displaced(why) = event {
+                let _ = sender.send(why);
+            }
+        });
+        let new = new.start(front).unwrap();
+        assert_eq!(displaced.recv_timeout(SOON).unwrap(), Displaced::HandedOver);
+        stop(std::mem::replace(&mut old, new));
+        displaced = receiver;
+    }
+    assert_ne!(inode(&path), server);
+    stop(old);
+    assert_eq!(inode(&path), server);
+    stop_asking.store(true, Ordering::Relaxed);
+    asking.join().unwrap();
+    assert_eq!(entries(&dir), ["app.sock"]);
+}
+
+/// What is not proven to be a relay is not replaced as one.
+#[test]
+fn a_server_that_took_the_name_is_no_predecessor() {
+    let (_dir, path) = place();
+    let _server = Lettered::start(std::os::unix::net::UnixListener::bind(&path).unwrap(), b'A');
+    let (relay, displaced) = watched(&path);
+    let other: Listener<Stream> = Bind::new(&path).replace(true).listen().unwrap();
+    let taken = inode(&path);
+    let error = Front::interpose(Bind::new(&path).replace(true), Kind::Stream).unwrap_err();
+    assert!(error.to_string().contains("a relay stands in front of the server already"), "{error}");
+    assert_eq!(inode(&path), taken);
+    assert_eq!(displaced.recv_timeout(SOON).unwrap(), Displaced::NameTaken);
+    stop(relay);
+    drop(other);
+}

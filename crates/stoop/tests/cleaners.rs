@@ -48,3 +48,37 @@ fn the_socket_of_a_live_server_is_not_deleted() {
     }
     assert!(!cleaned.join("stale").exists(), "it does delete what is stale");
 }
+
+/// What waits in the private directory looks as if it was used, however long a relay runs.
+#[test]
+fn the_file_of_a_server_behind_a_relay_is_not_deleted() {
+    if !has_program("systemd-tmpfiles") {
+        skip!("lacks systemd-tmpfiles");
+    }
+    let dir = tempdir();
+    let cleaned = dir.path().join("cleaned");
+    fs::create_dir(&cleaned).unwrap();
+    let path = cleaned.join("app.sock");
+    let server = UnixListener::bind(&path).unwrap();
+    let front: Listener = stoop::internal::interpose(Bind::new(&path)).listen().unwrap();
+    let behind = stoop::internal::behind(front.file().unwrap()).unwrap().clone();
+    let private = cleaned.join(".app.sock.stoop");
+    // The change times cannot be set, so the limit is one second and that passes.
+    let age = |path: &Path| {
+        let changed = fs::symlink_metadata(path).unwrap().modified().unwrap();
+        changed.elapsed().unwrap_or_default()
+    };
+    let config = dir.path().join("one-second.conf");
+    fs::write(&config, format!("e {} - - - 1s\n", cleaned.display())).unwrap();
+    stoop_testkit::eventually(std::time::Duration::from_secs(30), || {
+        age(&behind.path) > std::time::Duration::from_millis(1500)
+    });
+    behind.keep_fresh();
+    assert!(age(&behind.path) < age(&private), "only the files in it are touched");
+    let mut command = Command::new("systemd-tmpfiles");
+    assert!(spawn(command.arg("--clean").arg(&config)).unwrap().wait().unwrap().success());
+    assert!(private.join(".for").symlink_metadata().is_ok() && behind.path.exists());
+    close(front);
+    Stream::connect(&path).unwrap();
+    server.accept().unwrap();
+}

@@ -106,6 +106,36 @@ fn without_a_server_there_is_nothing_to_stand_in_front_of() {
     stoop(["relay"]).run().code(2);
 }
 
+#[test]
+fn a_relay_in_front_of_a_server_hands_its_place_over() {
+    let (_dir, place) = socket_path();
+    let _server = serve("stream", &place);
+    let before = inode(&place);
+    let mut old = relay(&["--interpose", &place]);
+    let mut held = UnixStream::connect(&place).unwrap();
+    let mut is_held = |byte: u8| {
+        held.write_all(&[byte]).unwrap();
+        let mut answer = [0];
+        held.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [byte]);
+    };
+    is_held(1);
+    let new = relay(&["--interpose", &place, "--replace"]);
+    old.wait_stderr("another relay stands in front of the server now");
+    assert_ne!(inode(&place), before);
+    echoes(&place, "through the new one");
+    // The old one relays the clients that it has, for as long as they want.
+    is_held(2);
+    assert!(old.is_running());
+    drop(held);
+    let ended = old.finish().ok();
+    assert!(ended.stderr.contains("relayed 1 connection: 2 bytes"), "{}", ended.stderr);
+    echoes(&place, "through the new one");
+    new.terminate().ok();
+    assert_eq!(inode(&place), before);
+    echoes(&place, "directly");
+}
+
 /// Asks a relay for its counters, over HTTP.
 fn counters(mut client: impl Read + Write) -> String {
     client.write_all(b"GET /metrics HTTP/1.1\r\nHost: relay\r\n\r\n").unwrap();
@@ -249,7 +279,31 @@ fn a_container_is_known_by_its_control_group() {
     assert!(matches!(outside.read(&mut [0]), Ok(0) | Err(_)));
     running.wait_stderr("no rule allows it");
     running.terminate().ok();
+    datagrams_of_a_container(dir.path(), &inside);
     eventually(SOON, || fs::remove_dir(&group).is_ok());
+}
+
+/// Each datagram comes with its sender's process, on Linux 6.5 and later; before, none is proven.
+fn datagrams_of_a_container(dir: &Path, inside: &dyn Fn(&[&str]) -> stoop_e2e::Run) {
+    let server = UnixDatagram::bind(dir.join("log")).unwrap();
+    let at = |name: &str| format!("dgram:{}", dir.join(name).display());
+    let front = at("front.log");
+    let running = relay(&[&front, &at("log"), "--allow", "container:555"]);
+    let mut outside = stoop(["connect", &front]).open_input().spawn();
+    outside.say("outside\n");
+    running.wait_stderr("no rule allows it");
+    let mut sender = inside(&["connect", &front]).open_input().spawn();
+    sender.say("inside\n");
+    let mut message = [0; 64];
+    server.set_nonblocking(true).unwrap();
+    eventually(SOON, || match server.recv(&mut message) {
+        Ok(len) => {
+            assert_eq!(&message[..len], b"inside\n");
+            true
+        }
+        Err(_) => running.stderr().contains("its container or unit is not known"),
+    });
+    running.terminate().ok();
 }
 
 #[test]

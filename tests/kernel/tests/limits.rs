@@ -4,9 +4,9 @@ use std::ffi::c_int;
 use std::fs;
 
 use rustix::fs::{XattrFlags, setxattr};
-use stoop_kernel_facts::libc::{FIONREAD, SO_SNDBUF, TIOCOUTQ};
+use stoop_kernel_facts::libc::{FIONREAD, SO_SNDBUF, SO_SNDBUFFORCE, TIOCOUTQ};
 use stoop_kernel_facts::*;
-use stoop_testkit::{skip, tempdir};
+use stoop_testkit::{is_root, skip, tempdir};
 
 /// Since Linux 6.17; the control message has the same number.
 const SO_INQ: c_int = 84;
@@ -68,5 +68,19 @@ fn user_attributes_are_refused() {
     match setxattr(&path, c"user.stoop", b"x", XattrFlags::empty()) {
         Err(error) => assert_eq!(error, Errno::PERM),
         Ok(()) => skip!("lacks a kernel that refuses"),
+    }
+}
+
+/// K-LIMIT-6
+#[test]
+fn a_send_buffer_can_be_forced() {
+    let limit: c_int = fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap().trim().parse().unwrap();
+    let socket = socket(STREAM);
+    match set_option(&socket, SO_SNDBUFFORCE, limit + 4096) {
+        Ok(()) => assert_eq!(option(&socket, SO_SNDBUF), Ok(2 * (limit + 4096))),
+        Err(errno) => {
+            assert_eq!(errno, Errno::PERM);
+            assert!(!is_root() || option(&socket, SO_SNDBUF).unwrap() <= 2 * limit, "root without the right");
+        }
     }
 }

@@ -154,3 +154,28 @@ fn a_file_system_that_never_answers_is_statted_without_waiting() {
     close(server);
     assert!(stat.join().unwrap().is_err());
 }
+
+/// K-LOCK-7
+#[test]
+fn a_socket_file_keeps_its_time_of_birth() {
+    let dir = tempdir();
+    let (path, other) = (dir.path().join("socket"), dir.path().join("other"));
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(&other).unwrap();
+    let opened = openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).unwrap();
+    let seen = || statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::ALL).unwrap();
+    let before = seen();
+    if before.stx_mask & StatxFlags::BTIME.bits() == 0 {
+        skip!("lacks a file system that keeps the time of birth");
+    }
+    let born = |seen: &rustix::fs::Statx| (seen.stx_ino, seen.stx_btime.tv_sec, seen.stx_btime.tv_nsec);
+    rustix::fs::chmod(&path, Mode::RWXU).unwrap();
+    rustix::fs::renameat_with(CWD, &path, CWD, &other, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    let old = rustix::fs::Timespec { tv_sec: 1, tv_nsec: 0 };
+    let old = rustix::fs::Timestamps { last_access: old, last_modification: old };
+    let through = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened));
+    rustix::fs::utimensat(CWD, through, &old, AtFlags::empty()).unwrap();
+    let after = seen();
+    assert_eq!((after.stx_mtime.tv_sec, after.stx_atime.tv_sec), (1, 1));
+    assert_eq!(born(&before), born(&after));
+}

@@ -82,7 +82,7 @@ pub(crate) enum Event {
         counts: std::collections::BTreeMap<&'static str, u64>,
     },
     /// `relay` can no longer stand in front of its server, and stops: `name_removed`, `name_taken`,
-    /// `server_closed`.
+    /// `server_closed`, `handed_over`.
     Displaced { reason: &'static str },
     /// `relay` has given the name back that a killed relay had taken over.
     Restored { address: Text },

@@ -96,6 +96,7 @@ fn displaced(reason: &str) -> &'static str {
     match reason {
         "name_removed" => "the socket file was removed, so no more clients can come",
         "name_taken" => "another socket file has the name, so no more clients can come",
+        "handed_over" => "another relay stands in front of the server now",
         _ => "the server has closed its socket",
     }
 }

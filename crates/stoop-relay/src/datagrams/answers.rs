@@ -11,7 +11,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::sockopt;
 use stoop::{Datagram, Origin, Outgoing, SocketExt};
 
-use super::Datagrams;
+use super::state::Datagrams;
 use crate::carry::Message;
 use crate::event::Ended;
 

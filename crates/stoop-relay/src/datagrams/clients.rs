@@ -2,17 +2,16 @@
 //! from its first message until it has been silent, or known, for too long.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use stoop::{Address, Origin};
 
-use super::{Datagrams, FRONT, IDLE_CHECK};
+use super::state::{Client, Datagrams, FRONT, IDLE_CHECK};
 use crate::admission::{Candidate, Owner};
-use crate::carry::Message;
-use crate::event::{Ended, Event};
-use crate::pair::SERVER;
+use crate::event::{Ended, Event, Rejection};
 use crate::record::{Process, ids};
 use crate::upstream::Upstream;
 use crate::waiting::Waiting;
@@ -23,38 +22,29 @@ const IDLE: Duration = Duration::from_secs(300);
 /// How many clients may have a socket, unless the relay says otherwise.
 const CLIENTS: usize = 4096;
 
-/// A client, known by its address.
-pub(super) struct Client {
-    pub(super) origin: Origin,
-    pub(super) to_server: Upstream,
-    /// An answer that its queue did not take.
-    pub(super) held: Option<Message>,
-    pub(super) started: Instant,
-    pub(super) last_moved: Instant,
-    pub(super) moved: [u64; 2],
-    pub(super) owners: Vec<Owner>,
-    /// From it, and from the server.
-    pub(super) waiting: [Waiting; 2],
-}
-
-impl Client {
-    /// Returns whether another answer may be read: none is held, and it would not go too fast.
-    pub(super) fn takes_answers(&self) -> bool {
-        self.held.is_none() && !self.waiting[SERVER].holds_back()
-    }
-
-    pub(super) fn has_waiting(&self) -> bool {
-        self.held.is_some() || self.waiting.iter().any(|waiting| waiting.len() > 0)
-    }
-}
-
 impl Datagrams {
     /// Returns the number of the client at an address. Those without one share a number: they get
     /// no answers. `None` if it may have none.
-    pub(super) fn client(&mut self, address: Address, origin: Origin) -> io::Result<Option<u64>> {
+    ///
+    /// The program decides about each message anew: any process may send from an address that it
+    /// has a file descriptor for, and those without an address are not one client.
+    pub(super) fn client(
+        &mut self,
+        address: Address,
+        origin: Origin,
+        pidfd: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<u64>> {
+        let who = origin.credentials;
+        let (pid, uid) = (who.map(|it| it.pid), who.and_then(|it| it.known_uid()));
+        let gid = who.and_then(|it| it.known_gid());
+        let candidate = Candidate { pid, uid, gid, peer: None, pidfd };
         if let Some(&number) = self.numbers.get(&address)
             && let Some(client) = self.clients.get_mut(&number)
         {
+            if let Err(reason) = self.shared.judge(&candidate) {
+                self.rejected(&candidate, reason);
+                return Ok(None);
+            }
             // The latest message decides which socket may be answered.
             client.origin = origin;
             return Ok(Some(number));
@@ -62,11 +52,8 @@ impl Datagrams {
         if self.clients.len() >= self.shared.max_connections.min(CLIENTS) {
             return Err(io::Error::other("as many clients as there may be have a socket already"));
         }
-        let who = origin.credentials;
-        let (pid, uid) = (who.map(|it| it.pid), who.and_then(|it| it.known_uid()));
-        let gid = who.and_then(|it| it.known_gid());
         let owners = match self.shared.asks_who() {
-            true => self.admit(&Candidate { pid, uid, gid, peer: None }),
+            true => self.admit(&candidate),
             false => Some(Vec::new()),
         };
         let Some(owners) = owners else { return Ok(None) };
@@ -110,11 +97,15 @@ impl Datagrams {
         match self.shared.admit(candidate) {
             Ok(owners) => Some(owners),
             Err(reason) => {
-                self.shared.counters.lost_message();
-                self.shared.tell(Event::Rejected { pid: candidate.pid, uid: candidate.uid, reason });
+                self.rejected(candidate, reason);
                 None
             }
         }
+    }
+
+    fn rejected(&self, candidate: &Candidate<'_>, reason: Rejection) {
+        self.shared.counters.lost_message();
+        self.shared.tell(Event::Rejected { pid: candidate.pid, uid: candidate.uid, reason });
     }
 
     /// Returns how often clients are looked at that may be idle, or open for too long.

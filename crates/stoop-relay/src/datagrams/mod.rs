@@ -7,15 +7,17 @@
 //!
 //! | file | does |
 //! |---|---|
+//! | `state.rs` | what is known of the socket and its clients |
 //! | `clients.rs` | who is a client, and for how long |
 //! | `answers.rs` | passes answers on |
 
 mod answers;
 mod clients;
+mod state;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,17 +25,18 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::io::Errno;
-use stoop::{Address, Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, SendQuota, SocketExt};
+use stoop::{Allow, DESCRIPTORS_MAX, Datagram, ErrorKind, SendQuota, SocketExt};
 
 use crate::carry::{EndKind, Filled, Message};
 use crate::end::into_io;
 use crate::event::{Ended, Event};
-use crate::interpose::NameWatch;
+use crate::interpose::Interposition;
 use crate::pair::{CLIENT, SERVER};
 use crate::shared::Shared;
 use crate::upstream::{self, Upstream};
 use crate::waiting::Waiting;
-use clients::Client;
+pub(crate) use state::Datagrams;
+use state::{FRONT, WAKE};
 
 /// How many messages are moved before other sockets have their turn.
 const TURN_MESSAGES: usize = 64;
@@ -41,40 +44,22 @@ const TURN_MESSAGES: usize = 64;
 /// How many such turns there are when the relay is stopped.
 const LAST_TURNS: usize = 64;
 
-/// How often a client whose queue is full is tried again, and how often idle ones are looked for.
+/// How often a client whose queue is full is tried again.
 const RETRY: Duration = Duration::from_millis(5);
-const IDLE_CHECK: Duration = Duration::from_millis(500);
-
-/// The events of the client side and of the wake-up descriptor; a client has its number, from 1.
-const FRONT: u64 = 0;
-const WAKE: u64 = u64::MAX;
-
-/// The relay of one datagram socket.
-pub(crate) struct Datagrams {
-    shared: Arc<Shared>,
-    front: Datagram,
-    epoll: OwnedFd,
-    clients: HashMap<u64, Client>,
-    numbers: HashMap<Address, u64>,
-    /// A message for the server, and whose it is, that the server's queue did not take.
-    held: Option<(u64, Message)>,
-    quota: SendQuota,
-    /// Clients whose queues were full.
-    full: Vec<u64>,
-    /// Clients with messages that wait until they are due.
-    waiting: BTreeSet<u64>,
-    last_idle_check: Instant,
-    name: NameWatch,
-}
 
 impl Datagrams {
     pub(crate) fn new(front: Datagram, shared: Arc<Shared>) -> io::Result<Datagrams> {
         front.set_nonblocking(true).map_err(into_io)?;
         front.set_pass_credentials(true).map_err(into_io)?;
+        if shared.judge.is_some() {
+            // Before Linux 6.5 there is none, and the program is told so.
+            let _ = front.set_pass_pidfd(true);
+        }
         answers::enlarge_send_buffer(&front);
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &front, EventData::new_u64(FRONT), EventFlags::IN)?;
         epoll::add(&epoll, &shared.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        let name = front.file().and_then(Interposition::of);
         Ok(Datagrams {
             shared,
             front,
@@ -86,7 +71,7 @@ impl Datagrams {
             full: Vec::new(),
             waiting: BTreeSet::new(),
             last_idle_check: Instant::now(),
-            name: NameWatch::new(),
+            name,
         })
     }
 
@@ -154,7 +139,7 @@ impl Datagrams {
                 Err(_) => return false,
             };
             let origin = received.origin();
-            match self.client(received.from, origin) {
+            match self.client(received.from, origin, received.pidfd.as_ref().map(AsFd::as_fd)) {
                 Ok(None) => {}
                 Ok(Some(number)) => {
                     if let Some(message) = self.arrived(number, CLIENT, (message, received.descriptors)) {
@@ -296,7 +281,7 @@ impl Datagrams {
     }
 
     fn look_at_name(&mut self) {
-        if let Some(why) = self.name.look(self.front.file()) {
+        if let Some(why) = self.name.as_mut().and_then(Interposition::displaced) {
             self.shared.tell(Event::Displaced(why));
         }
     }

@@ -185,7 +185,7 @@ impl Creation<'_> {
     }
 
     /// Binds in the staging directory with the permissions of the server's file, and exchanges the
-    /// two.
+    /// two; or, if another relay is to be replaced, the two files in front of the server.
     fn interpose(
         &self,
         socket: &Socket,
@@ -193,8 +193,15 @@ impl Creation<'_> {
         location: &Location,
         server: FileId,
     ) -> Result<SocketFile> {
-        staging.require_empty()?;
-        let model = Model::of(location, server, socket.kind())?;
+        let front = location.open_entry(&location.name).map_err(binding)?;
+        let waiting = staging.behind(&front).filter(|_| self.options.replace);
+        let model = match &waiting {
+            Some((name, id)) => Model::of(&staging.inside(name.clone())?, *id, socket.kind())?,
+            None => {
+                staging.require_empty()?;
+                Model::of(location, server, socket.kind())?
+            }
+        };
         let options = FileOptions { permissions: model.permissions(), ..self.options };
         let new = Creation { options, start: self.start }.in_staging(socket, staging);
         let new = new.map_err(|error| match error.kind() {
@@ -202,7 +209,10 @@ impl Creation<'_> {
             _ => error,
         })?;
         match model.apply_to(&new) {
-            Ok(()) => staging.publish_before(new, model),
+            Ok(()) => match waiting {
+                Some((name, _)) => staging.publish_in_turn(new, model, server, &name),
+                None => staging.publish_before(new, model),
+            },
             Err(error) => Err(staging.discard(new, error)),
         }
     }

@@ -3,16 +3,18 @@
 //!
 //! The two files are exchanged in one step, so clients reach one server or the other at any time.
 //! The server's file stays in the private directory `.NAME.stoop`, where its inode keeps leading to
-//! the server. If the process in front is killed, that is what a killed process leaves in any case:
-//! the next one to enter the directory gives the live server its name back (`staging.rs`).
+//! the server. A successor is exchanged with its predecessor in the same way. If the process in
+//! front is killed, that is what a killed process leaves in any case: the next one to enter the
+//! directory gives the live server its name back (`staging.rs`).
 
-use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 use rustix::io::Errno;
 
+use super::behind::{Behind, waiting_name};
 use super::location::{Location, descriptor_path};
 use super::permissions::Permissions;
 use super::release::SocketFile;
@@ -164,20 +166,82 @@ fn listed_kind(file: FileId) -> Option<Kind> {
     sockets.into_iter().find(|socket| socket.file.is_some_and(is_it) && socket.peer.is_none())?.kind
 }
 
+/// What is ready for the moment of an exchange, after which nothing may fail.
+struct Prepared {
+    published: Location,
+    behind: Behind,
+    /// The name of the server's file in the private directory.
+    waiting: OsString,
+}
+
+impl Prepared {
+    fn new(location: &Location, file: &SocketFile, model: &Model) -> std::io::Result<Prepared> {
+        let waiting = waiting_name(file.handle()).unwrap_or_else(|| file.name().to_owned());
+        let server = (model.file.try_clone()?, model.stat.id);
+        let front = file.handle().try_clone_to_owned()?;
+        let behind = Behind::new(location.try_clone()?, front, &waiting, server)?;
+        Ok(Prepared { published: location.try_clone()?, behind, waiting })
+    }
+}
+
 impl Staging<'_> {
     /// Exchanges the socket bound in here with the server's file, which then stays in here.
     pub(super) fn publish_before(&self, file: SocketFile, model: Model) -> Result<SocketFile> {
-        let published = self.location().try_clone().map_err(binding)?;
-        let entry = file.name().to_owned();
+        let prepared = match Prepared::new(self.location(), &file, &model) {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.discard(file, binding(error))),
+        };
         if !model.is_at(self.location()) {
             return Err(self.discard(file, changed()));
         }
-        let exchanged = self.exchange(&entry).and_then(|()| match self.id_of(&entry)? == model.stat.id {
+        let waiting = prepared.waiting.clone();
+        if let Err(errno) = self.rename_inside(file.name(), &waiting) {
+            return Err(self.discard(file, binding(errno.into())));
+        }
+        let exchanged = self.exchange(&waiting).and_then(|()| match self.id_of(&waiting)? == model.stat.id {
             true => Ok(()),
-            false => self.exchange(&entry).and(Err(Errno::EXIST)),
+            false => self.exchange(&waiting).and(Err(Errno::EXIST)),
         });
+        self.published(exchanged, file.renamed(waiting), prepared)
+    }
+
+    /// Exchanges the socket bound in here with the file that stands in front of the server now, and
+    /// removes that file. The server's file has the name `waiting` in here.
+    pub(super) fn publish_in_turn(
+        &self,
+        file: SocketFile,
+        model: Model,
+        predecessor: FileId,
+        waiting: &OsStr,
+    ) -> Result<SocketFile> {
+        let prepared = match Prepared::new(self.location(), &file, &model) {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.discard(file, binding(error))),
+        };
+        // From here on the name says that the server waits behind the new file. The predecessor
+        // finds the server's file by its identity.
+        if let Err(errno) = self.rename_inside(waiting, &prepared.waiting) {
+            return Err(self.discard(file, binding(errno.into())));
+        }
+        let exchanged = match self.location().refers_to(predecessor) {
+            true => self.exchange(file.name()).and_then(|()| self.dispose(file.name(), predecessor)),
+            false => Err(Errno::EXIST),
+        };
+        if exchanged.is_err() {
+            let _ = self.rename_inside(&prepared.waiting, waiting);
+        }
+        self.published(exchanged, file, prepared)
+    }
+
+    /// Returns what came of an exchange.
+    fn published(
+        &self,
+        exchanged: rustix::io::Result<()>,
+        file: SocketFile,
+        prepared: Prepared,
+    ) -> Result<SocketFile> {
         let error = match exchanged {
-            Ok(()) => return Ok(file.moved_before(published, model.file)),
+            Ok(()) => return Ok(file.moved_before(prepared.published, prepared.behind)),
             Err(Errno::EXIST | Errno::NOENT) => changed(),
             Err(Errno::INVAL | Errno::NOSYS) => Error::new(
                 Operation::Bind,
@@ -189,13 +253,24 @@ impl Staging<'_> {
         Err(self.discard(file, error))
     }
 
+    /// Returns the file of the live server that this file stands in front of: its name in here, and
+    /// its identity.
+    pub(super) fn behind(&self, front: impl AsFd) -> Option<(OsString, FileId)> {
+        let name = waiting_name(front)?;
+        let id = self.id_of(&name).ok()?;
+        Some((name, id))
+    }
+
     /// Gives the name back to the server's file, if it still belongs to this one. A server that has
     /// exited was removed on entering; then the file in front is removed as well.
-    pub(super) fn give_back(&self, front: FileId, behind: &OsStr) -> rustix::io::Result<()> {
-        if !self.location().refers_to(front) || self.is_free(behind) {
-            return self.remove(front);
+    pub(super) fn give_back(&self, front: FileId, behind: FileId) -> rustix::io::Result<()> {
+        if !self.location().refers_to(front) {
+            return Ok(());
         }
-        match self.exchange(behind).and_then(|()| self.dispose(behind, front)) {
+        let entries = self.entries()?;
+        let is_it = |entry: &&OsString| self.id_of(entry).is_ok_and(|there| there == behind);
+        let Some(entry) = entries.iter().find(is_it) else { return self.remove(front) };
+        match self.exchange(entry).and_then(|()| self.dispose(entry, front)) {
             // Another server took the name at this moment.
             Err(Errno::EXIST) => Ok(()),
             result => result,

@@ -13,9 +13,10 @@
 //! | examining a file without blocking | `stat.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
 //! | replacing a name atomically, under a lock | `staging.rs` (`publish.rs`), `private_dir.rs` |
-//! | taking a server's name over and giving it back | `interpose.rs`, `inherit.rs` |
+//! | taking a server's name over and giving it back | `interpose.rs`, `behind.rs`, `inherit.rs` |
 //! | unlinking the file if it is still this socket's | `release.rs` |
 
+mod behind;
 mod create;
 pub mod file_system;
 mod inherit;
@@ -36,9 +37,10 @@ mod stat;
 use std::io;
 use std::time::Duration;
 
+pub use behind::Behind;
 pub(crate) use create::{FileOptions, bind};
 pub use probe::is_alive;
-pub use release::{Behind, SocketFile};
+pub use release::SocketFile;
 
 use crate::error::{Error, ErrorKind, Operation};
 

@@ -1,14 +1,14 @@
 //! Unlinking a socket file if it is still the one that this process created.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::behind::Behind;
 use super::location::{BoundFile, Location};
 use super::staging::Staging;
 use super::{LOCK_WAIT, binding, stat};
@@ -36,16 +36,6 @@ pub struct SocketFile {
     kept: bool,
     /// The server that this file stands in front of.
     behind: Option<Behind>,
-}
-
-/// The server that a socket file stands in front of.
-#[derive(Clone, Debug)]
-pub struct Behind {
-    entry: OsString,
-    /// The path of the server's file.
-    pub path: PathBuf,
-    /// An `O_PATH` file descriptor of it, which leads to the server whatever its name is.
-    pub file: Arc<OwnedFd>,
 }
 
 impl SocketFile {
@@ -106,12 +96,17 @@ impl SocketFile {
         self
     }
 
-    /// Returns the same file under the name of a server, whose file is an entry of the private
-    /// directory now.
-    pub(super) fn moved_before(mut self, location: Location, server: OwnedFd) -> SocketFile {
-        let (entry, file) = (self.location.name.clone(), Arc::new(server));
-        let path = location.path.with_file_name(location.staging_name()).join(&entry);
-        self.behind = Some(Behind { entry, path, file });
+    /// Returns the same file under another name in its directory.
+    pub(super) fn renamed(mut self, name: OsString) -> SocketFile {
+        self.location.path.set_file_name(&name);
+        self.location.name = name;
+        self
+    }
+
+    /// Returns the same file under the name of a server, whose file is in the private directory
+    /// now.
+    pub(super) fn moved_before(mut self, location: Location, behind: Behind) -> SocketFile {
+        self.behind = Some(behind);
         self.moved_to(location)
     }
 
@@ -174,7 +169,7 @@ impl SocketFile {
         }
         if let Some(behind) = self.behind.take() {
             return self
-                .give_back(&behind.entry, wait)
+                .give_back(behind.server, wait)
                 .map_err(|error| error.during_release(&self.location.path));
         }
         if !self.is_in_place() {
@@ -201,7 +196,7 @@ impl SocketFile {
 
     /// Gives the name back to the server behind. If the name is free or dead by now, entering the
     /// directory does that.
-    fn give_back(&self, behind: &OsStr, wait: Duration) -> Result<()> {
+    fn give_back(&self, behind: FileId, wait: Duration) -> Result<()> {
         let staging = Staging::enter(&self.location, wait)?;
         staging.give_back(self.id, behind).map_err(|errno| Error::system(Operation::Release, errno.into()))
     }

@@ -39,7 +39,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 
 /// The marker: a symbolic link in the directory whose target is the name of the socket.
-const MARKER: &str = ".for";
+pub(super) const MARKER: &str = ".for";
 
 /// The name in the directory of a file that was moved out of the way.
 const ASIDE: &str = "old";
@@ -230,6 +230,11 @@ impl<'p> Staging<'p> {
         self.rename(entry, RenameFlags::EXCHANGE)
     }
 
+    /// Gives an entry another name in here.
+    pub(super) fn rename_inside(&self, entry: &OsStr, name: &OsStr) -> rustix::io::Result<()> {
+        rustix::fs::renameat(&self.directory, entry, &self.directory, name)
+    }
+
     /// Renames an entry to the socket's name.
     fn rename(&self, entry: &OsStr, flags: RenameFlags) -> rustix::io::Result<()> {
         let location = self.location;
@@ -240,7 +245,7 @@ impl<'p> Staging<'p> {
         Ok(stat::at(&self.directory, entry)?.id)
     }
 
-    pub(super) fn is_free(&self, entry: &OsStr) -> bool {
+    fn is_free(&self, entry: &OsStr) -> bool {
         matches!(self.id_of(entry), Err(Errno::NOENT))
     }
 
@@ -256,7 +261,7 @@ impl<'p> Staging<'p> {
         free
     }
 
-    fn inside(&self, name: OsString) -> Result<Location> {
+    pub(super) fn inside(&self, name: OsString) -> Result<Location> {
         let path = self.location.path.with_file_name(&self.name).join(&name);
         let directory = self.directory.try_clone().map_err(binding)?;
         Ok(Location { directory, name, path, relative: None })

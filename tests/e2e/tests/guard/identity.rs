@@ -102,3 +102,47 @@ fn containers_and_units_have_rules_of_their_own() {
         guard.running.terminate().ok();
     });
 }
+
+/// A guard at the name of a server that runs: its clients need no other address.
+#[test]
+fn a_guard_takes_the_place_of_a_server_and_gives_it_back() {
+    deadline(LONG, || {
+        let dir = stoop_testkit::tempdir();
+        let path = dir.path().join("daemon.sock");
+        serve(&path);
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(&path).unwrap());
+        let before = inode();
+        let ask = |target: &str| stoop_e2e::stoop(["http"]).arg(&path).arg(target).run();
+        let metrics = dir.path().join("metrics.sock");
+        let place = path.to_str().unwrap();
+        let start = |more: &[&str]| {
+            let rules = ["relay", "--interpose", place, "--allow-request", "GET /allowed", "--json"];
+            let running = stoop_e2e::stoop(rules).args(more).spawn();
+            running.wait_stdout("listening");
+            running
+        };
+        let mut guard = start(&["--metrics", metrics.to_str().unwrap()]);
+        assert_ne!(inode(), before);
+        assert_eq!(ask("/allowed").ok().text(), "OK");
+        assert!(ask("/other").text().contains("no rule allows it"));
+        let counts = stoop_e2e::stoop(["http"]).arg(&metrics).arg("/metrics").run().ok().text();
+        for line in ["requests_total{verdict=\"allowed\"} 1", "requests_total{verdict=\"refused\"} 1"] {
+            assert!(counts.contains(&format!("stoop_guard_{line}\n")), "{counts}");
+        }
+        assert!(counts.ends_with("stoop_guard_forwarded_total 1\n# EOF\n"), "{counts}");
+        // Another guard takes its place.
+        let new = start(&["--replace"]);
+        guard.wait_stdout(r#""event":"displaced","reason":"handed_over""#);
+        assert!(guard.finish().ok().text().contains(r#""event":"guarded","forwarded":1,"refused":1"#));
+        assert_eq!(ask("/allowed").ok().text(), "OK");
+        guard = new;
+        let ended = guard.terminate().ok();
+        assert!(ended.text().contains(r#""event":"guarded","forwarded":1,"refused":0"#), "{}", ended.text());
+        assert_eq!(inode(), before);
+        assert_eq!(ask("/other").ok().text(), "OK");
+        // Killed, it can be undone.
+        start(&[]).kill();
+        stoop_e2e::stoop(["relay", "--restore", place]).run().ok();
+        assert_eq!(inode(), before);
+    });
+}

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use stoop::{Peer, Policy};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stoop::Policy;
 use stoop_inspect::Workload;
 use stoop_inspect::internal::is_users_own;
 use stoop_relay::{Admission, Candidate};
@@ -74,14 +75,16 @@ impl Rules {
 
     /// Decides about a client.
     pub(super) fn judge(&self, candidate: &Candidate<'_>) -> Admission {
-        let Some(peer) = candidate.peer else {
-            return refuse("it has no connection that says who it is");
+        let by_id = match (candidate.peer, candidate.uid, candidate.gid) {
+            (Some(peer), ..) => self.policy.allows_peer(peer),
+            // Supplementary groups do not come with a datagram.
+            (None, Some(uid), Some(gid)) => self.policy.allows(uid, gid, &[]),
+            (None, ..) => false,
         };
-        let by_id = self.policy.allows_peer(peer);
         if by_id && !self.counts_containers {
             return Admission::Allow { group: None };
         }
-        let Some(workload) = workload(peer) else {
+        let Some(workload) = workload(candidate) else {
             return refuse("its container or unit is not known");
         };
         match by_id || self.allows(&workload) {
@@ -134,10 +137,33 @@ fn container(workload: &Workload) -> Option<String> {
 
 /// Returns what a client's process belongs to. The process must live after its control group was
 /// read: else its id might have been another's by then.
-fn workload(peer: &Peer) -> Option<Workload> {
-    let pid = peer.pid.known()?;
+fn workload(candidate: &Candidate<'_>) -> Option<Workload> {
+    let pid = candidate.pid?;
+    if !numbers_processes_as_we_do() {
+        return None;
+    }
     let text = std::fs::read(format!("/proc/{pid}/cgroup")).ok()?;
-    (peer.has_ended() == Some(false)).then(|| named(&text))
+    lives(candidate).then(|| named(&text))
+}
+
+/// Returns whether the client's process is known to live.
+fn lives(candidate: &Candidate<'_>) -> bool {
+    match (candidate.peer, candidate.pidfd) {
+        (Some(peer), _) => peer.has_ended() == Some(false),
+        // A pidfd is readable from the end of its process on.
+        (None, Some(pidfd)) => {
+            let mut entries = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+            poll(&mut entries, Some(&Timespec::default())) == Ok(0)
+        }
+        (None, None) => false,
+    }
+}
+
+/// Returns whether `/proc` is that of this process's pid namespace. In another one, the same number
+/// is another process.
+fn numbers_processes_as_we_do() -> bool {
+    let own = std::fs::read_link("/proc/self").ok();
+    own.is_some_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
 }
 
 /// Returns the workload that a control group's name says, if its user could not choose the name.

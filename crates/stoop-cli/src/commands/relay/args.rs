@@ -53,10 +53,11 @@ pub(crate) struct Relay {
     ///
     /// The socket file gets the owner, the mode and the access control list of the server's.
     /// Clients that have connected before stay with the server. If the relay is killed, --restore
-    /// gives the name back. If the server exits or starts anew, the relay stops.
+    /// gives the name back. If the server exits or starts anew, the relay stops. With --replace it
+    /// takes the place of a relay that stands there already, which relays its clients to their end.
     #[arg(
         long, value_name = "PATH", value_parser = bind_target(),
-        conflicts_with_all = ["listen", "connect", "restore", "mode", "owner", "group", "replace", "assume_stale", "mkdir"]
+        conflicts_with_all = ["listen", "connect", "restore", "mode", "owner", "group", "assume_stale", "mkdir"]
     )]
     pub(crate) interpose: Option<Target>,
 

@@ -1,25 +1,25 @@
 //! A relay with rules: a guard. The work is done by `stoop-guard`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use stoop::internal::Place;
 use stoop::{Address, Kind, Listener, Stream, aio};
-use stoop_guard::{Decision, Guard, Learner, Verdict};
+use stoop_guard::Guard;
+use stoop_relay::{Displaced, Interposition};
 use tokio::sync::oneshot;
 
 use super::allow::Who;
 use super::args::Relay;
+use super::decisions::{Counts, Learning, handler};
 use super::place::{Front, Server};
+use super::{interpose, metrics};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
 use crate::manager::Manager;
-use crate::output::{ErrorLog, Event, Output, PeerInfo, Text, Word};
+use crate::output::{ErrorLog, Event, Output, Text, Word};
 use crate::signals::Signals;
 use crate::target::{self, BoundSocket};
 
@@ -30,13 +30,16 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     let inherited = super::run::inherited(flags)?;
     supported(flags)?;
     let rules = flags.rules.read()?;
-    let server = server(flags)?;
     let learning = flags.rules.learn.as_ref().map(|path| Learning::new(path)).transpose()?;
     // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
     let output = Output::new(flags.json, false);
     let errors = Arc::new(ErrorLog::new(output));
-    let (listener, listening) = bind(flags, inherited)?;
+    let asked =
+        flags.metrics.as_ref().map(|place| metrics::bind(place, &flags.metrics_bind())).transpose()?;
+    let Bound { listener, server, listening, place } = bind(flags, inherited)?;
+    // Its file descriptor is the server's address for as long as requests are forwarded.
+    let _kept = listener.file().and_then(Interposition::of);
     let counts = Arc::new(Counts::default());
     let guard = Guard::new(rules, flags.rules.protocol(), server)
         .dry_run(flags.rules.dry_run || flags.rules.learn.is_some())
@@ -45,41 +48,87 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     let runtime = runtime.map_err(|error| Failure::io("start the guard", &error))?;
     let ended = runtime.block_on(async {
         let serving = serving(flags, listener)?;
+        answer_metrics(asked, &counts, &serving)?;
         let (stop, stop_at_once) = caught(signals)?;
+        let displaced = place.map(watched).transpose()?;
         output.tell(&listening)?;
         let manager = Manager::from_env(output, &errors, "relay")?;
         manager.ready();
+        let mut why = None;
         let stopping = async {
-            let _ = stop.await;
+            why = first(stop, displaced).await;
+            if let Some(why) = why {
+                output.note(&Event::Displaced { reason: interpose::word(why) });
+            }
             manager.stopping();
         };
         let ended = tokio::select! {
             ended = guard.run(serving, stopping) => ended.map(|_| ()).map_err(Failure::from),
             _ = stop_at_once => Ok(()),
         };
-        ended.map(|()| manager)
+        ended.map(|()| (manager, why))
     });
     runtime.shutdown_background();
-    let manager = ended?;
+    let (manager, why) = ended?;
     errors.flush();
     output.note(&counts.event());
     manager.finish();
-    Ok(Exit::Done)
+    interpose::ended(why, flags)
+}
+
+/// Answers requests for the counters, if they are wanted.
+fn answer_metrics(
+    asked: Option<metrics::Asked>,
+    counts: &Arc<Counts>,
+    serving: &stoop::serve::Server,
+) -> Result<(), Failure> {
+    let Some(asked) = asked else { return Ok(()) };
+    let (counts, connections) = (Arc::clone(counts), serving.counters());
+    let text = move || counts.openmetrics(connections.snapshot().active);
+    metrics::answer(asked, text).map_err(|error| Failure::io("start a thread for the counters", &error))
+}
+
+/// Waits for a signal, or for the guard to be displaced, and returns why it is.
+async fn first(
+    stop: oneshot::Receiver<()>,
+    displaced: Option<oneshot::Receiver<Displaced>>,
+) -> Option<Displaced> {
+    let displaced = async {
+        match displaced {
+            Some(displaced) => displaced.await.ok(),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = stop => None,
+        why = displaced => why,
+    }
+}
+
+/// Watches the name on a thread of its own, since looking can wait for other processes.
+fn watched(mut place: Interposition) -> Result<oneshot::Receiver<Displaced>, Failure> {
+    let (sender, displaced) = oneshot::channel();
+    let watching = thread::Builder::new().name("name".into()).spawn(move || {
+        while !sender.is_closed() {
+            thread::sleep(Interposition::EVERY);
+            if let Some(why) = place.displaced() {
+                let _ = sender.send(why);
+                return;
+            }
+        }
+    });
+    watching.map(|_| displaced).map_err(|error| Failure::io("start the guard", &error))
 }
 
 /// Refuses flags that a guard does not have. None is ignored: some of them restrict clients.
 fn supported(flags: &Relay) -> Result<(), Failure> {
     let needs_workload = flags.allow.iter().any(Who::needs_workload);
     let given = [
-        ("--interpose", flags.interpose.is_some()),
         ("--restore", flags.restore.is_some()),
-        ("--metrics", flags.metrics.is_some()),
         ("--as-client", flags.as_client),
         ("--send-proxy", flags.send_proxy),
         ("--max-rate", flags.max_rate.is_some()),
         ("--max-per-container", flags.max_per_container.is_some()),
-        ("--as-client", flags.as_client),
-        ("--send-proxy", flags.send_proxy),
         ("--record and --fault", flags.tap.are_given()),
         ("--framed", flags.wire.framed),
         ("--cert", flags.wire.cert.is_some()),
@@ -87,10 +136,10 @@ fn supported(flags: &Relay) -> Result<(), Failure> {
         ("--allow container:… and unit:…", needs_workload),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => Err(Failure::usage(
-            format!("{flag} cannot be used with rules"),
-            "a relay with rules judges requests; rules of [[client]] in the file are for users, containers and units",
-        )),
+        Some((flag, _)) => Err(Failure::new(Exit::Usage, format!("{flag} cannot be used with rules"))
+            .why("a relay with rules judges requests; rules of [[client]] in the file are for users, containers and units")
+            .next("# another relay between the guard and the server records, limits or disturbs what was allowed; one with tls: in front of the guard is a client to it, and [[client]] can name its unit")
+            .into()),
         None => Ok(()),
     }
 }
@@ -111,7 +160,23 @@ fn not_unix(place: &str) -> Failure {
     Failure::usage(format!("'{place}' cannot be guarded by rules"), why)
 }
 
-fn bind(flags: &Relay, inherited: Option<Inherited>) -> Result<(Listener<Stream>, Event), Failure> {
+/// What the guard serves, and for whom.
+struct Bound {
+    listener: Listener<Stream>,
+    server: Address,
+    listening: Event,
+    /// If it stands in front of the server, at its name.
+    place: Option<Interposition>,
+}
+
+fn bind(flags: &Relay, inherited: Option<Inherited>) -> Result<Bound, Failure> {
+    if let Some(name) = &flags.interpose {
+        let taken = interpose::take_over_for_guard(name, flags, super::run::policy(flags, name))?;
+        let interpose::TakenByGuard { listener, place, server } = taken;
+        let listening = announcement(&listener, &name.to_string(), false);
+        return Ok(Bound { listener, server, listening, place: Some(place) });
+    }
+    let server = server(flags)?;
     let Some(Front::Unix(target)) = &flags.listen else { return Err(not_unix("the address to listen at")) };
     let policy = super::run::policy(flags, target);
     let is_inherited = inherited.is_some();
@@ -124,14 +189,18 @@ fn bind(flags: &Relay, inherited: Option<Inherited>) -> Result<(Listener<Stream>
         None => target::serve(target, Kind::Stream, &flags.bind, |bind, _| bind.policy(policy))?,
     };
     let BoundSocket::Stream(listener) = socket else { return Err(not_unix(&target.to_string())) };
+    let listening = announcement(&listener, &target.to_string(), is_inherited);
+    Ok(Bound { listener, server, listening, place: None })
+}
+
+fn announcement(listener: &Listener<Stream>, name: &str, inherited: bool) -> Event {
     let address = match listener.file().and_then(|file| Address::path(file.path()).ok()) {
         Some(address) => Text::from(&address),
-        None => Text(target.to_string()),
+        None => Text(name.to_owned()),
     };
-    let (kind, inherited) = (Word(Kind::Stream), is_inherited);
     let mode = listener.file().and_then(|file| std::fs::symlink_metadata(file.path()).ok());
     let mode = mode.map(|mode| format!("{:o}", mode.permissions().mode() & 0o7777));
-    Ok((listener, Event::Listening { address, kind, answer: "guard", mode, inherited }))
+    Event::Listening { address, kind: Word(Kind::Stream), answer: "guard", mode, inherited }
 }
 
 fn serving(flags: &Relay, listener: Listener<Stream>) -> Result<stoop::serve::Server, Failure> {
@@ -164,90 +233,4 @@ fn caught(signals: Signals) -> Result<(oneshot::Receiver<()>, oneshot::Receiver<
     });
     waiting.map_err(|error| Failure::io("start the guard", &error))?;
     Ok((stop, stop_at_once))
-}
-
-fn handler(
-    output: Output,
-    counts: Arc<Counts>,
-    learning: Option<Learning>,
-) -> impl Fn(Decision) + Send + Sync + 'static {
-    move |decision| {
-        counts.count(&decision);
-        if let Some(learning) = &learning {
-            learning.saw(&decision);
-        }
-        output.note(&event(decision));
-    }
-}
-
-fn event(decision: Decision) -> Event {
-    let client = &decision.client;
-    let (verdict, rule, reason) = match decision.verdict {
-        Verdict::Allowed { rule } => ("allowed", Some(rule), None),
-        Verdict::Refused { rule, why } => ("refused", rule, Some(why)),
-        Verdict::Unclear { why } => ("unclear", None, Some(why)),
-        Verdict::Hidden { rule } => ("hidden", Some(rule), Some("the container lacks the label".into())),
-        _ => ("unknown", None, None),
-    };
-    let workload = client.workload.to_string();
-    Event::Request {
-        peer: PeerInfo::new(client.pid, client.uid, client.gid),
-        workload: Some(workload).filter(|name| name != "-"),
-        method: decision.method,
-        target: decision.target,
-        verdict,
-        forwarded: decision.was_forwarded,
-        rule,
-        reason,
-    }
-}
-
-/// How many requests were forwarded, and how many were not.
-#[derive(Debug, Default)]
-struct Counts {
-    forwarded: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Counts {
-    fn count(&self, decision: &Decision) {
-        let counter = if decision.was_forwarded { &self.forwarded } else { &self.refused };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn event(&self) -> Event {
-        let (forwarded, refused) = (&self.forwarded, &self.refused);
-        Event::Guarded {
-            forwarded: forwarded.load(Ordering::Relaxed),
-            refused: refused.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// Rules that are learned, and the file they are written to whenever there are more.
-struct Learning(Mutex<(Learner, File, String)>);
-
-impl Learning {
-    /// Creates the file. One that exists is never overwritten.
-    fn new(path: &std::path::Path) -> Result<Learning, Failure> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|error| Failure::io(format!("create '{}'", path.display()), &error))?;
-        Ok(Learning(Mutex::new((Learner::new(), file, String::new()))))
-    }
-
-    fn saw(&self, decision: &Decision) {
-        let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (learner, file, written) = &mut *learned;
-        learner.saw(decision);
-        let text = learner.to_toml();
-        if text != *written && write(file, &text).is_ok() {
-            *written = text;
-        }
-    }
-}
-
-fn write(file: &mut File, text: &str) -> std::io::Result<()> {
-    file.rewind()?;
-    file.write_all(text.as_bytes())?;
-    file.set_len(text.len() as u64)
 }

@@ -5,6 +5,10 @@ use std::path::Path;
 
 use stoop::internal::{self, Place, Restored, Target};
 use stoop::{Address, ErrorKind, Kind};
+#[cfg(feature = "http")]
+use stoop::{Listener, Stream};
+#[cfg(feature = "http")]
+use stoop_relay::Interposition;
 use stoop_relay::{Displaced, Front, Server};
 
 use super::args::Relay;
@@ -19,6 +23,35 @@ pub(super) struct Taken {
     pub(super) front: Front,
     pub(super) server: Server,
     pub(super) listening: Event,
+}
+
+/// A name that was taken over for a guard, which serves a listener of its own.
+#[cfg(feature = "http")]
+pub(super) struct TakenByGuard {
+    pub(super) listener: Listener<Stream>,
+    pub(super) place: Interposition,
+    pub(super) server: Address,
+}
+
+/// Takes over the name of a live server for a guard.
+#[cfg(feature = "http")]
+pub(super) fn take_over_for_guard(
+    name: &Target,
+    flags: &Relay,
+    policy: stoop::Policy,
+) -> Result<TakenByGuard, Failure> {
+    let address = path_of(name)?;
+    let bind = target::bind(&address, &flags.bind).policy(policy);
+    let taken: stoop::Result<Listener<Stream>> = internal::interpose(bind).listen();
+    let listener = taken.map_err(|error| not_taken(name, &address, &error))?;
+    let place = listener.file().and_then(Interposition::of);
+    match place.and_then(|place| Some((place.server()?, place))) {
+        Some((server, place)) => Ok(TakenByGuard { listener, place, server }),
+        None => Err(Failure::usage(
+            format!("no relay can stand in front of '{name}'"),
+            "the server is reached through /proc, which is not mounted",
+        )),
+    }
 }
 
 /// Takes over the name of a live server.
@@ -61,7 +94,8 @@ fn not_taken(name: &Target, address: &Address, error: &stoop::Error) -> Failure 
             .why(format!("{detail}: a relay takes the place of a server that runs"))
             .next("stoop ls    # the servers that run"),
         ErrorKind::Unsupported if detail.contains("a relay") => {
-            report.why(detail).next(format!("stoop who {path}    # the relay"))
+            let replace = format!("stoop relay --interpose {path} --replace    # take its place");
+            report.why(detail).next(format!("stoop who {path}    # the relay")).next(replace)
         }
         ErrorKind::PermissionDenied => report
             .why("the relay must be able to connect to the server, and to change names in the directory")
@@ -106,13 +140,25 @@ fn not_restored(name: &Target, error: &stoop::Error) -> Failure {
     .into()
 }
 
+/// Returns the outcome of a relay that has stopped, and perhaps had to.
+pub(super) fn ended(why: Option<Displaced>, flags: &Relay) -> Outcome {
+    match (why, &flags.interpose) {
+        (None | Some(Displaced::HandedOver), _) | (_, None) => Ok(Exit::Done),
+        (Some(why), Some(name)) => Err(stopped(why, name, flags)),
+    }
+}
+
 /// Returns the failure of a relay that had to stop.
-pub(super) fn stopped(why: Displaced, name: &Target) -> Failure {
+fn stopped(why: Displaced, name: &Target, flags: &Relay) -> Failure {
     let report = Failure::new(Exit::Failed, format!("the relay in front of '{name}' has stopped"));
-    let again = format!(
-        "stoop relay --interpose {}    # in front of the server, once it runs",
-        shell::quoted(name.to_string().as_ref())
-    );
+    let again = match guards(flags) {
+        // A command without the rules would let everything through.
+        true => "# start the guard again, with its rules, once the server runs".into(),
+        false => format!(
+            "stoop relay --interpose {}    # in front of the server, once it runs",
+            shell::quoted(name.to_string().as_ref())
+        ),
+    };
     match why {
         Displaced::NameRemoved => report.why("the socket file was removed, as a server does when it exits"),
         Displaced::NameTaken => report.why("another server has taken the name, and keeps it"),
@@ -127,6 +173,17 @@ pub(super) fn word(why: Displaced) -> &'static str {
     match why {
         Displaced::NameRemoved => "name_removed",
         Displaced::NameTaken => "name_taken",
+        Displaced::HandedOver => "handed_over",
         _ => "server_closed",
     }
+}
+
+#[cfg(feature = "http")]
+fn guards(flags: &Relay) -> bool {
+    flags.rules.are_given()
+}
+
+#[cfg(not(feature = "http"))]
+fn guards(_flags: &Relay) -> bool {
+    false
 }

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use stoop::{Listener, Stream};
-use stoop_relay::Monitor;
 
 use super::place::Front;
 use crate::args::BindFlags;
@@ -46,20 +45,20 @@ pub(super) fn bind(place: &Front, flags: &BindFlags) -> Result<Asked, Failure> {
     }
 }
 
-/// Answers, on a thread of its own, as long as the process lives.
-pub(super) fn answer(asked: Asked, monitor: Monitor) -> io::Result<()> {
+/// Answers with this text, on a thread of its own, as long as the process lives.
+pub(super) fn answer(asked: Asked, text: impl Fn() -> String + Send + 'static) -> io::Result<()> {
     let serve = move || loop {
         let answered = match &asked {
             Asked::Unix(listener) => listener.accept().map_err(io::Error::from).and_then(|(client, _)| {
                 client.set_read_timeout(Some(PATIENCE))?;
                 client.set_write_timeout(Some(PATIENCE))?;
-                converse(client, &monitor);
+                converse(client, &text);
                 Ok(())
             }),
             Asked::Tcp(listener) => listener.accept().and_then(|(client, _)| {
                 client.set_read_timeout(Some(PATIENCE))?;
                 client.set_write_timeout(Some(PATIENCE))?;
-                converse(client, &monitor);
+                converse(client, &text);
                 Ok(())
             }),
         };
@@ -71,7 +70,7 @@ pub(super) fn answer(asked: Asked, monitor: Monitor) -> io::Result<()> {
 }
 
 /// Reads one request and answers it. What fails is the client's.
-fn converse(mut client: impl Read + Write, monitor: &Monitor) {
+fn converse(mut client: impl Read + Write, text: &impl Fn() -> String) {
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
     while !head.windows(4).any(|window| window == b"\r\n\r\n") && head.len() < REQUEST_BYTES {
@@ -80,8 +79,7 @@ fn converse(mut client: impl Read + Write, monitor: &Monitor) {
             Ok(len) => head.extend_from_slice(&buffer[..len]),
         }
     }
-    let body = || monitor.counts().openmetrics(monitor.connections());
-    let _ = client.write_all(response(&head, body).as_bytes());
+    let _ = client.write_all(response(&head, text).as_bytes());
 }
 
 /// Returns the response to a request. Pure, but for what `body` reads.

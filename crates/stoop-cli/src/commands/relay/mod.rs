@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `args.rs` | its flags |
 //! | `rules.rs` | the flags of a guard, and reading the rules |
-//! | `guard.rs` | a relay with rules: starts the guard and reports its decisions |
+//! | `guard.rs` | a relay with rules: starts the guard |
+//! | `decisions.rs` | reports the decisions of a guard |
 //! | `place.rs` | what can be at either side: a Unix socket, or `tcp:HOST:PORT` |
 //! | `run.rs` | starts the relay, waits, and stops it |
 //! | `report.rs` | reports what happens |
@@ -18,6 +19,8 @@
 
 mod allow;
 pub(crate) mod args;
+#[cfg(feature = "http")]
+mod decisions;
 #[cfg(feature = "http")]
 mod guard;
 mod identity;

@@ -22,7 +22,6 @@ use super::place::{Front, Server};
 use super::tcp::HostAndPort;
 use super::wire::Wire;
 use super::{identity, interpose, metrics, report, tap, tcp};
-use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
 use crate::manager::Manager;
@@ -60,7 +59,9 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
         tap::serve_control(bound, faults, kind);
     }
     if let Some(metrics) = metrics {
-        let answering = metrics::answer(metrics, running.monitor());
+        let monitor = running.monitor();
+        let text = move || monitor.counts().openmetrics(monitor.connections());
+        let answering = metrics::answer(metrics, text);
         answering.map_err(|error| Failure::io("start a thread for the counters", &error))?;
     }
     output.tell(&listening)?;
@@ -73,14 +74,14 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
         output.note(&report::so_far(&running.counts(), running.connections()));
     });
     manager.stopping();
+    if why == Some(Displaced::HandedOver) {
+        wait_for_clients(&running, &signals);
+    }
     let counts = stop(running, flags.grace, &signals, output);
     errors.flush();
     output.note(&report::relayed(&counts));
     manager.finish();
-    match (why, &flags.interpose) {
-        (Some(why), Some(name)) => Err(interpose::stopped(why, name)),
-        _ => Ok(Exit::Done),
-    }
+    interpose::ended(why, flags)
 }
 
 /// Returns the inherited socket that is to be relayed, if there is one.
@@ -394,6 +395,20 @@ fn limits(flags: &Relay, mut relay: stoop_relay::Relay) -> stoop_relay::Relay {
     match Rules::new(&flags.bind, &flags.allow, flags.max_per_container.is_some()) {
         Some(rules) => relay.admission(move |candidate| rules.judge(candidate)),
         None => relay,
+    }
+}
+
+/// Lets the clients of a relay that was replaced go on, until they have ended or a signal arrives.
+fn wait_for_clients(running: &Running, signals: &Signals) {
+    loop {
+        // Before the first look, too: clients that have connected are yet to be accepted.
+        thread::sleep(PAUSE);
+        if running.connections() == 0 {
+            return;
+        }
+        if has_signal(signals) {
+            return signals.take();
+        }
     }
 }
 
