@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("listing", None),
     ("who", None),
     ("relay", None),
+    ("top", None),
     ("failed_bind", None),
     ("tap", None),
 ];

@@ -76,6 +76,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("clap", &["stoop-cli"]),
     ("clap_complete", &["stoop-cli"]),
     ("clap_mangen", &["stoop-cli"]),
+    ("ratatui", &["stoop-cli"]),
     ("rustyline", &["stoop-cli"]),
     ("signal-hook", &["stoop-cli"]),
     ("serde", &["stoop-cli", "stoop-dynamic", "stoop-guard"]),
