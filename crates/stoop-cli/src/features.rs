@@ -1,11 +1,12 @@
 //! The commands that a build may lack.
 
 /// The commands that a build may lack, and whether it has them.
-pub(crate) const OPTIONAL: [(&str, bool); 4] = [
+pub(crate) const OPTIONAL: [(&str, bool); 5] = [
     ("grpc", cfg!(feature = "grpc")),
     ("cri", cfg!(feature = "grpc")),
     ("http", cfg!(feature = "http")),
     ("bench", cfg!(feature = "bench")),
+    ("top", cfg!(feature = "top")),
 ];
 
 /// Returns the feature that a command needs.

@@ -1,6 +1,9 @@
 //! `stoop ls`: the open sockets of real processes are listed, with both ends, under any name, and
 //! filters show only the matches.
 
+#[path = "ls/top.rs"]
+mod top;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use super::Bench;
 #[cfg(feature = "http")]
 use super::Http;
+#[cfg(feature = "top")]
+use super::Top;
 use super::{
     Close, Complete, Completions, Connect, Demo, Extcap, Ls, Man, Recv, Relay, Replay, Send, Serve, Tap,
     Tree, Wait, Who, Why, footer,
@@ -56,6 +58,7 @@ const EXAMPLES: &str = "
   stoop who /run/docker.sock                # the details of one socket
   stoop tree --svg -o sockets.svg           # draw the connections between processes
   stoop tap docker                          # what its clients ask, and how long it takes
+  stoop top                                 # which sockets are busy, and which wait
   stoop why /run/app.sock --as www-data     # could this user connect, and if not, why?
   stoop http docker /version                # HTTP over a Unix socket
   stoop grpc cri Version                    # call any gRPC method
@@ -88,6 +91,8 @@ pub(crate) enum Verb {
     Who(Who),
     Tree(Tree),
     Tap(Box<Tap>),
+    #[cfg(feature = "top")]
+    Top(Box<Top>),
     Close(Close),
     Why(Why),
     #[cfg(feature = "grpc")]

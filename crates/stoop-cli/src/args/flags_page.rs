@@ -155,7 +155,7 @@ fn old_spellings_are_accepted() {
 }
 
 /// `STOOP_GOLDEN=write` rewrites the page.
-#[cfg(all(feature = "bench", feature = "grpc", feature = "http"))]
+#[cfg(all(feature = "bench", feature = "grpc", feature = "http", feature = "top"))]
 #[test]
 fn the_page_of_the_guide_is_current() {
     let mut shared: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
@@ -185,7 +185,7 @@ fn the_page_of_the_guide_is_current() {
     assert!(std::fs::read_to_string(&path).unwrap_or_default() == page, "{} is not\n{page}", path.display());
 }
 
-#[cfg(all(feature = "bench", feature = "grpc", feature = "http"))]
+#[cfg(all(feature = "bench", feature = "grpc", feature = "http", feature = "top"))]
 const INTRODUCTION: &str = "\
 # Flags
 

@@ -41,6 +41,8 @@ pub(crate) use crate::commands::replay::args::Replay;
 pub(crate) use crate::commands::send::args::Send;
 pub(crate) use crate::commands::serve::args::{Serve, ServiceFlags};
 pub(crate) use crate::commands::tap::args::Tap;
+#[cfg(feature = "top")]
+pub(crate) use crate::commands::top::args::Top;
 pub(crate) use crate::commands::tree::args::Tree;
 pub(crate) use crate::commands::wait::args::Wait;
 pub(crate) use crate::commands::who::args::Who;

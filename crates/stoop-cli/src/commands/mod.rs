@@ -24,6 +24,8 @@ pub(crate) mod replay;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tap;
+#[cfg(feature = "top")]
+pub(crate) mod top;
 pub(crate) mod tree;
 pub(crate) mod wait;
 pub(crate) mod who;
@@ -47,6 +49,8 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Who(flags) => who::run(&flags),
         Verb::Tree(flags) => tree::run(&flags),
         Verb::Tap(flags) => tap::run(&flags),
+        #[cfg(feature = "top")]
+        Verb::Top(flags) => top::run(&flags),
         Verb::Close(flags) => close::run(&flags),
         Verb::Why(flags) => why::run(&flags),
         #[cfg(feature = "grpc")]

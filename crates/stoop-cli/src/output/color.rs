@@ -66,6 +66,12 @@ fn colored(text: String, beginnings: &[(&str, &str)], is_wanted: bool) -> String
     text.split_inclusive('\n').map(line).collect()
 }
 
+/// Returns whether standard output is to have colors.
+#[cfg(feature = "top")]
+pub(crate) fn has_color() -> bool {
+    is_wanted(io::stdout().is_terminal())
+}
+
 fn is_wanted(is_terminal: bool) -> bool {
     match WHEN.get() {
         Some(ColorWhen::Always) => true,

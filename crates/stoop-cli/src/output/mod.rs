@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::{Failure, Report};
 
+#[cfg(feature = "top")]
+pub(crate) use color::has_color;
 pub(crate) use color::{ColorWhen, color_warnings, set_color};
 pub(crate) use data::Data;
 pub(crate) use error_log::ErrorLog;

@@ -6,7 +6,7 @@ type Entry = (&'static str, &'static str, &'static [&'static str]);
 
 /// Commands that take the name of a well-known server in place of an address.
 const NAMING: &[&str] =
-    &["connect", "send", "ls", "who", "tree", "tap", "close", "why", "grpc", "cri", "http"];
+    &["connect", "send", "ls", "who", "tree", "tap", "top", "close", "why", "grpc", "cri", "http"];
 
 const FILES: &[Entry] = &[
     (
@@ -23,9 +23,9 @@ const FILES: &[Entry] = &[
     (
         "/proc/net/unix, /proc/PID/fd, /proc/PID/ns/net",
         "The sockets of the machine and their owners, if the kernel does not support faster ways.",
-        &["ls", "who", "tree", "close", "why"],
+        &["ls", "who", "tree", "top", "close", "why"],
     ),
-    ("/run/netns", "Network namespaces that have a name.", &["ls", "who", "tree", "close"]),
+    ("/run/netns", "Network namespaces that have a name.", &["ls", "who", "tree", "top", "close"]),
     (
         "/proc/sys/net/unix/max_dgram_qlen, /proc/sys/net/core/somaxconn",
         "Limits of datagram queues and of backlogs.",

@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The socket of those who ask.
-pub(super) enum Asked {
+pub(crate) enum Asked {
     Unix(Box<Listener<Stream>>),
     Tcp(TcpListener),
 }
 
 /// Binds the address of `--metrics`, with the permissions that the umask leaves.
-pub(super) fn bind(place: &Front, flags: &BindFlags) -> Result<Asked, Failure> {
+pub(crate) fn bind(place: &Front, flags: &BindFlags) -> Result<Asked, Failure> {
     match place {
         Front::Tcp(place) => super::tcp::listen(place).map(|(listener, _)| Asked::Tcp(listener)),
         Front::Wire(wire) => Err(Failure::usage(
@@ -45,20 +45,20 @@ pub(super) fn bind(place: &Front, flags: &BindFlags) -> Result<Asked, Failure> {
     }
 }
 
-/// Answers with this text, on a thread of its own, as long as the process lives.
-pub(super) fn answer(asked: Asked, text: impl Fn() -> String + Send + 'static) -> io::Result<()> {
+/// Answers with what `body` returns, on a thread of its own, as long as the process lives.
+pub(crate) fn answer(asked: Asked, body: impl Fn() -> String + Send + 'static) -> io::Result<()> {
     let serve = move || loop {
         let answered = match &asked {
             Asked::Unix(listener) => listener.accept().map_err(io::Error::from).and_then(|(client, _)| {
                 client.set_read_timeout(Some(PATIENCE))?;
                 client.set_write_timeout(Some(PATIENCE))?;
-                converse(client, &text);
+                converse(client, &body);
                 Ok(())
             }),
             Asked::Tcp(listener) => listener.accept().and_then(|(client, _)| {
                 client.set_read_timeout(Some(PATIENCE))?;
                 client.set_write_timeout(Some(PATIENCE))?;
-                converse(client, &text);
+                converse(client, &body);
                 Ok(())
             }),
         };
@@ -70,7 +70,7 @@ pub(super) fn answer(asked: Asked, text: impl Fn() -> String + Send + 'static) -
 }
 
 /// Reads one request and answers it. What fails is the client's.
-fn converse(mut client: impl Read + Write, text: &impl Fn() -> String) {
+fn converse(mut client: impl Read + Write, body: impl Fn() -> String) {
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
     while !head.windows(4).any(|window| window == b"\r\n\r\n") && head.len() < REQUEST_BYTES {
@@ -79,7 +79,7 @@ fn converse(mut client: impl Read + Write, text: &impl Fn() -> String) {
             Ok(len) => head.extend_from_slice(&buffer[..len]),
         }
     }
-    let _ = client.write_all(response(&head, text).as_bytes());
+    let _ = client.write_all(response(&head, body).as_bytes());
 }
 
 /// Returns the response to a request. Pure, but for what `body` reads.

@@ -25,8 +25,8 @@ mod decisions;
 mod guard;
 mod identity;
 mod interpose;
-mod metrics;
-mod place;
+pub(crate) mod metrics;
+pub(crate) mod place;
 mod report;
 #[cfg(feature = "http")]
 pub(crate) mod rules;

@@ -38,7 +38,7 @@ impl fmt::Display for Server {
 }
 
 /// Returns a parser of what a relay listens at.
-pub(super) fn front() -> impl TypedValueParser<Value = Front> {
+pub(crate) fn front() -> impl TypedValueParser<Value = Front> {
     OsStringValueParser::new().try_map(|text| match tcp(&text)? {
         Some(place) => Ok::<_, ParseError>(Front::Tcp(place)),
         None => match wire::read(text.to_str().unwrap_or_default())? {

@@ -60,8 +60,8 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
     }
     if let Some(metrics) = metrics {
         let monitor = running.monitor();
-        let text = move || monitor.counts().openmetrics(monitor.connections());
-        let answering = metrics::answer(metrics, text);
+        let body = move || monitor.counts().openmetrics(monitor.connections());
+        let answering = metrics::answer(metrics, body);
         answering.map_err(|error| Failure::io("start a thread for the counters", &error))?;
     }
     output.tell(&listening)?;

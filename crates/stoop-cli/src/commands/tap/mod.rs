@@ -38,7 +38,7 @@ mod render;
 mod rotation;
 mod run;
 mod saved;
-mod select;
+pub(crate) mod select;
 mod session;
 mod source;
 mod stats;

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::sockets::{Filter, format, rows};
 
 /// Returns whether nothing was selected: then everything is meant.
-pub(super) fn is_everything(selection: &Selection) -> bool {
+pub(crate) fn is_everything(selection: &Selection) -> bool {
     let words = [selection.user.len(), selection.pid.len(), selection.netns.len(), selection.which.len()];
     let patterns =
         [selection.command.len(), selection.container.len(), selection.unit.len(), selection.peer.len()];
