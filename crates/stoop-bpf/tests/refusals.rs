@@ -1,9 +1,10 @@
 //! Privileges that loading the program requires, and what is reported to be missing without them.
 
+use std::process::Command;
 use std::thread;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-use stoop_bpf::{Capability, Missing, Support, TaskFiles, Unavailable, probe};
+use stoop_bpf::{Capability, Capture, CaptureOptions, Missing, Support, TaskFiles, Unavailable, probe};
 use stoop_kernel_facts::{Errno, forbid_call, in_child, libc, unshare};
 use stoop_testkit::{NOBODY, Role, is_root, role, skip};
 
@@ -116,4 +117,61 @@ fn a_filter_for_system_calls_is_named_as_what_may_refuse() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(said(Errno::NOSYS), Support::No(Missing::Call)));
+}
+
+/// Returns what a capture lacks on a thread that has been through `work`; skips the test if root
+/// cannot capture either.
+macro_rules! capture_after {
+    ($work:expr) => {{
+        needs_the_iterator!();
+        let capture = || Capture::load(CaptureOptions::default()).map(drop);
+        if let Err(missing) = capture() {
+            skip!("lacks the capture programs: {missing}");
+        }
+        thread::spawn(move || {
+            $work;
+            capture()
+        })
+        .join()
+        .unwrap()
+    }};
+}
+
+/// K-BPF-4
+#[test]
+fn a_capture_in_a_container_names_the_capabilities_that_it_lacks() {
+    // What a container has by default, as far as it could matter, and its filter.
+    let effective = CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::SETUID;
+    let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
+    let result = capture_after!({
+        forbid_call(libc::SYS_bpf, Errno::PERM);
+        forbid_call(libc::SYS_perf_event_open, Errno::PERM);
+        set_capabilities(None, sets).unwrap();
+    });
+    match result {
+        Err(Unavailable::No(Missing::Capabilities(missing))) => {
+            assert_eq!(missing, [Capability::Bpf, Capability::Perfmon]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// With all capabilities, a refusal is not put down to a lack of them.
+#[test]
+fn a_filter_for_buffers_is_named_as_what_may_refuse() {
+    match capture_after!(forbid_call(libc::SYS_perf_event_open, Errno::PERM)) {
+        Err(Unavailable::Unknown(cause)) => assert!(cause.to_string().contains("(seccomp)"), "{cause}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_kernel_without_type_information_is_named() {
+    let result = capture_after!({
+        unshare(libc::CLONE_NEWNS).unwrap();
+        let mount = |args: &[&str]| assert!(Command::new("mount").args(args).status().unwrap().success());
+        mount(&["--make-rprivate", "/"]);
+        mount(&["-t", "tmpfs", "none", "/sys/kernel/btf"]);
+    });
+    assert!(matches!(result, Err(Unavailable::No(Missing::TypeInformation))), "{result:?}");
 }
