@@ -169,5 +169,6 @@ fn an_ordinary_user_is_told_what_is_missing_and_what_works() {
         skip!("lacks root, to become another user");
     }
     let told = stoop_as(65534, ["tap"]).run().code(4);
-    told.explains(&["cannot capture", "CAP_BPF and CAP_PERFMON missing", "next: sudo stoop tap", "strace"]);
+    told.explains(&["cannot capture", "CAP_BPF and CAP_PERFMON missing", "next: sudo stoop tap"]);
+    told.explains(&["stoop tap -- COMMAND", "strace", "stoop relay --interpose"]);
 }

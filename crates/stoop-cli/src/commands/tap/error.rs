@@ -3,12 +3,16 @@
 use stoop_tap::{Missing, Unavailable};
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Report};
 use crate::sockets::format;
 
-/// Shows what a process of one's own sends and receives, without privileges.
-const STRACE: &str =
-    "strace -f -s 200 -e trace=read,write,sendto,recvfrom,sendmsg,recvmsg -p PID    # a process of yours";
+/// What works without privileges: for a program that is started, for a process of the same user, and
+/// for a server in whose directory the user may create files.
+const INSTEAD: [&str; 3] = [
+    "stoop tap -- COMMAND    # a program that you start",
+    "strace -f -s 200 -e trace=read,write,sendto,recvfrom,sendmsg,recvmsg -p PID    # a process of yours",
+    "stoop relay --interpose SOCKET --record FILE    # a server whose directory you may write to; then stoop replay FILE --show",
+];
 
 /// Explains it.
 pub(super) fn unavailable(unavailable: Unavailable) -> Failure {
@@ -20,19 +24,22 @@ pub(super) fn unavailable(unavailable: Unavailable) -> Failure {
                 _ => Exit::Unsupported,
             };
             let report = Failure::new(exit, what).why(missing.to_string());
-            match missing {
-                Missing::Capabilities(_) => {
-                    report.next(format!("sudo {}", format::command_line())).next(STRACE)
-                }
+            let report = match missing {
+                Missing::Capabilities(_) => report.next(format!("sudo {}", format::command_line())),
                 Missing::UserNamespace | Missing::PidNamespace => {
-                    report.next("# run it on the host, outside of the container").next(STRACE)
+                    report.next("# run it on the host, outside of the container")
                 }
-                _ => report.next(STRACE),
-            }
-            .into()
+                _ => report,
+            };
+            instead(report).into()
         }
         Unavailable::Unknown(cause) => {
-            Failure::new(Exit::Failed, what).why(cause.to_string()).next(STRACE).into()
+            instead(Failure::new(Exit::Failed, what).why(cause.to_string())).into()
         }
     }
+}
+
+/// Adds what works instead.
+fn instead(report: Report) -> Report {
+    report.next_all(INSTEAD.map(str::to_owned))
 }
