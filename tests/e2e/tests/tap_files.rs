@@ -4,10 +4,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stoop_e2e::web::{Web, answer};
-use stoop_e2e::{binary, program, serve, socket_path, stoop, wait_served};
+use stoop_e2e::{binary, program, serve, socket_path, stoop};
 use stoop_testkit::{has_program, is_root, public_tempdir, skip, tempdir};
 
 /// The lines of `tap --json` without their times and latencies.
@@ -35,14 +36,17 @@ fn recorded(dir: &Path) -> (String, String) {
     let [front, file] = ["front.sock", "rec"].map(|name| text(&dir.join(name)).to_owned());
     let relay = stoop(["relay", &front, &web.path, "--record", &file]).spawn();
     relay.wait_stderr("relays each client");
-    let header = "Authorization: Bearer s3cret";
-    stoop(["http", &front, "/hello?token=s3cret", "-H", header]).run().ok().stdout_is(b"hello");
+    let (header, url) = ("Authorization: Bearer s3cret", "http://x/hello?token=s3cret");
+    program("curl", ["-s", "--unix-socket", &front, "-H", header, url]).run().ok().stdout_is(b"hello");
     relay.terminate();
     (file, front)
 }
 
 #[test]
 fn a_recording_is_shown_and_becomes_a_capture_that_says_the_same() {
+    if !has_program("curl") {
+        skip!("lacks curl");
+    }
     let dir = tempdir();
     let (file, front) = recorded(dir.path());
     let capture = dir.path().join("out.pcapng");
@@ -73,11 +77,18 @@ fn a_recording_is_shown_and_becomes_a_capture_that_says_the_same() {
 
 #[test]
 fn what_is_read_is_selected_by_what_the_file_says() {
+    if !has_program("curl") {
+        skip!("lacks curl");
+    }
     let dir = tempdir();
     let (file, front) = recorded(dir.path());
-    let shown = |flags: &[&str]| stoop(["tap", "-r", &file]).args(flags).run().ok().text().lines().count();
+    // Its server may end the connection with a reset.
+    let is_said = |line: &&str| !line.contains("error");
+    let shown = |flags: &[&str]| {
+        stoop(["tap", "-r", &file]).args(flags).run().ok().text().lines().filter(is_said).count()
+    };
     assert_eq!((shown(&[]), shown(&[&front]), shown(&["/run/another.sock"])), (3, 3, 0));
-    assert_eq!((shown(&["--command", "stoop"]), shown(&["--command", "another"])), (3, 0));
+    assert_eq!((shown(&["--command", "curl"]), shown(&["--command", "another"])), (3, 0));
     assert_eq!(
         (shown(&["--kind", "dgram"]), shown(&["--name", "*/front.sock"]), shown(&["--count", "1"])),
         (0, 3, 2)
@@ -90,6 +101,9 @@ fn what_is_read_is_selected_by_what_the_file_says() {
 
 #[test]
 fn a_file_is_read_as_far_as_it_goes() {
+    if !has_program("curl") {
+        skip!("lacks curl");
+    }
     let dir = tempdir();
     let (file, _) = recorded(dir.path());
     let [capture, cut, wrong] = ["a.pcapng", "cut.pcapng", "wrong.pcapng"].map(|name| dir.path().join(name));
@@ -111,10 +125,13 @@ fn a_file_is_read_as_far_as_it_goes() {
 
 #[test]
 fn the_files_of_a_rotation_are_each_whole() {
+    if !has_program("curl") {
+        skip!("lacks curl");
+    }
     let dir = tempdir();
     let (file, _) = recorded(dir.path());
     let named = text(&dir.path().join("out.pcapng")).to_owned();
-    stoop(["tap", "-r", &file, "-w", &named, "--rotate", "1K", "--keep", "2", "--snaplen", "20"]).run().ok();
+    stoop(["tap", "-r", &file, "-w", &named, "--rotate", "300", "--keep", "2", "--snaplen", "20"]).run().ok();
     let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "pcapng"));
     names.sort();
@@ -193,7 +210,8 @@ fn an_ordinary_user_sees_what_a_command_says() {
     let _server = serve("stream", &place);
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
-    let words = ["tap", "--json", "--", text(binary()), "send", &place, "hello", "--reply"];
+    // The user may not enter the directory of the build.
+    let words = ["tap", "--json", "--", "/proc/self/exe", "send", &place, "hello", "--reply"];
     let run = if is_root() { stoop_e2e::stoop_as(65534, words) } else { stoop(words) };
     let output = run.run().ok();
     output.stdout_is(b"hello");
@@ -202,7 +220,8 @@ fn an_ordinary_user_sees_what_a_command_says() {
     let data = of(&lines, "data");
     assert_eq!(data.len(), 2, "{lines:?}");
     assert_eq!((&data[0]["text"], &data[1]["text"]), (&"hello".into(), &"hello".into()));
-    assert_eq!((&data[0]["from"]["command"], &data[1]["to"]["command"]), (&"stoop".into(), &"stoop".into()));
+    let commands = (&data[0]["from"]["command"], &data[1]["to"]["command"]);
+    assert_eq!(commands, (&"exe".into(), &"exe".into()), "{lines:?}");
     assert_eq!(data[0]["to"]["address"], place.as_str());
     assert_eq!(of(&lines, "connect")[0]["to"]["address"], place.as_str());
 }
@@ -227,9 +246,11 @@ fn a_command_that_is_killed_or_cannot_run_is_reported() {
 #[test]
 fn wireshark_lists_the_sockets_and_captures_from_one() {
     let (dir, place) = socket_path();
-    let listed = || stoop(["extcap", "--extcap-interfaces"]).run().ok().text();
     let _server = serve("stream", &place);
-    assert!(listed().contains(&format!("{{value=unix:{place}}}")), "{}", listed());
+    let listed = stoop(["extcap", "--extcap-interfaces"]).run().ok().text();
+    // At most a hundred are listed, and this machine may have more.
+    let is_full = listed.lines().count() >= 100;
+    assert!(is_full || listed.contains(&format!("{{value=unix:{place}}}")), "{listed}");
     if !is_root() || !has_program("tshark") || !has_program("unshare") {
         skip!("lacks root, tshark or unshare");
     }
@@ -246,20 +267,16 @@ fn wireshark_lists_the_sockets_and_captures_from_one() {
         text(script.parent().unwrap())
     );
     let tshark = |words: &[&str]| program("unshare", ["-m", "sh", "-c", &inside, "tshark"]).args(words);
-    let interface = format!("unix:{place}");
-    assert!(tshark(&["-D"]).run().ok().text().contains(&interface));
-    let capture =
-        tshark(&["-i", &interface, "-c", "5", "-T", "fields", "-e", "data.text", "-e", "tcp.payload"])
-            .spawn();
+    assert!(tshark(&["-D"]).run().ok().text().contains("unix (All Unix sockets)"));
+    // The interface for all sockets, which is always listed, and one of them by the capture filter.
+    let mut capture =
+        tshark(&["-i", "unix", "-f", &place, "-c", "5", "-T", "fields", "-e", "tcp.payload"]).spawn();
     capture.wait_stderr("Capturing on");
     // The capture begins some time after tshark says so.
-    let mut rounds = 0;
-    let mut capture = capture;
-    while capture.is_running() && rounds < 100 {
+    let started = Instant::now();
+    while capture.is_running() && started.elapsed() < Duration::from_secs(60) {
         stoop(["send", &place, "hello", "--reply"]).run().ok();
-        rounds += 1;
     }
     let text = capture.finish().text();
-    assert!(text.contains("68656c6c6f") || text.contains("hello"), "{text}");
-    wait_served(&place);
+    assert!(text.contains("68656c6c6f"), "{text}");
 }

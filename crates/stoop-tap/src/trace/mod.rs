@@ -8,6 +8,7 @@
 mod call;
 mod filter;
 mod flows;
+mod order;
 mod sys;
 mod tracer;
 
@@ -22,8 +23,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use stoop_bpf::End;
 
 use crate::follow::{Flow, FlowId, Piece};
-use crate::tap::Clock;
+use crate::tap::{Clock, now_ns};
 use flows::{Flows, Observed};
+use order::Order;
 pub use sys::Step;
 
 /// A program that is traced, with its children and their threads.
@@ -34,6 +36,7 @@ pub use sys::Step;
 pub struct Trace {
     messages: Receiver<Message>,
     flows: Flows,
+    order: Order,
     clock: Clock,
     main: Option<OwnedFd>,
     ended: Option<Ended>,
@@ -83,6 +86,10 @@ enum Message {
     Started(u32),
     Failed(TraceError),
     Ended(Ended),
+    /// A call begins that sends with the socket of this inode.
+    Begins(u32),
+    /// It has returned.
+    Returns(u32, Option<Observed>),
     Observed(Observed),
 }
 
@@ -106,8 +113,14 @@ impl Trace {
         let (sender, messages) = channel();
         // Only the thread that traces a process may control it.
         std::thread::spawn(move || tracer::run(&words, payload_max, &sender));
-        let mut trace =
-            Trace { messages, flows: Flows::default(), clock: Clock::now(), main: None, ended: None };
+        let mut trace = Trace {
+            messages,
+            flows: Flows::default(),
+            order: Order::default(),
+            clock: Clock::now(),
+            main: None,
+            ended: None,
+        };
         match trace.messages.recv() {
             Ok(Message::Started(pid)) => {
                 let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
@@ -134,13 +147,40 @@ impl Trace {
                 Duration::ZERO
             };
             match self.messages.recv_timeout(left) {
-                Ok(Message::Observed(observed)) => pieces.extend(self.flows.next(observed)),
-                Ok(Message::Ended(ended)) => self.ended = Some(ended),
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) if pieces.is_empty() => return None,
-                Err(_) => return Some(pieces),
+                Ok(message) => pieces.extend(self.take(message)),
+                Err(RecvTimeoutError::Timeout) => {
+                    pieces.extend(self.give_up(now_ns()));
+                    return Some(pieces);
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    pieces.extend(self.give_up(u64::MAX));
+                    return Some(pieces).filter(|pieces| !pieces.is_empty());
+                }
             }
         }
+    }
+
+    fn take(&mut self, message: Message) -> Vec<Piece> {
+        let ready = match message {
+            Message::Begins(inode) => {
+                self.order.begins(inode);
+                Vec::new()
+            }
+            Message::Returns(inode, observed) => self.order.returns(inode, observed),
+            Message::Observed(observed) => self.order.take(observed).into_iter().collect(),
+            Message::Ended(ended) => {
+                self.ended = Some(ended);
+                Vec::new()
+            }
+            Message::Started(_) | Message::Failed(_) => Vec::new(),
+        };
+        ready.into_iter().flat_map(|observed| self.flows.next(observed)).collect()
+    }
+
+    /// Shows what has waited until then.
+    fn give_up(&mut self, now_ns: u64) -> Vec<Piece> {
+        let ready = self.order.give_up(now_ns);
+        ready.into_iter().flat_map(|observed| self.flows.next(observed)).collect()
     }
 
     /// Returns how the program has ended, if it has.

@@ -11,7 +11,7 @@ use stoop::diag::{Entry, Show, Table};
 use stoop::{Address, Kind};
 use stoop_bpf::SocketKind;
 
-use super::call::{Begun, CALLS, Memory};
+use super::call::{Act, Begun, CALLS, Memory};
 use super::filter::filter;
 use super::flows::{Observed, Socket};
 use super::sys::{self, Call, Failures, Step, Stop, Tid};
@@ -61,6 +61,7 @@ struct Thread {
     process: Option<(u32, Vec<u8>)>,
     /// The call that it makes, with the inodes of its sockets.
     begun: Vec<(Begun, u32)>,
+    begun_ns: u64,
 }
 
 impl Tracer<'_> {
@@ -91,7 +92,11 @@ impl Tracer<'_> {
     }
 
     fn ended(&mut self, tid: Tid, ended: Ended) {
-        self.threads.remove(&tid);
+        for (begun, inode) in self.threads.remove(&tid).unwrap_or_default().begun {
+            if begun.act == Act::Send {
+                self.report(Message::Returns(inode, None));
+            }
+        }
         if tid != self.main {
             return;
         }
@@ -124,25 +129,45 @@ impl Tracer<'_> {
             let inode = inode(tid, begun.fd).filter(|inode| self.socket(*inode).is_some());
             found.extend(inode.map(|inode| (begun, inode)));
         }
+        for (_, inode) in found.iter().filter(|(begun, _)| begun.act == Act::Send) {
+            self.report(Message::Begins(*inode));
+        }
         let is_any = !found.is_empty();
-        self.threads.entry(tid).or_default().begun = found;
+        let thread = self.threads.entry(tid).or_default();
+        (thread.begun, thread.begun_ns) = (found, now_ns());
         is_any
     }
 
     fn returned(&mut self, tid: Tid) {
-        let begun = std::mem::take(&mut self.threads.entry(tid).or_default().begun);
-        let Some(Call::Ends { result }) = sys::call(tid) else { return };
+        let thread = self.threads.entry(tid).or_default();
+        let (begun, begun_ns) = (std::mem::take(&mut thread.begun), thread.begun_ns);
+        let call = sys::call(tid);
         for (begun, inode) in begun {
-            let result = match u64::try_from(result) {
-                Ok(result) => Ok(begun.transfers(result, &Remote(tid), self.payload_max)),
-                Err(_) if is_no_end(result) => continue,
-                Err(_) => Err(result.unsigned_abs() as i32),
+            let observed = match call {
+                Some(Call::Ends { result }) => self.observed(tid, &begun, inode, result),
+                _ => None,
             };
-            let process = self.process(tid);
-            let Some(socket) = self.socket(inode) else { continue };
-            let (time_ns, act) = (now_ns(), begun.act);
-            self.report(Message::Observed(Observed { time_ns, process, socket, act, result }));
+            match (begun.act, observed) {
+                // It was sent before an answer could come: not when the return was seen.
+                (Act::Send, observed) => {
+                    let observed = observed.map(|observed| Observed { time_ns: begun_ns, ..observed });
+                    self.report(Message::Returns(inode, observed));
+                }
+                (_, Some(observed)) => self.report(Message::Observed(observed)),
+                (_, None) => {}
+            }
         }
+    }
+
+    fn observed(&mut self, tid: Tid, begun: &Begun, inode: u32, result: i64) -> Option<Observed> {
+        let result = match u64::try_from(result) {
+            Ok(result) => Ok(begun.transfers(result, &Remote(tid), self.payload_max)),
+            Err(_) if is_no_end(result) => return None,
+            Err(_) => Err(result.unsigned_abs() as i32),
+        };
+        let process = self.process(tid);
+        let socket = self.socket(inode)?;
+        Some(Observed { time_ns: now_ns(), process, socket, act: begun.act, result })
     }
 
     /// Looks a socket up, until its peer is known; one for datagrams may get another at any time.

@@ -54,7 +54,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 29] = [
+const FREE: [&str; 31] = [
     "TIME",
     "OCTAL",
     "N",
@@ -67,6 +67,8 @@ const FREE: [&str; 29] = [
     "CMD",
     "ID",
     "WORD",
+    "FLAGS",
+    "VERSION",
     "NAME",
     "JSON",
     // Of crictl.

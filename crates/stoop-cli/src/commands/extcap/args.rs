@@ -45,7 +45,7 @@ pub(crate) struct Extcap {
 
     /// Version of the program that asks
     #[arg(long = "extcap-version", value_name = "VERSION")]
-    pub(crate) version: Option<String>,
+    pub(crate) asking_version: Option<String>,
 
     /// Write contents to the file as they are, secrets included
     #[arg(long)]

@@ -16,8 +16,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output::print;
 use crate::sockets::Row;
 
-/// How many sockets are listed.
-const LISTED_MAX: usize = 500;
+/// How many sockets are listed: Wireshark asks what can be set for each of them when it starts.
+const LISTED_MAX: usize = 100;
 
 /// Answers.
 pub(crate) fn run(flags: &Extcap) -> Outcome {
@@ -44,19 +44,23 @@ fn interfaces() -> String {
     let snapshot = Inspector::new(options).snapshot();
     let mut named = named(&snapshot);
     named.sort();
-    named.dedup_by(|one, other| one.0 == other.0);
+    named.dedup_by(|one, other| one.1 == other.1);
     named.truncate(LISTED_MAX);
-    sentences::interfaces(named.iter().map(|(address, process)| (&**address, process.as_deref())))
+    sentences::interfaces(named.iter().map(|(_, address, process)| (&**address, process.as_deref())))
 }
 
-fn named(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
+/// The sockets that clients can reach, with their rank: well-known services come first, then paths.
+fn named(snapshot: &Snapshot) -> Vec<(u8, String, Option<String>)> {
     let is_reachable = |socket: &stoop_inspect::Socket| {
         !socket.name.is_unnamed() && (socket.state == State::Listening || socket.kind == Some(Kind::Datagram))
     };
     let sockets = snapshot.iter().filter(|(_, socket)| is_reachable(socket));
     let named = sockets.map(|(id, socket)| {
         let process = Row::process(snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
+        let is_service = stoop_inspect::endpoints::recognise(&socket.name).is_some();
+        let rank = if is_service { 0 } else { 1 + u8::from(socket.name.as_pathname().is_none()) };
         (
+            rank,
             socket.name.to_string(),
             process.map(|process| stoop::escaped(process.command.as_bytes()).to_string()),
         )

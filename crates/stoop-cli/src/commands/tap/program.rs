@@ -81,6 +81,11 @@ impl Source for Program<'_> {
         true
     }
 
+    /// A server may accept a client that has already sent.
+    fn learns_ends(&self) -> bool {
+        true
+    }
+
     fn flow(&self, id: FlowId) -> Option<&Flow> {
         self.trace.flow(id)
     }

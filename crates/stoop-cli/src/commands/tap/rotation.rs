@@ -81,11 +81,6 @@ impl Files {
         Ok(files)
     }
 
-    /// Returns the path of the file that is written now.
-    pub(super) fn path(&self) -> &Path {
-        &self.current_path
-    }
-
     /// Returns whether another file should follow, after so many bytes that are yet to be written.
     pub(super) fn is_full(&self, pending: u64) -> bool {
         let is_long = self.rotation.size.is_some_and(|size| self.len + pending >= size);
@@ -196,8 +191,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rotation = Rotation { size: Some(1), every: None, keep: Some(1) };
         let mut files = Files::create(&dir.path().join("x"), rotation).unwrap();
-        let first = files.path().to_owned();
-        fs::rename(dir.path().join("x_00001"), dir.path().join("y")).unwrap();
+        let first = dir.path().join("x_00001");
+        fs::rename(&first, dir.path().join("y")).unwrap();
         fs::write(&first, "another").unwrap();
         files.rotate().unwrap();
         assert_eq!(fs::read_to_string(&first).unwrap(), "another");

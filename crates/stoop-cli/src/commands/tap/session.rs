@@ -64,7 +64,8 @@ impl Session {
 
     /// Takes a piece, decodes it, and returns the lines.
     pub(super) fn take(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Line> {
-        if let Some(flow) = source.flow(piece.flow).filter(|_| self.known.insert(piece.flow)) {
+        let is_new = self.known.insert(piece.flow) || source.learns_ends();
+        if let Some(flow) = source.flow(piece.flow).filter(|_| is_new) {
             self.names.refresh(&flow.ends);
         }
         if self.known.len() > DIALOGUES_MAX {

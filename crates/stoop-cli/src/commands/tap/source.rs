@@ -36,6 +36,11 @@ pub(super) trait Source {
         None
     }
 
+    /// Returns whether an end may become known after the first piece of its connection.
+    fn learns_ends(&self) -> bool {
+        false
+    }
+
     /// Returns whether processes and sockets can be looked up on this machine.
     fn is_live(&self) -> bool {
         true
