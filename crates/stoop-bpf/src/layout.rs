@@ -303,8 +303,8 @@ impl Layout {
     }
 
     /// Leaves out what some kernels with all fields refuse, a part at a time: they have no compiler
-    /// for programs, which alone may call their functions, or let programs copy no memory of theirs.
-    /// Returns `false` if nothing is left that could be left out.
+    /// for programs, which alone may call their functions, or let programs copy no memory of
+    /// theirs. Returns `false` if nothing is left that could be left out.
     pub(crate) fn reduce(&mut self) -> bool {
         self.numbers.take().is_some() || self.details.take().is_some()
     }

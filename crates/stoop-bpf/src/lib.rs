@@ -41,7 +41,8 @@
 //!
 //! # Limitations
 //!
-//! * Some kernels lack a field of [`Details`]. `stoop-inspect` then uses the kernel's socket table in
+//! * Some kernels lack a field of [`Details`]. `stoop-inspect` then uses the kernel's socket table
+//! in
 //!   addition, and `/proc` if the program is unavailable.
 //! * Sockets without a file descriptor (in flight, or in a backlog) are not listed.
 //! * It attaches to no running code and pins nothing. Dropping the value unloads the program.

@@ -174,8 +174,8 @@ impl std::fmt::Debug for TableKey {
 }
 
 impl Record {
-    /// Decodes the record that the bytes begin with, and returns it with the bytes behind it; `None`
-    /// if they are too few. Any bytes are accepted, because every value is valid.
+    /// Decodes the record that the bytes begin with, and returns it with the bytes behind it;
+    /// `None` if they are too few. Any bytes are accepted, because every value is valid.
     ///
     /// # Examples
     ///

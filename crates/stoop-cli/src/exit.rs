@@ -32,8 +32,8 @@ pub(crate) enum Exit {
     TimedOut,
     /// `grpc`: the response has this status, which is not OK.
     GrpcStatus(GrpcCode),
-    /// `http --upgrade`: a process of the server has exited with this code; `tap -- CMD`: the command
-    /// has.
+    /// `http --upgrade`: a process of the server has exited with this code; `tap -- CMD`: the
+    /// command has.
     Process(u8),
 }
 

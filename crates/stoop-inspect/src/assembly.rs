@@ -62,8 +62,8 @@ impl Assembly {
         owners::assign(&mut self.sockets, &mut self.links, &by_inode, holdings)
     }
 
-    /// Completes the sockets that the program listed with what was counted. Returns the sockets that
-    /// it did not list, by namespace. The sockets must be ordered as it listed them.
+    /// Completes the sockets that the program listed with what was counted. Returns the sockets
+    /// that it did not list, by namespace. The sockets must be ordered as it listed them.
     pub(crate) fn count(&mut self) -> Vec<(NamespaceIno, Vec<SocketIno>)> {
         let mut unseen = Vec::new();
         let mut counted = std::mem::take(&mut self.counted);

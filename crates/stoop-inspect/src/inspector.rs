@@ -150,8 +150,8 @@ impl Inspector {
         assembly.finish(owners_from, taken)
     }
 
-    /// Reads the sockets of every namespace that can be found, and returns the processes found. If the
-    /// program is used, waits until it says whether its records have details.
+    /// Reads the sockets of every namespace that can be found, and returns the processes found. If
+    /// the program is used, waits until it says whether its records have details.
     fn read_sockets(&mut self, is_detailed: Option<Receiver<bool>>, assembly: &mut Assembly) -> Vec<Pid> {
         let pids = assembly.or_missing("the processes", procfs::pids());
         self.find_namespaces(&pids, assembly);

@@ -26,8 +26,8 @@ pub(crate) fn inner(record: &Record) -> Inner {
     Inner { is_bound_to_path, slot, queue }
 }
 
-/// Returns the sockets of these records with all their owners, each once: those of the own namespace
-/// first, ordered by namespace and inode.
+/// Returns the sockets of these records with all their owners, each once: those of the own
+/// namespace first, ordered by namespace and inode.
 pub(crate) fn rows(records: &[Record], own: NamespaceIno, with_memory: bool) -> Vec<Row> {
     let key = |record: &Record| {
         let namespace = namespace(record, own);

@@ -191,8 +191,8 @@ pub enum Queue {
 pub struct Messages {
     /// How many there are.
     pub count: u32,
-    /// The sum of their lengths. `None` if there are more than 65,536 (before Linux 6.4: 128), or if
-    /// they changed while they were counted.
+    /// The sum of their lengths. `None` if there are more than 65,536 (before Linux 6.4: 128), or
+    /// if they changed while they were counted.
     pub bytes: Option<u32>,
     /// `net.unix.max_dgram_qlen` when the socket was created. Senders that are not its peer have to
     /// wait if there are more messages than this ([K-DGRAM-3]).

@@ -29,11 +29,11 @@ pub struct Options {
     /// Inspects every network namespace that can be found, instead of only the caller's own. On by
     /// default.
     pub all_namespaces: bool,
-    /// Resolves every ambiguity that a second query can resolve. On by default. The BPF program leaves
-    /// none. If owners come from `/proc` and some processes are hidden, this doubles the time: it
-    /// checks whether each file descriptor found refers to a Unix domain socket. Once the kernel's
-    /// 32-bit inode counter has wrapped, a socket of another family may have the inode of one whose
-    /// owner is hidden.
+    /// Resolves every ambiguity that a second query can resolve. On by default. The BPF program
+    /// leaves none. If owners come from `/proc` and some processes are hidden, this doubles the
+    /// time: it checks whether each file descriptor found refers to a Unix domain socket. Once the
+    /// kernel's 32-bit inode counter has wrapped, a socket of another family may have the inode of
+    /// one whose owner is hidden.
     pub sure: bool,
     /// Reads [`Process::start`](crate::Process::start), [`Process::state`](crate::Process::state)
     /// and [`Process::parent`](crate::Process::parent). Off by default.

@@ -4,8 +4,8 @@
 //! processes. It returns [`Piece`]s in order: bytes with their connection and direction, ends of
 //! streams, errors, and losses where they happened. A [`Dialogue`] decodes the pieces of one
 //! connection as calls and answers; [`pcapng::Writer`] writes them for Wireshark, and
-//! [`pcapng::Reader`] reads them back. [`Trace`] gives the pieces of a program that it starts, without
-//! a privilege.
+//! [`pcapng::Reader`] reads them back. [`Trace`] gives the pieces of a program that it starts,
+//! without a privilege.
 //!
 //! # Examples
 //!

@@ -147,8 +147,8 @@ fn the_files_of_a_rotation_are_each_whole() {
     stoop(["tap", "-r", &file, "-w", &named, "--keep", "2"]).run().code(2);
 }
 
-/// Writes with every call, and reads with every call, on both ends of connections in one process and
-/// its child.
+/// Writes with every call, and reads with every call, on both ends of connections in one process
+/// and its child.
 const TALK: &str = r#"
 import os, socket, struct, threading, array
 def part(text): return text.encode() * 300

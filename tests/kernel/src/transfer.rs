@@ -8,8 +8,8 @@ use libc::iovec;
 
 use crate::{Errno, Result, checked, raw};
 
-/// Calls sendmmsg(2) with `MSG_NOSIGNAL`: returns how many of the messages were sent, and the length
-/// of each.
+/// Calls sendmmsg(2) with `MSG_NOSIGNAL`: returns how many of the messages were sent, and the
+/// length of each.
 pub fn send_many(fd: &impl AsFd, messages: &[&[u8]]) -> Result<Vec<usize>> {
     let part = |data: &&[u8]| iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
     let mut parts: Vec<iovec> = messages.iter().map(part).collect();
@@ -50,8 +50,8 @@ fn headers(parts: &mut [iovec]) -> Vec<libc::mmsghdr> {
     parts.iter_mut().map(header).collect()
 }
 
-/// Calls vmsplice(2): puts the pages of the bytes into a pipe, uncopied. The bytes must stay as they
-/// are until the pipe was read, so they live for ever.
+/// Calls vmsplice(2): puts the pages of the bytes into a pipe, uncopied. The bytes must stay as
+/// they are until the pipe was read, so they live for ever.
 pub fn splice_memory(pipe: &impl AsFd, data: &'static [u8]) -> Result<usize> {
     let part = iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
     // SAFETY: the bytes are valid, and not changed, as long as the program runs; without

@@ -65,8 +65,8 @@ impl<'m> Builder<'m> {
     /// Reads a field at an address, as a number; 0 if the memory is not mapped.
     ///
     /// Newer verifiers refuse to cast the socket that a message points to, so a typed load of a
-    /// field of `unix_sock` is not possible. Since Linux 6.2 memory can be declared to be of another
-    /// type, so that a load reads it; before, a helper copies it, which takes longer.
+    /// field of `unix_sock` is not possible. Since Linux 6.2 memory can be declared to be of
+    /// another type, so that a load reads it; before, a helper copies it, which takes longer.
     pub(super) fn read(&mut self, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
         let offset = field.offset_bytes as i32;
         let Some((cast, number)) = self.setting.layout.cast else {

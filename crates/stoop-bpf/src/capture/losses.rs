@@ -29,8 +29,8 @@ impl Losses {
         some(count - known)
     }
 
-    /// Takes the number of all losses before a reading, after its records, and returns how many were
-    /// not reported.
+    /// Takes the number of all losses before a reading, after its records, and returns how many
+    /// were not reported.
     pub(super) fn counted(&mut self, counter: usize, total: u64) -> Option<u64> {
         let reported = self.counters.entry(counter).or_default();
         let rest = total.saturating_sub(reported.total);

@@ -225,8 +225,8 @@ impl Capture {
     /// Calls `each` with the processor for everything captured since the last call. Does not block.
     ///
     /// First come the programs that the kernel skipped, if any, with processor 0. The order of the
-    /// rest is that of each processor, one processor after the other. [`Event::time_ns`] orders them
-    /// all.
+    /// rest is that of each processor, one processor after the other. [`Event::time_ns`] orders
+    /// them all.
     pub fn read_each(&mut self, mut each: impl FnMut(u32, Captured<'_>)) {
         if let Some(skipped) = self.skipped() {
             each(0, Captured::Skipped(skipped));

@@ -79,8 +79,8 @@ pub(super) fn connect(setting: Setting<'_>) -> Code {
     Ok(program.finish())
 }
 
-/// Leaves unless a call peeked, returned nothing or an error, or unless the message did not name its
-/// receiver: of datagrams, and if the peer was closed.
+/// Leaves unless a call peeked, returned nothing or an error, or unless the message did not name
+/// its receiver: of datagrams, and if the peer was closed.
 fn worth_reporting(program: &mut Builder<'_>) -> Result<(), BtfError> {
     let layout = program.setting.layout;
     let (report, positive) = (program.code.label(), program.code.label());

@@ -172,11 +172,11 @@ impl Inspector {
 
     /// Looks for the owners of sockets without one again.
     ///
-    /// The sources are not read in one instant: a socket that appears to have no owner may have been
-    /// created while the owners were listed. Unless the last snapshot saw it in the same state, its
-    /// owner is looked for in processes that were visited before the tables were read (`early`),
-    /// then in all. A socket that remains is or was in flight, or is held by the kernel, or has an
-    /// owner that is hidden.
+    /// The sources are not read in one instant: a socket that appears to have no owner may have
+    /// been created while the owners were listed. Unless the last snapshot saw it in the same
+    /// state, its owner is looked for in processes that were visited before the tables were read
+    /// (`early`), then in all. A socket that remains is or was in flight, or is held by the kernel,
+    /// or has an owner that is hidden.
     fn settle(&mut self, sees_all: bool, early: &[Pid], assembly: &mut Assembly) {
         for pids in [Some(early), None] {
             let is_new = |&index: &usize| {

@@ -15,8 +15,8 @@ use crate::listed;
 use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
 use crate::process::Known;
 
-/// Runs the program once, and returns every file descriptor of a Unix domain socket. Calls `process`
-/// with what the program reports of each process in addition, as soon as it does.
+/// Runs the program once, and returns every file descriptor of a Unix domain socket. Calls
+/// `process` with what the program reports of each process in addition, as soon as it does.
 pub(crate) fn list(program: &TaskFiles, mut process: impl FnMut(Pid, Known)) -> io::Result<Vec<Record>> {
     let (mut records, mut told, mut last) = (Vec::new(), HashSet::new(), None);
     program.read_each(|record| {

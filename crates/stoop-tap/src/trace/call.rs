@@ -1,4 +1,5 @@
-//! What a system call transfers, from its arguments, its result and the memory of its process. Pure.
+//! What a system call transfers, from its arguments, its result and the memory of its process.
+//! Pure.
 
 /// The calls that are of interest.
 pub(crate) const CALLS: &[libc::c_long] = &[

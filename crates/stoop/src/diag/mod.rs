@@ -257,14 +257,14 @@ pub fn decode(answers: &[u8]) -> Vec<Entry> {
     found
 }
 
-/// Decodes a name as the kernel keeps it: a path with its terminating NUL, or a NUL with an abstract
-/// name; empty for an unnamed socket.
+/// Decodes a name as the kernel keeps it: a path with its terminating NUL, or a NUL with an
+/// abstract name; empty for an unnamed socket.
 pub fn name(bytes: &[u8]) -> Address {
     if bytes.is_empty() { Address::UNNAMED } else { message::name(bytes) }
 }
 
-/// Returns the file with this device, in the kernel's encoding ([K-DIAG-1]), and these 32 bits of its
-/// inode.
+/// Returns the file with this device, in the kernel's encoding ([K-DIAG-1]), and these 32 bits of
+/// its inode.
 ///
 /// [K-DIAG-1]: crate::kernel_facts#K-DIAG-1
 pub fn file_id(device: u32, inode: u32) -> FileId {

@@ -1,5 +1,5 @@
-//! `stoop extcap`: Wireshark lists the sockets as interfaces and captures from one of them. It calls
-//! this in the way of its extcap interface.
+//! `stoop extcap`: Wireshark lists the sockets as interfaces and captures from one of them. It
+//! calls this in the way of its extcap interface.
 //!
 //! | file | does |
 //! |---|---|

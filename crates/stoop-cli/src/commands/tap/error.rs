@@ -6,8 +6,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 use crate::sockets::format;
 
-/// What works without privileges: for a program that is started, for a process of the same user, and
-/// for a server in whose directory the user may create files.
+/// What works without privileges: for a program that is started, for a process of the same user,
+/// and for a server in whose directory the user may create files.
 const INSTEAD: [&str; 3] = [
     "stoop tap -- COMMAND    # a program that you start",
     "strace -f -s 200 -e trace=read,write,sendto,recvfrom,sendmsg,recvmsg -p PID    # a process of yours",

@@ -12,8 +12,8 @@ pub(crate) struct FileFlags {
     /// Read what an earlier -w, or stoop relay --record, has written; - is standard input
     ///
     /// Connections are selected by what the file says of their ends. A file that is still being
-    /// written is read as far as it goes. With -w, what was read is written as pcapng: this is how a
-    /// recording of a relay is opened in Wireshark.
+    /// written is read as far as it goes. With -w, what was read is written as pcapng: this is how
+    /// a recording of a relay is opened in Wireshark.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) read: Option<PathBuf>,
 

@@ -42,7 +42,8 @@ impl<'f> LabelFilter<'f> {
         }
     }
 
-    /// Returns whether a connection between these ends is selected. Without a kind, it is a connect.
+    /// Returns whether a connection between these ends is selected. Without a kind, it is a
+    /// connect.
     pub(super) fn matches(&self, ends: &[Label; 2], kind: Option<SocketKind>) -> bool {
         let flags = self.flags;
         let named =

@@ -22,7 +22,8 @@ pub(super) struct Entry {
     pub(super) server: Option<Rc<str>>,
     /// The client, if the entry is a socket.
     pub(super) client: Option<Rc<str>>,
-    /// What it did: received and sent by servers, or by the processes. `None` if that is not counted.
+    /// What it did: received and sent by servers, or by the processes. `None` if that is not
+    /// counted.
     pub(super) activity: Option<Activity>,
     pub(super) unread: Unread,
     /// `None` if there is no listener.

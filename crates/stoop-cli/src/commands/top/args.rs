@@ -20,12 +20,12 @@ use crate::time;
 /// unread message has been waiting at least. BACKLOG is the number of clients that wait to be
 /// accepted / the limit.
 ///
-/// The kernel counts calls and bytes with a small BPF program: CAP_BPF and CAP_PERFMON are required,
-/// or root, and Linux 6.3. Without, queues, backlogs and connections are shown, and the rates are
-/// not known (-). What is received with splice(2) is not counted.
+/// The kernel counts calls and bytes with a small BPF program: CAP_BPF and CAP_PERFMON are
+/// required, or root, and Linux 6.3. Without, queues, backlogs and connections are shown, and the
+/// rates are not known (-). What is received with splice(2) is not counted.
 ///
-/// On a terminal it is interactive: ? shows the keys. Otherwise, and with --batch, it prints a table
-/// each time.
+/// On a terminal it is interactive: ? shows the keys. Otherwise, and with --batch, it prints a
+/// table each time.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop top                                 # which sockets are busy, and which wait
