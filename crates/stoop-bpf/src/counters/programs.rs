@@ -306,7 +306,7 @@ impl<'m> Builder<'m> {
         self.code.store(Width::Eight, Reg::R8, MARK_TIME.at as i16, Reg::R0);
     }
 
-    /// Counts the latency of the measured message, if it is no longer in the queue.
+    /// Counts the latency of the measured message, if it has left the queue.
     fn measure(&mut self) -> Result<(), BtfError> {
         let (received, waits) = (self.code.label(), self.code.label());
         self.code.load(Width::Eight, Reg::R9, Reg::R8, MARK_TIME.at as i16);

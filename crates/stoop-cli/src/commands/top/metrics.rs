@@ -41,7 +41,7 @@ struct Total {
 }
 
 impl Totals {
-    /// Adds a look. Addresses that are gone keep their totals.
+    /// Adds a look. Addresses that were removed keep their totals.
     pub(super) fn add(&mut self, entries: &[Entry], uncounted: u64, now_ns: u64) {
         for total in self.addresses.values_mut() {
             let mut activity = std::mem::take(&mut total.activity);

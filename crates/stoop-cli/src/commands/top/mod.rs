@@ -10,7 +10,8 @@
 //! | `accounts.rs` | from a frame to entries: pure |
 //! | `column.rs` | the columns, and an entry's cells in them: pure |
 //! | `order.rs` | sorts and filters entries: pure |
-//! | `text.rs`, `json.rs`, `metrics.rs` | entries as a table or sentences, JSON lines, metrics: pure |
+//! | `text.rs`, `json.rs` | entries as a table or sentences, as JSON lines: pure |
+//! | `metrics.rs` | totals as metrics: pure |
 //! | `publish.rs` | metrics at a socket, or in a file |
 //! | `screen/` | the terminal interface: its state (pure), drawing, and the terminal |
 

@@ -13,7 +13,7 @@ use crate::args::BindFlags;
 use crate::commands::relay::metrics::{answer, bind};
 use crate::failure::Failure;
 
-/// Where metrics are published, if anywhere.
+/// Publishes metrics, at a socket or in a file.
 pub(super) struct Publisher {
     totals: Totals,
     served: Option<Arc<Mutex<String>>>,

@@ -27,7 +27,7 @@ pub(super) struct Series {
 }
 
 impl History {
-    /// Adds a look. An entry that is gone is forgotten.
+    /// Adds a look. An entry that is missing is forgotten.
     pub(super) fn add(&mut self, entries: &[Entry], moment: Moment) {
         let mut before = std::mem::take(&mut self.entries);
         for entry in entries.iter().take(ENTRIES_MAX) {

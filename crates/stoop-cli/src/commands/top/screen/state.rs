@@ -215,7 +215,7 @@ impl State {
         self.scroll(lines);
     }
 
-    /// Returns the line of the selected entry: the first, if it is gone.
+    /// Returns the line of the selected entry: the first, if it is missing.
     pub(super) fn position(&self, lines: &[(Rc<str>, Rc<str>)]) -> usize {
         let selected = self.selected.as_ref();
         selected.and_then(|selected| lines.iter().position(|(id, _)| id == selected)).unwrap_or(0)
