@@ -99,6 +99,14 @@ pub(crate) fn refusal(error: io::Error) -> Unavailable {
     Undetermined::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into()
 }
 
+/// Explains the error of a step.
+pub(crate) fn failed(step: &'static str) -> impl FnOnce(io::Error) -> Unavailable {
+    move |error| match error.raw_os_error() {
+        Some(libc::EPERM) => refusal(error),
+        _ => Undetermined::new(step, error).into(),
+    }
+}
+
 const WITH_ALL: &str = "loading a test program with the required capabilities";
 const WITH_FILTER: &str =
     "loading a test program with the required capabilities, but with a system call filter (seccomp)";

@@ -3,10 +3,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::builder::Code;
-use super::failed;
 use crate::btf::TypeId;
 use crate::loader;
-use crate::support::{Missing, Unavailable};
+use crate::support::{Missing, Unavailable, failed};
 use crate::sys::{self, Target};
 
 /// A program that runs at a tracepoint until the value is dropped.

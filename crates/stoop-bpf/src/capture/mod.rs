@@ -23,7 +23,7 @@ pub use event::{BufferKey, End, Event, HEADER_BYTES, Message, Received, SocketKi
 
 use crate::loader;
 use crate::record::NameKey;
-use crate::support::{Missing, Unavailable, Undetermined, refusal};
+use crate::support::{Missing, Unavailable, failed};
 use crate::sys::{Map, MapKind, Ring, Shared};
 use attached::Attached;
 use buffer::PerfRecord;
@@ -295,13 +295,6 @@ fn attach_all(setting: Setting<'_>) -> Result<Vec<Attached>, Unavailable> {
 fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-fn failed(step: &'static str) -> impl FnOnce(io::Error) -> Unavailable {
-    move |error| match error.raw_os_error() {
-        Some(libc::EPERM) => refusal(error),
-        _ => Undetermined::new(step, error).into(),
-    }
 }
 
 #[cfg(test)]

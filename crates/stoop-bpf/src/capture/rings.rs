@@ -3,8 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::failed;
-use crate::support::{Unavailable, Undetermined, refusal};
+use crate::support::{Unavailable, Undetermined, failed, refusal};
 use crate::sys::{Map, MapKind, Ring};
 
 /// Opens a buffer for each processor that is online.

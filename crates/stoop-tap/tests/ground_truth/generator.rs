@@ -23,7 +23,7 @@ const CALLS: usize = 12;
 /// How many messages of each direction have a file descriptor.
 pub const WITH_FDS: usize = TURNS;
 
-/// The content of a direction: bytes that depend on it and on their position.
+/// Returns a byte of a direction, which depends on it and on its position.
 pub fn content(seed: u64, at: usize) -> u8 {
     let mixed = (seed + at as u64 / 7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 32) as u8 ^ at as u8
@@ -267,8 +267,7 @@ pub fn generate() {
     io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// Numbered messages from several threads on each processor, as fast as they go; each processor has
-/// two directions of different pairs.
+/// Sends numbered messages from several threads on each processor, as fast as they go.
 pub fn flood(messages: u64) {
     let pairs: Vec<_> = (0..PAIRS).map(|_| pair(libc::SOCK_SEQPACKET)).collect();
     for (seed, (one, other)) in pairs.iter().enumerate() {
