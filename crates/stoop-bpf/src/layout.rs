@@ -9,7 +9,7 @@ use crate::record::*;
 /// A field: the structure, and the path in it.
 type Name = (&'static str, &'static str);
 
-/// Where a chain starts, and its steps.
+/// The start of a chain, and its steps.
 type Named = (Base, &'static [Step<Name>]);
 
 /// The start of a chain.

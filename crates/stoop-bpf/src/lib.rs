@@ -41,9 +41,8 @@
 //!
 //! # Limitations
 //!
-//! * Some kernels lack a field of [`Details`]. `stoop-inspect` then uses the kernel's socket table
-//! in
-//!   addition, and `/proc` if the program is unavailable.
+//! * Some kernels lack a field of [`Details`]. `stoop-inspect` then uses the kernel's socket
+//!   table in addition, and `/proc` if the program is unavailable.
 //! * Sockets without a file descriptor (in flight, or in a backlog) are not listed.
 //! * It attaches to no running code and pins nothing. Dropping the value unloads the program.
 //! * This is not a general BPF loader: it has this one program.
@@ -71,6 +70,7 @@ mod loader;
 mod program;
 mod queue;
 mod record;
+mod stack;
 mod support;
 mod sys;
 mod task_file;

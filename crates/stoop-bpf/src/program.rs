@@ -9,14 +9,9 @@ use crate::btf::{BtfError, Field};
 use crate::layout::{AddressFields, Base, Chain, Layout, Step};
 use crate::queue;
 use crate::record::{ADDRESS_BYTES, ADDRESS_ROOM, COOKIE, DETAILED, RECORD_BYTES, Slot};
+use crate::stack::{ADDRESS, RECORD, UNLOADABLE, place, point, step};
 
 const AF_UNIX: i32 = 1;
-/// The offset of the record from the frame pointer.
-const RECORD: i16 = -(RECORD_BYTES as i16);
-/// That of the address.
-const ADDRESS: i16 = RECORD - ADDRESS_ROOM as i16;
-/// That of the kernel's iterator, if there is one.
-pub(crate) const ITERATOR: i16 = ADDRESS - 8;
 /// The length of the longest address.
 const ADDRESS_MAX: i32 = 110;
 
@@ -162,29 +157,9 @@ fn write_bytes(code: &mut Assembler, at: i16, len_bytes: usize) {
     code.call(Helper::SeqWrite);
 }
 
-/// Points a register to a place on the stack.
-pub(crate) fn point(code: &mut Assembler, register: Reg, at: i16) {
-    code.copy(register, Reg::Frame);
-    code.add(register, at.into());
-}
-
-/// Loads a field of the structure to which a register points.
-pub(crate) fn step(code: &mut Assembler, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
-    let offset = i16::try_from(field.offset_bytes).map_err(|_| TOO_FAR)?;
-    code.load(Width::of(field.len_bytes).ok_or(UNLOADABLE)?, to, from, offset);
-    Ok(())
-}
-
 /// Returns eight bytes of a longer field, as a field.
 fn part_of(field: Field, part: usize) -> Result<Field, BtfError> {
     let end = part as u32 + 8;
     let offset_bytes = field.offset_bytes.checked_add(part as u32).filter(|_| field.len_bytes >= end);
     Ok(Field { offset_bytes: offset_bytes.ok_or(UNLOADABLE)?, len_bytes: 8 })
 }
-
-pub(crate) fn place(slot: Slot) -> i16 {
-    RECORD + slot.at as i16
-}
-
-const TOO_FAR: BtfError = BtfError::Malformed("a field lies too far out for an instruction");
-pub(crate) const UNLOADABLE: BtfError = BtfError::Malformed("a field is of a size that no instruction loads");

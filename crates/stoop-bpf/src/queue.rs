@@ -12,8 +12,8 @@
 use crate::asm::{Assembler, Label, Reg, Width};
 use crate::btf::BtfError;
 use crate::layout::{MessageFields, Numbers};
-use crate::program::{ITERATOR, place, point, step};
 use crate::record::{FIRST_BYTES, QUEUED, QUEUED_BYTES, UNCOUNTED};
+use crate::stack::{ITERATOR, place, point, step};
 
 const SOCK_DGRAM: i32 = 2;
 /// How many messages are added up with the kernel's iterator.

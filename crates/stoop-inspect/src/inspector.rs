@@ -7,7 +7,7 @@
 //! | 2 | the socket table of each namespace | `table` |
 //! | 3 | the owners of each socket (in parallel with 1 and 2) | `owners` |
 //! | 4 | sockets that a process has open but no table lists | `unlisted` |
-//! | 4 | or: sockets that only a table lists, if the program lists what the tables have | `listed` |
+//! | 4 | or: sockets that only a table lists, if the program lists the others | `listed` |
 //! | 5 | sockets that no process has open: in flight, or closed since step 2 | here |
 //! | 6 | which sockets belong together | `join` |
 //! | 7 | the attributes of the owning processes | `process` |

@@ -6,8 +6,7 @@ use stoop::diag::{self, Entry, Memory};
 use stoop_bpf::{Details, Record};
 
 use crate::join::Inner;
-use crate::model::{NamespaceIno, SocketIno};
-use crate::owners::bpf::owner;
+use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
 use crate::table::{self, Row};
 
 /// The type and the state of datagram sockets and of listeners, by the kernel's numbers.
@@ -19,6 +18,12 @@ const TRIES: usize = 4;
 /// Returns a socket's network namespace. `own` is that of a kernel built without them.
 pub(crate) fn namespace(record: &Record, own: NamespaceIno) -> NamespaceIno {
     record.network.map_or(own, |ino| NamespaceIno(ino.into()))
+}
+
+/// Returns who has the descriptor of a record.
+pub(crate) fn owner(record: &Record) -> Owner {
+    let thread = (record.tid != record.pid).then_some(Pid(record.tid));
+    Owner { pid: Pid(record.pid), fd: record.fd, thread }
 }
 
 pub(crate) fn inner(record: &Record) -> Inner {

@@ -51,7 +51,7 @@ fn headers(parts: &mut [iovec]) -> Vec<libc::mmsghdr> {
 }
 
 /// Calls vmsplice(2): puts the pages of the bytes into a pipe, uncopied. The bytes must stay as
-/// they are until the pipe was read, so they live for ever.
+/// they are until the pipe was read, so they live until the process ends.
 pub fn splice_memory(pipe: &impl AsFd, data: &'static [u8]) -> Result<usize> {
     let part = iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
     // SAFETY: the bytes are valid, and not changed, as long as the program runs; without

@@ -111,8 +111,9 @@ fn send(messages: u64, rate: u64) -> Result {
     let mut buffer = [0; MESSAGE_BYTES];
     let started = Instant::now();
     for number in 0..messages {
-        if rate > 0 {
-            let due = Duration::from_nanos(number * 1_000_000_000 / rate);
+        // Without a rate, as fast as it goes.
+        if let Some(due_ns) = (number * 1_000_000_000).checked_div(rate) {
+            let due = Duration::from_nanos(due_ns);
             while started.elapsed() < due {
                 std::hint::spin_loop();
             }

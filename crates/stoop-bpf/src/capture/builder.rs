@@ -12,8 +12,8 @@ use super::layout::CaptureLayout;
 use super::sieve::{LOST_AT, LOST_SLOTS};
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
-use crate::program::{UNLOADABLE, step};
 use crate::record::Slot;
+use crate::stack::{UNLOADABLE, step};
 
 const AF_UNIX: i32 = 1;
 /// The offset of the record from the frame pointer.

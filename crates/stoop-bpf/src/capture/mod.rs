@@ -247,12 +247,16 @@ impl Capture {
                     }
                     PerfRecord::Lost(count) => {
                         let new = self.losses.recorded(slot, count);
-                        new.map(|count| each(*processor, Captured::Lost(count)));
+                        if let Some(count) = new {
+                            each(*processor, Captured::Lost(count));
+                        }
                     }
                 }
             }
             let rest = self.losses.counted(slot, total);
-            rest.map(|count| each(*processor, Captured::Lost(count)));
+            if let Some(count) = rest {
+                each(*processor, Captured::Lost(count));
+            }
         }
     }
 

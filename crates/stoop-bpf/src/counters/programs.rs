@@ -9,8 +9,8 @@ use super::layout::CounterLayout;
 use super::value::*;
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
-use crate::program::step;
 use crate::record::Slot;
+use crate::stack::step;
 
 const AF_UNIX: i32 = 1;
 const SOCK_STREAM: i32 = 1;

@@ -12,7 +12,7 @@ use stoop_bpf::{Record, TaskFiles};
 
 use super::Holding;
 use crate::listed;
-use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
+use crate::model::{NamespaceIno, Pid, SocketIno};
 use crate::process::Known;
 
 /// Runs the program once, and returns every file descriptor of a Unix domain socket. Calls
@@ -33,17 +33,12 @@ pub(crate) fn list(program: &TaskFiles, mut process: impl FnMut(Pid, Known)) -> 
 pub(crate) fn holding(record: &Record, own: NamespaceIno) -> Holding {
     Holding {
         ino: SocketIno(record.inode),
-        owner: owner(record),
+        owner: listed::owner(record),
         namespace: Some(listed::namespace(record, own)),
         cookie: record.cookie,
         name: record.name,
         inner: Some(listed::inner(record)),
     }
-}
-
-pub(crate) fn owner(record: &Record) -> Owner {
-    let thread = (record.tid != record.pid).then_some(Pid(record.tid));
-    Owner { pid: Pid(record.pid), fd: record.fd, thread }
 }
 
 fn known(record: &Record) -> Known {

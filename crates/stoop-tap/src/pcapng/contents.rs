@@ -14,6 +14,9 @@ use super::{
 use crate::follow::{Data, Endpoint, Flow, FlowId, Piece, Side, What};
 use crate::reorder::{Cause, Loss};
 
+/// An address and a port of the written packets.
+type Place = ([u8; 4], u16);
+
 /// How many connections are remembered. Of more, those are forgotten that began first.
 const FLOWS_MAX: usize = 100_000;
 
@@ -28,7 +31,7 @@ pub(super) struct Contents {
     /// The connections of this section, by the numbers that they have in it.
     by_number: HashMap<u64, FlowId>,
     /// Connections by the addresses of both ends, and ports if these matter.
-    by_ends: HashMap<[([u8; 4], u16); 2], (FlowId, Side)>,
+    by_ends: HashMap<[Place; 2], (FlowId, Side)>,
     labels: HashMap<u64, Label>,
     last_flow: FlowId,
     last_end: u64,
@@ -284,10 +287,9 @@ impl Contents {
             return *known;
         }
         let kind = if packet.transport == TCP { SocketKind::STREAM } else { SocketKind::DATAGRAM };
-        let labels = packet.ends.map(|([a, b, c, d], port)| {
-            let mut label = Label::default();
-            label.address = Some(format!("{a}.{b}.{c}.{d}:{port}"));
-            label
+        let labels = packet.ends.map(|([a, b, c, d], port)| Label {
+            address: Some(format!("{a}.{b}.{c}.{d}:{port}")),
+            ..Label::default()
         });
         (self.open(0, kind, labels, packet.ends), Side::First)
     }

@@ -53,12 +53,12 @@ pub enum Tail {
     Whole,
     /// Within a block: it is still being written, or was cut off.
     Incomplete {
-        /// Where the block begins.
+        /// The offset of the block, in bytes.
         offset: u64,
     },
-    /// With something that is no block.
+    /// With something that is not a block.
     Damaged {
-        /// Where it begins.
+        /// Its offset, in bytes.
         offset: u64,
     },
 }

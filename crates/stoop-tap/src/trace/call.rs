@@ -50,7 +50,7 @@ pub(crate) struct Begun {
     arguments: [u64; 6],
 }
 
-/// `MSG_PEEK`: the bytes stay in the queue. `MSG_ERRQUEUE`: they are no data.
+/// `MSG_PEEK`: the bytes stay in the queue. `MSG_ERRQUEUE`: they are not data.
 const NO_TRANSFER: u64 = 0x2 | 0x2000;
 const HEADER_BYTES: usize = 56;
 const ENTRY_BYTES: u64 = 64;
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!((sent.act, sent.fd), (Act::Send, 7));
         let address = Some(b"/run/x".to_vec());
         let whole = Transfer { bytes: b"hello".to_vec(), len: 5, fds: 2, address };
-        assert_eq!(sent.transfers(5, &memory, 100), [whole.clone()]);
+        assert_eq!(sent.transfers(5, &memory, 100), std::slice::from_ref(&whole));
         assert_eq!(sent.transfers(5, &memory, 2), [Transfer { bytes: b"he".to_vec(), ..whole.clone() }]);
 
         let entries = memory.longs(&[name, 9, buffers, 2, 0, 0, 0, 5, name, 9, buffers, 2, 0, 0, 0, 1]);

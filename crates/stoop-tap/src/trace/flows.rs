@@ -40,16 +40,21 @@ pub(crate) struct Observed {
     pub(crate) result: Result<Vec<Transfer>, i32>,
 }
 
+/// A socket's inode, and for datagrams the address at the other end.
+type Other = (u32, Option<Vec<u8>>);
+/// A datagram that was seen at one end: the inode of that socket, and the bytes.
+type Unmatched = (Act, u32, Vec<u8>);
+
 /// The connections of the traced processes.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
     flows: HashMap<FlowId, Conversation>,
     /// Connections by a socket, and for datagrams the address at the other end.
-    by_end: HashMap<(u32, Option<Vec<u8>>), (FlowId, Side)>,
+    by_end: HashMap<Other, (FlowId, Side)>,
     /// The addresses of ends whose sockets are not known, and of listeners.
     addresses: HashMap<End, Vec<u8>>,
     /// Datagrams that were seen at one end, by their receiver.
-    unmatched: HashMap<Vec<u8>, VecDeque<(Act, u32, Vec<u8>)>>,
+    unmatched: HashMap<Vec<u8>, VecDeque<Unmatched>>,
     last_flow: FlowId,
 }
 

@@ -14,8 +14,8 @@ use stoop_bpf::SocketKind;
 use super::call::{Act, Begun, CALLS, Memory};
 use super::filter::filter;
 use super::flows::{Observed, Socket};
+use super::message::{Ended, Message, TraceError};
 use super::sys::{self, Call, Failures, Step, Stop, Tid};
-use super::{Ended, Message, TraceError};
 use crate::tap::now_ns;
 
 /// Starts the program and traces it until the last of its processes has ended.
@@ -49,7 +49,7 @@ struct Tracer<'s> {
     table: Table,
     payload_max: usize,
     sender: &'s Sender<Message>,
-    /// Sockets by inode; `None` is no Unix socket.
+    /// Sockets by inode; `None` is not a Unix socket.
     sockets: HashMap<u32, Option<Socket>>,
     threads: HashMap<Tid, Thread>,
     /// Whether the program has begun: before, it is this one.

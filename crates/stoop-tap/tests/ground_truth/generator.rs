@@ -196,7 +196,7 @@ impl Receiver<'_> {
         if self.peeks_on {
             // Waits for what was not peeked at before, of which there may be nothing.
             let _ = recv(self.socket, room, RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        } else if self.kind != STREAM && self.received % 2 == 0 {
+        } else if self.kind != STREAM && self.received.is_multiple_of(2) {
             recv(self.socket, room, RecvFlags::PEEK | RecvFlags::TRUNC).unwrap();
         } else {
             recv(self.socket, room, RecvFlags::PEEK).unwrap();

@@ -378,9 +378,11 @@ impl Async<crate::Stream> {
     }
 
     /// Polls until the peer has closed the connection or shut down both directions. That it has
-    /// shut down its write half is not enough (K-END-5).
+    /// shut down its write half is not enough ([K-END-5]).
     ///
     /// Only the last task that polled this or another `poll_…` method is woken.
+    ///
+    /// [K-END-5]: crate::kernel_facts#K-END-5
     pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A peer that has sent nothing more has not closed either. Waiting for that first avoids a
         // wake-up for everything that the peer reads.

@@ -15,7 +15,8 @@
 //! | `render.rs` | an entry as text or JSON: pure |
 //! | `stats.rs` | the table of `--stats`: pure |
 //! | `source.rs` | where pieces come from: a capture, a file, a program that was started |
-//! | `saved.rs` | reads a file;  `recorded.rs`: a relay's recording;  `label_filter.rs`: selects from it |
+//! | `saved.rs`, `recorded.rs` | read a capture file and a relay's recording |
+//! | `label_filter.rs` | selects from a file: pure |
 //! | `program.rs` | a program that is started |
 //! | `file_flags.rs` | flags about files |
 //! | `capture_file.rs` | the file of `--write`;  `rotation.rs`: several of them |

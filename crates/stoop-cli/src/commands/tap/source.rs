@@ -1,4 +1,4 @@
-//! Where pieces come from: a capture in the kernel, a file, or a program that was started.
+//! The source of pieces: a capture in the kernel, a file, or a program that was started.
 
 use std::time::{Duration, SystemTime};
 

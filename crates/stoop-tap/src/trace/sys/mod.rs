@@ -108,6 +108,7 @@ pub(crate) fn start(
 /// # Safety
 /// Must be called between fork and exec, with pointers to strings that end with null, the last one
 /// null.
+#[expect(clippy::disallowed_methods, reason = "Rust ignores SIGPIPE, and the program is not to inherit that")]
 unsafe fn run(arguments: &[*const libc::c_char], filter: &[Instruction], errors: RawFd) -> ! {
     let program = libc::sock_fprog {
         len: filter.len() as u16,
@@ -131,7 +132,7 @@ unsafe fn run(arguments: &[*const libc::c_char], filter: &[Instruction], errors:
     }
 }
 
-/// Where the process reports why it does not run its program.
+/// The pipe on which the process reports why it does not run its program.
 #[derive(Debug)]
 pub(crate) struct Failures(File);
 

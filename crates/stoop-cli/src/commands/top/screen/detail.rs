@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use super::super::column::{bytes, number};
-use super::draw::View;
+use super::view::View;
 
 /// How many lines it takes.
 pub(super) const HEIGHT: u16 = 4;

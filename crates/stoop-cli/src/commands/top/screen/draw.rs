@@ -8,28 +8,11 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::super::accounts::Entry;
 use super::super::args::{By, Sort};
-use super::super::column::{Column, Moment, cell, columns};
-use super::history::History;
-use super::state::State;
+use super::super::column::{Column, cell, columns};
+use super::view::View;
 use super::{detail, help};
 use crate::output::{truncate_end, truncate_middle};
 use crate::sockets::format;
-
-/// What is drawn.
-pub(super) struct View<'v> {
-    pub(super) state: &'v State,
-    pub(super) entries: &'v [Entry],
-    pub(super) selected: usize,
-    pub(super) moment: Moment,
-    pub(super) history: &'v History,
-    pub(super) clock: &'v str,
-    /// How many sockets there are on the machine.
-    pub(super) sockets: usize,
-    pub(super) uncounted: u64,
-    /// Why nothing is counted.
-    pub(super) missing: Option<&'v str>,
-    pub(super) has_color: bool,
-}
 
 /// The least width of the first column.
 const NAME_MIN: u16 = 20;
@@ -65,12 +48,6 @@ pub(super) fn page(view: &View<'_>, height: u16) -> usize {
     let notice = u16::from(notice(view).is_some());
     let detail = if view.state.detail.is_some() { detail::HEIGHT } else { 0 };
     height.saturating_sub(3 + notice + detail).max(1).into()
-}
-
-impl View<'_> {
-    pub(super) fn color(&self, color: Color) -> Style {
-        if self.has_color { Style::new().fg(color) } else { Style::new() }
-    }
 }
 
 fn title(view: &View<'_>, width: u16) -> Line<'static> {

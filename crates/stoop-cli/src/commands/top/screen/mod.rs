@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state.rs` | what is shown, and what a key changes: pure |
 //! | `history.rs` | what entries did in the last looks: pure |
-//! | `draw.rs`, `detail.rs`, `help.rs` | draw it: pure |
+//! | `view.rs` | all of that together;  `draw.rs`, `detail.rs`, `help.rs` draw it: pure |
 //! | `terminal.rs` | the terminal, its keys, and signals |
 //! | `run.rs` | looks, draws, and waits for a key |
 
@@ -17,5 +17,6 @@ mod state;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub(super) use run::run;

@@ -12,9 +12,10 @@ use super::super::args::{By, Sort};
 use super::super::column::Moment;
 use super::super::frame::Frame;
 use super::super::{order, sample};
-use super::draw::{View, draw, page};
+use super::draw::{draw, page};
 use super::history::History;
 use super::state::{Effect, Key, State};
+use super::view::View;
 use crate::sockets::{self, Row, rows};
 
 /// A machine, and what is shown of it.
