@@ -76,8 +76,9 @@ mod streams {
         let listener = UnixListener::bind(&place).unwrap();
         let client = stoop(["connect", &place]).open_input().spawn();
         drop(deadline(Duration::from_secs(20), move || listener.accept().unwrap()));
-        let output = client.finish().ok();
+        let output = client.finish().code(3);
         output.explains(&["closed the connection without sending anything", "may not allow this user"]);
+        assert!(!output.stderr.contains("--keep-open"), "the end of the input did not end it");
     }
 
     /// A question that got no answer is not a success, and neither is one to a server whose policy

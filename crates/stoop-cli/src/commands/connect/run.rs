@@ -16,9 +16,8 @@ use crate::advice::Client;
 use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Event, Output, PeerInfo, Screen, Text, Word, status};
+use crate::output::{Event, Output, PeerInfo, Screen, Text, Word};
 use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descriptor, pump, socket};
-use crate::refused;
 use crate::shell::quoted;
 
 /// Runs the conversation until one side ends it.
@@ -81,26 +80,18 @@ fn converse(
     sink.finish()?;
     let (is_answered, sending) = (received.pieces() > 0, upstream.state());
     let is_empty = !is_answered && matches!(end, End::Finished);
-    let is_early = !upstream.is_finished();
     let exit = settle(end, connection, upstream)
         .map_err(|failure| if is_answered { failure } else { failure.on(&flags.address).unanswered() })?;
-    // Messages may be sent to a receiver that never answers.
-    if is_empty && connection.kind() == Kind::Stream && sending.has_sent() {
+    // A server that closes before the input ends fails even if nothing was sent yet, since that is a
+    // matter of time. Messages may be sent to a receiver that never answers.
+    let is_early = !sending.is_finished() && connection.kind() != Kind::Datagram;
+    if is_empty && (is_early || connection.kind() == Kind::Stream && sending.has_sent()) {
         let address = quoted(OsStr::new(&flags.address.to_string()));
-        let again = (!flags.keep_open).then(|| format!("stoop connect {address} --keep-open"));
+        let again = (!flags.keep_open && !is_early).then(|| format!("stoop connect {address} --keep-open"));
         return Err(Failure::no_answer(&flags.address, again));
-    }
-    if is_empty && is_early && connection.kind() != Kind::Datagram {
-        let seen: String =
-            refused::seen(&flags.address).iter().map(|line| format!("stoop: {line}\n")).collect();
-        status(&format!("{CLOSED_AT_ONCE}{seen}"));
     }
     Ok(exit)
 }
-
-/// Said if nothing was sent, and nothing received.
-const CLOSED_AT_ONCE: &str =
-    "stoop: the server closed the connection without sending anything; it may not allow this user\n";
 
 /// Determines the result of a conversation whose receiving side has ended like this.
 pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> Outcome {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stoop::internal::Connection;
 
 use crate::exit::Exit;
@@ -35,6 +36,11 @@ impl State {
     /// Returns whether the server was sent anything.
     pub(crate) fn has_sent(&self) -> bool {
         self.progress.pieces() > 0
+    }
+
+    /// Returns whether all input has been sent, or no more can be.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
     }
 }
 
@@ -69,7 +75,7 @@ impl Upstream {
 
     /// Returns whether all input has been sent, or no more can be.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state.finished.load(Ordering::Acquire)
+        self.state.is_finished()
     }
 
     /// Returns whether sending failed for a reason other than that the peer has closed.
@@ -77,10 +83,13 @@ impl Upstream {
         self.state.failed.load(Ordering::Acquire)
     }
 
-    /// Returns whether all available input has been sent and the thread waits for more.
+    /// Returns whether all available input has been sent and the thread waits for more. It does not
+    /// if a read would return: with bytes, or with the end.
     pub(crate) fn waits_for_input(&self) -> bool {
-        let more_bytes = rustix::io::ioctl_fionread(std::io::stdin()).unwrap_or(0);
-        more_bytes == 0 && self.state.progress.waits_for_source()
+        let stdin = std::io::stdin();
+        let mut entry = [PollFd::new(&stdin, PollFlags::IN)];
+        let is_ready = poll(&mut entry, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        !is_ready && self.state.progress.waits_for_source()
     }
 
     /// Returns how many messages it has sent.
