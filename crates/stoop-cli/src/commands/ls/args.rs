@@ -76,7 +76,7 @@ pub(crate) struct Ls {
     #[arg(long, conflicts_with_all = ["sort", "each"])]
     pub(crate) watch: bool,
 
-    /// Time between two snapshots of --watch, as in 2, 500ms, 1m
+    /// Time between two snapshots, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", requires = "watch")]
     pub(crate) interval: Duration,
 

@@ -47,7 +47,7 @@ pub(crate) struct Top {
     #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Traffic)]
     pub(crate) sort: Sort,
 
-    /// Time between two looks, as in 2, 500ms, 1m
+    /// Time between two snapshots, as in 2, 500ms, 1m
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "2s")]
     pub(crate) interval: Duration,
 
@@ -68,7 +68,7 @@ pub(crate) struct Top {
     #[arg(long, conflicts_with = "count")]
     pub(crate) once: bool,
 
-    /// Stop after this many looks
+    /// Stop after this many snapshots
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 
