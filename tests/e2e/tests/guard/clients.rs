@@ -350,9 +350,7 @@ fn what_cannot_be_guarded_is_said() {
     relay("./s", &["--allow-request", "get /a"]).explains(&["'get /a' is not a rule", "capital letters"]);
     relay("tcp:127.0.0.1:1", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
     relay("dgram:./s", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
-    for flag in
-        ["--max-rate=5", "--allow=unit:x", "--metrics=./m", "--as-client", "--record=./r", "--fault=delay=1s"]
-    {
+    for flag in ["--max-rate=5", "--allow=unit:x", "--as-client", "--record=./r", "--fault=delay=1s"] {
         relay("./s", &["--http-rules", "docker:read-only", flag]).explains(&["cannot be used with rules"]);
     }
     assert!(!path.exists());
