@@ -50,22 +50,28 @@ pub(super) fn page(view: &View<'_>, height: u16) -> usize {
     height.saturating_sub(3 + notice + detail).max(1).into()
 }
 
+const HEAD: &str = "stoop top ";
+
 fn title(view: &View<'_>, width: u16) -> Line<'static> {
     let state = view.state;
-    let is_narrow = width < 60;
-    let what = match &state.detail {
-        Some(detail) => format!("{} {}", detail.by.word(), detail.name),
-        None if is_narrow => format!("by {}", state.by.word()),
-        None => format!("by {}, sorted by {}", state.by.word(), state.sort.word()),
+    let (long, short) = match &state.detail {
+        Some(detail) => (format!("{} {}", detail.by.word(), detail.name), None),
+        None => {
+            let short = format!("by {}", state.by.word());
+            (format!("{short}, sorted by {}", state.sort.word()), Some(short))
+        }
     };
     let frozen = if state.is_frozen { "  FROZEN" } else { "" };
-    let mut rest = format!("{frozen}  every {}", crate::time::show(state.interval));
-    if !is_narrow {
-        rest += &format!("  {}  {} sockets", view.clock, view.sockets);
-    }
-    let space = usize::from(width).saturating_sub(10 + rest.chars().count()).max(10);
-    let what = truncate_middle(&what, space);
-    Line::from(vec![Span::styled("stoop top ", bold()), Span::raw(what + &rest)])
+    let every = format!("{frozen}  every {}", crate::time::show(state.interval));
+    let rest = format!("{every}  {}  {} sockets", view.clock, view.sockets);
+    // The longest that fits.
+    let short = short.unwrap_or_else(|| long.clone());
+    let width = usize::from(width).saturating_sub(HEAD.len());
+    let choices = [(&long, &rest), (&short, &rest), (&short, &every)];
+    let fits = |(what, rest): &&(&String, &String)| what.chars().count() + rest.chars().count() <= width;
+    let (what, rest) = choices.iter().find(fits).unwrap_or(&choices[2]);
+    let space = width.saturating_sub(rest.chars().count()).max(10);
+    Line::from(vec![Span::styled(HEAD, bold()), Span::raw(truncate_middle(what, space) + rest)])
 }
 
 fn notice(view: &View<'_>) -> Option<String> {
