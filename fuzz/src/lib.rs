@@ -147,13 +147,14 @@ pub fn capture_events(data: &[u8]) {
     follow.give_up(u64::MAX);
 }
 
-/// Decodes a conversation that arrives in pieces, and writes it as packets.
+/// Decodes a conversation that arrives in pieces, and writes it as packets without its secrets.
 pub fn tap_dialogue(data: &[u8]) {
     use stoop_tap::pcapng::{Label, Writer};
-    use stoop_tap::{Dialogue, Protocol, Side, SocketKind};
+    use stoop_tap::{Dialogue, Masker, Protocol, Side, SocketKind};
     let Some((&[kind, cut], data)) = data.split_first_chunk::<2>() else { return };
     let kind = if kind % 4 == 0 { SocketKind::DATAGRAM } else { SocketKind::STREAM };
     let (mut dialogue, mut writer) = (Dialogue::new(kind), Writer::new("fuzz"));
+    let mut masker = Masker::new(kind);
     for (at, piece) in data.chunks(usize::from(cut) + 1).enumerate() {
         // The first byte of a piece says who sent it.
         let from = if piece[0] % 2 == 0 { Side::First } else { Side::Second };
@@ -164,7 +165,14 @@ pub fn tap_dialogue(data: &[u8]) {
             let label = Label::default();
             writer.open(1, kind, protocol, [&label, &label], 0);
         }
-        writer.data(1, from, at as u64, &piece[1..], piece.len() as u32, 0);
+        let mut masked = piece[1..].to_vec();
+        masker.data(from, &mut masked);
+        assert_eq!(masked.len(), piece.len() - 1);
+        if piece[0] > 250 {
+            masker.gap(from, u64::from(piece[0]));
+            masker.lost();
+        }
+        writer.data(1, from, at as u64, &masked, piece.len() as u32, 0);
     }
     assert!(writer.take().len().is_multiple_of(4));
 }

@@ -31,6 +31,7 @@
 //! | capture and follow | [`Tap`], [`Tap::want`] |
 //! | follow captured events without a kernel | [`Reorder`], [`Follow`] |
 //! | decode a connection | [`Dialogue`] |
+//! | overwrite secrets before they are stored | [`Masker`] |
 //! | write a file for Wireshark, and read it | [`pcapng::Writer`], [`pcapng::Reader`] |
 //! | watch a program without a privilege | [`Trace`] |
 //! | count what sockets transfer, and compare | [`Counters`], [`top`] |
@@ -54,7 +55,9 @@ mod tap;
 pub mod top;
 mod trace;
 
-pub use decode::{Dialogue, Format, Kind, Line, Message, Methods, Protocol, mask, redact};
+pub use decode::{
+    Dialogue, Field, Fields, Format, Kind, Line, Masker, Message, Methods, Protocol, mask, redact,
+};
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
 pub use reorder::{Cause, Entry, Loss, Reorder};
 pub use stoop_bpf::{

@@ -23,6 +23,8 @@ macro_rules! needs_capture {
 mod calls;
 #[path = "tap/programs.rs"]
 mod programs;
+#[path = "tap/secrets.rs"]
+mod secrets;
 
 /// Starts a capture, and waits until it runs.
 fn tap(arguments: &[&str]) -> Running {

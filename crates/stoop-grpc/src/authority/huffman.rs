@@ -74,6 +74,15 @@ impl Code {
 /// end-of-string symbol, or if its padding is not a prefix of that symbol or is longer than seven
 /// bits.
 pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
+    let (bits, length) = symbols(bytes, |symbol, _| text.push(symbol))?;
+    // What remains is padding: fewer than eight bits, all of them ones, as in the end-of-string
+    // symbol.
+    (length < 8 && bits == (1 << length) - 1).then_some(())
+}
+
+/// Passes each byte of the text to `give`, with the length of its code. Returns the bits behind the
+/// last one, and how many there are; `None` if these are not codes.
+pub(super) fn symbols(bytes: &[u8], mut give: impl FnMut(u8, usize)) -> Option<(u32, usize)> {
     let (mut bits, mut length) = (0u32, 0);
     for byte in bytes {
         for at in (0..8).rev() {
@@ -85,7 +94,7 @@ pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
             match CODE.symbol(length, bits) {
                 Some(END) => return None,
                 Some(symbol) => {
-                    text.push(symbol as u8);
+                    give(symbol as u8, length);
                     (bits, length) = (0, 0);
                 }
                 None if length == LONGEST => return None,
@@ -93,9 +102,7 @@ pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
             }
         }
     }
-    // What remains is padding: fewer than eight bits, all of them ones, as in the end-of-string
-    // symbol.
-    (length < 8 && bits == (1 << length) - 1).then_some(())
+    Some((bits, length))
 }
 
 /// Encodes a string, for tests that act as clients.

@@ -214,13 +214,6 @@ impl Message {
     }
 }
 
-/// What is known of the methods of gRPC.
-pub trait Methods: std::fmt::Debug + Send + Sync {
-    /// Returns whether a method, as `/package.Service/Method`, answers with a stream of messages;
-    /// `None` if it is not known.
-    fn streams(&self, method: &str) -> Option<bool>;
-}
-
 /// A call without an answer so far.
 #[derive(Clone, Debug)]
 pub(super) struct Call {

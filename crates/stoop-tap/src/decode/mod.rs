@@ -12,12 +12,15 @@ mod http2;
 mod json;
 mod jsonrpc;
 mod line;
+mod mask;
+mod methods;
 mod mysql;
 mod notify;
 mod postgres;
 mod protobuf;
 mod redact;
 mod resp;
+mod secrets;
 mod sniff;
 mod syslog;
 mod text;
@@ -30,7 +33,9 @@ use stoop_bpf::SocketKind;
 
 use crate::follow::{Piece, Side, What};
 use line::Decode;
-pub use line::{Format, Kind, Line, Message, Methods, Protocol};
+pub use line::{Format, Kind, Line, Message, Protocol};
+pub use mask::Masker;
+pub use methods::{Field, Fields, Methods};
 pub use redact::{mask, redact};
 use sniff::Sniffed;
 

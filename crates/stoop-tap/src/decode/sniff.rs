@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::line::{Decode, Line, Methods, Protocol};
+use super::line::{Decode, Line, Protocol};
+use super::methods::Methods;
 use super::{
     dbus, fastcgi, http1, http2, jsonrpc, mysql, notify, postgres, resp, syslog, text, ttrpc, varlink,
 };

@@ -1,6 +1,6 @@
 //! Messages as JSON: by the schema of their method, without well-known secrets. Pure.
 
-use stoop_tap::{Format, Line, Message, redact};
+use stoop_tap::{Format, Message, redact};
 
 /// The longest message that is decompressed.
 #[cfg(feature = "grpc")]
@@ -39,22 +39,6 @@ impl Bodies {
         Some(String::from_utf8_lossy(&redact(&text)).into_owned())
     }
 
-    /// Overwrites the secrets of messages in the bytes that they were decoded from. Bytes in which
-    /// a message is not found as a whole are not kept.
-    pub(super) fn hide(&self, lines: &[Line], bytes: &mut Vec<u8>) {
-        for message in lines.iter().filter_map(|line| line.message.as_ref()) {
-            let is_secret = self.json(message).is_some_and(|json| json.contains("[redacted]"));
-            if is_secret && message.format == Format::Protobuf && !self.hide_message(message, bytes) {
-                bytes.clear();
-            }
-        }
-    }
-
-    #[cfg(not(feature = "grpc"))]
-    fn hide_message(&self, _message: &Message, _bytes: &mut [u8]) -> bool {
-        false
-    }
-
     #[cfg(not(feature = "grpc"))]
     fn protobuf(&self, _message: &Message) -> Option<String> {
         None
@@ -76,16 +60,6 @@ impl Bodies {
         Some(if message.is_response { method.output() } else { method.input() })
     }
 
-    /// Returns whether the message was found, and is not compressed.
-    fn hide_message(&self, message: &Message, bytes: &mut [u8]) -> bool {
-        let len = message.bytes.len();
-        let is_here = |window: &[u8]| window == message.bytes;
-        let start = bytes.windows(len.max(1)).position(is_here).filter(|_| message.encoding.is_none());
-        let (Some(start), Some(kind)) = (start, self.kind(message)) else { return false };
-        super::hide::hide(&kind, &mut bytes[start..start + len]);
-        true
-    }
-
     fn protobuf(&self, message: &Message) -> Option<String> {
         use stoop_dynamic::{DynamicMessage, json};
         let kind = self.kind(message)?;
@@ -99,6 +73,12 @@ impl Bodies {
 impl stoop_tap::Methods for Bodies {
     fn streams(&self, method: &str) -> Option<bool> {
         Some(self.method(method)?.is_server_streaming())
+    }
+
+    fn fields(&self, method: &str, is_response: bool) -> Option<std::sync::Arc<dyn stoop_tap::Fields>> {
+        let method = self.method(method)?;
+        let kind = if is_response { method.output() } else { method.input() };
+        Some(std::sync::Arc::new(super::hide::Known::new(kind)))
     }
 }
 
@@ -177,13 +157,5 @@ mod tests {
             message("/runtime.v1.ImageService/PullImage", false, b"\x0a\x03\x0a\x01i\x12\x06\x12\x04hunt");
         let shown = bodies.json(&pull).unwrap();
         assert!(shown.contains("[redacted]") && !shown.contains("hunt"), "{shown}");
-        let mut line = Line::message(0, stoop_tap::Side::First, stoop_tap::Protocol::Grpc, "");
-        line.message = Some(pull);
-        let mut bytes = [b"frame", &line.message.as_ref().unwrap().bytes[..]].concat();
-        bodies.hide(&[line.clone()], &mut bytes);
-        assert_eq!(bytes, b"frame\x0a\x03\x0a\x01i\x12\x06\x12\x04****");
-        let mut part = b"frame".to_vec();
-        bodies.hide(&[line], &mut part);
-        assert_eq!(part, b"", "it is not known what of it is in these bytes");
     }
 }

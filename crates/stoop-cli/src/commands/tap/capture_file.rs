@@ -1,14 +1,17 @@
 //! The file of `--write`.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use stoop_tap::pcapng::{self, Writer};
-use stoop_tap::{Line, Piece, Protocol, SocketKind, What, mask};
+use stoop_tap::{Data, FlowId, Masker, Methods, Piece, Protocol, Side, SocketKind, What};
 
 use super::file_flags::FileFlags;
 use super::names::Label;
 use super::rotation::{Files, Rotation};
+use super::session::DIALOGUES_MAX;
 use crate::failure::Failure;
 use crate::output::print;
 
@@ -18,18 +21,29 @@ pub(super) struct CaptureFile {
     writer: Writer,
     /// `None`: standard output.
     files: Option<Files>,
-    with_secrets: bool,
+    /// `None`: secrets are written.
+    maskers: Option<Maskers>,
     /// How much of each message is written.
     snaplen: usize,
     /// What was not written yet.
     pending: Vec<u8>,
 }
 
+/// What overwrites the secrets of each connection.
+#[derive(Debug)]
+struct Maskers {
+    flows: HashMap<FlowId, Masker>,
+    methods: Option<Arc<dyn Methods>>,
+}
+
 const APPLICATION: &str = concat!("stoop ", env!("CARGO_PKG_VERSION"));
 
 impl CaptureFile {
     /// Creates the file, if one is to be written.
-    pub(super) fn create(flags: &FileFlags) -> Result<Option<CaptureFile>, Failure> {
+    pub(super) fn create(
+        flags: &FileFlags,
+        methods: Option<Arc<dyn Methods>>,
+    ) -> Result<Option<CaptureFile>, Failure> {
         let Some(path) = &flags.write else { return Ok(None) };
         let rotation = Rotation::of(flags)?;
         if flags.read.as_deref().is_some_and(|read| is_same_file(read, path)) {
@@ -45,19 +59,19 @@ impl CaptureFile {
         };
         let snaplen = flags.snaplen.map_or(usize::MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
         let writer = Writer::new(APPLICATION);
-        Ok(Some(CaptureFile { writer, files, with_secrets: flags.secrets, snaplen, pending: Vec::new() }))
+        let maskers = (!flags.secrets).then(|| Maskers { flows: HashMap::new(), methods });
+        Ok(Some(CaptureFile { writer, files, maskers, snaplen, pending: Vec::new() }))
     }
 
-    /// Adds a piece. `lines` is what it was decoded as. `ends` describes its connection, or the
+    /// Adds a piece. `ends` describes its connection, or the
     /// client and the listener of a connect.
     pub(super) fn piece(
         &mut self,
         piece: &Piece,
         time_ns: u64,
-        lines: &[Line],
         ends: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
     ) -> Result<(), Failure> {
-        self.add(piece, time_ns, lines, ends);
+        self.add(piece, time_ns, ends);
         self.pending.append(&mut self.writer.take());
         let is_full = |files: &Files| files.is_full(self.pending.len() as u64);
         if self.files.as_ref().is_some_and(is_full) { self.flush() } else { Ok(()) }
@@ -67,12 +81,14 @@ impl CaptureFile {
         &mut self,
         piece: &Piece,
         time_ns: u64,
-        lines: &[Line],
         ends: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
     ) {
         let (flow, from) = (piece.flow, piece.from);
         match &piece.what {
-            What::Lost(loss) => return self.writer.lost(time_ns, *loss),
+            What::Lost(loss) => {
+                self.maskers.iter_mut().flat_map(|all| all.flows.values_mut()).for_each(Masker::lost);
+                return self.writer.lost(time_ns, *loss);
+            }
             What::Connect { .. } => {
                 let (_, _, [client, listener]) = ends();
                 return self.writer.connected(time_ns, &written(&client), &written(&listener));
@@ -81,6 +97,8 @@ impl CaptureFile {
             What::End | What::Error(_) => return,
             _ => {
                 let (kind, protocol, ends) = ends();
+                // In another file, one that was begun before goes on.
+                self.maskers.iter_mut().for_each(|all| _ = all.masker(flow, kind));
                 let labels = ends.each_ref().map(written);
                 // It was opened by the end that sent first, which may be the second of the
                 // connection.
@@ -89,10 +107,13 @@ impl CaptureFile {
         }
         match &piece.what {
             What::Data(data) => {
-                let bytes = self.shown(&data.bytes, lines);
+                let bytes = self.shown(flow, from, data);
                 self.writer.data(flow, from, time_ns, &bytes, data.len, data.fds);
             }
-            What::Missed(len) => self.writer.missed(flow, from, time_ns, *len),
+            What::Missed(len) => {
+                self.maskers.iter_mut().for_each(|all| all.gap(flow, from, *len));
+                self.writer.missed(flow, from, time_ns, *len);
+            }
             What::End => self.writer.end(flow, from, time_ns),
             What::Error(errno) => self.writer.error(flow, from, time_ns, *errno),
             _ => {}
@@ -100,14 +121,11 @@ impl CaptureFile {
     }
 
     /// What is written of a message: without secrets, and not more than was asked for.
-    fn shown(&self, bytes: &[u8], lines: &[Line]) -> Vec<u8> {
-        let mut shown = bytes.to_vec();
-        if !self.with_secrets {
-            shown = mask(bytes);
-            // A secret that only the decoder knows: its place in the bytes does not stand out.
-            if shown == bytes && lines.iter().any(is_redacted) {
-                shown.clear();
-            }
+    fn shown(&mut self, flow: FlowId, from: Side, data: &Data) -> Vec<u8> {
+        let mut shown = data.bytes.clone();
+        if let Some(all) = &mut self.maskers {
+            all.masker(flow, SocketKind::STREAM).data(from, &mut shown);
+            all.gap(flow, from, u64::from(data.len).saturating_sub(shown.len() as u64));
         }
         shown.truncate(self.snaplen);
         shown
@@ -130,13 +148,29 @@ impl CaptureFile {
     }
 }
 
+impl Maskers {
+    /// Returns what masks a connection, which may be a new one.
+    fn masker(&mut self, flow: FlowId, kind: SocketKind) -> &mut Masker {
+        if self.flows.len() >= DIALOGUES_MAX && !self.flows.contains_key(&flow) {
+            self.flows.clear();
+        }
+        let methods = &self.methods;
+        self.flows.entry(flow).or_insert_with(|| match methods {
+            Some(methods) => Masker::new(kind).with_methods(Arc::clone(methods)),
+            None => Masker::new(kind),
+        })
+    }
+
+    fn gap(&mut self, flow: FlowId, from: Side, len: u64) {
+        if let Some(masker) = self.flows.get_mut(&flow) {
+            masker.gap(from, len);
+        }
+    }
+}
+
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let id = |path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     id(one).is_some() && id(one) == id(other)
-}
-
-fn is_redacted(line: &Line) -> bool {
-    line.text.windows(10).any(|window| window == b"[redacted]")
 }
 
 fn written(label: &Label) -> pcapng::Label {

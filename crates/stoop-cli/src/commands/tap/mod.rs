@@ -7,7 +7,7 @@
 //! | `filter.rs` | which calls, answers and messages are shown: pure |
 //! | `names.rs` | the processes and addresses of ends |
 //! | `bodies.rs` | messages as JSON: pure |
-//! | `hide.rs` | secrets in the bytes of messages, overwritten: pure |
+//! | `hide.rs` | which fields of messages are secrets: pure |
 //! | `containers.rs` | names of containers in place of ids: pure |
 //! | `view.rs` | what of the entries is shown, by these: pure |
 //! | `run.rs` | captures until it is told to stop |

@@ -1,6 +1,5 @@
 //! Captures until it is told to stop.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -68,7 +67,7 @@ fn watch<'f>(
     names: Names,
     signals: Option<&Signals>,
 ) -> Outcome {
-    let file = CaptureFile::create(&flags.files)?;
+    let file = CaptureFile::create(&flags.files, view.methods())?;
     let session = Session::new(names, !flags.no_payload, view.methods());
     let (stats, losses) = (Stats::default(), Losses::default());
     let mut watch = Watch { flags, source, session, view, file, stats, shown: 0, losses };
@@ -160,16 +159,12 @@ impl Watch<'_> {
             if let What::Lost(loss) = &piece.what {
                 self.losses.add(loss);
             }
-            let lines = self.session.take(&*self.source, piece);
+            self.session.take(&*self.source, piece);
             if let Some(file) = &mut self.file {
                 let (source, session) = (&*self.source, &self.session);
-                let piece = &*match self.flags.files.secrets {
-                    true => Cow::Borrowed(piece),
-                    false => self.view.without_secrets(piece, &lines),
-                };
                 let time = source.wall_time(piece.time_ns);
                 let time_ns = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-                file.piece(piece, time_ns, &lines, || ends(source, session, piece))?;
+                file.piece(piece, time_ns, || ends(source, session, piece))?;
             }
         }
         self.show(is_last)

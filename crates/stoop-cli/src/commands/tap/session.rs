@@ -12,7 +12,7 @@ use super::source::Source;
 /// How long an entry may wait until both processes of its connection are known.
 const PATIENCE: Duration = Duration::from_millis(60);
 /// Connections whose decoders are kept.
-const DIALOGUES_MAX: usize = 50_000;
+pub(super) const DIALOGUES_MAX: usize = 50_000;
 
 /// Something to show.
 #[derive(Clone, Debug)]
@@ -62,8 +62,8 @@ impl Session {
         }
     }
 
-    /// Takes a piece, decodes it, and returns the lines.
-    pub(super) fn take(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Line> {
+    /// Takes a piece, and decodes it.
+    pub(super) fn take(&mut self, source: &dyn Source, piece: &Piece) {
         let is_new = self.known.insert(piece.flow) || source.learns_ends();
         if let Some(flow) = source.flow(piece.flow).filter(|_| is_new) {
             self.names.refresh(&flow.ends);
@@ -74,16 +74,10 @@ impl Session {
         let shown = self.shown(source, piece);
         let now = Instant::now();
         let (flow, from) = (piece.flow, piece.from);
-        let line = |what: &Shown| match what {
-            Shown::Line(line) => Some(line.clone()),
-            _ => None,
-        };
-        let lines = shown.iter().filter_map(line).collect();
         for what in shown {
             let time_ns = piece.time_ns;
             self.waiting.push_back((now, Entry { time_ns, flow, from, what }));
         }
-        lines
     }
 
     fn shown(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Shown> {

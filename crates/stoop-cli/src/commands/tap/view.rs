@@ -1,10 +1,9 @@
 //! What of the entries is shown: filters, messages, names of containers, and which end calls. Pure.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stoop_tap::{FlowId, Format, Kind, Line, Message, Methods, Piece, Side, What};
+use stoop_tap::{FlowId, Format, Kind, Line, Message, Methods, Side};
 
 use super::args::Tap as Flags;
 use super::bodies::Bodies;
@@ -106,17 +105,6 @@ impl<'f> View<'f> {
             self.containers.message(flow, method, message.is_response, &json);
         }
         Some(json)
-    }
-
-    /// Returns a piece as it may be written to a file: without the secrets of its messages.
-    pub(super) fn without_secrets<'p>(&self, piece: &'p Piece, lines: &[Line]) -> Cow<'p, Piece> {
-        let mut piece = Cow::Borrowed(piece);
-        if lines.iter().any(|line| line.message.is_some())
-            && let What::Data(data) = &mut piece.to_mut().what
-        {
-            self.bodies.hide(lines, &mut data.bytes);
-        }
-        piece
     }
 
     /// Returns text with names of containers in place of their ids.

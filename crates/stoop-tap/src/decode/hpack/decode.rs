@@ -114,6 +114,14 @@ impl Decoder {
         }
     }
 
+    /// Returns the name of an index into both tables; `None` if it is not known.
+    pub(in crate::decode) fn name(&self, index: usize) -> Option<Vec<u8>> {
+        match self.entry(index).ok()?.name {
+            Text::Known(name) => Some(name),
+            Text::Before(_) => None,
+        }
+    }
+
     fn literal(&self, block: &mut &[u8], prefix_bits: u32) -> Result<Header, Malformed> {
         let name = match integer(block, prefix_bits)? {
             0 => Text::Known(string(block)?),
@@ -157,7 +165,7 @@ impl Decoder {
 }
 
 /// Decodes an integer (RFC 7541, section 5.1). No valid number here needs more than 28 bits.
-fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
+pub(in crate::decode) fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
     let prefix_max = (1usize << prefix_bits) - 1;
     let mut number = usize::from(*block.split_off_first().ok_or(Malformed)?) & prefix_max;
     if number < prefix_max {

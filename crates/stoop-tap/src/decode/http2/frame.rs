@@ -1,46 +1,46 @@
 //! The frames of one direction, from its bytes.
 
 /// What a client sends first.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADER_BYTES: usize = 9;
+pub(in crate::decode) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(in crate::decode) const HEADER_BYTES: usize = 9;
 /// The longest frame that is kept to be decoded: headers, or padded data.
 const KEPT_MAX: u64 = 1 << 20;
 /// The longest frame without an agreement on longer ones.
 const DEFAULT_MAX: u64 = 1 << 14;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
+pub(in crate::decode) const DATA: u8 = 0;
+pub(in crate::decode) const HEADERS: u8 = 1;
+pub(in crate::decode) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-pub(super) const PUSH_PROMISE: u8 = 5;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const CONTINUATION: u8 = 9;
+pub(in crate::decode) const PUSH_PROMISE: u8 = 5;
+pub(in crate::decode) const GOAWAY: u8 = 7;
+pub(in crate::decode) const CONTINUATION: u8 = 9;
 /// The last type of frames that the standard defines.
 const TYPE_MAX: u8 = 0x10;
 
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 0x20;
+pub(in crate::decode) const END_STREAM: u8 = 1;
+pub(in crate::decode) const END_HEADERS: u8 = 4;
+pub(in crate::decode) const PADDED: u8 = 8;
+pub(in crate::decode) const PRIORITY: u8 = 0x20;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    len: u64,
-    pub(super) kind: u8,
+pub(in crate::decode) struct Frame {
+    pub(in crate::decode) len: u64,
+    pub(in crate::decode) kind: u8,
     flags: u8,
-    pub(super) stream: u32,
+    pub(in crate::decode) stream: u32,
 }
 
 impl Frame {
-    fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Frame> {
+    pub(in crate::decode) fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Frame> {
         let [a, b, c, kind, flags, stream @ ..] = *bytes;
         let len = u64::from(u32::from_be_bytes([0, a, b, c]));
         let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
         (kind <= TYPE_MAX).then_some(Frame { len, kind, flags, stream })
     }
 
-    pub(super) fn has(self, flag: u8) -> bool {
+    pub(in crate::decode) fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 

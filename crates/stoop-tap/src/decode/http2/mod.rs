@@ -1,6 +1,6 @@
 //! HTTP/2, and gRPC in it: frames, headers, streams.
 
-mod frame;
+pub(super) mod frame;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hpack::{Decoder, Header, Text};
-use super::line::{Decode, Kind, Line, Methods, Protocol};
+use super::line::{Decode, Kind, Line, Protocol};
+use super::methods::Methods;
 use crate::follow::Side;
 pub(super) use frame::begins;
 use frame::{

@@ -2,7 +2,8 @@
 
 use super::super::grpc::{Messages, percent_decoded, status_name};
 use super::super::hpack::{Header, Text};
-use super::super::line::{Call, Kind, Line, Message, Methods, Protocol};
+use super::super::line::{Call, Kind, Line, Message, Protocol};
+use super::super::methods::Methods;
 use super::super::redact::redact;
 use crate::follow::Side;
 

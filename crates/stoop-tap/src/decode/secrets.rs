@@ -1,0 +1,349 @@
+//! Finds well-known secrets in text, one byte after the other. Pure.
+//!
+//! The name of a secret stands in front of it. Therefore each byte can be judged when it comes, and
+//! it makes no difference in how many pieces the text comes.
+
+/// Headers whose value is a secret: to the end of the line.
+const HEADERS: &[&str] = &[
+    "authorization",
+    "x-registry-auth",
+    "x-registry-config",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "x-auth-token",
+    "x-vault-token",
+    "x-amz-security-token",
+];
+
+/// Assignments whose value is a secret. Longer names may end in these.
+const ASSIGNED: &[&str] =
+    &["password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "access_key"];
+
+/// JSON members whose value is a secret if it is a string.
+const MEMBERS: &[&str] = &[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "auth",
+    "identitytoken",
+    "identity_token",
+    "registrytoken",
+    "registry_token",
+    "accesstoken",
+    "access_token",
+    "refreshtoken",
+    "refresh_token",
+    "clientsecret",
+    "client_secret",
+    "apikey",
+    "api_key",
+    "privatekey",
+    "private_key",
+];
+
+/// JSON members that have environment variables: strings such as `NAME=value`, objects with a
+/// `value`, or an object that has each variable as a member.
+const ENVIRONMENTS: &[&str] = &["env", "envs"];
+
+/// What a byte of a secret becomes.
+pub(super) const MASK: u8 = b'*';
+
+/// The longest name, and one byte more: no longer one is a name that is looked for.
+const NAME_MAX: usize = 24;
+
+/// Judges the bytes of a text in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Secrets {
+    /// The name that the last bytes are, in lower case.
+    name: Name,
+    state: State,
+    environment: Option<Environment>,
+    /// Whether a statement of SQL has said that an account is identified by something.
+    is_identified: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Plain,
+    /// Blanks between a name and its secret.
+    Before(Until),
+    /// Within a secret.
+    Within(Until),
+    /// A quote ends a secret of SQL, unless another one follows.
+    QuoteOfSql,
+    /// Behind the name of a JSON member, and whether its colon has come.
+    Member(Member, bool),
+    /// Behind a word of SQL that a quoted secret may follow.
+    Sql,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Member {
+    Secret,
+    Environment,
+}
+
+/// What ends a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Line,
+    Separator,
+    /// This quote, or the end of the line.
+    Quote(u8),
+    Sql,
+    /// The end of a JSON string. `true`: the next byte is escaped.
+    Json(bool),
+}
+
+impl Secrets {
+    /// Returns whether this byte is part of a secret.
+    pub(super) fn is_secret(&mut self, byte: u8) -> bool {
+        if let Some(environment) = &mut self.environment {
+            let (is_secret, goes_on) = environment.byte(byte);
+            if !goes_on {
+                self.forget();
+            }
+            return is_secret;
+        }
+        match self.state {
+            State::Plain => self.plain(byte),
+            State::Before(until) => return self.before(until, byte),
+            State::Within(until) => return self.within(until, byte),
+            State::QuoteOfSql if byte == b'\'' => self.state = State::Within(Until::Sql),
+            State::Member(member, has_colon) => self.member(member, has_colon, byte),
+            State::Sql => match byte {
+                b'\'' => self.state = State::Within(Until::Sql),
+                b'=' => self.state = State::Before(Until::Separator),
+                b' ' | b'\t' | b'\r' | b'\n' | b'(' => {}
+                byte => self.again(byte),
+            },
+            State::QuoteOfSql => self.again(byte),
+        }
+        false
+    }
+
+    /// Returns whether the next byte is part of a secret, unless it ends it.
+    pub(super) fn is_within(&self) -> bool {
+        let is_within = matches!(self.state, State::Before(_) | State::Within(_));
+        is_within || self.environment.as_ref().is_some_and(Environment::is_within)
+    }
+
+    /// Some bytes were not seen. A secret that has begun is taken to continue behind them.
+    pub(super) fn gap(&mut self) {
+        if !self.is_within() {
+            self.forget();
+        }
+    }
+
+    /// Overwrites the secrets in the next bytes.
+    pub(super) fn mask(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            if self.is_secret(*byte) {
+                *byte = MASK;
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Secrets::default();
+    }
+
+    fn again(&mut self, byte: u8) {
+        self.state = State::Plain;
+        self.plain(byte);
+    }
+
+    fn plain(&mut self, byte: u8) {
+        if self.name.push(byte) {
+            return;
+        }
+        let name = self.name.text();
+        let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+        let ends_in = |names: &[&str]| names.iter().any(|known| name.ends_with(known.as_bytes()));
+        self.state = match byte {
+            b':' if ends_in(HEADERS) => State::Before(Until::Line),
+            b'=' if ends_in(ASSIGNED) => State::Before(Until::Separator),
+            b'"' if self.name.is_quoted && is(MEMBERS) => State::Member(Member::Secret, false),
+            b'"' if self.name.is_quoted && is(ENVIRONMENTS) => State::Member(Member::Environment, false),
+            b' ' | b'\t' | b'\r' | b'\n' | b'(' if is(&["password"]) => State::Sql,
+            b' ' | b'\t' | b'\r' | b'\n' if is(&["by", "as"]) && self.is_identified => State::Sql,
+            b'\'' if is(&["password", "by", "as"]) && (self.is_identified || is(&["password"])) => {
+                State::Within(Until::Sql)
+            }
+            _ => State::Plain,
+        };
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => self.is_identified |= is(&["identified"]),
+            b';' | b'\0' => self.is_identified = false,
+            _ => {}
+        }
+        self.name.begin(byte == b'"');
+    }
+
+    fn before(&mut self, until: Until, byte: u8) -> bool {
+        match byte {
+            b' ' | b'\t' => return false,
+            b'"' | b'\'' if until == Until::Separator => {
+                self.state = State::Within(Until::Quote(byte));
+                return false;
+            }
+            _ => {}
+        }
+        self.state = State::Within(until);
+        self.within(until, byte)
+    }
+
+    fn within(&mut self, until: Until, byte: u8) -> bool {
+        let is_end = match until {
+            Until::Line => matches!(byte, b'\r' | b'\n'),
+            Until::Separator => {
+                matches!(byte, b'&' | b';' | b',' | b'"' | b'\'') || byte.is_ascii_whitespace()
+            }
+            Until::Quote(quote) => byte == quote || matches!(byte, b'\r' | b'\n'),
+            Until::Sql => byte == b'\'',
+            Until::Json(is_escaped) => {
+                self.state = State::Within(Until::Json(byte == b'\\' && !is_escaped));
+                byte == b'"' && !is_escaped
+            }
+        };
+        // No text has a zero byte: it ends a string of a binary protocol.
+        if !is_end && byte != 0 {
+            return true;
+        }
+        self.state = if until == Until::Sql && is_end { State::QuoteOfSql } else { State::Plain };
+        self.name.begin(false);
+        false
+    }
+
+    fn member(&mut self, member: Member, has_colon: bool, byte: u8) {
+        match (member, byte) {
+            (_, b':') if !has_colon => self.state = State::Member(member, true),
+            (_, byte) if byte.is_ascii_whitespace() => {}
+            (Member::Secret, b'"') if has_colon => self.state = State::Within(Until::Json(false)),
+            (Member::Environment, b'[' | b'{') if has_colon => {
+                self.environment = Some(Environment::new(byte == b'{'));
+            }
+            _ => self.again(byte),
+        }
+    }
+}
+
+/// A run of letters that may be a name.
+#[derive(Clone, Debug, Default)]
+struct Name {
+    bytes: [u8; NAME_MAX],
+    len: usize,
+    /// Whether a quote stands in front of it.
+    is_quoted: bool,
+}
+
+impl Name {
+    /// Adds a byte. Returns `false` if names have no such byte.
+    fn push(&mut self, byte: u8) -> bool {
+        if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+            return false;
+        }
+        if self.len == NAME_MAX {
+            // It is the end that counts.
+            self.bytes.rotate_left(1);
+            (self.len, self.is_quoted) = (NAME_MAX - 1, false);
+        }
+        self.bytes[self.len] = byte.to_ascii_lowercase();
+        self.len += 1;
+        true
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn begin(&mut self, is_quoted: bool) {
+        (self.len, self.is_quoted) = (0, is_quoted);
+    }
+}
+
+/// An array or an object that has environment variables.
+#[derive(Clone, Debug)]
+struct Environment {
+    /// Whether its members are the variables, or else its elements.
+    is_map: bool,
+    depth: u32,
+    string: Option<StringOf>,
+    /// The last string.
+    name: Name,
+    /// Whether the next string is the value of a member.
+    is_value: bool,
+}
+
+/// A string in an environment.
+#[derive(Clone, Copy, Debug)]
+struct StringOf {
+    is_secret: bool,
+    is_escaped: bool,
+}
+
+impl Environment {
+    fn new(is_map: bool) -> Environment {
+        Environment { is_map, depth: 1, string: None, name: Name::default(), is_value: false }
+    }
+
+    fn is_within(&self) -> bool {
+        self.string.is_some_and(|string| string.is_secret)
+    }
+
+    /// Returns whether the byte is a secret, and whether more follows.
+    fn byte(&mut self, byte: u8) -> (bool, bool) {
+        if byte == 0 {
+            return (false, false);
+        }
+        if let Some(string) = &mut self.string {
+            return (in_string(string, &mut self.name, byte).unwrap_or_else(|| self.end_string()), true);
+        }
+        match byte {
+            b'"' => {
+                let is_variable = self.is_map && self.depth == 1 || self.name.text() == b"value";
+                let is_secret = self.is_value && is_variable;
+                self.string = Some(StringOf { is_secret, is_escaped: false });
+                self.name.begin(true);
+            }
+            b':' => self.is_value = true,
+            b',' => self.is_value = false,
+            b'[' | b'{' => (self.depth, self.is_value) = (self.depth + 1, false),
+            b']' | b'}' => (self.depth, self.is_value) = (self.depth - 1, false),
+            _ => {}
+        }
+        (false, self.depth > 0)
+    }
+
+    fn end_string(&mut self) -> bool {
+        self.string = None;
+        false
+    }
+}
+
+/// Returns whether a byte of a string is a secret; `None` if it ends the string.
+fn in_string(string: &mut StringOf, name: &mut Name, byte: u8) -> Option<bool> {
+    if byte == b'"' && !string.is_escaped {
+        return None;
+    }
+    string.is_escaped = byte == b'\\' && !string.is_escaped;
+    if string.is_secret {
+        return Some(true);
+    }
+    if !name.push(byte) {
+        name.begin(false);
+    }
+    string.is_secret = byte == b'=';
+    Some(false)
+}
+
+/// Returns whether a variable of this name is a secret, such as `HTTP_COOKIE` or `DB_PASSWORD`.
+pub(super) fn is_secret_name(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let as_header: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+    let is_header = HEADERS.iter().any(|known| as_header.ends_with(known.as_bytes()));
+    is_header || ASSIGNED.iter().any(|known| name.ends_with(known.as_bytes())) || name.ends_with(b"_pw")
+}
