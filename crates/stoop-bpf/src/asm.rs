@@ -76,6 +76,8 @@ pub(crate) enum Helper {
     PerfOutput = 25,
     /// Returns the cookie of a socket, and gives it one if it has none.
     SocketCookie = 46,
+    /// Returns the id of this thread's cgroup.
+    ThisCgroup = 80,
     /// Writes a record to a perf buffer, followed by the bytes of a message.
     SkbOutput = 111,
     /// Returns the number of clock ticks since boot.

@@ -1,6 +1,7 @@
 //! The capture programs on the running kernel: what they report of each kind of socket.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use stoop_bpf::{
 use stoop_kernel_facts::{
     Name, STREAM, accept, client, libc, listener, pair, recv, recv_with, send, shutdown,
 };
-use stoop_testkit::{KillOnDrop, Role, is_root, role, skip};
+use stoop_testkit::{KillOnDrop, NOBODY, Role, is_root, role, skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -351,6 +352,116 @@ fn keys_select_and_exclude() {
     capture.want(Key::Process(pid)).unwrap();
     capture.exclude(keys[2]).unwrap();
     assert_eq!(texts(&mut capture), "01");
+}
+
+#[test]
+fn a_user_selects_what_it_created() {
+    const TEST: &str = "a_user_selects_what_it_created";
+    if role().is_some() {
+        let (one, other) = pair(STREAM);
+        steps(&mut [("go", &mut || {
+            send(&one, b"mine").unwrap();
+            recv(&other, 9).unwrap();
+        })]);
+        return;
+    }
+    let _turn;
+    let mut capture = loaded!(_turn, CaptureOptions::default());
+    if !is_root() {
+        skip!("lacks root, to become another user");
+    }
+    let mut theirs = Actor { child: Role::new(TEST, "actor").user(NOBODY, NOBODY).spawn() };
+    let mut ours = Actor::start(TEST);
+    capture.want(Key::User(NOBODY)).unwrap();
+    let mut events = Vec::new();
+    for actor in [&mut ours, &mut theirs] {
+        actor.step("go");
+        events.push(seen(&mut capture, actor.pid()).into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>());
+    }
+    assert_eq!(events[0], [[]; 0]);
+    assert_eq!(events[1].concat(), b"mine");
+}
+
+/// The unified hierarchy, mounted in a directory, with a cgroup.
+struct Cgroup {
+    directory: stoop_testkit::TempDir,
+}
+
+impl Cgroup {
+    fn create() -> Option<Cgroup> {
+        let directory = stoop_testkit::tempdir();
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount.args(["-t", "cgroup2", "none"]).arg(directory.path());
+        mount.status().is_ok_and(|status| status.success()).then_some(())?;
+        let cgroup = Cgroup { directory };
+        std::fs::create_dir(cgroup.path()).ok()?;
+        Some(cgroup)
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join(format!("stoop-{}", std::process::id()))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Its processes have ended, which the kernel may notice a moment later.
+        stoop_testkit::eventually(LIMIT, || std::fs::remove_dir(self.path()).is_ok());
+        let _ = std::process::Command::new("umount").arg(self.directory.path()).status();
+    }
+}
+
+/// [K-TAP-10]
+///
+/// [K-TAP-10]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-TAP-10
+#[test]
+fn a_cgroup_selects_connections_with_an_end_in_it() {
+    const TEST: &str = "a_cgroup_selects_connections_with_an_end_in_it";
+    if role().is_some() {
+        let place = std::env::var("STOOP_CGROUP").unwrap();
+        let enter = |inside: bool| {
+            let place = std::path::Path::new(&place);
+            let place = if inside { place } else { place.parent().unwrap() };
+            std::fs::write(place.join("cgroup.procs"), "0").unwrap();
+        };
+        // A client and a server, each inside or not.
+        for (client_inside, server_inside) in [(true, false), (false, true), (false, false)] {
+            let name = Name::unique("cgroup");
+            let listener = listener(STREAM, &name, 5);
+            steps(&mut [("go", &mut || {
+                enter(client_inside);
+                let asks = client(STREAM, &name);
+                send(&asks, b"ask").unwrap();
+                enter(server_inside);
+                let serves = accept(&listener).unwrap();
+                recv(&serves, 9).unwrap();
+                send(&serves, b"reply").unwrap();
+                enter(client_inside);
+                recv(&asks, 9).unwrap();
+            })]);
+        }
+        return;
+    }
+    let _turn;
+    let mut capture = loaded!(_turn, CaptureOptions::default());
+    let Some(cgroup) = Cgroup::create() else { skip!("lacks a cgroup2 file system that can be mounted") };
+    let place = cgroup.path();
+    let actor = Role::new(TEST, "actor").env("STOOP_CGROUP", place.to_str().unwrap());
+    let mut actor = Actor { child: actor.spawn() };
+    capture.want(Key::Cgroup(std::fs::metadata(&place).unwrap().ino())).unwrap();
+    let mut texts = Vec::new();
+    for _ in 0..3 {
+        actor.step("go");
+        let events = seen(&mut capture, actor.pid()).into_iter();
+        let text: Vec<u8> = events.flat_map(|(_, bytes)| bytes).collect();
+        texts.push(String::from_utf8(text).unwrap());
+    }
+    drop(actor);
+    if capture.sees_receives() {
+        assert_eq!(texts, ["askreply", "askreply", ""]);
+    } else {
+        assert_eq!(texts[2], "");
+    }
 }
 
 /// K-TAP-6

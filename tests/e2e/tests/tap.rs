@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stoop_e2e::{Running, program, serve, socket_path, stoop, stoop_as, wait_served};
-use stoop_testkit::{has_program, is_root, skip};
+use stoop_testkit::{has_program, is_root, public_tempdir, skip};
 
 /// Skips the test if the kernel or its owner does not permit to capture.
 macro_rules! needs_capture {
@@ -62,6 +62,22 @@ fn a_call_is_shown_with_both_processes_and_its_latency() {
     assert_eq!(response["to"]["pid"], call["from"]["pid"]);
     assert!(response["latency_ns"].as_u64().unwrap() > 0);
     assert_eq!(of("connect")["to"]["address"], place.as_str());
+}
+
+#[test]
+fn what_a_user_does_later_is_selected_too() {
+    needs_capture!();
+    let directory = public_tempdir();
+    let place = directory.path().join("later.sock").to_str().unwrap().to_owned();
+    let tap = tap(&["--user", "65534", "--json", "--count", "1"]);
+    let server = stoop(["serve", &place, "--mode", "666", "--quiet", "--exec", "cat > /dev/null"]).spawn();
+    wait_served(&place);
+    stoop(["send", &place, "not theirs"]).run().ok();
+    stoop_as(65534, ["send", &place, "theirs"]).run().ok();
+    let lines = tap.finish().ok().json();
+    drop(server);
+    let texts: Vec<&str> = lines.iter().filter_map(|line| line["text"].as_str()).collect();
+    assert_eq!(texts, ["theirs"], "{lines:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The filter of the capture programs: which events are wanted. Pure.
 
 use super::builder::{Builder, KEY, MATCH};
-use super::sieve::{FACTOR, PROCESSES_AT, SENDERS, SENDERS_AT, SHIFT, SIEVE_AT, SLOTS};
+use super::sieve::{FACTOR, SENDERS, SENDERS_AT, SHIFT, SIEVE_AT, SLOTS, TAGGED_AT};
 use crate::asm::{Helper, Label, Reg, Width};
 use crate::btf::BtfError;
 
@@ -11,6 +11,9 @@ pub(super) const EXCLUDE: u32 = 2;
 /// Added to a process id, it is a key of the map. No cookie and no kernel address has this bit
 /// alone.
 pub(super) const PROCESS: u64 = 1 << 62;
+/// The same for the id of a user, and of a cgroup.
+pub(super) const USER: u64 = 1 << 61;
+pub(super) const CGROUP: u64 = 1 << 60;
 
 impl Builder<'_> {
     /// Leaves unless an end is wanted, or could be: the receiver of a message may be unknown.
@@ -18,7 +21,7 @@ impl Builder<'_> {
         let all = self.setting.all.into();
         self.code.store_number(Width::Eight, Reg::Frame, MATCH, all);
         self.match_socket(Reg::R7)?;
-        self.match_process();
+        self.match_tagged()?;
         let (decide, done) = (self.code.label(), self.code.label());
         self.code.jump_if(Reg::R9, 0, if may_be_unknown { done } else { decide });
         self.match_socket(Reg::R9)?;
@@ -42,20 +45,75 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn match_process(&mut self) {
-        let other = self.code.label();
-        self.code.load_map_value(Reg::R1, self.setting.shared, PROCESSES_AT);
+    /// Looks up the process that calls and its cgroup, and the creators of both sockets, if there
+    /// are keys of such.
+    fn match_tagged(&mut self) -> Result<(), BtfError> {
+        let (none, no_peer) = (self.code.label(), self.code.label());
+        self.code.load_map_value(Reg::R1, self.setting.shared, TAGGED_AT);
         self.code.load(Width::One, Reg::R1, Reg::R1, 0);
-        self.code.jump_if(Reg::R1, 0, other);
+        self.code.jump_if(Reg::R1, 0, none);
         self.code.call(Helper::ThisThread);
         self.code.copy(Reg::R1, Reg::R0);
         self.code.shift_right(Reg::R1, 32);
-        // The bit of `PROCESS`, by shifts: an instruction has only 32 bits for a number.
-        self.code.set(Reg::R2, 1);
-        self.code.shift_left(Reg::R2, PROCESS.trailing_zeros() as i32);
-        self.code.add_register(Reg::R1, Reg::R2);
-        self.look_up(other);
+        self.look_up_tagged(PROCESS);
+        self.code.call(Helper::ThisCgroup);
+        self.code.copy(Reg::R1, Reg::R0);
+        self.look_up_tagged(CGROUP);
+        self.read(Reg::R1, Reg::R7, self.setting.layout.creator)?;
+        self.look_up_tagged(USER);
+        self.match_cgroup_of_client()?;
+        self.match_reported()?;
+        self.code.jump_if(Reg::R9, 0, no_peer);
+        self.read(Reg::R1, Reg::R9, self.setting.layout.creator)?;
+        self.look_up_tagged(USER);
+        self.code.place(no_peer);
+        self.code.place(none);
+        Ok(())
+    }
+
+    /// An accepted socket was created by its client: either end of a connection has that cgroup.
+    fn match_cgroup_of_client(&mut self) -> Result<(), BtfError> {
+        let layout = self.setting.layout;
+        let none = self.code.label();
+        self.code.copy(Reg::R1, Reg::R7);
+        for field in &layout.cgroup {
+            self.read(Reg::R1, Reg::R1, *field)?;
+            self.code.jump_if(Reg::R1, 0, none);
+        }
+        if !layout.cgroup.is_empty() {
+            self.look_up_tagged(CGROUP);
+        }
+        self.code.place(none);
+        Ok(())
+    }
+
+    /// A sender that was reported is wanted: its process may be, of which the socket says nothing.
+    fn match_reported(&mut self) -> Result<(), BtfError> {
+        let (same, other) = (self.code.label(), self.code.label());
+        self.read(Reg::R1, Reg::R7, self.setting.layout.cookie)?;
+        self.code.jump_if(Reg::R1, 0, other);
+        self.code.copy(Reg::R3, Reg::R1);
+        self.code.shift_left(Reg::R3, 32);
+        self.code.shift_right(Reg::R3, 32);
+        self.sender();
+        self.code.load(Width::Four, Reg::R1, Reg::R2, 0);
+        self.code.jump_if_same(Reg::R1, Reg::R3, same);
+        self.code.jump_to(other);
+        self.code.place(same);
+        self.code.store_number(Width::Eight, Reg::Frame, MATCH, 1);
         self.code.place(other);
+        Ok(())
+    }
+
+    /// Looks up the number in `R1` as a key of this kind.
+    fn look_up_tagged(&mut self, tag: u64) {
+        let absent = self.code.label();
+        // The bit by shifts: an instruction has only 32 bits for a number.
+        self.code.set(Reg::R2, 1);
+        self.code.shift_left(Reg::R2, tag.trailing_zeros() as i32);
+        self.code.add_register(Reg::R1, Reg::R2);
+        self.look_up(absent);
+        self.code.place(absent);
     }
 
     /// Notes that the map wants the key in `R1`, if it does; leaves if it excludes it.

@@ -19,8 +19,10 @@ const WANTED: &[(Kind, &str)] = &[
     (Kind::TYPEDEF, RECEIVE),
     (Kind::TYPEDEF, READY),
     (Kind::TYPEDEF, SEND),
+    (Kind::STRUCT, "cgroup"),
     (Kind::STRUCT, "file"),
     (Kind::STRUCT, "inode"),
+    (Kind::STRUCT, "kernfs_node"),
     (Kind::STRUCT, "scm_fp_list"),
     (Kind::STRUCT, "sk_buff"),
     (Kind::STRUCT, "sock"),
@@ -54,6 +56,11 @@ pub(super) struct CaptureLayout {
     pub(super) cookie: Field,
     pub(super) peer: Field,
     pub(super) name: Field,
+    /// The user that created a socket, or accepted it.
+    pub(super) creator: Field,
+    /// From a socket to the id of the cgroup in which it was created; for an accepted socket, that
+    /// of its client. Empty before Linux 5.16.
+    pub(super) cgroup: Vec<Field>,
     /// From a socket to its inode number: one field where the kernel has it, else through the file.
     pub(super) inode: Vec<Field>,
 }
@@ -81,6 +88,8 @@ impl CaptureLayout {
             cookie: btf.field("sock", "__sk_common.skc_cookie.counter")?,
             peer: btf.field("unix_sock", "peer")?,
             name: btf.field("unix_sock", "addr")?,
+            creator: btf.field("sock", "sk_uid.val")?,
+            cgroup: cgroup(btf),
             inode: inode(btf)?,
         })
     }
@@ -90,6 +99,15 @@ impl CaptureLayout {
 fn in_control_block(btf: &Btf<'_>, name: &str) -> Result<Field, BtfError> {
     let (block, field) = (btf.field("sk_buff", "cb")?, btf.field("unix_skb_parms", name)?);
     Ok(Field { offset_bytes: block.offset_bytes + field.offset_bytes, len_bytes: field.len_bytes })
+}
+
+/// Before Linux 5.16 the pointer had flags in it.
+fn cgroup(btf: &Btf<'_>) -> Vec<Field> {
+    if btf.field("sock", "sk_cgrp_data.val").is_ok() {
+        return Vec::new();
+    }
+    let through = [("sock", "sk_cgrp_data.cgroup"), ("cgroup", "kn"), ("kernfs_node", "id")];
+    through.iter().map(|(within, name)| btf.field(within, name)).collect::<Result<_, _>>().unwrap_or_default()
 }
 
 fn inode(btf: &Btf<'_>) -> Result<Vec<Field>, BtfError> {

@@ -28,7 +28,7 @@ use crate::sys::{Map, MapKind, Ring, Shared};
 use attached::Attached;
 use buffer::PerfRecord;
 use builder::Setting;
-use filter::{EXCLUDE, PROCESS, WANT};
+use filter::{CGROUP, EXCLUDE, PROCESS, USER, WANT};
 use layout::CaptureLayout;
 use losses::Losses;
 
@@ -65,8 +65,15 @@ pub enum Key {
     Cookie(u64),
     /// The sockets with this name: a listener with all that were or will be accepted from it.
     Name(NameKey),
-    /// What this process receives, and its connects.
+    /// What this process receives, and its connects. What it has sent to others since it was seen
+    /// sending, too.
     Process(u32),
+    /// Connections with an end that this user created or accepted.
+    User(u32),
+    /// Connections with an end in this cgroup, by its id: the inode of its directory in the unified
+    /// hierarchy. Its children are others. Of a server in it that speaks first, the first message
+    /// may be missing.
+    Cgroup(u64),
 }
 
 /// What [`Capture::read_each`] reports.
@@ -188,8 +195,8 @@ impl Capture {
 
     fn set(&self, key: Key, value: u32) -> io::Result<()> {
         self.wanted.set(key.number(), value)?;
-        if matches!(key, Key::Process(_)) {
-            self.shared.byte(sieve::PROCESSES_AT).store(1, Ordering::Relaxed);
+        if matches!(key, Key::Process(_) | Key::User(_) | Key::Cgroup(_)) {
+            self.shared.byte(sieve::TAGGED_AT).store(1, Ordering::Relaxed);
         }
         self.shared.byte(sieve::position(key.number())).store(1, Ordering::Release);
         Ok(())
@@ -274,6 +281,8 @@ impl Key {
             Key::Cookie(cookie) => cookie,
             Key::Name(NameKey(address)) => address,
             Key::Process(pid) => PROCESS | u64::from(pid),
+            Key::User(uid) => USER | u64::from(uid),
+            Key::Cgroup(id) => CGROUP | id,
         }
     }
 }

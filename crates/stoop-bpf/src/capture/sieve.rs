@@ -7,8 +7,8 @@
 /// The counters of records that could not be written, by processor: `LOST_SLOTS` words.
 pub(super) const LOST_AT: usize = 0;
 pub(super) const LOST_SLOTS: usize = 64;
-/// A byte that is set once there is a key of a process.
-pub(super) const PROCESSES_AT: usize = LOST_SLOTS * 8;
+/// A byte that is set once there is a key of a process, a user or a cgroup.
+pub(super) const TAGGED_AT: usize = LOST_SLOTS * 8;
 pub(super) const SIEVE_AT: usize = 4096;
 pub(super) const SLOTS: usize = 1 << 16;
 /// Halves of cookies by their hash: of the senders that were reported. One with the same hash takes
@@ -43,6 +43,6 @@ mod tests {
         assert!(distinct(&mut (1..4097)) > 3900);
         assert!(distinct(&mut (1..4097).map(|number| 0xffff_8881_0000_0000 + number * 32)) > 3900);
         assert!((0..200).all(|key| (SIEVE_AT..SENDERS_AT).contains(&position(key * key))));
-        assert!(lost_position(u32::MAX) < PROCESSES_AT);
+        assert!(lost_position(u32::MAX) < TAGGED_AT);
     }
 }

@@ -191,8 +191,8 @@ impl<'a> Filter<'a> {
             any_or_none(&flags.pid, |pid| process.pid.0 == *pid)
                 && any_or_none(&flags.command, |glob| glob.matches(process.command.as_bytes()))
                 && any_or_none(&flags.user, |uid| made_by || process.uid == Some(*uid))
-                && any_or_none(&flags.container, |glob| is_in_container(process, glob))
-                && any_or_none(&flags.unit, |glob| is_in_unit(process, glob))
+                && any_or_none(&flags.container, |glob| is_in_container(&process.workload, glob))
+                && any_or_none(&flags.unit, |glob| is_in_unit(&process.workload, glob))
         })
     }
 }
@@ -240,8 +240,9 @@ fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[NamePattern]) -> bool {
     })
 }
 
-fn is_in_container(process: &Process, pattern: &NamePattern) -> bool {
-    match &process.workload {
+/// Returns whether a container's id matches, or that of its pod.
+pub(crate) fn is_in_container(workload: &Workload, pattern: &NamePattern) -> bool {
+    match workload {
         Workload::Container { runtime, id, pod } => {
             pattern.matches(id)
                 || pattern.matches(format!("{runtime}:{id}"))
@@ -251,8 +252,9 @@ fn is_in_container(process: &Process, pattern: &NamePattern) -> bool {
     }
 }
 
-fn is_in_unit(process: &Process, pattern: &NamePattern) -> bool {
-    match &process.workload {
+/// Returns whether the name of a unit or of a session matches.
+pub(crate) fn is_in_unit(workload: &Workload, pattern: &NamePattern) -> bool {
+    match workload {
         Workload::Unit { name, .. } => pattern.matches(name),
         Workload::Session { id, .. } => pattern.matches(format!("session-{id}")),
         _ => false,

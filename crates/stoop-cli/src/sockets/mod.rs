@@ -35,7 +35,7 @@ mod suggest;
 mod words;
 
 pub(crate) use clock::Now;
-pub(crate) use filter::Filter;
+pub(crate) use filter::{Filter, is_in_container, is_in_unit};
 pub(crate) use find::ResolvedSelector;
 pub(crate) use format::SocketFormatter;
 pub(crate) use glob::Glob;

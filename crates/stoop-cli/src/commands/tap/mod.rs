@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | its flags |
 //! | `select.rs` | which sockets to capture, from a snapshot |
+//! | `kernel_keys.rs` | what of a selection the kernel decides |
 //! | `filter.rs` | which calls, answers and messages are shown: pure |
 //! | `names.rs` | the processes and addresses of ends |
 //! | `bodies.rs` | messages as JSON: pure |
@@ -31,6 +32,7 @@ mod file_flags;
 mod filter;
 #[cfg(feature = "grpc")]
 mod hide;
+mod kernel_keys;
 mod label_filter;
 mod names;
 mod program;

@@ -4,6 +4,7 @@ use stoop::Kind;
 use stoop_inspect::{Snapshot, SocketId, State};
 use stoop_tap::{Key, Tap, names_of};
 
+use super::kernel_keys::keys;
 use crate::args::{Selection, SocketSelector};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,7 +28,11 @@ pub(super) fn select(tap: &Tap, selection: &Selection, snapshot: &Snapshot) -> R
     if is_everything(selection) {
         return Ok(snapshot.sockets.len());
     }
-    let chosen = chosen(selection, snapshot)?;
+    let keys = keys(selection);
+    for key in &keys {
+        tap.want(*key).map_err(failed)?;
+    }
+    let chosen = chosen(selection, snapshot, !keys.is_empty())?;
     let processes = selection.which.iter().filter_map(|which| match which {
         SocketSelector::Pid(pid) => Some(*pid),
         _ => None,
@@ -52,8 +57,8 @@ pub(super) fn select(tap: &Tap, selection: &Selection, snapshot: &Snapshot) -> R
     Ok(chosen.len())
 }
 
-/// Returns the sockets that are selected now.
-fn chosen(selection: &Selection, snapshot: &Snapshot) -> Result<Vec<SocketId>, Failure> {
+/// Returns the sockets that are selected now. There may be none if later ones are.
+fn chosen(selection: &Selection, snapshot: &Snapshot, may_be_none: bool) -> Result<Vec<SocketId>, Failure> {
     let mut filter = Filter::new(selection)?;
     filter.prepare(snapshot);
     filter.check(snapshot)?;
@@ -61,7 +66,7 @@ fn chosen(selection: &Selection, snapshot: &Snapshot) -> Result<Vec<SocketId>, F
     let mut chosen: Vec<SocketId> = matching.flat_map(|row| row.ends().collect::<Vec<_>>()).collect();
     chosen.sort_unstable_by_key(|id| snapshot[*id].ino);
     chosen.dedup();
-    if chosen.is_empty() {
+    if chosen.is_empty() && !may_be_none {
         let seen = format!("{} on this machine", format::plural(snapshot.sockets.len(), "socket"));
         return Err(Failure::new(Exit::No, "no socket matches")
             .why("only sockets that exist can be selected")
