@@ -47,7 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // tests and tools
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
-    ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-tap", "stoop-testkit"]),
+    ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-relay", "stoop-tap", "stoop-testkit"]),
     ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http", "stoop-relay", "stoop-tap"]),
     (
         "stoop-fuzz",

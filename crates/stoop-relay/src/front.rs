@@ -110,6 +110,29 @@ impl Front {
         Ok(Front(Source::Connections(Listening::Queued(queued))))
     }
 
+    /// Returns a front without an address, and what connects to it: code of this process, and
+    /// nothing else.
+    ///
+    /// # Errors
+    /// Returns an error if no descriptor is left.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use stoop_relay::{Front, Relay, Server};
+    ///
+    /// let (front, connector) = Front::private()?;
+    /// let server = Server::unix(stoop::Address::path("/run/app.sock")?);
+    /// let relay = Relay::to(server).start(front)?;
+    /// let client = connector.connect()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn private() -> io::Result<(Front, Connector)> {
+        let queue = Arc::new(Queue::new()?);
+        let queued = Queued { queue: Arc::clone(&queue), filler: None };
+        Ok((Front(Source::Connections(Listening::Queued(queued))), Connector(queue)))
+    }
+
     /// Listens for connections from virtual machines, or from their host (`AF_VSOCK`).
     ///
     /// # Errors
@@ -125,6 +148,23 @@ impl Front {
     #[cfg(feature = "tls")]
     pub fn tls(listener: TcpListener, tls: &Tls) -> io::Result<Front> {
         tls::listen(listener, tls).map(|queued| Front(Source::Connections(Listening::Queued(queued))))
+    }
+}
+
+/// Connects to a relay that has no address: see [`Front::private`].
+#[derive(Clone, Debug)]
+pub struct Connector(Arc<Queue>);
+
+impl Connector {
+    /// Returns the client's end of a new connection to the relay. The relay closes it if it cannot
+    /// reach its server.
+    ///
+    /// # Errors
+    /// Returns an error if no descriptor is left.
+    pub fn connect(&self) -> stoop::Result<Stream> {
+        let (client, accepted) = Stream::pair()?;
+        self.0.push(Ok(End::Stream(accepted)));
+        Ok(client)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 
 use crate::admission::Owner;
-use crate::carry::{Carry, Drained, EndKind, Filled, PIECE_BYTES, Tap, Tools};
+use crate::carry::{Carry, Drained, EndKind, Filled, Hooks, PIECE_BYTES, Tools};
 use crate::counters::Counters;
 use crate::direction::{Direction, Step};
 use crate::end::End;
@@ -94,16 +94,16 @@ impl Pair {
     }
 
     /// A pair of which everything is recorded, or that has faults.
-    pub(crate) fn tapped(
+    pub(crate) fn hooked(
         client: End,
         server: End,
-        taps: [Tap; 2],
+        hooks: [Hooks; 2],
         allows_descriptors: bool,
         number: u64,
     ) -> io::Result<Pair> {
-        let [up, down] = taps;
-        let up = Carry::tapped(&client, &server, up, allows_descriptors)?;
-        let down = Carry::tapped(&server, &client, down, allows_descriptors)?;
+        let [up, down] = hooks;
+        let up = Carry::hooked(&client, &server, up, allows_descriptors)?;
+        let down = Carry::hooked(&server, &client, down, allows_descriptors)?;
         Ok(Pair::with(client, server, [up, down], number))
     }
 

@@ -1,10 +1,10 @@
-//! Building a relay, starting and stopping it.
+//! Building a relay, and starting it.
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -13,15 +13,15 @@ use stoop::Kind;
 
 use crate::accept::Acceptor;
 use crate::admission::{Admission, Candidate, Shares};
-use crate::counters::{Counters, Counts};
+use crate::counters::Counters;
 use crate::datagrams::Datagrams;
 use crate::event::Event;
 use crate::fault::{Faults, Switch};
 use crate::front::{Front, Source};
 use crate::identity::require_privilege;
 use crate::inbox::Inbox;
-use crate::once;
 use crate::record::Recorder;
+use crate::running::Running;
 use crate::server::Server;
 use crate::shared::{Handler, Judge, Shared};
 use crate::threads::named;
@@ -310,130 +310,4 @@ fn require_possible(relay: &Relay, source: &Source) -> io::Result<()> {
 /// Datagrams have a thread of their own, and what is framed goes on as a stream.
 fn needs_workers(source: &Source, shared: &Shared) -> bool {
     matches!(source, Source::Connections(_)) || (shared.frames && !shared.server.takes_datagrams())
-}
-
-/// A relay at work. Dropping it closes all connections.
-pub struct Running {
-    shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("counts", &self.counts()).finish_non_exhaustive()
-    }
-}
-
-impl Running {
-    /// Returns what has been done so far.
-    pub fn counts(&self) -> Counts {
-        self.shared.counters.counts()
-    }
-
-    /// Returns the number of clients at the moment.
-    pub fn connections(&self) -> usize {
-        self.shared.connections()
-    }
-
-    /// Returns a handle that reads the counters from any thread, even after the relay was stopped.
-    pub fn monitor(&self) -> Monitor {
-        Monitor(Arc::clone(&self.shared))
-    }
-
-    /// Returns the control of the faults, if the relay was built with [`Relay::faults`].
-    pub fn faults(&self) -> Option<FaultControl> {
-        self.shared.faults.as_ref()?;
-        Some(FaultControl { shared: Arc::clone(&self.shared) })
-    }
-
-    /// Stops gracefully: removes the socket file, or gives the name back to the server that had it.
-    /// Then relays the clients that have connected already, and waits until they are done, for at
-    /// most `grace`, and closes what is left. Datagrams that have come are passed on as far as the
-    /// server takes them at once; answers are not waited for.
-    ///
-    /// Returns what has been done, and whether all connections had ended by themselves.
-    pub fn stop(mut self, grace: Duration) -> (Counts, bool) {
-        self.stop_accepting();
-        let ended = self.shared.wait_for_clients(grace);
-        self.finish();
-        once::wait_for_output(grace);
-        (self.counts(), ended)
-    }
-
-    fn stop_accepting(&mut self) {
-        self.shared.is_stopping.store(true, Ordering::Release);
-        self.shared.wake_acceptor();
-        if let Some(acceptor) = self.acceptor.take() {
-            // It panics only if a handler did.
-            let _ = acceptor.join();
-        }
-    }
-
-    fn finish(&mut self) {
-        self.shared.inboxes.iter().for_each(|inbox| inbox.stop());
-        for worker in self.workers.drain(..) {
-            let _ = worker.join();
-        }
-        if let Some(recorder) = &self.shared.recorder {
-            recorder.stop();
-        }
-    }
-}
-
-/// Changes the faults of a running relay, for connections in progress as well.
-#[derive(Clone)]
-pub struct FaultControl {
-    shared: Arc<Shared>,
-}
-
-impl fmt::Debug for FaultControl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaultControl").field("current", &self.current()).finish()
-    }
-}
-
-impl FaultControl {
-    /// Returns the faults of what clients send, and of what the server sends.
-    pub fn current(&self) -> [Faults; 2] {
-        self.shared.faults.as_ref().map(|faults| faults.faults()).unwrap_or_default()
-    }
-
-    /// Sets the faults of what clients send, and of what the server sends. What waits already
-    /// arrives as it was planned.
-    pub fn set(&self, up: Faults, down: Faults) {
-        if let Some(faults) = &self.shared.faults {
-            faults.set(up, down);
-        }
-        self.shared.inboxes.iter().for_each(|inbox| inbox.wake());
-    }
-}
-
-/// Reads the counters of a relay from any thread.
-#[derive(Clone)]
-pub struct Monitor(Arc<Shared>);
-
-impl fmt::Debug for Monitor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Monitor").field(&self.counts()).finish()
-    }
-}
-
-impl Monitor {
-    /// Returns what has been done so far.
-    pub fn counts(&self) -> Counts {
-        self.0.counters.counts()
-    }
-
-    /// Returns the number of clients at the moment.
-    pub fn connections(&self) -> usize {
-        self.0.connections()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop_accepting();
-        self.finish();
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::net::{SendFlags, send};
 
 use crate::admission::{Admission, Candidate, Owner, Seats, Shares};
-use crate::carry::Tap;
+use crate::carry::Hooks;
 use crate::counters::Counters;
 use crate::end::{Connected, End};
 use crate::event::{Ended, Event, Rejection};
@@ -18,7 +18,7 @@ use crate::fault::Switch;
 use crate::inbox::Inbox;
 use crate::pair::{CLIENT, Pair, SERVER};
 use crate::proxy;
-use crate::record::{Closing, Recorder, Side, Watch, process_of};
+use crate::record::{Closing, Recorder, Watch, process_of};
 use crate::server::Server;
 
 /// Decides about clients.
@@ -163,8 +163,8 @@ impl Shared {
             if self.sends_proxy {
                 introduce(&client.end, &server.end)?;
             }
-            let mut pair = match self.taps(number, client.end.is_byte_stream()) {
-                Some(taps) => Pair::tapped(client.end, server.end, taps, self.allows_descriptors, number)?,
+            let mut pair = match self.hooks(number, client.end.is_byte_stream()) {
+                Some(hooks) => Pair::hooked(client.end, server.end, hooks, self.allows_descriptors, number)?,
                 None => Pair::new(client.end, server.end, self.allows_descriptors, self.frames, number)?,
             };
             pair.limit(self.bytes_per_second);
@@ -216,12 +216,14 @@ impl Shared {
 
 impl Shared {
     /// Returns what is done with the data of both directions, if they are not only relayed.
-    pub(crate) fn taps(&self, number: u64, is_stream: bool) -> Option<[Tap; 2]> {
+    pub(crate) fn hooks(&self, number: u64, is_stream: bool) -> Option<[Hooks; 2]> {
         if self.recorder.is_none() && self.faults.is_none() {
             return None;
         }
-        Some([(CLIENT, Side::Client), (SERVER, Side::Server)].map(|(end, side)| Tap {
-            watch: self.recorder.as_ref().map(|recorder| Watch::new(recorder, number, side)),
+        let watches = self.recorder.as_ref().map(|recorder| Watch::pair(recorder, number).map(Some));
+        let [client, server] = watches.unwrap_or_default();
+        Some([(CLIENT, client), (SERVER, server)].map(|(end, watch)| Hooks {
+            watch,
             injector: self.faults.as_ref().map(|faults| faults.injector(number, end, is_stream)),
         }))
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::carry::{Message, Tap};
+use crate::carry::{Hooks, Message};
 use crate::counters::Counters;
 use crate::fault::Gate;
 use crate::pace::Pace;
@@ -19,7 +19,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The messages of one direction.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    tap: Tap,
+    hooks: Hooks,
     /// How fast they may go, and the start of its time.
     pace: Option<(Pace, Instant)>,
     queue: VecDeque<(Instant, Message)>,
@@ -27,17 +27,17 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn new(tap: Tap, bytes_per_second: Option<u64>) -> Waiting {
+    pub(crate) fn new(hooks: Hooks, bytes_per_second: Option<u64>) -> Waiting {
         let pace = bytes_per_second.map(|rate| (Pace::new(rate), Instant::now()));
-        Waiting { tap, pace, queue: VecDeque::new(), bytes: 0 }
+        Waiting { hooks, pace, queue: VecDeque::new(), bytes: 0 }
     }
 
     /// A message has come. Returns it if it goes on at once.
     pub(crate) fn arrived(&mut self, message: Message, counters: &Counters) -> Option<Message> {
-        if let Some(watch) = &mut self.tap.watch {
+        if let Some(watch) = &mut self.hooks.watch {
             watch.data(&message.0, &message.1);
         }
-        let Some(injector) = &mut self.tap.injector else { return self.paced(message, counters) };
+        let Some(injector) = &mut self.hooks.injector else { return self.paced(message, counters) };
         if matches!(injector.gate(), Gate::Stall) {
             return None;
         }
@@ -111,7 +111,7 @@ impl Waiting {
 
     /// A message could not be received.
     pub(crate) fn lost(&self) {
-        if let Some(watch) = &self.tap.watch {
+        if let Some(watch) = &self.hooks.watch {
             watch.lost();
         }
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn what_comes_too_fast_waits_in_order_and_more_than_that_is_lost() {
         let counters = Counters::default();
-        let mut waiting = Waiting::new(Tap::default(), Some(100_000));
+        let mut waiting = Waiting::new(Hooks::default(), Some(100_000));
         let message = |number: u8| (vec![number; 100_000], Vec::new());
         assert!(waiting.arrived(message(0), &counters).is_some());
         for number in 1..=50 {

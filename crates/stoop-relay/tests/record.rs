@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stoop::{Address, Allow, Bind, Datagram, Kind, Outgoing, SeqPacket, SocketExt, Stream};
 use stoop_relay::record::{Closing, Entry, FileType, Record, Recorder, Recording, Side, Tail};
-use stoop_relay::{Relay, Server};
+use stoop_relay::{Front, Relay, Server};
 use stoop_testkit::{close, tempdir};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -164,6 +164,27 @@ fn secrets_are_masked_unless_they_are_wanted() {
         let file = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         assert_eq!((file.contains("abc"), file.contains("**********")), (!redacts, redacts));
     }
+}
+
+#[test]
+fn what_goes_through_a_relay_without_an_address_is_recorded() {
+    let dir = tempdir();
+    let file = dir.path().join("recording");
+    let server = Bind::new(dir.path().join("server")).listen().unwrap();
+    let (front, connector) = Front::private().unwrap();
+    let relay = relay(dir.path()).record(Recorder::create(&file).unwrap()).start(front).unwrap();
+    let (mut one, mut other) = (connector.connect().unwrap(), connector.clone().connect().unwrap());
+    one.write_all(b"one").unwrap();
+    other.write_all(b"two").unwrap();
+    for client in [one, other] {
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        server.accept().unwrap().0.read_to_string(&mut text).unwrap();
+        assert!(["one", "two"].contains(&&text[..]), "{text}");
+    }
+    assert!(relay.stop(SOON).1);
+    let opened = |record: &&Record| matches!(record.entry, Entry::Opened { .. });
+    assert_eq!(read(&file).0.iter().filter(opened).count(), 2);
 }
 
 #[test]

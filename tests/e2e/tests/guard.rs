@@ -5,6 +5,8 @@
 mod attacks;
 #[path = "guard/clients.rs"]
 mod clients;
+#[path = "guard/hooks.rs"]
+mod hooks;
 #[path = "guard/identity.rs"]
 mod identity;
 #[path = "guard/raw.rs"]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use stoop_e2e::web::{Web, answer};
 use stoop_e2e::{Run, Running, bytes, program, serve, socket_path, stoop, wait_served};
+use stoop_relay::record::{Entry, Recording, Side};
 use stoop_testkit::{has_program, is_root, public_tempdir, skip, tempdir};
 
 /// Starts a relay to a server that records.
@@ -180,11 +181,60 @@ fn grpc_is_compared_by_its_messages() {
     let same = stoop(["replay", &file, &one, "--json"]).run().ok().json();
     assert_eq!(same.last().unwrap()["connections"], 2);
     let text = stoop(["replay", &file, &other]).run().code(1).text();
-    for part in
-        ["message 1 to '/grpc.health.v1.Health/Check'", "recorded: \\x08\\x01", "now:      \\x08\\x02"]
-    {
+    for part in [
+        "message 1, .status to '/grpc.health.v1.Health/Check'",
+        "recorded: \"SERVING\"",
+        "now:      \"NOT_SERVING\"",
+    ] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+/// Returns the headers of the requests in a recording, and what else the clients sent.
+fn requests(file: &str) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>) {
+    let records = Recording::open(file).unwrap().map(Result::unwrap);
+    let data = records.filter_map(|record| match record.entry {
+        Entry::Data { from: Side::Client, bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    let bytes = data.collect::<Vec<_>>().concat();
+    let mut rest = &bytes[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()..];
+    let (mut blocks, mut headers) = (stoop_grpc::internal::HeaderBlocks::default(), Vec::new());
+    while let [0, l1, l2, kind, _, _, _, _, _, payload @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*l1, *l2]));
+        if *kind == 1 {
+            headers.extend(blocks.read(&payload[..len]).unwrap());
+        }
+        rest = &payload[len..];
+    }
+    (headers, bytes)
+}
+
+#[test]
+fn secrets_in_headers_of_grpc_are_masked() {
+    const TOKEN: &str = "Bearer hunter2-and-more";
+    let dir = tempdir();
+    let [server, front, file] = paths(dir.path(), ["server", "front", "rec"]);
+    let _server = health(&server, true);
+    for (file, flags, is_masked) in
+        [(file.clone(), &[][..], true), (format!("{file}.plain"), &["--no-redact"][..], false)]
+    {
+        let relay = record(&front, &server, &file, flags);
+        let header = format!("authorization: {TOKEN}");
+        let call = ["grpc", &front, "grpc.health.v1.Health/Check", "-H", &header];
+        stoop(call).run().ok();
+        relay.terminate().ok();
+        let (headers, bytes) = requests(&file);
+        let value = |name: &[u8]| headers.iter().rev().find(|(its, _)| its == name).unwrap().1.clone();
+        assert_eq!(value(b":path"), b"/grpc.health.v1.Health/Check");
+        let token = value(b"authorization");
+        assert!(!bytes.windows(7).any(|window| window == b"hunter2") || !is_masked);
+        assert_eq!(token.iter().all(|byte| *byte == b'*'), is_masked, "{}", token.escape_ascii());
+        assert_eq!(token == TOKEN.as_bytes(), !is_masked);
+    }
+    // What is masked is still HTTP/2, and this server does not look at the token.
+    let text = stoop(["replay", &file, &server]).run().ok();
+    assert!(text.stderr.contains("masked bytes were sent as asterisks"), "{}", text.stderr);
 }
 
 #[test]

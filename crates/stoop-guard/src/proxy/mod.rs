@@ -21,7 +21,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use stoop::serve::{self, End};
-use stoop::{Address, Connect};
+use stoop::{Address, Connect, Stream, aio};
 use stoop_http::{Settings, Version};
 
 use crate::decision::{Decision, Verdict};
@@ -36,12 +36,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 type Handler = Box<dyn Fn(Decision) + Send + Sync>;
+type Connector = Box<dyn Fn() -> stoop::Result<Stream> + Send + Sync>;
 
 /// A guard: forwards what rules allow, and refuses everything else.
 pub struct Guard {
     rules: Rules,
     protocol: Protocol,
     server: Address,
+    connector: Option<Connector>,
     is_dry_run: bool,
     max_body_bytes: usize,
     handler: Option<Handler>,
@@ -62,6 +64,7 @@ impl Guard {
             rules,
             protocol,
             server,
+            connector: None,
             is_dry_run: false,
             max_body_bytes: MAX_BODY_BYTES,
             handler: None,
@@ -75,6 +78,17 @@ impl Guard {
     #[must_use]
     pub fn dry_run(mut self, on: bool) -> Guard {
         self.is_dry_run = on;
+        self
+    }
+
+    /// Makes the connections to the server with this function, one for each request. It must not
+    /// block. By default they are made to the server's address.
+    #[must_use]
+    pub fn connect_with(
+        mut self,
+        connect: impl Fn() -> stoop::Result<Stream> + Send + Sync + 'static,
+    ) -> Guard {
+        self.connector = Some(Box::new(connect));
         self
     }
 
@@ -139,8 +153,10 @@ impl Guard {
 
     /// Connects to the server: for each request anew, so that none can follow another's bytes.
     async fn connect(&self) -> stoop_http::Result<stoop_http::Client<GuardBody>> {
-        let connect = Connect::new(&self.server).timeout(CONNECT_TIMEOUT);
-        let stream = connect.stream_async().await?;
+        let stream = match &self.connector {
+            Some(connect) => aio::Stream::try_from(connect()?)?,
+            None => Connect::new(&self.server).timeout(CONNECT_TIMEOUT).stream_async().await?,
+        };
         let version = match self.protocol {
             Protocol::Http => Version::Http1,
             Protocol::Grpc => Version::Http2,

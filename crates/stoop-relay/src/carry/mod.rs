@@ -7,7 +7,7 @@
 //! | `descriptors.rs` | bytes and file descriptors | what the sink did not take |
 //! | `packets.rs` | messages with their boundaries and file descriptors | one message |
 //! | `framed.rs` | messages to and from byte streams, in a framing | a batch of them |
-//! | `tapped.rs` | any of these, recorded and with faults | what is not yet due |
+//! | `hooked.rs` | any of these, recorded and with faults | what is not yet due |
 //!
 //! Idle directions hold nothing: buffers and pipes belong to the worker (`tools.rs`). What came of
 //! an attempt to read or write is in `outcome.rs`.
@@ -15,11 +15,11 @@
 mod bytes;
 mod descriptors;
 mod framed;
+mod hooked;
 mod messages;
 mod outcome;
 mod packets;
 mod splice;
-mod tapped;
 mod tools;
 
 use std::io;
@@ -28,9 +28,9 @@ use std::time::Instant;
 use crate::counters::Counters;
 use crate::end::{End, into_io};
 
+pub(crate) use hooked::Hooks;
 pub(crate) use messages::{Message, Messages, borrowed};
 pub(crate) use outcome::{Drained, EndKind, Filled};
-pub(crate) use tapped::Tap;
 pub(crate) use tools::{PIECE_BYTES, Tools};
 
 /// Ends of other kinds than those that a carry was made for: not to be expected.
@@ -45,7 +45,7 @@ pub(crate) enum Carry {
     Packets(packets::Packets),
     Pack(framed::Pack),
     Unpack(framed::Unpack),
-    Tapped(Box<tapped::Tapped>),
+    Hooked(Box<hooked::Hooked>),
 }
 
 impl Carry {
@@ -83,7 +83,12 @@ impl Carry {
     }
 
     /// As [`Carry::new`], with everything recorded, or with faults.
-    pub(crate) fn tapped(source: &End, sink: &End, tap: Tap, allows_descriptors: bool) -> io::Result<Carry> {
+    pub(crate) fn hooked(
+        source: &End,
+        sink: &End,
+        hooks: Hooks,
+        allows_descriptors: bool,
+    ) -> io::Result<Carry> {
         if source.is_byte_stream() != sink.is_byte_stream() {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -92,13 +97,13 @@ impl Carry {
         }
         // It is refused for the same reasons, and prepares the source.
         Carry::new(source, sink, allows_descriptors, false)?;
-        Ok(Carry::Tapped(Box::new(tapped::Tapped::new(tap, allows_descriptors))))
+        Ok(Carry::Hooked(Box::new(hooked::Hooked::new(hooks, allows_descriptors))))
     }
 
     /// Returns when something that is held is due, if only the time is waited for.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self {
-            Carry::Tapped(carry) => carry.due(),
+            Carry::Hooked(carry) => carry.due(),
             _ => None,
         }
     }
@@ -112,7 +117,7 @@ impl Carry {
             Carry::Packets(carry) => carry.is_holding(),
             Carry::Pack(carry) => carry.is_holding(),
             Carry::Unpack(carry) => carry.is_holding(),
-            Carry::Tapped(carry) => carry.is_holding(),
+            Carry::Hooked(carry) => carry.is_holding(),
         }
     }
 
@@ -128,7 +133,7 @@ impl Carry {
         match (self, Messages::of(source), Messages::of(sink)) {
             (Carry::Bytes(carry), ..) => carry.fill(source, sink, tools, counters),
             (Carry::Splice(carry), ..) => carry.fill(source, sink, tools),
-            (Carry::Tapped(carry), ..) => carry.fill(source, sink, tools, counters),
+            (Carry::Hooked(carry), ..) => carry.fill(source, sink, tools, counters),
             (Carry::Descriptors(carry), ..) => match (source, sink) {
                 (End::Stream(source), End::Stream(sink)) => carry.fill(source, sink, tools, counters),
                 _ => UNFIT,
@@ -145,7 +150,7 @@ impl Carry {
         match (self, Messages::of(sink)) {
             (Carry::Bytes(carry), _) => carry.drain(sink),
             (Carry::Splice(carry), _) => carry.drain(sink, tools),
-            (Carry::Tapped(carry), _) => carry.drain(sink, counters),
+            (Carry::Hooked(carry), _) => carry.drain(sink, counters),
             (Carry::Descriptors(carry), _) => match sink {
                 End::Stream(sink) => carry.drain(sink, counters),
                 _ => Drained::Gone,

@@ -66,8 +66,8 @@ impl Datagrams {
         if let Some(recorder) = &self.shared.recorder {
             recorder.opened(number, ids(pid, uid, gid), Process::default());
         }
-        let taps = self.shared.taps(number, false).unwrap_or_default();
-        let waiting = taps.map(|tap| Waiting::new(tap, self.shared.bytes_per_second));
+        let hooks = self.shared.hooks(number, false).unwrap_or_default();
+        let waiting = hooks.map(|hooks| Waiting::new(hooks, self.shared.bytes_per_second));
         let now = Instant::now();
         let client = Client {
             origin,

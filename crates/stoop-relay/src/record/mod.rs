@@ -37,6 +37,8 @@
 //! of file descriptors: 0 other, 1 file, 2 directory, 3 pipe, 4 socket, 5 character device, 6 block
 //! device.
 //!
+//! Masked bytes are `*`, or 0xf9 in a Huffman-coded string of HTTP/2, which is its code of `*`.
+//!
 //! On seqpacket and datagram sockets, each record of data is one message. On streams it is what one
 //! read returned; file descriptors belong to its first byte. A reader ignores fields after those it
 //! knows, and records of other kinds: they may be added without a new version.

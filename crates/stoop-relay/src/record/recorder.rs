@@ -52,9 +52,9 @@ impl Recorder {
         Ok(Recorder { is_redacting: true, start: Instant::now(), on_failure: None, file: Mutex::new(output) })
     }
 
-    /// Sets whether well-known secrets are masked: credentials in HTTP/1, passwords of PostgreSQL
-    /// and Redis. Nothing is found in what is compressed or encrypted, nor in the headers of
-    /// HTTP/2.
+    /// Sets whether well-known secrets are masked: credentials in HTTP/1, HTTP/2 and gRPC, and
+    /// passwords of PostgreSQL and Redis. Nothing is found in what is compressed or encrypted, except
+    /// in the headers of HTTP/2.
     #[must_use]
     pub fn redact(mut self, on: bool) -> Recorder {
         self.is_redacting = on;
@@ -145,9 +145,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(recorder: &Arc<Recorder>, connection: u64, from: Side) -> Watch {
-        let redactor = recorder.is_redacting.then(|| Redactor::new(from));
-        Watch { recorder: Arc::clone(recorder), connection, from, redactor }
+    /// Creates those of the client and of the server of a connection.
+    pub(crate) fn pair(recorder: &Arc<Recorder>, connection: u64) -> [Watch; 2] {
+        let watch = |from, redactor: Redactor| Watch {
+            recorder: Arc::clone(recorder),
+            connection,
+            from,
+            redactor: recorder.is_redacting.then_some(redactor),
+        };
+        let [client, server] = Redactor::pair();
+        [watch(Side::Client, client), watch(Side::Server, server)]
     }
 
     /// Bytes of a stream have come, or a message.

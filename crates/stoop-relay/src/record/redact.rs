@@ -2,23 +2,30 @@
 //!
 //! Bytes are replaced by `*`, one for one, so that lengths and boundaries stay. What is found:
 //!
-//! - HTTP/1: the values of headers that carry credentials, and of such fields in JSON;
+//! - HTTP/1 and HTTP/2, which may follow it: the values of headers that carry credentials, and of
+//!   such fields in JSON; in HTTP/2 also the values that their sender calls sensitive;
+//! - gRPC: credentials in the messages of known methods;
 //! - PostgreSQL: passwords, and the messages of SASL, from the client;
 //! - Redis: the arguments of AUTH, and those of HELLO after AUTH.
 //!
-//! Nothing is found in what is compressed or encrypted, nor in the headers of HTTP/2.
+//! Nothing is found in what is compressed or encrypted.
 
+mod calls;
+mod hpack;
 mod http;
+mod http2;
+mod names;
 mod postgres;
+mod protobuf;
 mod redis;
 
+use self::calls::Calls;
+use self::hpack::MASK;
 use self::http::Http;
+use self::http2::{Detector, Http2};
 use self::postgres::Postgres;
 use self::redis::Redis;
 use super::format::Side;
-
-/// What masked bytes become.
-const MASK: u8 = b'*';
 
 /// Masks what one side of a connection sends.
 #[derive(Debug)]
@@ -26,15 +33,29 @@ pub(crate) struct Redactor {
     http: Http,
     redis: Option<Redis>,
     postgres: Option<Postgres>,
+    calls: Calls,
+    detector: Detector,
+    /// From where it is this on, it is nothing else.
+    http2: Option<Http2>,
 }
 
 impl Redactor {
-    pub(crate) fn new(from: Side) -> Redactor {
+    /// Creates those of the client and of the server of a connection. What the client sends must be
+    /// masked before what the server sends after it.
+    pub(crate) fn pair() -> [Redactor; 2] {
+        let calls = Calls::default();
+        [Side::Client, Side::Server].map(|side| Redactor::new(side, calls.clone()))
+    }
+
+    fn new(from: Side, calls: Calls) -> Redactor {
         let is_client = from == Side::Client;
         Redactor {
             http: Http::new(),
             redis: is_client.then(Redis::new),
             postgres: is_client.then(Postgres::new),
+            calls,
+            detector: Detector::new(),
+            http2: None,
         }
     }
 
@@ -42,17 +63,24 @@ impl Redactor {
     pub(crate) fn mask(&mut self, bytes: &mut [u8]) -> u32 {
         let mut masked = 0;
         for byte in bytes {
-            let plain = *byte;
-            // Each protocol sees the plain bytes, so that one does not mislead the other.
-            let by_http = self.http.is_secret(plain);
-            let by_redis = self.redis.as_mut().is_some_and(|redis| redis.is_secret(plain));
-            let by_postgres = self.postgres.as_mut().is_some_and(|postgres| postgres.is_secret(plain));
-            if by_http || by_redis || by_postgres {
-                *byte = MASK;
+            if let Some(mask) = self.mask_of(*byte) {
+                *byte = mask;
                 masked += 1;
             }
         }
         masked
+    }
+
+    fn mask_of(&mut self, plain: u8) -> Option<u8> {
+        if let Some(http2) = &mut self.http2 {
+            return http2.mask(plain);
+        }
+        // Each protocol sees the plain bytes, so that one does not mislead the other.
+        let by_http = self.http.is_secret(plain);
+        let by_redis = self.redis.as_mut().is_some_and(|redis| redis.is_secret(plain));
+        let by_postgres = self.postgres.as_mut().is_some_and(|postgres| postgres.is_secret(plain));
+        self.http2 = self.detector.next(plain, &self.calls);
+        (by_http || by_redis || by_postgres).then_some(MASK)
     }
 }
 
@@ -62,9 +90,13 @@ mod tests {
 
     use super::*;
 
+    fn redactor(from: Side) -> Redactor {
+        Redactor::new(from, Calls::default())
+    }
+
     fn masked(from: Side, text: &[u8]) -> String {
         let mut bytes = text.to_vec();
-        Redactor::new(from).mask(&mut bytes);
+        redactor(from).mask(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -117,9 +149,9 @@ mod tests {
         ) {
             let text = parts.concat();
             let mut whole = text.clone();
-            let count = Redactor::new(Side::Client).mask(&mut whole);
+            let count = redactor(Side::Client).mask(&mut whole);
             let mut pieces = text.clone();
-            let (mut redactor, mut at, mut sum) = (Redactor::new(Side::Client), 0, 0);
+            let (mut redactor, mut at, mut sum) = (redactor(Side::Client), 0, 0);
             for cut in cuts.iter().cycle() {
                 if at == pieces.len() { break }
                 let end = (at + cut).min(pieces.len());

@@ -6,8 +6,8 @@ use clap::Args;
 use stoop::internal::Target;
 
 use super::allow::{Who, who};
+use super::hooks::HookFlags;
 use super::place::{Front, Server, front, server};
-use super::tap::TapFlags;
 use super::wire::WireFlags;
 use crate::args::footer;
 use crate::args::shared::{BindFlags, QuietFlag, bind_target};
@@ -138,7 +138,7 @@ pub(crate) struct Relay {
     #[command(flatten)]
     pub(crate) rules: super::rules::RuleFlags,
     #[command(flatten)]
-    pub(crate) tap: TapFlags,
+    pub(crate) hooks: HookFlags,
 
     /// Print events as JSON lines: listening, accepted, refused, closed, displaced, relayed; after
     /// SIGUSR1 statistics

@@ -3,18 +3,19 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use stoop::internal::Place;
 use stoop::{Address, Kind, Listener, Stream, aio};
 use stoop_guard::Guard;
-use stoop_relay::{Displaced, Interposition};
+use stoop_relay::{Connector, Displaced, Interposition, Running};
 use tokio::sync::oneshot;
 
 use super::allow::Who;
 use super::args::Relay;
 use super::decisions::{Counts, Learning, handler};
 use super::place::{Front, Server};
-use super::{interpose, metrics};
+use super::{hooks, interpose, metrics};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
@@ -41,9 +42,14 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     // Its file descriptor is the server's address for as long as requests are forwarded.
     let _kept = listener.file().and_then(Interposition::of);
     let counts = Arc::new(Counts::default());
-    let guard = Guard::new(rules, flags.rules.protocol(), server)
+    let behind = behind(flags, &server, &errors)?;
+    let mut guard = Guard::new(rules, flags.rules.protocol(), server)
         .dry_run(flags.rules.dry_run || flags.rules.learn.is_some())
         .on_decision(handler(output, Arc::clone(&counts), learning));
+    if let Some((_, connector)) = &behind {
+        let connector = connector.clone();
+        guard = guard.connect_with(move || connector.connect());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the guard", &error))?;
     let ended = runtime.block_on(async {
@@ -70,10 +76,36 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     });
     runtime.shutdown_background();
     let (manager, why) = ended?;
+    if let Some((relay, _)) = behind {
+        // The guard has waited for the requests already.
+        let _ = relay.stop(Duration::ZERO);
+    }
     errors.flush();
     output.note(&counts.event());
     manager.finish();
     interpose::ended(why, flags)
+}
+
+/// Starts the relay that is between the guard and the server, if what was allowed is recorded or
+/// disturbed. It has no address, so that no client can go around the rules.
+fn behind(
+    flags: &Relay,
+    server: &Address,
+    errors: &Arc<ErrorLog>,
+) -> Result<Option<(Running, Connector)>, Failure> {
+    if !flags.hooks.are_given() {
+        return Ok(None);
+    }
+    let failed = |error| Failure::io("start the relay behind the guard", &error);
+    let control = flags.hooks.bind_control(&flags.metrics_bind())?;
+    let relay = stoop_relay::Relay::to(stoop_relay::Server::unix(server.clone()));
+    let relay = flags.hooks.apply(relay, Kind::Stream, errors)?;
+    let (front, connector) = stoop_relay::Front::private().map_err(failed)?;
+    let relay = relay.start(front).map_err(failed)?;
+    if let (Some(bound), Some(faults)) = (control, relay.faults()) {
+        hooks::serve_control(bound, faults, Kind::Stream);
+    }
+    Ok(Some((relay, connector)))
 }
 
 /// Answers requests for the counters, if they are wanted.
@@ -129,7 +161,6 @@ fn supported(flags: &Relay) -> Result<(), Failure> {
         ("--send-proxy", flags.send_proxy),
         ("--max-rate", flags.max_rate.is_some()),
         ("--max-per-container", flags.max_per_container.is_some()),
-        ("--record and --fault", flags.tap.are_given()),
         ("--framed", flags.wire.framed),
         ("--cert", flags.wire.cert.is_some()),
         ("--allow-san", !flags.wire.allow_san.is_empty()),
@@ -138,7 +169,7 @@ fn supported(flags: &Relay) -> Result<(), Failure> {
     match given.iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => Err(Failure::new(Exit::Usage, format!("{flag} cannot be used with rules"))
             .why("a relay with rules judges requests; rules of [[client]] in the file are for users, containers and units")
-            .next("# another relay between the guard and the server records, limits or disturbs what was allowed; one with tls: in front of the guard is a client to it, and [[client]] can name its unit")
+            .next("# another relay between the guard and the server limits what was allowed; one with tls: in front of the guard is a client to it, and [[client]] can name its unit")
             .into()),
         None => Ok(()),
     }

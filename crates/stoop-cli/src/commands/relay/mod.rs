@@ -11,7 +11,7 @@
 //! | `report.rs` | reports what happens |
 //! | `identity.rs` | whom the server sees |
 //! | `interpose.rs` | stands in front of a live server, and gives its name back |
-//! | `tap.rs` | recording and faults |
+//! | `hooks.rs` | recording and faults |
 //! | `tcp.rs` | listens at a TCP port |
 //! | `allow.rs` | which clients are relayed |
 //! | `metrics.rs` | answers requests for the counters |
@@ -23,6 +23,7 @@ pub(crate) mod args;
 mod decisions;
 #[cfg(feature = "http")]
 mod guard;
+mod hooks;
 mod identity;
 mod interpose;
 pub(crate) mod metrics;
@@ -31,7 +32,6 @@ mod report;
 #[cfg(feature = "http")]
 pub(crate) mod rules;
 mod run;
-mod tap;
 mod tcp;
 mod wire;
 

@@ -21,7 +21,7 @@ use super::args::Relay;
 use super::place::{Front, Server};
 use super::tcp::HostAndPort;
 use super::wire::Wire;
-use super::{identity, interpose, metrics, report, tap, tcp};
+use super::{hooks, identity, interpose, metrics, report, tcp};
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
 use crate::manager::Manager;
@@ -50,13 +50,13 @@ pub(crate) fn run(flags: &Relay) -> Outcome {
     let (front, server, listening) = sides(flags, inherited)?;
     let kind = front.kind();
     identity::require_kind(flags, kind)?;
-    let control = flags.tap.bind_control(&flags.metrics_bind())?;
+    let control = flags.hooks.bind_control(&flags.metrics_bind())?;
     let (notice, displaced) = Notice::new()?;
     let relay = build(flags, server, output, Arc::clone(&errors), notice);
-    let relay = flags.tap.apply(relay, kind, &errors)?;
+    let relay = flags.hooks.apply(relay, kind, &errors)?;
     let running = relay.start(front).map_err(|error| identity::not_started(flags, &error))?;
     if let (Some(bound), Some(faults)) = (control, running.faults()) {
-        tap::serve_control(bound, faults, kind);
+        hooks::serve_control(bound, faults, kind);
     }
     if let Some(metrics) = metrics {
         let monitor = running.monitor();

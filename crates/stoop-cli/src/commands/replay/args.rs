@@ -10,6 +10,8 @@ use stoop::internal::Target;
 
 use crate::args::footer;
 use crate::args::shared::{BindFlags, ParseError, QuietFlag, bind_target, read_endpoint};
+#[cfg(feature = "grpc")]
+use crate::commands::grpc::args::SchemaFlags;
 use crate::endpoint::Endpoint;
 use crate::time;
 
@@ -17,8 +19,9 @@ use crate::time;
 ///
 /// Sends what the recorded clients sent, and compares what comes back with what was recorded: byte
 /// by byte, message by message, or for HTTP/1 by status, headers and body, with JSON compared by
-/// value. The first difference is shown, and the exit code is then 1. --serve plays the server to a
-/// client instead. --show prints the recording, with --json as JSON lines.
+/// value, as are messages of gRPC whose method is defined by --proto, --descriptor-set or the
+/// built-in definitions. The first difference is shown, and the exit code is then 1. --serve plays
+/// the server to a client instead. --show prints the recording, with --json as JSON lines.
 ///
 /// A recording is played in its order: what is sent waits for the answers that were recorded before
 /// it. File descriptors are not sent, and masked secrets are sent as they were recorded, as
@@ -55,9 +58,14 @@ pub(crate) struct Replay {
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) compare: Option<How>,
 
-    /// Do not compare this HTTP header or field of JSON, at any depth; may be repeated
+    /// Do not compare this header, or this field of JSON or of a gRPC message, at any depth; may be
+    /// repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) ignore: Vec<String>,
+
+    #[cfg(feature = "grpc")]
+    #[command(flatten)]
+    pub(crate) schema: SchemaFlags,
 
     /// Play only this connection; may be repeated
     #[arg(long, value_name = "N")]

@@ -12,7 +12,7 @@ use super::compare::{
     Bytes, Compare, Difference, Http, Messages, NOTHING, Postgres, Verdict, looks_like_postgres,
 };
 #[cfg(feature = "grpc")]
-use super::compare::{Grpc, looks_like_http2};
+use super::compare::{Grpc, Schemas, looks_like_http2};
 use super::wire::{Came, Wire};
 
 /// The start of what a client of HTTP/1 sends: a method, and in its first line the version.
@@ -28,6 +28,8 @@ pub(super) struct Rules {
     pub(super) ignore: Vec<String>,
     pub(super) only: Vec<u64>,
     pub(super) timeout: Duration,
+    #[cfg(feature = "grpc")]
+    pub(super) schemas: Schemas,
 }
 
 /// What was done.
@@ -151,7 +153,7 @@ impl<'a> Player<'a> {
         let compare = live.compare.get_or_insert_with(|| match (is_stream, how) {
             (false, _) => Box::new(Messages::default()),
             #[cfg(feature = "grpc")]
-            (true, How::Grpc) => Box::new(Grpc::new(&self.rules.ignore)),
+            (true, How::Grpc) => Box::new(Grpc::new(&self.rules.ignore, &self.rules.schemas)),
             (true, How::Postgresql) => Box::new(Postgres::default()),
             (true, How::Bytes) => Box::new(Bytes::default()),
             (true, How::Http) => Box::new(Http::new(self.rules.side == Side::Client, &self.rules.ignore)),

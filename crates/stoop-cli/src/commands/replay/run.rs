@@ -106,6 +106,8 @@ fn play(
         ignore: flags.ignore.clone(),
         only: flags.connection.clone(),
         timeout: flags.timeout,
+        #[cfg(feature = "grpc")]
+        schemas: super::compare::Schemas::new(crate::commands::grpc::schema::given(&flags.schema)?),
     };
     let mut player = Player::new(rules, connect);
     while let Some(record) = next(&mut recording, flags)? {

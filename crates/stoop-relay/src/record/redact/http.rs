@@ -1,30 +1,6 @@
 //! Credentials in headers of HTTP/1 and in JSON.
 
-/// Headers whose values are credentials, in lower case.
-const HEADERS: &[&[u8]] = &[
-    b"authorization",
-    b"proxy-authorization",
-    b"cookie",
-    b"set-cookie",
-    b"x-api-key",
-    b"x-registry-auth",
-    b"x-registry-config",
-    b"x-auth-token",
-];
-
-/// Fields of JSON whose values are credentials, as Docker and registries name them, in lower case.
-const FIELDS: &[&[u8]] = &[
-    b"password",
-    b"identitytoken",
-    b"registrytoken",
-    b"access_token",
-    b"refresh_token",
-    b"secret",
-    b"token",
-];
-
-/// The longest of these names. No longer word can be one of them.
-const NAME_BYTES: usize = 20;
+use super::names::{NAME_BYTES, is_secret_field, is_secret_header};
 
 /// What the bytes so far are.
 #[derive(Debug)]
@@ -71,8 +47,8 @@ impl Http {
             State::FieldValue if byte == b'"' => (State::Text, false),
             State::FieldValue if byte == b'\\' => (State::Escaped, true),
             State::FieldValue | State::Escaped => (State::FieldValue, true),
-            State::Header if byte == b':' && HEADERS.contains(&&self.word[..]) => (State::HeaderStart, false),
-            State::Name if byte == b'"' && FIELDS.contains(&&self.word[..]) => (State::Colon, false),
+            State::Header if byte == b':' && is_secret_header(&self.word) => (State::HeaderStart, false),
+            State::Name if byte == b'"' && is_secret_field(&self.word) => (State::Colon, false),
             State::Colon if is_space || is_line_end => (State::Colon, false),
             State::Colon if byte == b':' => (State::FieldStart, false),
             State::FieldStart if is_space || is_line_end => (State::FieldStart, false),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{Compare, Difference, END, NOTHING, SHOWN_BYTES, Verdict, excerpt};
 
 /// What a masked byte became in the recording.
-const MASK: u8 = b'*';
+pub(super) const MASK: u8 = b'*';
 
 /// How many bytes that were the same are kept, to be shown before a difference.
 const CONTEXT_BYTES: usize = SHOWN_BYTES / 3;
@@ -125,7 +125,8 @@ impl Compare for Messages {
     }
 }
 
-fn first_difference(recorded: &[u8], came: &[u8], is_masked: bool) -> Option<usize> {
+/// Returns the first place that differs.
+pub(super) fn first_difference(recorded: &[u8], came: &[u8], is_masked: bool) -> Option<usize> {
     let differs = |(one, other): (&u8, &u8)| one != other && !(is_masked && *one == MASK);
     let at = recorded.iter().zip(came).position(differs);
     at.or_else(|| (recorded.len() != came.len()).then(|| recorded.len().min(came.len())))

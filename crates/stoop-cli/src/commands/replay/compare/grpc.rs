@@ -2,11 +2,14 @@
 //! itself exchanges (windows, pings) differs from one time to the next and is left out.
 
 mod frames;
+mod schemas;
 
 use std::collections::BTreeMap;
 
-use self::frames::{Item, PREFACE, Side};
-use super::{Compare, Difference, END, NOTHING, Verdict, excerpt};
+use self::frames::{Field, Item, PREFACE, Side};
+pub(in super::super) use self::schemas::Schemas;
+use super::exact::{MASK, first_difference};
+use super::{Compare, Difference, END, NOTHING, Verdict, excerpt, json};
 
 /// Headers that differ from one time to the next.
 const CHANGING: [&[u8]; 1] = [b"date"];
@@ -29,38 +32,51 @@ pub(in super::super) struct Grpc {
     /// What the other side has sent, for the paths of the calls.
     sent: Side,
     paths: BTreeMap<u32, String>,
+    /// The paths of the calls that are compared, if they are those of a client.
+    own_paths: BTreeMap<u32, String>,
     /// The number of messages of each stream that were the same.
     counts: BTreeMap<u32, u64>,
     ends: [bool; 2],
     ignore: Vec<String>,
+    schemas: Schemas,
+    /// Whether secrets of what was recorded are masked.
+    is_masked: bool,
 }
 
 impl Grpc {
-    /// Compares calls. Headers of the ignored names are left out.
-    pub(in super::super) fn new(ignore: &[String]) -> Grpc {
+    /// Compares calls. Headers and fields of the ignored names are left out.
+    pub(in super::super) fn new(ignore: &[String], schemas: &Schemas) -> Grpc {
         Grpc {
             recorded: Side::new(),
             came: Side::new(),
             sent: Side::new(),
             paths: BTreeMap::new(),
+            own_paths: BTreeMap::new(),
             counts: BTreeMap::new(),
             ends: [false; 2],
             ignore: ignore.to_vec(),
+            schemas: schemas.clone(),
+            is_masked: false,
         }
     }
 
     /// Compares the next of both sides on a stream.
     fn differ(&mut self, stream: u32, recorded: &Item, came: &Item) -> Option<Difference> {
         let count = self.counts.entry(stream).or_default();
-        *count += u64::from(matches!(recorded, Item::Message(_)));
-        let message = format!("message {count}");
+        *count += u64::from(matches!(recorded, Item::Message { .. }));
+        let place = format!("message {count}");
         let found = match (recorded, came) {
             (Item::Settings, Item::Settings) | (Item::End, Item::End) => None,
-            (Item::Message(one), Item::Message(other)) if one == other => None,
-            (Item::Message(one), Item::Message(other)) => {
-                let at = one.iter().zip(other).position(|(one, other)| one != other);
-                let at = at.unwrap_or(one.len().min(other.len()));
-                Some(Difference::new(message, excerpt(one, at), excerpt(other, at)))
+            (Item::Message { .. }, Item::Message { .. }) if recorded == came => None,
+            (
+                Item::Message { bytes: one, is_compressed },
+                Item::Message { bytes: other, is_compressed: is_other_compressed },
+            ) => {
+                let by_schema = match is_compressed | is_other_compressed {
+                    true => None,
+                    false => self.by_schema(stream, &place, one, other),
+                };
+                by_schema.unwrap_or_else(|| self.bytes(place, one, other))
             }
             (Item::Headers(one), Item::Headers(other)) => self.headers(one, other),
             (Item::Reset(one), Item::Reset(other)) if one == other => None,
@@ -69,22 +85,42 @@ impl Grpc {
         found.map(|difference| self.placed(stream, difference))
     }
 
-    fn headers(&self, recorded: &[(Vec<u8>, Vec<u8>)], came: &[(Vec<u8>, Vec<u8>)]) -> Option<Difference> {
+    /// Compares messages by value. `None` if they are not of a known type.
+    fn by_schema(&self, stream: u32, place: &str, one: &[u8], other: &[u8]) -> Option<Option<Difference>> {
+        // The side that is compared has sent the path itself if it is the client.
+        let sent = self.paths.get(&stream);
+        let path = sent.or_else(|| self.own_paths.get(&stream))?;
+        let json = |bytes| self.schemas.json(path, sent.is_some(), bytes);
+        let (one, other) = (json(one)?, json(other)?);
+        let found = json::first_difference("", &one, &other, &self.ignore, self.is_masked);
+        Some(found.map(|(path, one, other)| Difference::new(format!("{place}, {path}"), one, other)))
+    }
+
+    fn bytes(&self, place: String, one: &[u8], other: &[u8]) -> Option<Difference> {
+        let at = first_difference(one, other, self.is_masked)?;
+        Some(Difference::new(place, excerpt(one, at), excerpt(other, at)))
+    }
+
+    fn headers(&self, recorded: &[Field], came: &[Field]) -> Option<Difference> {
         let names = recorded.iter().chain(came).map(|(name, _)| name);
         let mut compared = names.filter(|name| {
             let is_ignored = self.ignore.iter().any(|ignored| ignored.as_bytes().eq_ignore_ascii_case(name));
             !is_ignored && !CHANGING.contains(&&name[..])
         });
         compared.find_map(|name| {
-            let values = |fields: &[(Vec<u8>, Vec<u8>)]| {
+            let values = |fields: &[Field]| {
                 let its = fields.iter().filter(|(its, _)| its == name);
                 its.map(|(_, value)| value.escape_ascii().to_string()).collect::<Vec<_>>()
             };
             let (one, other) = (values(recorded), values(came));
+            let is_secret = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte == MASK);
+            if one == other || self.is_masked && !one.is_empty() && one.iter().all(is_secret) {
+                return None;
+            }
             let shown =
                 |values: Vec<String>| if values.is_empty() { NOTHING.into() } else { values.join(", ") };
             let place = format!("header '{}'", name.escape_ascii());
-            (one != other).then(|| Difference::new(place, shown(one), shown(other)))
+            Some(Difference::new(place, shown(one), shown(other)))
         })
     }
 
@@ -96,6 +132,7 @@ impl Grpc {
     /// Compares the parts of a stream that both sides have.
     fn stream(&mut self, stream: u32) -> Option<Difference> {
         while let (Some(recorded), Some(came)) = (self.recorded.next(stream), self.came.next(stream)) {
+            self.own_paths.extend(recorded.path().map(|path| (stream, path)));
             if let Some(difference) = self.differ(stream, &recorded, &came) {
                 return Some(difference);
             }
@@ -110,14 +147,12 @@ impl Compare for Grpc {
     fn sent(&mut self, bytes: &[u8]) {
         self.sent.add(bytes);
         for (stream, item) in self.sent.take() {
-            let Item::Headers(fields) = item else { continue };
-            let path = fields.iter().find(|(name, _)| name == b":path");
-            let path = path.map(|(_, path)| path.escape_ascii().to_string());
-            self.paths.extend(path.map(|path| (stream, path)));
+            self.paths.extend(item.path().map(|path| (stream, path)));
         }
     }
 
-    fn recorded(&mut self, bytes: &[u8], _is_masked: bool) {
+    fn recorded(&mut self, bytes: &[u8], is_masked: bool) {
+        self.is_masked |= is_masked;
         self.recorded.add(bytes);
     }
 
@@ -196,10 +231,14 @@ mod tests {
     }
 
     fn compare(recorded: &[u8], came: &[u8]) -> Verdict {
-        let mut grpc = Grpc::new(&[]);
-        let request = frame(1, 4, 1, &block(&[(":path", "/a.B/C")]));
+        compare_call("/a.B/C", recorded, came, false)
+    }
+
+    fn compare_call(path: &str, recorded: &[u8], came: &[u8], is_masked: bool) -> Verdict {
+        let mut grpc = Grpc::new(&[], &Schemas::new(None));
+        let request = frame(1, 4, 1, &block(&[(":path", path)]));
         grpc.sent(&[PREFACE, &request].concat());
-        recorded.chunks(7).for_each(|piece| grpc.recorded(piece, false));
+        recorded.chunks(7).for_each(|piece| grpc.recorded(piece, is_masked));
         came.chunks(5).for_each(|piece| grpc.came(piece));
         grpc.verdict()
     }
@@ -220,5 +259,52 @@ mod tests {
         assert_eq!(found.place, "stream 1, header 'grpc-status'");
         let Verdict::Different(found) = compare(&recorded, &response("x", &["one"], "0")) else { panic!() };
         assert_eq!(found.place, "stream 1, the next part");
+    }
+
+    const VERSION: &str = "/runtime.v1.RuntimeService/Version";
+    const STATUS: &str = "/runtime.v1.RuntimeService/Status";
+
+    #[test]
+    fn messages_of_known_methods_are_compared_by_value() {
+        let version = |text: &str| response("x", &[text], "0");
+        // The order of fields, and whether a default value is sent, make no difference.
+        let (one, other) = ("\x0a\x03v1a\x12\x01r", "\x12\x01r\x0a\x03v1a\x1a\x00");
+        assert_eq!(compare_call(VERSION, &version(one), &version(other), false), Verdict::Same);
+        let Verdict::Different(found) =
+            compare_call(VERSION, &version(one), &version("\x0a\x03v1a\x12\x01s"), false)
+        else {
+            panic!()
+        };
+        assert_eq!(found.place, "stream 1, message 1, .runtimeName");
+        assert_eq!((&found.recorded[..], &found.now[..]), ("\"r\"", "\"s\""));
+        // A field that is not known is compared all the same.
+        let unknown = format!("{one}\x7a\x01x");
+        assert!(matches!(
+            compare_call(VERSION, &version(&unknown), &version(&format!("{one}\x7a\x01y")), false),
+            Verdict::Different(_)
+        ));
+    }
+
+    #[test]
+    fn the_order_of_maps_makes_no_difference() {
+        // info, of StatusResponse.
+        let entry = |key: char| format!("\x12\x06\x0a\x01{key}\x12\x01v");
+        let status = |keys: [char; 2]| response("x", &[&keys.map(entry).concat()], "0");
+        assert_eq!(compare_call(STATUS, &status(['a', 'b']), &status(['b', 'a']), false), Verdict::Same);
+        assert!(matches!(
+            compare_call(STATUS, &status(['a', 'b']), &status(['a', 'c']), false),
+            Verdict::Different(_)
+        ));
+    }
+
+    #[test]
+    fn a_masked_secret_is_any_value() {
+        let login = |date: &str, token: &str| {
+            let head = [(":status", "200"), ("content-type", "application/grpc"), ("set-cookie", date)];
+            [frame(1, 4, 1, &block(&head)), frame(0, 1, 1, &message(token))].concat()
+        };
+        let (masked, plain) = (login("***", "\x12\x02**"), login("id=7", "\x12\x02pw"));
+        assert_eq!(compare_call("/a.B/C", &masked, &plain, true), Verdict::Same);
+        assert!(matches!(compare_call("/a.B/C", &masked, &plain, false), Verdict::Different(_)));
     }
 }

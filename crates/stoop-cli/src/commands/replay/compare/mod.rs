@@ -10,7 +10,7 @@ mod postgres;
 
 pub(super) use exact::{Bytes, Messages};
 #[cfg(feature = "grpc")]
-pub(super) use grpc::{Grpc, looks_like_http2};
+pub(super) use grpc::{Grpc, Schemas, looks_like_http2};
 pub(super) use http::Http;
 pub(super) use postgres::{Postgres, looks_like_postgres};
 

@@ -26,12 +26,18 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 
+/// The name and the value of a header.
+pub(super) type Field = (Vec<u8>, Vec<u8>);
+
 /// A part of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    Headers(Vec<(Vec<u8>, Vec<u8>)>),
+    Headers(Vec<Field>),
     /// A message of gRPC, or the body of another call.
-    Message(Vec<u8>),
+    Message {
+        bytes: Vec<u8>,
+        is_compressed: bool,
+    },
     End,
     Reset(u32),
     /// The connection's settings, of which only matters that they came.
@@ -39,16 +45,22 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// Returns the path of the call that it begins.
+    pub(super) fn path(&self) -> Option<String> {
+        let Item::Headers(fields) = self else { return None };
+        let path = fields.iter().find(|(name, _)| name == b":path");
+        path.map(|(_, path)| path.escape_ascii().to_string())
+    }
+
     /// Describes it for people.
     pub(super) fn shown(&self) -> String {
         match self {
             Item::Headers(fields) => {
-                let field = |(name, value): &(Vec<u8>, Vec<u8>)| {
-                    format!("{}: {}", name.escape_ascii(), value.escape_ascii())
-                };
+                let field =
+                    |(name, value): &Field| format!("{}: {}", name.escape_ascii(), value.escape_ascii());
                 fields.iter().map(field).collect::<Vec<_>>().join(", ")
             }
-            Item::Message(bytes) => excerpt(bytes, 0),
+            Item::Message { bytes, .. } => excerpt(bytes, 0),
             Item::End => "(the end of the stream)".into(),
             Item::Reset(code) => format!("(the stream is reset, code {code})"),
             Item::Settings => "(settings)".into(),
@@ -160,9 +172,8 @@ impl Side {
         let (number, block, ends) = self.block.take()?;
         let fields = self.headers.read(&block)?;
         let stream = self.streams.entry(number).or_default();
-        let is_grpc = |(name, value): &(Vec<u8>, Vec<u8>)| {
-            name == b"content-type" && value.starts_with(b"application/grpc")
-        };
+        let is_grpc =
+            |(name, value): &Field| name == b"content-type" && value.starts_with(b"application/grpc");
         stream.is_grpc |= fields.iter().any(is_grpc);
         stream.body();
         stream.items.push_back(Item::Headers(fields));
@@ -208,22 +219,23 @@ impl Stream {
     /// Separates whole messages of gRPC.
     fn messages(&mut self) {
         while self.is_grpc
-            && let Some(&[_, l0, l1, l2, l3]) = self.data.first_chunk::<MESSAGE_HEAD_BYTES>()
+            && let Some(&[compression, l0, l1, l2, l3]) = self.data.first_chunk::<MESSAGE_HEAD_BYTES>()
         {
             let end = MESSAGE_HEAD_BYTES + u32::from_be_bytes([l0, l1, l2, l3]) as usize;
             if self.data.len() < end {
                 break;
             }
-            let message = self.data[MESSAGE_HEAD_BYTES..end].to_vec();
+            let bytes = self.data[MESSAGE_HEAD_BYTES..end].to_vec();
             self.data.drain(..end);
-            self.items.push_back(Item::Message(message));
+            self.items.push_back(Item::Message { bytes, is_compressed: compression != 0 });
         }
     }
 
     /// What is left is a body, or an incomplete message.
     fn body(&mut self) {
         if !self.data.is_empty() {
-            self.items.push_back(Item::Message(std::mem::take(&mut self.data)));
+            let bytes = std::mem::take(&mut self.data);
+            self.items.push_back(Item::Message { bytes, is_compressed: false });
         }
     }
 

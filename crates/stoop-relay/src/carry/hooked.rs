@@ -30,15 +30,15 @@ const WAITING_PIECES: usize = 4096;
 
 /// What is done with the data of one direction.
 #[derive(Debug, Default)]
-pub(crate) struct Tap {
+pub(crate) struct Hooks {
     pub(crate) watch: Option<Watch>,
     pub(crate) injector: Option<Injector>,
 }
 
 /// What is held of one direction.
 #[derive(Debug)]
-pub(crate) struct Tapped {
-    tap: Tap,
+pub(crate) struct Hooked {
+    hooks: Hooks,
     allows_descriptors: bool,
     reader: Reader,
     queue: VecDeque<Piece>,
@@ -60,10 +60,10 @@ struct Piece {
     due: Option<Instant>,
 }
 
-impl Tapped {
-    pub(super) fn new(tap: Tap, allows_descriptors: bool) -> Tapped {
-        Tapped {
-            tap,
+impl Hooked {
+    pub(super) fn new(hooks: Hooks, allows_descriptors: bool) -> Hooked {
+        Hooked {
+            hooks,
             allows_descriptors,
             reader: Reader::default(),
             queue: VecDeque::new(),
@@ -81,7 +81,7 @@ impl Tapped {
         match self.queue.front() {
             Some(piece) => is_full || self.is_over || self.drains_first || piece.is_due(),
             // The end does not arrive either.
-            None => self.is_over && self.tap.injector.as_ref().is_some_and(Injector::holds_end),
+            None => self.is_over && self.hooks.injector.as_ref().is_some_and(Injector::holds_end),
         }
     }
 
@@ -97,7 +97,7 @@ impl Tapped {
         tools: &mut Tools,
         counters: &Counters,
     ) -> (Filled, Drained) {
-        let room = match self.tap.injector.as_mut().map_or(Gate::Open(usize::MAX), Injector::gate) {
+        let room = match self.hooks.injector.as_mut().map_or(Gate::Open(usize::MAX), Injector::gate) {
             Gate::Open(room) => room,
             // What came before arrives first.
             Gate::Stall => return (Filled::Nothing, Drained::All),
@@ -114,7 +114,7 @@ impl Tapped {
                 return (came, Drained::All);
             }
         };
-        if let Some(watch) = &mut self.tap.watch {
+        if let Some(watch) = &mut self.hooks.watch {
             watch.data(&bytes, &fds);
         }
         let fds = if self.allows_descriptors {
@@ -154,7 +154,7 @@ impl Tapped {
     fn note_end(&mut self, came: Filled) {
         let Filled::End(kind) = came else { return };
         self.is_over = true;
-        match (kind, &self.tap.watch) {
+        match (kind, &self.hooks.watch) {
             (EndKind::Shutdown, Some(watch)) => watch.ended(),
             (EndKind::Reset | EndKind::NotFramed, Some(watch)) => watch.reset(),
             (_, None) => {}
@@ -179,7 +179,7 @@ impl Tapped {
 
     /// Queues what came, as the faults want it.
     fn plan(&mut self, bytes: Vec<u8>, fds: Vec<OwnedFd>, is_message: bool) {
-        let Some(injector) = &mut self.tap.injector else {
+        let Some(injector) = &mut self.hooks.injector else {
             self.push(Piece { bytes, written: 0, fds, due: None });
             return;
         };

@@ -20,11 +20,12 @@ use crate::target::{self, BoundSocket};
 
 /// The flags.
 #[derive(Args, Debug)]
-pub(crate) struct TapFlags {
+pub(crate) struct HookFlags {
     /// Record what is relayed to a new file, for stoop replay; well-known secrets are masked
     ///
-    /// Masked are credentials in HTTP/1, and passwords of PostgreSQL and Redis. Nothing is found in
-    /// what is compressed or encrypted, nor in the headers of HTTP/2. The file has mode 600.
+    /// Masked are credentials in HTTP/1, HTTP/2 and gRPC, and passwords of PostgreSQL and Redis.
+    /// Nothing is found in what is compressed or encrypted, except in headers of HTTP/2. The file
+    /// has mode 600.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
@@ -58,7 +59,7 @@ pub(crate) struct TapFlags {
     fault_control: Option<Target>,
 }
 
-impl TapFlags {
+impl HookFlags {
     /// Returns whether anything is recorded or disturbed.
     #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "for a guard"))]
     pub(super) fn are_given(&self) -> bool {

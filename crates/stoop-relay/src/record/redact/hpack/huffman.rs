@@ -1,0 +1,1 @@
+../../../../../stoop-grpc/src/authority/huffman.rs
