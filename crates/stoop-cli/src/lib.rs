@@ -63,5 +63,6 @@ pub fn main() -> ExitCode {
         warnings.iter().for_each(|warning| drop(writeln!(io::stderr(), "{warning}")));
     }
     let exit = commands::run(cli.verb).unwrap_or_else(|failure| failure.report());
+    output::flush();
     exit.into()
 }

@@ -1,6 +1,7 @@
 //! `stoop relay` in operation: in front of a live server, its limits, its counters, its start under
 //! a service manager.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -8,8 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Signal, geteuid};
-use stoop_e2e::{Part, Running, program, serve, socket_path, stoop, stoop_as, wait_gone, wait_served};
-use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip};
+use stoop_e2e::{
+    LIMIT, Part, Raw, Running, program, serve, socket_path, stoop, stoop_as, wait_gone, wait_served,
+};
+use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -62,6 +65,65 @@ fn a_killed_relay_is_undone_by_the_command() {
     assert!(restored.stderr.contains("has its name"), "{}", restored.stderr);
     assert_eq!(inode(&place), before);
     echoes(&place, "directly");
+}
+
+/// Calls that change files or sockets: between two of them nothing changes.
+const STEPS: &str = "?rename,?renameat,renameat2,?link,linkat,?unlink,unlinkat,?rmdir,?mkdir,mkdirat,bind,listen,\
+                     ?chmod,fchmod,fchmodat,?chown,?lchown,fchown,fchownat,setxattr,lsetxattr,fsetxattr";
+
+/// Starts a relay in front of a server, which strace follows, and stops it if it gets that far.
+fn traced(place: &str, file: &Path, inject: Option<&str>) {
+    let steps = format!("trace={STEPS}");
+    let inject = inject.map(|inject| format!("inject={inject}"));
+    let flags =
+        ["-D", "-f", "-qq", "-e", &steps].into_iter().chain(inject.iter().flat_map(|text| ["-e", text]));
+    let strace = program("strace", flags).arg("-o").arg(file).arg(stoop_e2e::binary());
+    let mut relay = strace.args(["relay", "--interpose", place]).spawn();
+    eventually(LIMIT, || relay.stderr().contains("relays each client") || !relay.is_running());
+    // If it is killed meanwhile, that is one of the steps, too.
+    match relay.is_running() {
+        true => relay.terminate(),
+        false => relay.finish(),
+    };
+}
+
+#[test]
+fn a_relay_that_is_killed_at_any_step_leaves_the_name_or_what_restores_it() {
+    if !has_program("strace") {
+        skip!("lacks strace");
+    }
+    let (dir, place) = socket_path();
+    let trace = tempdir();
+    let file = trace.path().join("trace");
+    let _server = serve("stream", &place);
+    let before = inode(&place);
+    let client = Raw::connect("stream", &place).unwrap();
+    traced(&place, &file, None);
+    let text = fs::read_to_string(&file).unwrap();
+    let mut counts = BTreeMap::new();
+    for line in text.lines().filter(|line| line.contains('(')) {
+        let name = line.split('(').next().unwrap().split_whitespace().last().unwrap();
+        let count: &mut u32 = counts.entry(name).or_default();
+        *count += 1;
+    }
+    assert!(counts.contains_key("renameat2") && counts.contains_key("bind"), "{text}");
+    let mut restored = 0;
+    for (name, step) in counts.iter().flat_map(|(name, count)| (1..=*count).map(move |step| (name, step))) {
+        traced(&place, &file, Some(&format!("{name}:signal=KILL:when={step}")));
+        if !Raw::connect("stream", &place).is_ok_and(|raw| raw.try_say(b"?").is_ok()) {
+            stoop(["relay", "--restore", &place]).run().ok();
+            restored += 1;
+        }
+        assert_eq!(inode(&place), before, "killed at {name} {step}");
+        echoes(&place, "directly");
+        client.is_echoed(b"still connected");
+    }
+    assert!(restored > 0, "{counts:?}");
+    // Nothing that was left is in the way.
+    let relay = relay(&["--interpose", &place]);
+    echoes(&place, "through the relay");
+    relay.terminate().ok();
+    assert_eq!((inode(&place), fs::read_dir(dir.path()).unwrap().count()), (before, 1));
 }
 
 #[test]

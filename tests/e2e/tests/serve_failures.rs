@@ -1,10 +1,12 @@
 //! `stoop serve` while its environment fails: a service manager that is missing or does not read,
 //! calls that fail for one client, or that a sandbox makes succeed without doing anything.
 
+use std::io::Read;
 use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::thread;
 
-use stoop_e2e::{Raw, Running, stoop, wait_served};
+use stoop_e2e::{Raw, Running, program, socket_path, stoop, wait_served};
 use stoop_kernel_facts::{Errno, fail_next_calls, fake_call, libc};
 use stoop_testkit::{TempDir, tempdir};
 
@@ -63,6 +65,30 @@ fn a_manager_that_does_not_read_delays_no_client() {
     // It also exits while the manager does not read.
     while filler.send_to(b"full", &path).is_ok() {}
     server.terminate().code(0);
+}
+
+/// Events wait for a reader that does not read, and clients do not.
+#[test]
+fn events_that_are_not_read_delay_no_client() {
+    const CLIENTS: usize = 500;
+    let (_dir, place) = socket_path();
+    let mut server = Command::new(stoop_e2e::binary());
+    let server = server.args(["serve", &place, "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut server = server.spawn().unwrap();
+    wait_served(&place);
+    for _ in 0..CLIENTS {
+        Raw::connect("stream", &place).unwrap().is_echoed(b"served");
+    }
+    // These are more events than the pipe takes.
+    let mut events = String::new();
+    let pid = server.id().to_string();
+    program("kill", [pid]).run().ok();
+    server.stdout.take().unwrap().read_to_string(&mut events).unwrap();
+    assert!(server.wait().unwrap().success());
+    let count = |name: &str| events.matches(&format!(r#""event":"{name}""#)).count();
+    assert!(events.len() > 1 << 16, "{}", events.len());
+    assert!(count("accepted") >= CLIENTS && count("closed") == count("accepted"), "{events}");
+    assert!(events.ends_with("\n") && count("error") == 0);
 }
 
 /// Starts a server on a thread whose filter it inherits.

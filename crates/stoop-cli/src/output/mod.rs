@@ -12,6 +12,7 @@ mod json;
 mod markup;
 mod screen;
 mod table;
+mod unread;
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,6 +34,7 @@ pub(crate) use json::{SCHEMA, push as push_json};
 pub(crate) use markup::escape;
 pub(crate) use screen::{Printer, Screen, whole_len};
 pub(crate) use table::{Column, Table, Truncate, terminal_width, truncate_end, truncate_middle, width_of};
+pub(crate) use unread::flush;
 
 /// The destination and format of a command's output.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +64,15 @@ impl Output {
     }
 
     /// Prints an event of a server, which continues whatever happens: a full disk for its events is
-    /// not a reason to stop. The first of several consecutive failures is reported on standard
-    /// error.
+    /// not a reason to stop, nor is a reader that does not read a reason to wait. The first of
+    /// several consecutive failures is reported on standard error.
     pub(crate) fn note(self, event: &Event) {
         static FAILING: AtomicBool = AtomicBool::new(false);
-        let failure = self.tell(event).err();
+        let noted = match self.json {
+            true => unread::write_line(json::line(event).into_bytes()),
+            false => self.emit(event),
+        };
+        let failure = noted.err().filter(|failure| !matches!(failure, Failure::OutputClosed));
         let failed_before = FAILING.swap(failure.is_some(), Ordering::Relaxed);
         if let (Some(failure), false) = (failure, failed_before) {
             status(&format!("stoop: cannot report an event: {}\n", failure.summary()));
@@ -125,8 +131,13 @@ pub(crate) fn status(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes all bytes to standard output at once, without line buffering.
+/// Writes all bytes to standard output at once, without line buffering, after the events that wait.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    unread::settle();
+    write_out(bytes)
+}
+
+fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let out = io::stdout().lock();
     write_all(out.as_fd(), bytes).map_err(|error| Failure::output(&error))
 }

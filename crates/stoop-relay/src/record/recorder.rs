@@ -53,8 +53,8 @@ impl Recorder {
     }
 
     /// Sets whether well-known secrets are masked: credentials in HTTP/1, HTTP/2 and gRPC, and
-    /// passwords of PostgreSQL and Redis. Nothing is found in what is compressed or encrypted, except
-    /// in the headers of HTTP/2.
+    /// passwords of PostgreSQL and Redis. Nothing is found in what is compressed or encrypted,
+    /// except in the headers of HTTP/2.
     #[must_use]
     pub fn redact(mut self, on: bool) -> Recorder {
         self.is_redacting = on;
