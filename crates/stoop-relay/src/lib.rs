@@ -13,6 +13,9 @@ mod exec;
 mod fate;
 pub mod fault;
 mod front;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod inbox;
 mod interpose;

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Event, json, status, write_out};
+use super::event::Event;
+use super::json;
+use super::streams::{status, write_out};
 use crate::failure::Failure;
 
 /// How many bytes of lines wait.

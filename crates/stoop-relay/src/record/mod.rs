@@ -54,3 +54,5 @@ pub use format::{Closing, Entry, FileType, PassedFile, Process, Record, Side};
 pub use reader::{Recording, Tail};
 pub use recorder::Recorder;
 pub(crate) use recorder::Watch;
+#[cfg(feature = "fuzzing")]
+pub(crate) use redact::redaction;

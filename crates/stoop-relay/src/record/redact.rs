@@ -84,6 +84,20 @@ impl Redactor {
     }
 }
 
+/// Masks bytes as a whole and in pieces, and compares.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn redaction(data: &[u8]) {
+    let Some((&first, data)) = data.split_first() else { return };
+    let (side, size) = (usize::from(first & 1), usize::from(first >> 1) + 1);
+    let (mut whole, mut pieces) = (data.to_vec(), data.to_vec());
+    let count = Redactor::pair()[side].mask(&mut whole);
+    let mut redactor = Redactor::pair();
+    let sum: u32 = pieces.chunks_mut(size).map(|piece| redactor[side].mask(piece)).sum();
+    assert_eq!((count, &whole), (sum, &pieces));
+    let is_masked = |(plain, seen): (&u8, &u8)| plain == seen || [MASK, hpack::CODED_MASK].contains(seen);
+    assert!(data.iter().zip(&whole).all(is_masked));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

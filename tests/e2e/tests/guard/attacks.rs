@@ -5,7 +5,7 @@ use serde_json::json;
 use stoop_e2e::docker::Dockerd;
 use stoop_testkit::{deadline, skip};
 
-use crate::raw::{request, send, statuses};
+use crate::raw::{request, send, send_whole, statuses};
 use crate::{Guarded, LONG, direct, guard, prepare};
 
 /// The secret that the container has: it must never come through.
@@ -27,6 +27,8 @@ fn nothing_gets_through_the_read_only_set() {
         queries(&guard);
         secrets_are_redacted(&guard);
         smuggling(&guard);
+        messages_that_parsers_read_differently(&guard);
+        versions_and_targets_in_other_forms(&guard);
         upgrades(&guard);
         let containers = direct(&daemon, &["/containers/json?all=1"]);
         let containers: serde_json::Value = serde_json::from_str(&containers).unwrap();
@@ -229,4 +231,152 @@ fn upgrades(guard: &Guarded) {
     let h2 = |target: &str| stoop_e2e::stoop(["http"]).arg(&guard.path).args([target, "--http2"]).run();
     assert!(h2("/containers/json?all=1").ok().text().contains("victim"));
     assert!(h2("/containers/victim/export").ok().text().contains("refused by the guard"));
+}
+
+/// Whatever the answer is, it is not that of the daemon to the hidden request.
+#[track_caller]
+fn leaks_nothing(guard: &Guarded, bytes: &[u8]) {
+    let answer = send_whole(&guard.path, bytes);
+    let shown = String::from_utf8_lossy(bytes);
+    let shown = shown.chars().take(300).collect::<String>();
+    assert!(!answer.contains("ustar") && !answer.contains(SECRET), "{shown}\n{answer}");
+    assert!(statuses(&answer).iter().filter(|status| **status == 200).count() <= 1, "{shown}\n{answer}");
+}
+
+/// Line ends, chunks and headers that one parser takes for something else than another.
+fn messages_that_parsers_read_differently(guard: &Guarded) {
+    let hidden = "GET /containers/victim/export HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n";
+    let body = |chunks: &str| {
+        let head = "POST /containers/json HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let ping = "GET /_ping HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n";
+        [head, ping].map(|head| format!("{head}{chunks}"))
+    };
+    let length = hidden.len();
+    for chunks in [
+        format!("0\n\r\n{hidden}"),
+        format!("0;a=\"\r\n\r\n{hidden}\"\r\n\r\n"),
+        format!("0;a\n\n{hidden}"),
+        format!("00000000000000000000\r\n\r\n{hidden}"),
+        format!("0x0\r\n\r\n{hidden}"),
+        format!("-0\r\n\r\n{hidden}"),
+        format!("0 \r\n\r\n{hidden}"),
+        format!(" 0\r\n\r\n{hidden}"),
+        format!("0_0\r\n\r\n{hidden}"),
+        format!("1\r\nx0\r\n\r\n{hidden}"),
+        format!("2\r\nx\r\n0\r\n\r\n{hidden}"),
+        format!("10000000000000000\r\n\r\n{hidden}"),
+        format!("ffffffffffffffff\r\n{hidden}"),
+        format!("{length:x}\r{hidden}\r\n0\r\n\r\n"),
+        format!("0\r\nHost: other\r\nContent-Length: 0\r\n\r\n{hidden}"),
+        format!("0\r\nX: y\r\n z\r\n\r\n{hidden}"),
+        format!("0\r\n{hidden}"),
+    ] {
+        body(&chunks).iter().for_each(|text| leaks_nothing(guard, text.as_bytes()));
+    }
+    let many: String = (0..5000).map(|number| format!("X-{number}: y\r\n")).collect();
+    for headers in [
+        "X: y\n\nGET /containers/victim/export HTTP/1.1\r\n".to_owned(),
+        "X: y\r\rGET /containers/victim/export HTTP/1.1\r\n".to_owned(),
+        "X: y\0\r\n".to_owned(),
+        "X\0: y\r\n".to_owned(),
+        "X : y\r\n".to_owned(),
+        " X: y\r\n".to_owned(),
+        ": y\r\n".to_owned(),
+        "\u{e4}: y\r\n".to_owned(),
+        "Host:\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+        "Transfer-Encoding: gzip, chunked\r\n".to_owned(),
+        "Transfer-Encoding: identity\r\n".to_owned(),
+        "Transfer-Encoding:\r\n chunked\r\n".to_owned(),
+        format!("Content-Length: {length}\r\nExpect: 100-continue\r\n"),
+        format!("Content-Length: {length}\r\nConnection: Content-Length\r\n"),
+        "Connection: Host, X-Registry-Auth\r\nX-Registry-Auth: e30=\r\n".to_owned(),
+        "Content-Length: 18446744073709551616\r\n".to_owned(),
+        "Content-Length: 00\r\n".to_owned(),
+        format!("X: {}\r\n", "y".repeat(1 << 20)),
+        many,
+    ] {
+        for line in ["GET /_ping", "GET /containers/json"] {
+            leaks_nothing(guard, request(line, &headers, hidden).as_bytes());
+        }
+    }
+}
+
+/// Versions of HTTP and of the API, and targets that are not a plain path.
+fn versions_and_targets_in_other_forms(guard: &Guarded) {
+    for target in [
+        "/v01.41/containers/victim/export",
+        "/v1.41.1/containers/json",
+        "/V1.41/containers/json",
+        "/vv1.41/containers/json",
+        "/v1/containers/json",
+        "/v1.41//containers/victim/export",
+        "/v1.41/%2e/containers/victim/export",
+        "/v1.41%2fcontainers/victim/export",
+        "/v%31.41/containers/victim/export",
+        "/%76%31.41/containers/victim/export",
+        "/%63ontainers/victim/export",
+        "/containers/victim/expor%74",
+        "/containers/victim/%c0%af../export",
+        "/containers/victim/%e0%80%af/json",
+        "/containers/victim/%u002e%u002e/json",
+        "/containers/victim/json%20",
+        "/containers/victim/json%0d%0a",
+        "/containers/victim/json%0a/../export",
+        "/containers/victim/export?/json",
+        "/containers/victim/export#/json",
+        "/containers/victim/export&/json",
+        "/containers/%2fvictim%2fexport/json",
+        "/containers/victim%3fsize=1/json",
+        "/containers/victim/json%",
+        "/containers/victim/json%2",
+        "/containers/victim/json%zz",
+        "/containers/\u{ff0e}\u{ff0e}/victim/export",
+        "http://docker/containers/victim/export",
+        "https://docker/containers/victim/export",
+        "http://victim@docker/containers/victim/export",
+        "http:///containers/victim/export",
+        "http:containers/victim/export",
+        "unix:///containers/victim/export",
+        "docker:80",
+        "?/containers/victim/export",
+        "#",
+    ] {
+        refused(guard, &request(&format!("GET {target}"), "", ""));
+    }
+    let head = "\r\nHost: docker\r\nConnection: close\r\n\r\n";
+    for line in [
+        "GET /containers/victim/export",
+        "GET /containers/victim/export HTTP/0.9",
+        "GET /containers/victim/export HTTP/1.0",
+        "GET /containers/victim/export HTTP/1.2",
+        "GET /containers/victim/export HTTP/2.0",
+        "GET /containers/victim/export http/1.1",
+        "GET /containers/victim/export HTTP/1.1 HTTP/1.1",
+        "GET  /containers/victim/export HTTP/1.1",
+        " GET /containers/victim/export HTTP/1.1",
+        "GET /_ping HTTP/1.1\nGET /containers/victim/export HTTP/1.1",
+        "GET /_ping HTTP/1.1\rGET /containers/victim/export HTTP/1.1",
+        "\r\n\r\nGET /containers/victim/export HTTP/1.1",
+        "GET /containers/json\x00/../victim/export HTTP/1.1",
+        "GET /containers/json\x0b/victim/export HTTP/1.1",
+    ] {
+        leaks_nothing(guard, format!("{line}{head}").as_bytes());
+    }
+    // HTTP/1.0 has no chunks, and its connections end after the response.
+    let keeps =
+        "GET /_ping HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    leaks_nothing(guard, format!("{keeps}GET /containers/victim/export HTTP/1.0\r\n\r\n").as_bytes());
+    let websocket =
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA==\r\n";
+    for target in ["/containers/victim/attach/ws?stream=1&logs=1", "/events", "/containers/json"] {
+        let text = request(&format!("GET {target}"), websocket, "");
+        refused(guard, &text.replace("Connection: close", "Connection: close, Upgrade"));
+    }
+    for target in
+        ["/containers/victim%2fexport", "//containers/victim/export", "/v1.41/containers/victim/export"]
+    {
+        let run = stoop_e2e::stoop(["http"]).arg(&guard.path).args([target, "--http2"]).run();
+        assert!(!run.text().contains("ustar"), "{target}");
+    }
 }

@@ -350,8 +350,9 @@ fn what_cannot_be_guarded_is_said() {
     relay("./s", &["--allow-request", "get /a"]).explains(&["'get /a' is not a rule", "capital letters"]);
     relay("tcp:127.0.0.1:1", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
     relay("dgram:./s", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
-    for flag in ["--max-rate=5", "--allow=unit:x", "--as-client", "--record=./r", "--fault=delay=1s"] {
+    for flag in ["--max-rate=5", "--allow=unit:x", "--as-client", "--send-proxy", "--framed"] {
         relay("./s", &["--http-rules", "docker:read-only", flag]).explains(&["cannot be used with rules"]);
     }
+    relay("./s", &["--http-rules", "docker:read-only", flag]).explains(&["cannot be used with rules"]);
     assert!(!path.exists());
 }

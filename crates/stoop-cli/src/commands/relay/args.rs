@@ -143,8 +143,8 @@ pub(crate) struct Relay {
     /// Print events as JSON lines: listening, accepted, refused, closed, displaced, relayed; after
     /// SIGUSR1 statistics
     ///
-    /// If standard output is closed, the relay continues without printing events. If it is not read,
-    /// up to 16 MiB of events wait, and further ones are lost and counted.
+    /// If standard output is closed, the relay continues without printing events. If it is not
+    /// read, up to 16 MiB of events wait, and further ones are lost and counted.
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -53,8 +53,8 @@ pub(crate) struct Serve {
 
     /// Print events as JSON lines: listening, accepted, refused, closed
     ///
-    /// If standard output is closed, the server continues without printing events. If it is not read,
-    /// up to 16 MiB of events wait, and further ones are lost and counted.
+    /// If standard output is closed, the server continues without printing events. If it is not
+    /// read, up to 16 MiB of events wait, and further ones are lost and counted.
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -20,7 +20,7 @@ use super::names::is_secret_header;
 /// What masked bytes become.
 pub(super) const MASK: u8 = b'*';
 /// The code of `*` in the Huffman code of HPACK.
-const CODED_MASK: u8 = 0xf9;
+pub(super) const CODED_MASK: u8 = 0xf9;
 /// The longest string that is decoded.
 const STRING_MAX: usize = 1 << 16;
 /// The least length of a longer string that is decoded: no code has more than 30 bits.
