@@ -289,6 +289,7 @@ impl Schema {
         let files = self.pool.files().map(|file| {
             let mut file = file.file_descriptor_proto().clone();
             features::unmark(&mut file);
+            features::custom::unmark(&mut file);
             file
         });
         FileDescriptorSet { file: files.collect() }.encode_to_vec()

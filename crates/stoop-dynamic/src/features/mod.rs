@@ -8,9 +8,12 @@
 //! - An open enum has `deprecated = false`, which is removed where a compiler wrote it.
 //! - The edition is in the source info, at the position of its statement.
 //!
+//! Options that extensions define are in the source info, too (`custom.rs`).
+//!
 //! In proto3 files, the mark is set for numbers with a fraction. Without it, prost-reflect would
 //! take a negative zero for an absent value and not send it.
 
+pub(crate) mod custom;
 mod raw;
 
 use prost_reflect::prost::Message;
@@ -75,6 +78,8 @@ fn normalize(mut file: FileDescriptorProto, bytes: &[u8]) -> Result<FileDescript
     if let Some(info) = &mut file.source_code_info {
         info.location.retain(|location| location.path != EDITION_PATH);
     }
+    custom::unmark(&mut file);
+    custom::keep(&mut file, bytes).map_err(|error| error.to_string())?;
     match file.syntax() {
         "editions" => {
             let features = FileFeatures::decode(bytes).map_err(|error| error.to_string())?;

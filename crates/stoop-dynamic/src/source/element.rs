@@ -5,7 +5,8 @@ use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto,
 };
 
-use super::options::{self, ranges};
+use super::custom::Options;
+use super::options::{self, in_brackets, ranges};
 use super::printer::{Printer, Syntax, path};
 use crate::interfaces::names::within;
 
@@ -30,11 +31,11 @@ impl Printer<'_> {
             let public = if is_public { "public " } else { "" };
             self.line(&format!("import {public}{};", options::quoted(import)));
         }
-        let options = options::of_file(file);
+        let options = [options::of_file(file), self.custom(&[], Options::FILE)].concat();
         if !options.is_empty() {
             self.gap();
         }
-        options.iter().for_each(|option| self.line(&format!("option {option};")));
+        self.option_lines(&options);
         for (at, service) in file.service.iter().enumerate() {
             self.gap();
             self.service(service, &[6, path_of(at)], service.name());
@@ -59,6 +60,7 @@ impl Printer<'_> {
             if service.options.as_ref().is_some_and(|options| options.deprecated()) {
                 printer.line("option deprecated = true;");
             }
+            printer.option_lines(&printer.custom(at, Options::SERVICE));
             let scope = within(printer.file.package(), service.name());
             for (nth, method) in service.method.iter().enumerate() {
                 printer.method(method, &path(at, 2, nth), &scope);
@@ -75,13 +77,11 @@ impl Printer<'_> {
         let input = side(method.client_streaming(), method.input_type());
         let output = side(method.server_streaming(), method.output_type());
         let head = format!("rpc {}{input} returns {output}", method.name());
-        let options = options::of_method(method);
+        let options = [options::of_method(method), self.custom(at, Options::METHOD)].concat();
         if options.is_empty() {
             return self.commented(at, &format!("{head};"));
         }
-        self.block(at, &head, |printer| {
-            options.iter().for_each(|option| printer.line(&format!("option {option};")));
-        });
+        self.block(at, &head, |printer| printer.option_lines(&options));
     }
 
     /// Prints a message under this name. The scope is the one that it is defined in.
@@ -92,9 +92,8 @@ impl Printer<'_> {
     /// Prints what is in a message or group.
     pub(super) fn body(&mut self, message: &DescriptorProto, at: &[i32], scope: &str) {
         let full = within(scope, message.name());
-        for option in options::of_message(message) {
-            self.line(&format!("option {option};"));
-        }
+        self.option_lines(&options::of_message(message));
+        self.option_lines(&self.custom(at, Options::MESSAGE));
         for (nth, values) in message.enum_type.iter().enumerate() {
             self.enumeration(values, &path(at, 4, nth), values.name());
         }
@@ -123,14 +122,13 @@ impl Printer<'_> {
     /// Prints an enum under this name.
     pub(crate) fn enumeration(&mut self, values: &EnumDescriptorProto, at: &[i32], name: &str) {
         self.block(at, &format!("enum {name}"), |printer| {
-            for option in options::of_enum(values, printer.is_edition()) {
-                printer.line(&format!("option {option};"));
-            }
+            printer.option_lines(&options::of_enum(values, printer.is_edition()));
+            printer.option_lines(&printer.custom(at, Options::ENUM));
             for (nth, value) in values.value.iter().enumerate() {
-                let is_deprecated = value.options.as_ref().is_some_and(|options| options.deprecated());
-                let deprecated = if is_deprecated { " [deprecated = true]" } else { "" };
-                let line = format!("{} = {}{deprecated};", value.name(), value.number());
-                printer.commented(&path(at, 2, nth), &line);
+                let at = path(at, 2, nth);
+                let options = [options::of_enum_value(value), printer.custom(&at, Options::ENUM_VALUE)];
+                let options = in_brackets(&options.concat());
+                printer.commented(&at, &format!("{} = {}{options};", value.name(), value.number()));
             }
             let reserved = values.reserved_range.iter().map(|range| (range.start(), range.end()));
             printer.statement("reserved", &ranges(reserved, i32::MAX));

@@ -3,8 +3,9 @@
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 
+use super::custom::Options;
 use super::element::is_map_entry;
-use super::options;
+use super::options::{self, in_brackets};
 use super::printer::{Printer, Syntax, path};
 use crate::interfaces::members::SCALARS;
 use crate::interfaces::names::within;
@@ -39,7 +40,9 @@ impl Printer<'_> {
                 continue;
             }
             let name = message.oneof_decl.get(index).map(|oneof| oneof.name()).unwrap_or_default();
-            self.block(&path(at, 8, index), &format!("oneof {name}"), |printer| {
+            let declared = path(at, 8, index);
+            self.block(&declared, &format!("oneof {name}"), |printer| {
+                printer.option_lines(&printer.custom(&declared, Options::ONEOF));
                 for (nth, field) in message.field.iter().enumerate() {
                     if oneof(field) == Some(index) {
                         printer.field(field, &path(at, 2, nth), Place { is_labelled: false, ..place });
@@ -107,8 +110,8 @@ impl Printer<'_> {
             label = "";
         }
         let name = group.map_or(field.name(), |(_, group)| group.name());
-        let options = options::of_field(field, self.is_edition());
-        let options = if options.is_empty() { String::new() } else { format!(" [{}]", options.join(", ")) };
+        let options = [options::of_field(field, self.is_edition()), self.custom(at, Options::FIELD)];
+        let options = in_brackets(&options.concat());
         let head = format!("{label}{kind} {name} = {}{options}", field.number());
         let Some((nth, group)) = group else { return self.commented(at, &format!("{head};")) };
         // The number of the list of messages in a message, and in a file.

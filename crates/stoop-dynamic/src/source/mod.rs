@@ -1,6 +1,6 @@
 //! File descriptors as `.proto` source, which compiles to the same descriptors. Does no I/O.
 //!
-//! Comments are printed if the descriptors have them. Options that extensions define are left out.
+//! Comments are printed if the descriptors have them.
 //!
 //! | file | does |
 //! |---|---|
@@ -8,7 +8,9 @@
 //! | `element.rs` | files, services, messages and enums |
 //! | `field.rs` | fields and extensions |
 //! | `options.rs` | options, values, and ranges of numbers |
+//! | `custom.rs` | options that extensions define |
 
+mod custom;
 mod element;
 mod field;
 mod options;

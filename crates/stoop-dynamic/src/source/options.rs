@@ -2,8 +2,8 @@
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileOptions,
-    MethodDescriptorProto, field_options, file_options, method_options,
+    DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto,
+    FileDescriptorProto, FileOptions, MethodDescriptorProto, field_options, file_options, method_options,
 };
 
 use crate::interfaces::names::json_name;
@@ -102,6 +102,16 @@ pub(super) fn of_enum(values: &EnumDescriptorProto, is_edition: bool) -> Vec<Str
         ("allow_alias", flag(options.and_then(|options| options.allow_alias))),
         ("deprecated", flag(deprecated.filter(|is| *is))),
     ])
+}
+
+pub(super) fn of_enum_value(value: &EnumValueDescriptorProto) -> Vec<String> {
+    let is_deprecated = value.options.as_ref().is_some_and(|options| options.deprecated());
+    set([("deprecated", is_deprecated.then(|| "true".to_owned()))])
+}
+
+/// Returns options as they follow an element, with a space before them.
+pub(super) fn in_brackets(options: &[String]) -> String {
+    if options.is_empty() { String::new() } else { format!(" [{}]", options.join(", ")) }
 }
 
 /// Returns the options of a field, with what is written as one: its default, and its name in JSON.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 use prost_types::FileDescriptorProto;
 use prost_types::source_code_info::Location;
 
@@ -33,6 +33,11 @@ impl<'p> Names<'p> {
             || pool.get_message_by_name(name).is_some()
             || pool.get_enum_by_name(name).is_some()
             || pool.get_service_by_name(name).is_some()
+    }
+
+    /// Returns the message with this full name.
+    pub(super) fn message(&self, name: &str) -> Option<MessageDescriptor> {
+        self.pool.get_message_by_name(name)
     }
 
     /// Returns the full name of a type as it has to be written in this scope: with a dot before it
@@ -106,6 +111,16 @@ impl<'f> Printer<'f> {
         }
         self.text.push_str(line);
         self.text.push('\n');
+    }
+
+    /// Returns what the source info holds for this position.
+    pub(super) fn location(&self, path: &[i32]) -> Option<&'f Location> {
+        self.comments.get(path).copied()
+    }
+
+    /// Prints options as statements.
+    pub(super) fn option_lines(&mut self, options: &[String]) {
+        options.iter().for_each(|option| self.line(&format!("option {option};")));
     }
 
     /// Prints the line of an element, with its comments: those behind it on the same line if there

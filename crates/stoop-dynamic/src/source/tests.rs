@@ -1,6 +1,7 @@
 //! What is printed compiles to what it was printed from.
 
 use prost_reflect::DescriptorPool;
+use prost_reflect::prost::Message;
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
@@ -164,4 +165,85 @@ fn a_message_is_described_with_everything() {
     assert!(text.contains("  .google.protobuf.Any any = 8;\n"), "{text}");
     assert!(text.contains("  string odd__Name_2x = 6;  // behind it\n"), "{text}");
     assert!(text.contains("  string custom = 7 [json_name = \"@custom\"];\n"), "{text}");
+}
+
+const CUSTOM: &str = r#"
+    syntax = "proto2";
+    package o;
+    import "google/protobuf/descriptor.proto";
+    enum Level { LOW = 0; HIGH = 7; }
+    message Rule {
+      optional string pattern = 1;
+      repeated int32 sizes = 2;
+      extensions 100 to 199;
+    }
+    extend Rule { optional bool strict = 100; }
+    extend google.protobuf.FileOptions { optional double ratio = 50000; }
+    extend google.protobuf.MessageOptions { repeated string tags = 50000; optional Rule rule = 50001; }
+    extend google.protobuf.FieldOptions { optional Level level = 50000; optional bytes raw = 50001; }
+    extend google.protobuf.OneofOptions { optional bool exclusive = 50000; }
+    extend google.protobuf.EnumOptions { optional sint32 offset = 50000; }
+    extend google.protobuf.EnumValueOptions { optional float weight = 50000; }
+    extend google.protobuf.ServiceOptions { optional string host = 50000; }
+    extend google.protobuf.MethodOptions { optional Rule call = 50000; }
+    option (ratio) = 0.25;
+    message M {
+      option (tags) = "a \"b\"";
+      option (tags) = "c";
+      option (rule) = { pattern: "x:{y}" sizes: [1, 2] [o.strict]: true };
+      optional int32 id = 1 [deprecated = true, (level) = HIGH, (raw) = "\001\377\""];
+      oneof pick { option (exclusive) = true; string one = 2 [(level) = LOW]; }
+      message Nested { optional int32 a = 1 [(level) = HIGH]; }
+    }
+    enum E { option (offset) = -5; NONE = 0 [(weight) = 1.5]; }
+    service S {
+      option (host) = "local";
+      rpc Call(M) returns (M) { option (call) = { pattern: "/v1" }; }
+    }
+"#;
+
+#[test]
+fn options_of_extensions_are_printed() {
+    let directory = stoop_testkit::tempdir();
+    let compile = |text: &str| {
+        let path = directory.path().join("custom.proto");
+        std::fs::write(&path, text).unwrap();
+        let schema = Schema::from_protos(&[path], &[]).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        describe(&schema.symbol("custom.proto", &[]).unwrap())
+    };
+    let text = compile(CUSTOM);
+    for line in [
+        "option (o.ratio) = 0.25;\n",
+        "  option (o.tags) = \"a \\\"b\\\"\";\n  option (o.tags) = \"c\";\n",
+        "optional int32 id = 1 [deprecated = true, (o.level) = HIGH, (o.raw) = \"\\x01\\xff\\\"\"];\n",
+        "  oneof pick {\n    option (o.exclusive) = true;\n    string one = 2 [(o.level) = LOW];\n",
+        "    optional int32 a = 1 [(o.level) = HIGH];\n",
+        "  option (o.offset) = -5;\n  NONE = 0 [(o.weight) = 1.5];\n",
+        "  option (o.host) = \"local\";\n",
+        "    option (o.call) = { pattern:\"/v1\" };\n",
+    ] {
+        assert!(text.contains(line), "lacks {line}: {text}");
+    }
+    assert_eq!(compile(&text), text, "it compiles to the same options");
+}
+
+#[test]
+fn options_of_unknown_extensions_are_left_out() {
+    let message = |options: &[u8]| {
+        let mut message =
+            DescriptorProto { name: Some("M".into()), ..DescriptorProto::default() }.encode_to_vec();
+        message.extend([&[0x3a, options.len() as u8], options].concat());
+        message
+    };
+    // Number 50000, a varint; and one that is cut.
+    for (options, expected) in
+        [(&[0x80, 0xb5, 0x18, 1][..], Some("message M {\n}\n")), (&[0x80, 0xb5, 0x18][..], None)]
+    {
+        let message = message(options);
+        let file = [&[0x0a, 1, b'f', 0x22, message.len() as u8][..], &message].concat();
+        let set = [&[0x0a, file.len() as u8][..], &file].concat();
+        let schema = Schema::from_descriptor_set(&set);
+        let text = schema.ok().map(|schema| describe(&schema.symbol("M", &[]).unwrap()));
+        assert_eq!(text.as_deref(), expected);
+    }
 }
