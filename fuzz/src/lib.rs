@@ -9,9 +9,16 @@
 //! together with the fix.
 
 mod calls;
+mod command_lines;
+/// The same for the command line of curl.
+#[path = "../../crates/stoop-cli/src/commands/http/command_line.rs"]
+mod curl;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
 #[path = "../../crates/stoop-cli/src/docker_config.rs"]
 mod docker_config;
+/// The same for the command line of grpcurl.
+#[path = "../../crates/stoop-cli/src/commands/grpc/grpcurl.rs"]
+mod grpcurl;
 mod recordings;
 /// The same for the streams of container runtimes.
 #[path = "../../crates/stoop-cli/src/commands/cri/stream/spdy.rs"]
@@ -72,6 +79,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("redaction", stoop_relay::fuzzing::redaction),
     ("fault_list", recordings::fault_list),
     ("capture_file", recordings::capture_file),
+    ("curl_line", command_lines::curl),
+    ("grpcurl_line", command_lines::grpcurl),
 ];
 
 /// Splits at the first line's end into a target and a body.

@@ -5,16 +5,24 @@ use std::ffi::OsString;
 use clap::Parser;
 
 use super::{Cli, usage_error};
+#[cfg(feature = "grpc")]
+use crate::{exit::Exit, failure::Failure};
 
 /// Parses the command line. Exits for `--help` (0) and for usage errors (2).
 pub(crate) fn read() -> Cli {
     let words = asked(std::env::args_os().collect());
     #[cfg(feature = "grpc")]
     let words = crate::commands::grpc::grpcurl::translate(words)
-        .unwrap_or_else(|failure| std::process::exit(failure.report().code().into()));
+        .unwrap_or_else(|refusal| std::process::exit(refused(&refusal).report().code().into()));
     #[cfg(feature = "http")]
     let words = crate::commands::http::command_line::rewrite(words);
     Cli::try_parse_from(&words).unwrap_or_else(|error| usage_error::exit(error, &words))
+}
+
+#[cfg(feature = "grpc")]
+fn refused(refusal: &crate::commands::grpc::grpcurl::Refusal) -> Failure {
+    let what = format!("'stoop grpc' has no '-{}', which is a flag of grpcurl", refusal.flag);
+    Failure::new(Exit::Usage, what).why(refusal.why).next("stoop grpc --help").into()
 }
 
 /// Rewrites `stoop help` and `stoop help VERB` to `--help`, because that is what people type.

@@ -5,8 +5,13 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::exit::Exit;
-use crate::failure::Failure;
+/// A flag of grpcurl that does not exist here.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Its name, without dashes.
+    pub(crate) flag: String,
+    pub(crate) why: &'static str,
+}
 
 /// What a flag of grpcurl is here.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +82,7 @@ const FLAGS: [(&str, Meaning); 34] = [
 
 /// Translates the flags of grpcurl in the words of `stoop grpc`. Other commands are returned as
 /// they are.
-pub(crate) fn translate(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+pub(crate) fn translate(words: Vec<OsString>) -> Result<Vec<OsString>, Refusal> {
     if words.get(1).is_none_or(|verb| verb != "grpc") {
         return Ok(words);
     }
@@ -93,18 +98,20 @@ pub(crate) fn translate(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> 
             break;
         }
         match split(&word)
-            .and_then(|(name, value)| Some((meaning(name)?, name.to_owned(), value.map(str::to_owned))))
+            .and_then(|(name, value)| Some((meaning(name)?, name.to_owned(), value.map(OsString::from))))
         {
             None => translated.push(word),
             Some((meaning, name, value)) => {
-                let value =
-                    value.or_else(|| takes_value(meaning).then(|| rest.next()?.into_string().ok()).flatten());
+                let value = value.or_else(|| takes_value(meaning).then(|| rest.next()).flatten());
                 translated.extend(one(meaning, &name, value, has_files)?);
             }
         }
     }
     Ok(translated)
 }
+
+/// The values that turn a switch on.
+const ON: [&str; 6] = ["true", "t", "T", "TRUE", "True", "1"];
 
 /// Splits `-name`, `--name`, `-name=value`. Short flags are not meant.
 fn split(word: &OsStr) -> Option<(&str, Option<&str>)> {
@@ -126,16 +133,20 @@ fn takes_value(meaning: Meaning) -> bool {
 fn one(
     meaning: Meaning,
     name: &str,
-    value: Option<String>,
+    value: Option<OsString>,
     has_files: bool,
-) -> Result<Vec<OsString>, Failure> {
-    let is_on = value.as_deref().is_none_or(|value| ["true", "t", "T", "TRUE", "True", "1"].contains(&value));
+) -> Result<Vec<OsString>, Refusal> {
+    let is_on = value.as_deref().is_none_or(|value| ON.iter().any(|on| value == *on));
     let flag = |ours: &str| OsString::from(format!("--{ours}"));
     Ok(match meaning {
         Switch(ours) if is_on => vec![flag(ours)],
         Switch(_) | Without => Vec::new(),
-        Value(ours) => std::iter::once(flag(ours)).chain(value.map(OsString::from)).collect(),
-        Header(key) => vec![flag("header"), format!("{key}: {}", value.unwrap_or_default()).into()],
+        Value(ours) => std::iter::once(flag(ours)).chain(value).collect(),
+        Header(key) => {
+            let mut header = OsString::from(format!("{key}: "));
+            header.push(value.unwrap_or_default());
+            vec![flag("header"), header]
+        }
         Always if is_on => Vec::new(),
         Always if name == "plaintext" => return Err(refused(name, NO_TLS)),
         Always => {
@@ -155,23 +166,19 @@ fn one(
     })
 }
 
-fn refused(name: &str, reason: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("'stoop grpc' has no '-{name}', which is a flag of grpcurl"))
-        .why(reason)
-        .next("stoop grpc --help")
-        .into()
+fn refused(name: &str, why: &'static str) -> Refusal {
+    Refusal { flag: name.to_owned(), why }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn translated(line: &str) -> Result<String, String> {
         let words = line.split(' ').map(OsString::from).collect();
-        let words = translate(words).map_err(|failure| match failure {
-            Failure::Report(report) => report.text(),
-            other => other.summary(),
-        })?;
+        let words = translate(words).map_err(|refusal| format!("{}: {}", refusal.flag, refusal.why))?;
         Ok(words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" "))
     }
 
@@ -206,6 +213,13 @@ mod tests {
     }
 
     #[test]
+    fn values_need_not_be_utf8() {
+        let name = OsString::from_vec(b"\xff.proto".to_vec());
+        let words = ["stoop", "grpc", "-proto"].map(OsString::from).into_iter().chain([name.clone()]);
+        assert_eq!(translate(words.collect()).unwrap()[2..], ["--proto".into(), name]);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_in_words() {
         for (words, reason) in [
             ("-cacert ca.pem /x list", "needs no TLS"),
@@ -215,7 +229,7 @@ mod tests {
             ("-version", "stoop --version"),
         ] {
             let text = translated(&format!("stoop grpc {words}")).unwrap_err();
-            assert!(text.contains(reason) && text.contains("a flag of grpcurl"), "{text}");
+            assert!(text.contains(reason), "{text}");
         }
     }
 
