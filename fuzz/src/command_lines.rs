@@ -1,9 +1,13 @@
-//! Command lines as they are typed for curl and grpcurl: any words, one on each line.
+//! Command lines as they are typed for curl and grpcurl: any words, one on each line; and the
+//! values that they contain.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use crate::{curl, grpcurl};
+use std::time::Duration;
+
+use crate::form_field::Field;
+use crate::{curl, grpcurl, header_line, percent, time, write_out};
 
 fn words(verb: &str, data: &[u8]) -> Vec<OsString> {
     let typed = data.split(|&byte| byte == b'\n').map(|word| OsString::from_vec(word.to_vec()));
@@ -56,4 +60,34 @@ pub fn grpcurl(data: &[u8]) {
             assert!(words.iter().any(is_given) && !refusal.why.is_empty());
         }
     }
+}
+
+/// Checks curl's notations: the head of a form's part cannot be broken by a field, headers keep
+/// their name, and what is percent-encoded is decoded to the same.
+pub fn values(data: &[u8]) {
+    if let Some(field) = Field::parse(data) {
+        let head = field.head();
+        assert!(head.ends_with("\r\n") && head.lines().all(|line| line.starts_with("Content-")), "{head:?}");
+    }
+    let form = String::from_utf8(percent::percent_encoded(data)).expect("encoded text is ASCII");
+    assert_eq!(percent::decoded(&form.replace('+', " ")), data);
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some((name, value)) = header_line::parse(text) {
+        assert!(header_line::is_named(text, &name), "{text:?} became {name}: {value:?}");
+    }
+    let encoded = percent::encoded(text);
+    assert_eq!(percent::encoded(&encoded), encoded, "what is encoded stays as it is");
+    let written = write_out::format(text, &write_out::Facts::default());
+    assert!(written.out.len() <= text.len());
+}
+
+/// Checks that durations are read or refused, and that those shown are read back.
+pub fn durations(data: &[u8]) {
+    let Ok(span) = time::parse(&String::from_utf8_lossy(data)) else { return };
+    let millis = Duration::from_millis(span.as_millis().try_into().unwrap_or(u64::MAX / 1000));
+    // A number of seconds is read as a fraction, which is exact up to 2^53 of them.
+    if millis.as_millis() < 1 << 53 {
+        assert_eq!(time::parse(&time::show(millis)), Ok(millis));
+    }
+    assert!(!time::about(span).is_empty());
 }

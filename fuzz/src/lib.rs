@@ -16,14 +16,30 @@ mod curl;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
 #[path = "../../crates/stoop-cli/src/docker_config.rs"]
 mod docker_config;
+/// The same for fields of forms, as for curl.
+#[path = "../../crates/stoop-cli/src/commands/http/form_field.rs"]
+mod form_field;
 /// The same for the command line of grpcurl.
 #[path = "../../crates/stoop-cli/src/commands/grpc/grpcurl.rs"]
 mod grpcurl;
+/// The same for headers.
+#[path = "../../crates/stoop-cli/src/commands/http/header_line.rs"]
+mod header_line;
+/// The same for percent-encoding.
+#[path = "../../crates/stoop-cli/src/commands/http/percent.rs"]
+mod percent;
 mod recordings;
 /// The same for the streams of container runtimes.
 #[path = "../../crates/stoop-cli/src/commands/cri/stream/spdy.rs"]
 mod spdy;
 mod streams;
+/// The same for durations.
+#[allow(dead_code, reason = "the command uses the rest")]
+#[path = "../../crates/stoop-cli/src/time.rs"]
+mod time;
+/// The same for formats of `--write-out`.
+#[path = "../../crates/stoop-cli/src/commands/http/write_out.rs"]
+mod write_out;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -81,6 +97,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("capture_file", recordings::capture_file),
     ("curl_line", command_lines::curl),
     ("grpcurl_line", command_lines::grpcurl),
+    ("curl_values", command_lines::values),
+    ("durations", command_lines::durations),
 ];
 
 /// Splits at the first line's end into a target and a body.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::body::{FilePart, Part, RequestBody};
 use super::data_args::DataKind;
 use super::form;
+use super::percent::percent_encoded;
 use crate::args::Http;
 use crate::failure::Failure;
 
@@ -111,17 +112,6 @@ fn url_encoded(given: &[u8]) -> Result<Vec<u8>, Failure> {
     };
     let separator: &[u8] = if name.is_empty() { b"" } else { b"=" };
     Ok([name, separator, &percent_encoded(value)].concat())
-}
-
-/// Percent-encodes every byte that is not unreserved (RFC 3986, 2.3), and spaces as forms do.
-fn percent_encoded(bytes: &[u8]) -> Vec<u8> {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let encode = |&byte: &u8| match byte {
-        b' ' => vec![b'+'],
-        byte if is_unreserved(byte) => vec![byte],
-        byte => format!("%{byte:02X}").into(),
-    };
-    bytes.iter().flat_map(encode).collect()
 }
 
 #[cfg(test)]

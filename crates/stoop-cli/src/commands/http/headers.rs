@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use stoop::escaped;
 
 use super::body::RequestBody;
+use super::header_line::{self, is_named};
 use crate::args::Http;
 use crate::failure::Failure;
 use crate::output::base64;
@@ -26,7 +27,7 @@ pub(super) fn headers(
     for (at, line) in lines.iter().enumerate() {
         let (name, value) = header(line)?;
         // The first header with a given name replaces the default one.
-        if !lines[..at].iter().any(|first| named(first, &name)) {
+        if !lines[..at].iter().any(|first| is_named(first, &name)) {
             headers.remove(&name);
         }
         if let Some(value) = value {
@@ -38,7 +39,7 @@ pub(super) fn headers(
 
 /// Returns whether a header of this name is given.
 pub(super) fn is_given(flags: &Http, name: &HeaderName) -> bool {
-    lines(flags).is_ok_and(|lines| lines.iter().any(|line| named(line, name)))
+    lines(flags).is_ok_and(|lines| lines.iter().any(|line| is_named(line, name)))
 }
 
 /// Returns the headers that are given, also those in files.
@@ -121,26 +122,12 @@ pub(super) fn basic(user: &[u8]) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
-/// Parses `Name: value`. As in curl, `Name:` removes a default header, and `Name;` sends one
-/// without a value.
+/// Parses a header that is given.
 pub(super) fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
-    let wrong = || {
+    header_line::parse(line).ok_or_else(|| {
         Failure::usage(
             format!("invalid header '{line}'"),
             "a header is a name, a colon and a value, as in 'Accept: text/plain'",
         )
-    };
-    let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
-        (Some((name, value)), _) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
-        (None, Some(name)) => (name, Some("")),
-        (None, None) => return Err(wrong()),
-    };
-    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
-    let value = value.map(HeaderValue::from_str).transpose().map_err(|_| wrong())?;
-    Ok((name, value))
-}
-
-fn named(line: &str, name: &HeaderName) -> bool {
-    let end = line.find([':', ';']).unwrap_or(line.len());
-    line[..end].trim().eq_ignore_ascii_case(name.as_str())
+    })
 }

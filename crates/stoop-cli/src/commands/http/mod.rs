@@ -8,6 +8,7 @@
 //! | `retry.rs`, `redirect.rs` | which request follows |
 //! | `request.rs` | creates a request from the flags |
 //! | `target.rs`, `headers.rs` | its method, path and headers |
+//! | `header_line.rs`, `form_field.rs`, `percent.rs` | curl's notations: pure |
 //! | `data.rs`, `form.rs` | the body that the flags describe |
 //! | `body.rs` | the body as it is sent: texts and files as they are read |
 //! | `head.rs` | the head of a response, as the server sent it |
@@ -31,9 +32,12 @@ mod decode;
 mod docker;
 mod error;
 mod form;
+mod form_field;
 mod head;
+mod header_line;
 mod headers;
 mod indent;
+mod percent;
 mod process;
 mod redirect;
 mod render;

@@ -6,6 +6,7 @@ use http::header::HeaderValue;
 use http::{Method, Uri};
 
 use super::headers;
+use super::percent::{decoded, encoded};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::shell::quoted;
@@ -77,33 +78,4 @@ fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
     }
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     headers::basic(&[decoded(name), decoded(password)].join(&b':')).map(Some)
-}
-
-/// Decodes percent-encoded text. A `%` without two hexadecimal digits is kept.
-fn decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        let digit = |at: usize| behind.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        match digit(0).zip(digit(1)) {
-            Some((high, low)) if *first == b'%' => {
-                bytes.push((high << 4 | low) as u8);
-                rest = &behind[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    bytes
-}
-
-/// Percent-encodes every byte that a URI cannot contain. A `%` is kept, because it may be part of
-/// an existing encoding.
-fn encoded(text: &str) -> String {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
-    text.bytes()
-        .map(|byte| if fits(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
