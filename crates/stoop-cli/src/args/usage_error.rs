@@ -13,7 +13,8 @@ use crate::features::{feature_of, is_built};
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
-    match missing_command(words).or_else(|| invalid_value(&error, words)).or_else(|| of_curl(&error, words)) {
+    match missing_command(words).or_else(|| elsewhere(&error, words)).or_else(|| invalid_value(&error, words))
+    {
         Some(failure) => std::process::exit(failure.report().code().into()),
         None if error.use_stderr() && !is_help(&error) => {
             let failure = in_parts(&with_long_flag(error, words), words);
@@ -97,21 +98,37 @@ fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     Some(report.next(format!("{} --help", command_of(words))).into())
 }
 
-/// Explains a flag of curl that `stoop http` does not have.
-fn of_curl(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
-    let flag = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag,
+/// Explains a flag of curl or crictl that does not exist here.
+fn elsewhere(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (flag, why, next) = match words.get(1)?.to_str()? {
+        #[cfg(feature = "http")]
+        "http" if error.kind() == ErrorKind::UnknownArgument => {
+            let flag = text(ContextKind::InvalidArg)?;
+            let (why, next) = crate::commands::http::command_line::elsewhere(flag)?;
+            (flag, why, next)
+        }
+        #[cfg(feature = "grpc")]
+        "cri" => {
+            use crate::commands::cri::crictl::{TEMPLATE_FORMAT, elsewhere};
+
+            let is_template = text(ContextKind::InvalidValue)
+                .is_some_and(|value| value.split('=').next() == Some(TEMPLATE_FORMAT));
+            let flag = match error.kind() {
+                ErrorKind::UnknownArgument => text(ContextKind::InvalidArg)?.split('=').next()?,
+                ErrorKind::InvalidValue if is_template => "--template",
+                _ => return None,
+            };
+            let (why, next) = elsewhere(flag)?;
+            (flag, why, next)
+        }
         _ => return None,
     };
-    #[cfg(feature = "http")]
-    if words.get(1).is_some_and(|verb| verb == "http") {
-        let (why, next) = crate::commands::http::command_line::elsewhere(flag)?;
-        return Some(
-            Failure::new(Exit::Usage, format!("'stoop http' has no {flag}")).why(why).next(next).into(),
-        );
-    }
-    let _ = (flag, words);
-    None
+    let what = format!("'{}' has no {flag}", command_of(words));
+    Some(Failure::new(Exit::Usage, what).why(why).next(next).into())
 }
 
 /// Few flags have a short form. For an unknown short flag, suggests the long flag that was probably
@@ -187,6 +204,32 @@ mod tests {
             assert_eq!(failure.is_some(), !is_built(verb), "{verb}");
         }
         assert!(missing_command(&["stoop".into(), "nosuch".into()]).is_none());
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn flags_of_crictl_are_explained() {
+        let told = |line: &[&str]| {
+            let (error, words) = wrong(line);
+            elsewhere(&error, &words).map(|failure| match failure {
+                Failure::Report(report) => report.text(),
+                other => other.summary(),
+            })
+        };
+        let expected = "error: 'stoop cri inspect' has no --template\n  why:  there are no Go templates: programs \
+                        for JSON select fields\n  next: stoop cri inspect ID | jq -r .status.state\n";
+        for line in [
+            &["stoop", "cri", "inspect", "--template", "{{.status.state}}", "web"][..],
+            &["stoop", "cri", "inspect", "--template={{.status.state}}", "web"],
+            &["stoop", "cri", "inspect", "-o", "go-template", "web"],
+            &["stoop", "cri", "inspect", "-o", "go-template={{.status.state}}", "web"],
+        ] {
+            assert_eq!(told(line).as_deref(), Some(expected), "{line:?}");
+        }
+        assert!(told(&["stoop", "cri", "-D", "ps"]).unwrap().contains("next: stoop tap cri"));
+        for other in [&["stoop", "cri", "ps", "--frob"][..], &["stoop", "cri", "ps", "-o", "wide"]] {
+            assert_eq!(told(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | `config.rs` | files that describe pods and containers: pure |
 //! | `filter.rs`, `select.rs` | which containers and pods are meant: pure |
 //! | `field.rs`, `moment.rs`, `yaml.rs` | fields, times, YAML: pure |
+//! | `crictl.rs` | flags of crictl that do not exist here: pure |
 //! | `known.rs` | what a runtime has, for completion |
 //! | `logs/` | the log files of containers |
 //! | `stream/` | exec, attach and port-forward: SPDY, on the address that the runtime returns |
@@ -18,6 +19,7 @@
 
 pub(crate) mod args;
 mod config;
+pub(crate) mod crictl;
 mod error;
 mod field;
 mod filter;

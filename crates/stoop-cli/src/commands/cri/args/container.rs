@@ -75,9 +75,8 @@ pub(in super::super) struct Exec {
     #[arg(long, short, conflicts_with_all = ["interactive", "tty"])]
     pub(in super::super) sync: bool,
 
-    /// Accepted for crictl: SPDY is what is spoken
-    #[arg(long, short = 'r', hide = true, value_parser = ["spdy"])]
-    pub(in super::super) transport: Option<String>,
+    #[command(flatten)]
+    pub(in super::super) transport: Transport,
 
     /// With --sync, kill it after this time
     #[arg(long, value_name = "TIME", value_parser = time::parse, requires = "sync")]
@@ -90,6 +89,14 @@ pub(in super::super) struct Exec {
     /// Command and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(in super::super) command: Vec<String>,
+}
+
+/// What streams are sent by.
+#[derive(Args, Debug)]
+pub(in super::super) struct Transport {
+    /// Accepted for crictl: streams are SPDY
+    #[arg(long, short = 'r', hide = true, value_parser = ["spdy"])]
+    transport: Option<String>,
 }
 
 /// Attach to the first process of a container.
@@ -105,6 +112,9 @@ pub(in super::super) struct Attach {
     /// Attach the terminal: the container must have one
     #[arg(long, short)]
     pub(in super::super) tty: bool,
+
+    #[command(flatten)]
+    pub(in super::super) transport: Transport,
 
     /// Container, by id or name
     #[arg(value_name = "ID")]

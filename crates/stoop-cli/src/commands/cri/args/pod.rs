@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::container::Transport;
+
 /// Run a pod, as a file describes it.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -96,6 +98,9 @@ pub(in super::super) struct PortForward {
     /// Pod, by id or name
     #[arg(value_name = "POD")]
     pub(in super::super) id: String,
+
+    #[command(flatten)]
+    pub(in super::super) transport: Transport,
 
     /// Ports, here and in the pod
     #[arg(value_name = "[LOCAL:]PORT", required = true, value_parser = ports)]

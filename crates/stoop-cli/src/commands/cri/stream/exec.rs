@@ -13,15 +13,12 @@ use super::connection::Connection;
 use super::spdy::Event;
 use super::status::{self, Ended};
 use super::terminal;
-use super::upgrade::upgrade;
+use super::upgrade::{Purpose, upgrade};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, describe};
 use crate::output::Screen;
 use crate::pump::Sink;
 use crate::raw_mode::{self, Passthrough, RawMode};
-
-/// The version of the protocol that reports exit codes.
-const PROTOCOL: &str = "v4.channel.k8s.io";
 
 /// Runs a command in a container.
 pub(in super::super) async fn exec(session: &Session<'_>, flags: &Exec) -> Outcome {
@@ -93,7 +90,7 @@ impl Ends {
 /// Connects to the stream that the runtime returns, and copies until the command has exited.
 async fn converse(session: &Session<'_>, method: &str, request: &Value, ends: Ends) -> Outcome {
     let answer = session.call(method, request).await?;
-    let upgraded = upgrade(text(&answer, "url"), PROTOCOL, &session.errors).await?;
+    let upgraded = upgrade(text(&answer, "url"), Purpose::Process, &session.errors).await?;
     let mut connection = Connection::new(upgraded);
     let names = ends.streams();
     let headers: Vec<[(&str, &str); 1]> = names.iter().map(|name| [("streamtype", *name)]).collect();

@@ -18,13 +18,10 @@ use super::super::session::Session;
 use super::connection::{Connection, PIECE_BYTES, Sender};
 use super::exec::cut;
 use super::spdy::Event;
-use super::upgrade::upgrade;
+use super::upgrade::{Purpose, upgrade};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
-
-/// The protocol of forwarded ports.
-const PROTOCOL: &str = "portforward.k8s.io";
 
 /// Forwards ports until the process is terminated.
 pub(in super::super) async fn port_forward(session: &Session<'_>, flags: &PortForward) -> Outcome {
@@ -68,7 +65,7 @@ async fn accept(listener: TcpListener, port: u16, clients: mpsc::Sender<(TcpStre
 /// Serves one client, and reports what fails.
 async fn serve(client: TcpStream, url: String, port: u16, errors: ErrorContext) {
     let forwarded = async {
-        let mut connection = Connection::new(upgrade(&url, PROTOCOL, &errors).await?);
+        let mut connection = Connection::new(upgrade(&url, Purpose::Ports, &errors).await?);
         forward(client, &mut connection, port).await
     };
     if let Err(failure) = forwarded.await {
