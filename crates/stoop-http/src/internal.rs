@@ -25,6 +25,12 @@ pub fn recording(settings: crate::Settings, max_bytes: usize) -> crate::Settings
     settings.recorded(max_bytes)
 }
 
+/// Returns settings with which a client sends the names of HTTP/1.1 headers as in `Content-Type`.
+#[cfg(feature = "client")]
+pub fn title_case(settings: crate::Settings) -> crate::Settings {
+    settings.title_case()
+}
+
 /// Returns the first bytes that the server has sent on this connection, as far as they are
 /// recorded.
 #[cfg(feature = "client")]

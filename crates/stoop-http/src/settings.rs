@@ -52,6 +52,8 @@ pub struct Settings {
     max_header_bytes: Option<u32>,
     #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "for clients"))]
     is_lenient: bool,
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "for clients"))]
+    is_title_case: bool,
     #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "for servers"))]
     is_single_use: bool,
     keep_alive: Option<(Duration, Duration)>,
@@ -138,6 +140,13 @@ impl Settings {
         self
     }
 
+    /// Sends the names of HTTP/1.1 headers as in `Content-Type`, and not in lower case.
+    #[cfg(feature = "client")]
+    pub(crate) fn title_case(mut self) -> Settings {
+        self.is_title_case = true;
+        self
+    }
+
     /// Sets how many of the server's first bytes a client records.
     #[cfg(feature = "client")]
     pub(crate) fn recorded(mut self, bytes: usize) -> Settings {
@@ -174,6 +183,7 @@ mod client {
             http1.allow_obsolete_multiline_headers_in_responses(self.is_lenient);
             http1.allow_spaces_after_header_name_in_responses(self.is_lenient);
             http1.ignore_invalid_headers_in_responses(self.is_lenient);
+            http1.title_case_headers(self.is_title_case);
             http1
         }
 

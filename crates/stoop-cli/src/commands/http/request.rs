@@ -131,7 +131,8 @@ impl HttpRequest {
         let version = if is_http2 { "HTTP/2" } else { "HTTP/1.1" };
         let first = format!("{} {target} {version}", self.method).into_bytes();
         let line = |(name, value): (&header::HeaderName, &HeaderValue)| {
-            [name.as_str().as_bytes(), b": ", value.as_bytes()].concat()
+            let name = if is_http2 { name.to_string() } else { title_case(name.as_str()) };
+            [name.as_bytes(), b": ", value.as_bytes()].concat()
         };
         std::iter::once(first).chain(self.headers.iter().map(line)).collect()
     }
@@ -153,6 +154,15 @@ impl fmt::Display for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.uri)
     }
+}
+
+/// Returns the name of a header as HTTP/1.1 clients usually send it: `Content-Type`.
+fn title_case(name: &str) -> String {
+    let capital = |word: &str| match word.split_at_checked(1) {
+        Some((first, rest)) => first.to_ascii_uppercase() + rest,
+        None => String::new(),
+    };
+    name.split('-').map(capital).collect::<Vec<_>>().join("-")
 }
 
 /// Returns the method, which has a default, and the target as given.
@@ -231,6 +241,16 @@ mod tests {
     #[track_caller]
     fn shown(words: &[&str]) -> String {
         asked(words).unwrap_or_else(|failure| panic!("{failure:?}")).to_string()
+    }
+
+    #[test]
+    fn headers_are_shown_in_the_case_that_is_sent() {
+        for (name, shown) in [("content-type", "Content-Type"), ("x--a-", "X--A-"), ("etag", "Etag")] {
+            assert_eq!(title_case(name), shown);
+        }
+        let request = asked(&["/", "-H", "x-a: b"]).map_err(|failure| format!("{failure:?}")).unwrap();
+        let lines = |is_http2| request.head(is_http2).pop().map(|line| String::from_utf8(line).unwrap());
+        assert_eq!((lines(false).as_deref(), lines(true).as_deref()), (Some("X-A: b"), Some("x-a: b")));
     }
 
     #[test]

@@ -307,7 +307,7 @@ impl Session<'_> {
 
 /// Accepts what curl accepts, and records the head if it is shown.
 fn settings(flags: &Http) -> Settings {
-    let settings = Settings::new().max_headers(MAX_HEADERS).lenient_headers(true);
+    let settings = internal::title_case(Settings::new().max_headers(MAX_HEADERS).lenient_headers(true));
     let is_shown = flags.include || flags.curl.head || flags.curl.verbose || flags.curl.dump_header.is_some();
     match is_shown {
         true => internal::recording(settings, HEAD_MAX_BYTES),
