@@ -248,7 +248,7 @@ impl Connect {
     #[doc(hidden)]
     pub fn any(&self) -> Result<Connection> {
         let address = self.attempts.resolve(Kind::Stream)?;
-        self.attempts.repeat(|| self.any_once(&address))
+        self.attempts.repeat(|| self.any_once(address))
     }
 
     fn any_once(&self, address: &Address) -> Result<Connection> {

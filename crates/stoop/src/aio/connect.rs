@@ -161,12 +161,12 @@ impl Connect {
 
     async fn connect_async(&self, kind: Kind) -> Result<Client> {
         let address = self.attempts.resolve(kind)?;
-        let (socket, file) = self.unconnected(kind, &address).await?;
+        let (socket, file) = self.unconnected(kind, address).await?;
         let mut retries = ConnectRetries::new(&self.attempts);
         loop {
             // A failed attempt leaves the socket unconnected, so the same one can try again.
-            let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok((socket, file)) };
-            let pause = retries.after(error).map_err(|error| error.on(&address))?;
+            let Err(error) = try_once(&socket, address, || Ok(())) else { return Ok((socket, file)) };
+            let pause = retries.after(error).map_err(|error| error.on(address))?;
             tokio::time::sleep(pause).await;
         }
     }

@@ -53,21 +53,21 @@ impl Attempts {
     /// Creates a socket of this kind and connects it.
     pub(crate) fn connect(&self, kind: Kind) -> Result<Client> {
         let address = self.resolve(kind)?;
-        let (socket, file) = self.unconnected(kind, Blocking::Waits, &address)?;
+        let (socket, file) = self.unconnected(kind, Blocking::Waits, address)?;
         // A failed attempt leaves the socket unconnected, so the same one can try again.
-        self.repeat(|| self.attempt(&socket, &address)).map_err(|error| error.on(&address))?;
+        self.repeat(|| self.attempt(&socket, address)).map_err(|error| error.on(address))?;
         Ok((socket, file))
     }
 
     /// Connects an existing datagram socket to this address.
     pub(crate) fn connect_existing(&self, socket: &Socket) -> Result<()> {
         let address = self.resolve(Kind::Datagram)?;
-        self.repeat(|| self.attempt(socket, &address)).map_err(|error| error.on(&address))
+        self.repeat(|| self.attempt(socket, address)).map_err(|error| error.on(address))
     }
 
     /// Returns the address, for a socket of this kind.
-    pub(crate) fn resolve(&self, kind: Kind) -> Result<Address> {
-        let address = self.address.clone().map_err(|error| Error::address(Operation::Connect, &error))?;
+    pub(crate) fn resolve(&self, kind: Kind) -> Result<&Address> {
+        let address = self.address.as_ref().map_err(|error| Error::address(Operation::Connect, error))?;
         if address.is_unnamed() {
             let error = Error::new(Operation::Connect, ErrorKind::InvalidAddress, "the address is unnamed");
             return Err(error.of_kind(kind));
