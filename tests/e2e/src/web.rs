@@ -77,7 +77,8 @@ pub fn header(stream: &mut UnixStream) -> String {
 
 /// Returns the length of the body that a header announces.
 pub fn length(head: &str) -> Option<usize> {
-    head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.parse().ok()
 }
 
 /// Returns a valid response with these headers, each with its line ending, and this body.

@@ -57,8 +57,8 @@ fn requests_are_sent_as_given() {
     server.ask(&["/a b?c={}"]).run().ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
     assert!(head.starts_with("GET /a%20b?c=%7B%7D HTTP/1.1\r\n"), "{head}");
-    assert!(head.contains("host: localhost\r\n") && head.contains("user-agent: stoop/"), "{head}");
-    assert!(body.is_empty() && !head.contains("content-"), "{head}");
+    assert!(head.contains("Host: localhost\r\n") && head.contains("User-Agent: stoop/"), "{head}");
+    assert!(body.is_empty() && !head.contains("Content-"), "{head}");
 
     server
         .ask(&["/", "--data", "{\"a\": 1}", "-H", "X-Twice: 1", "-H", "x-twice: 2", "-H", "host: api"])
@@ -66,10 +66,10 @@ fn requests_are_sent_as_given() {
         .ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
     assert!(
-        head.starts_with("POST / HTTP/1.1\r\n") && head.contains("content-type: application/json\r\n"),
+        head.starts_with("POST / HTTP/1.1\r\n") && head.contains("Content-Type: application/json\r\n"),
         "{head}"
     );
-    assert!(head.contains("x-twice: 1\r\nx-twice: 2\r\n") && head.contains("host: api\r\n"), "{head}");
+    assert!(head.contains("X-Twice: 1\r\nX-Twice: 2\r\n") && head.contains("Host: api\r\n"), "{head}");
     assert_eq!(body, b"{\"a\": 1}");
 
     let dir = tempdir();
@@ -78,7 +78,7 @@ fn requests_are_sent_as_given() {
     server.ask(&["PUT", "/", "--data", &format!("@{}", file.display())]).run().ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
     assert!(
-        head.starts_with("PUT /") && head.contains("content-type: application/octet-stream\r\n"),
+        head.starts_with("PUT /") && head.contains("Content-Type: application/octet-stream\r\n"),
         "{head}"
     );
     assert!(body == contents, "{} bytes of {}", body.len(), contents.len());
@@ -92,7 +92,7 @@ fn requests_are_sent_as_given() {
 fn standard_input_is_streamed() {
     let (heard, pieces) = mpsc::channel();
     let server = Web::new(move |mut stream| {
-        assert!(header(&mut stream).contains("transfer-encoding: chunked"));
+        assert!(header(&mut stream).contains("Transfer-Encoding: chunked"));
         let mut body = Vec::new();
         while !body.ends_with(b"0\r\n\r\n") {
             let mut buffer = [0; 1000];
@@ -206,7 +206,7 @@ fn upgrading(content_type: &str, frame: fn(&[u8]) -> Vec<u8>) -> Web {
     );
     Web::new(move |mut stream| {
         let request = header(&mut stream);
-        assert!(request.contains("connection: Upgrade\r\nupgrade: tcp\r\n"), "{request}");
+        assert!(request.contains("Connection: Upgrade\r\nUpgrade: tcp\r\n"), "{request}");
         stream.write_all(&[head.as_bytes(), &frame(b"welcome\n")].concat()).unwrap();
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = stream.read(&mut buffer) {
