@@ -12,16 +12,17 @@
 
 mod echo;
 mod plain;
+mod report;
 
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use echo::Echo;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use report::Row;
 use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::process::Process;
-use stoop_bench::stats::{Summary, order, ratios};
+use stoop_bench::stats::order;
 use stoop_bench::{Report, Result, pin};
 use stoop_grpc::authority::AuthorityRewriter;
 use tokio::net::{UnixListener, UnixStream};
@@ -98,10 +99,7 @@ fn on_tokio(work: impl Future<Output = Result>) -> Result {
 
 fn measure(calls: &u64, reps: usize) -> Result<Report> {
     let (server, client) = pin::two_cpus().ok_or("needs two CPUs")?;
-    let mut tables = String::from(
-        "| | tonic or hyper alone | server: stoop | both: stoop |\n| --- | ---: | ---: | ---: |\n",
-    );
-    let mut results = Vec::new();
+    let mut rows = Vec::new();
     for (index, (what, sides, task)) in MEASUREMENTS.into_iter().enumerate() {
         let mut samples = [const { Vec::new() }; CALLS.len()];
         for rep in 0..reps {
@@ -110,39 +108,9 @@ fn measure(calls: &u64, reps: usize) -> Result<Report> {
             }
             stoop_bench::progress(index * reps + rep + 1, MEASUREMENTS.len() * reps);
         }
-        let [alone, served, both] = &samples;
-        let summary = |all: &[f64]| Summary::of(all).ok_or("a rate is not a number");
-        let (served, both) = (summary(&ratios(served, alone))?, summary(&ratios(both, alone))?);
-        let alone = summary(alone)?;
-        tables.push_str(&format!(
-            "| {what} | {} | {} | {} |\n",
-            alone.shown(0),
-            served.shown(3),
-            both.shown(3)
-        ));
-        results.push(json!({
-            "measurement": what,
-            "alone_per_second": alone.to_json(),
-            "server_ratio": served.to_json(),
-            "both_ratio": both.to_json(),
-        }));
+        rows.push(Row::of(what, &samples).ok_or("a rate is not a number")?);
     }
-    let (valid, rewritten) = authorities();
-    Ok(Report {
-        title: "gRPC and HTTP, tonic and hyper",
-        text: format!(
-            "{calls} calls of 64 B, each process a runtime of one thread on its own CPU. The last two columns are speeds \
-             relative to the first one. Inspecting `:authority` costs {valid:?} per connection if it is valid, and \
-             {rewritten:?} per request if it has to be rewritten."
-        ),
-        tables,
-        json: json!({
-            "calls": calls,
-            "authority_nanoseconds": {"valid": valid.as_nanos() as u64, "rewritten": rewritten.as_nanos() as u64},
-            "results": results,
-        }),
-        failures: Vec::new(),
-    })
+    Ok(report::report(*calls, &rows, authorities()))
 }
 
 /// Runs both processes and returns the rate that the client measured.

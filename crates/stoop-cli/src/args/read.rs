@@ -16,7 +16,18 @@ pub(crate) fn read() -> Cli {
         .unwrap_or_else(|refusal| std::process::exit(refused(&refusal).report().code().into()));
     #[cfg(feature = "http")]
     let words = crate::commands::http::command_line::rewrite(words);
-    Cli::try_parse_from(&words).unwrap_or_else(|error| usage_error::exit(error, &words))
+    let cli = Cli::try_parse_from(&words).unwrap_or_else(|error| usage_error::exit(error, &words));
+    #[cfg(feature = "grpc")]
+    let cli = without_address(cli);
+    cli
+}
+
+#[cfg(feature = "grpc")]
+fn without_address(mut cli: Cli) -> Cli {
+    if let super::Verb::Grpc(flags) = &mut cli.verb {
+        flags.without_address();
+    }
+    cli
 }
 
 #[cfg(feature = "grpc")]
@@ -39,6 +50,31 @@ fn asked(words: Vec<OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn definitions_in_files_need_no_address() {
+        let read = |line: &str| {
+            let cli = without_address(Cli::try_parse_from(line.split(' ')).unwrap());
+            let crate::args::Verb::Grpc(flags) = cli.verb else { panic!("grpc") };
+            (flags.endpoint.to_string(), flags.action.clone(), flags.data.clone())
+        };
+        let words = |address: &str, action: &str, data: Option<&str>| {
+            let action = Some(action.to_owned()).filter(|action| !action.is_empty());
+            (address.to_owned(), action, data.map(str::to_owned))
+        };
+        for (line, expected) in [
+            ("stoop grpc --proto x list", words("ADDR", "list", None)),
+            ("stoop grpc --proto x list S", words("ADDR", "list", Some("S"))),
+            ("stoop grpc --descriptor-set x describe S", words("ADDR", "describe", Some("S"))),
+            ("stoop grpc --proto x ./list", words("./list", "", None)),
+            ("stoop grpc --proto x list list", words("list", "list", None)),
+            ("stoop grpc --proto x list S {}", words("list", "S", Some("{}"))),
+            ("stoop grpc list", words("list", "", None)),
+        ] {
+            assert_eq!(read(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn help_is_a_verb_too() {

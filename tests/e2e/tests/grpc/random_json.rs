@@ -9,8 +9,11 @@ use stoop_testkit::{deadline, has_program, skip, tempdir};
 
 const CASES: u64 = 60;
 
-/// The limit for a hundred messages of each syntax.
-const LIMIT_PER_HUNDRED: Duration = Duration::from_secs(120);
+/// The number of messages of each syntax that one run compares, within the limit of a run.
+const PER_RUN: u64 = 100;
+
+/// The limit for one run.
+const LIMIT_PER_RUN: Duration = Duration::from_secs(120);
 
 #[test]
 fn random_messages_agree_with_protobufs_own_json() {
@@ -21,11 +24,15 @@ fn random_messages_agree_with_protobufs_own_json() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let cases = number("STOOP_CASES").unwrap_or(CASES);
     let seed = number("STOOP_SEED").unwrap_or_else(|| std::process::id().into());
-    deadline(LIMIT_PER_HUNDRED * (cases / 100 + 1) as u32, move || {
-        let directory = tempdir();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/random_json.py");
-        let run = program("python3", [script]).arg(directory.path().join("app.sock")).arg(binary());
-        let run = run.arg(cases.to_string()).arg(seed.to_string()).env("PYTHONPATH", library).run().ok();
-        assert_eq!(run.text().lines().count(), 3, "{}", run.text());
+    let runs = cases.div_ceil(PER_RUN);
+    deadline(LIMIT_PER_RUN * runs as u32, move || {
+        for run in 0..runs {
+            let directory = tempdir();
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/random_json.py");
+            let compare = program("python3", [script]).arg(directory.path().join("app.sock")).arg(binary());
+            let compare = compare.arg(cases.min(PER_RUN).to_string()).arg((seed + run).to_string());
+            let text = compare.env("PYTHONPATH", &library).run().ok().text();
+            assert_eq!(text.lines().count(), 3, "{text}");
+        }
     });
 }

@@ -95,6 +95,10 @@ fn command_lines_of_grpcurl_work() {
         let path = path.to_str().unwrap();
         let listed = grpc(&[path, "list"]).run().ok().text();
         assert!(listed.contains("stoop.test.Talk\n"), "{listed}");
+        // What files define is shown without a server.
+        assert_eq!(grpc(&["-proto", PROTO, "list"]).run().ok().text(), "stoop.test.Talk\n");
+        let described = stoop(["grpc", "--proto", PROTO, "describe", "Word.Mood"]).run().ok().text();
+        assert!(described.contains("LOUD = 1;"), "{described}");
         let said = |words: &[&str]| grpc(words).input(r#"{"text": "x"}"#).run().ok().json().remove(0);
         let x = json!({"text": "x"});
         assert_eq!(said(&["-d", r#"{"text": "x"}"#, path, "stoop.test.Talk/Say"]), x);

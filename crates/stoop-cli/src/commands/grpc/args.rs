@@ -1,15 +1,18 @@
 //! `stoop grpc`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use http::uri::Authority;
 
 use crate::args::footer;
-use crate::args::shared::{QuietFlag, endpoint};
+use crate::args::shared::{QuietFlag, endpoint, read_endpoint};
 use crate::endpoint::Endpoint;
 use crate::time;
+
+/// The actions that show definitions.
+const SHOWING: [&str; 2] = ["list", "describe"];
 
 /// Call any gRPC method on a Unix socket, or list what a server offers.
 ///
@@ -26,6 +29,8 @@ use crate::time;
 /// are; --raw leaves them out. If the server speaks containerd's ttrpc, that is used. A status
 /// other than OK gives its code plus 64 as the exit code.
 ///
+/// `list` and `describe` of --proto and --descriptor-set need no server, and no ADDR.
+///
 /// The flags of grpcurl are understood, with one dash or two.
 #[derive(Args, Debug)]
 #[command(
@@ -40,6 +45,7 @@ use crate::time;
   stoop grpc ./app.sock describe greet.proto                    # the whole file, as source
   stoop grpc ./app.sock greet.Greeter/Hello @request.json --timeout 2s
   stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input
+  stoop grpc --proto greet.proto describe Greeter               # without a server
   stoop grpc containerd -H 'containerd-namespace: k8s.io' Images/List"))]
 pub(crate) struct Grpc {
     /// Server: an address, or cri, containerd or docker
@@ -192,7 +198,32 @@ pub(crate) enum Format {
     Text,
 }
 
+/// What the help calls an address: it stands for one where none is needed.
+const NO_ADDRESS: &str = "ADDR";
+
 impl Grpc {
+    /// Takes the first word for the action if files have the definitions and it is `list` or
+    /// `describe`: no server has to be named then, as in grpcurl. A socket of such a name that
+    /// exists is still meant.
+    pub(crate) fn without_address(&mut self) {
+        let has_files = !self.schema.proto.is_empty() || !self.schema.descriptor_set.is_empty();
+        let first = self.endpoint.to_string();
+        let is_shifted = has_files
+            && SHOWING.contains(&&*first)
+            && self.data.is_none()
+            && self.action.as_deref().is_none_or(|action| !SHOWING.contains(&action))
+            && !Path::new(&first).exists();
+        if let (true, Ok(none)) = (is_shifted, read_endpoint(NO_ADDRESS.into())) {
+            self.data = self.action.replace(first);
+            self.endpoint = none;
+        }
+    }
+
+    /// Returns whether the action is a call.
+    pub(super) fn is_call(&self) -> bool {
+        self.action.as_deref().is_some_and(|action| !SHOWING.contains(&action))
+    }
+
     /// Returns what was given for the request message, wherever it was given. A lone `@` is
     /// standard input.
     pub(crate) fn message(&self) -> Option<&str> {

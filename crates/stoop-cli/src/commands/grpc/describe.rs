@@ -13,8 +13,8 @@ use crate::pump::Sink;
 
 impl Session<'_> {
     /// Lists the services, or the methods of one service.
-    pub(super) async fn list(&self, client: &Client, given: Option<Schema>) -> Outcome {
-        let mut schema = self.load_schema(client, given).await?;
+    pub(super) async fn list(&self, client: &Client) -> Outcome {
+        let mut schema = self.load_schema(client, None).await?;
         let of = match self.flags.data.as_deref() {
             Some(name) => Some(self.service(client, &schema, name).await?),
             None => None,
@@ -23,6 +23,22 @@ impl Session<'_> {
             schema = self.served(client, schema).await?;
             self.tell_partial(client)?;
         }
+        self.print_services(&schema, of)
+    }
+
+    /// Lists or describes what files define. No server is needed for that.
+    pub(super) fn show_given(&self, schema: &Schema) -> Outcome {
+        self.save(schema)?;
+        match (self.flags.action.as_deref(), self.flags.data.as_deref()) {
+            (Some("describe"), Some(name)) => self.print_definitions(&[self.symbol(schema, name)?]),
+            (Some("describe"), None) => self.print_definitions(&services(schema)),
+            (_, Some(name)) => self.print_services(schema, Some(self.service_named(schema, name)?)),
+            (_, None) => self.print_services(schema, None),
+        }
+    }
+
+    /// Prints the methods of a service, or else the names of all services.
+    fn print_services(&self, schema: &Schema, of: Option<ServiceDescriptor>) -> Outcome {
         let methods = |services: &[ServiceDescriptor]| {
             services.iter().flat_map(ServiceDescriptor::methods).collect::<Vec<_>>()
         };
@@ -46,12 +62,7 @@ impl Session<'_> {
         schema: &Schema,
         name: &str,
     ) -> Result<ServiceDescriptor, Failure> {
-        let Symbol::Service(service) = self.symbol(schema, name)? else {
-            return Err(Failure::usage(
-                format!("'{name}' is not a service"),
-                "'list' lists the methods of a service; 'describe' shows everything else",
-            ));
-        };
+        let service = self.service_named(schema, name)?;
         if schema.origin() != Origin::Builtin {
             return Ok(service);
         }
@@ -70,16 +81,28 @@ impl Session<'_> {
         }
     }
 
+    fn service_named(&self, schema: &Schema, name: &str) -> Result<ServiceDescriptor, Failure> {
+        match self.symbol(schema, name)? {
+            Symbol::Service(service) => Ok(service),
+            _ => Err(Failure::usage(
+                format!("'{name}' is not a service"),
+                "'list' lists the methods of a service; 'describe' shows everything else",
+            )),
+        }
+    }
+
     /// Prints the definition of a symbol, or of every service.
-    pub(super) async fn describe(&self, client: &Client, given: Option<Schema>) -> Outcome {
-        let schema = self.load_schema(client, given).await?;
+    pub(super) async fn describe(&self, client: &Client) -> Outcome {
+        let schema = self.load_schema(client, None).await?;
         let symbols = match self.flags.data.as_deref() {
             Some(name) => vec![self.symbol(&schema, name)?],
-            None if schema.origin() == Origin::Builtin => {
-                self.served(client, schema).await?.services().into_iter().map(Symbol::Service).collect()
-            }
-            None => schema.services().into_iter().map(Symbol::Service).collect(),
+            None if schema.origin() == Origin::Builtin => services(&self.served(client, schema).await?),
+            None => services(&schema),
         };
+        self.print_definitions(&symbols)
+    }
+
+    fn print_definitions(&self, symbols: &[Symbol]) -> Outcome {
         if self.flags.json {
             let event = |symbol: &Symbol| Event::Definition { name: symbol.name(), text: describe(symbol) };
             symbols.iter().try_for_each(|symbol| self.output.emit(&event(symbol)))?;
@@ -98,6 +121,10 @@ impl Session<'_> {
         screen.finish()?;
         Ok(Exit::Done)
     }
+}
+
+fn services(schema: &Schema) -> Vec<Symbol> {
+    schema.services().into_iter().map(Symbol::Service).collect()
 }
 
 /// Returns `service/method`, fully qualified.

@@ -30,8 +30,7 @@ pub(super) enum RequestInput {
 
 /// Opens what the flags name.
 pub(super) fn prepare(flags: &Grpc) -> Result<RequestInput, Failure> {
-    let is_call = !matches!(flags.action.as_deref(), None | Some("list" | "describe"));
-    let Some(data) = flags.message().filter(|_| is_call) else { return Ok(RequestInput::None) };
+    let Some(data) = flags.message().filter(|_| flags.is_call()) else { return Ok(RequestInput::None) };
     match data.strip_prefix('@') {
         _ if data == "-" => Ok(RequestInput::Stdin),
         Some("-") => Ok(RequestInput::Stdin),

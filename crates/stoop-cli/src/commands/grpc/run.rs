@@ -31,6 +31,9 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     };
     // Files are compiled before connecting, so that an error in them does not bother a server.
     let given = schema::given(&flags.schema)?;
+    if let (Some(schema), false) = (&given, flags.is_call()) {
+        return session.show_given(schema);
+    }
     let input = input::prepare(flags)?;
     let reached = flags.endpoint.connect_stream(flags.wait, flags.connect_timeout.or(flags.timeout));
     let reached = reached.map_err(|failure| {
@@ -43,8 +46,8 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     let outcome = runtime.block_on(async {
         let client = session.open(reached.connection).await?;
         match flags.action.as_deref() {
-            None | Some("list") => session.list(&client, given).await,
-            Some("describe") => session.describe(&client, given).await,
+            None | Some("list") => session.list(&client).await,
+            Some("describe") => session.describe(&client).await,
             Some(method) => session.call(&client, given, method, input).await,
         }
     });

@@ -61,11 +61,15 @@ impl Session<'_> {
         given: Option<Schema>,
     ) -> Result<Schema, Failure> {
         let schema = self.find_schema(client, given).await?;
-        if let Some(path) = &self.flags.descriptor_set_out {
-            let doing = format!("write '{}'", stoop::escaped(path.as_os_str().as_encoded_bytes()));
-            std::fs::write(path, schema.descriptor_set()).map_err(|error| Failure::io(doing, &error))?;
-        }
+        self.save(&schema)?;
         Ok(schema)
+    }
+
+    /// Writes the schema to a file, if that was asked for.
+    pub(super) fn save(&self, schema: &Schema) -> Result<(), Failure> {
+        let Some(path) = &self.flags.descriptor_set_out else { return Ok(()) };
+        let doing = format!("write '{}'", stoop::escaped(path.as_os_str().as_encoded_bytes()));
+        std::fs::write(path, schema.descriptor_set()).map_err(|error| Failure::io(doing, &error))
     }
 
     async fn find_schema(&self, client: &Client, given: Option<Schema>) -> Result<Schema, Failure> {
