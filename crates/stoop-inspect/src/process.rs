@@ -12,6 +12,9 @@ use crate::options::Options;
 use crate::procfs::ProcessDir;
 use crate::workload;
 
+/// The unit of start times in `/proc`: 1/100 s on every architecture of Linux but Alpha.
+pub(crate) const TICKS_PER_SECOND: u64 = 100;
+
 /// What is known of a process before reading its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {

@@ -13,7 +13,7 @@ use stoop_bpf::{Record, TaskFiles};
 use super::Holding;
 use crate::listed;
 use crate::model::{NamespaceIno, Pid, SocketIno};
-use crate::process::Known;
+use crate::process::{Known, TICKS_PER_SECOND};
 
 /// Runs the program once, and returns every file descriptor of a Unix domain socket. Calls
 /// `process` with what the program reports of each process in addition, as soon as it does.
@@ -42,11 +42,9 @@ pub(crate) fn holding(record: &Record, own: NamespaceIno) -> Holding {
 }
 
 fn known(record: &Record) -> Known {
-    /// The unit of start times in `/proc`: it is 1/100 s on every machine this library supports.
-    const TICK_NS: u64 = 10_000_000;
     Known {
         command: std::ffi::OsString::from_vec(record.command.as_bytes().to_vec()),
         uid: record.user,
-        start: record.started_ns / TICK_NS,
+        start: record.started_ns / (1_000_000_000 / TICKS_PER_SECOND),
     }
 }

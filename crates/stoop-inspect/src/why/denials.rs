@@ -10,6 +10,7 @@ use stoop::{Address, escaped};
 
 use super::facts::{Denial, Facts, File, Found, Mechanism, Security, Step};
 use super::question::{Operation, Who};
+use crate::process::TICKS_PER_SECOND;
 
 impl Mechanism {
     pub(in crate::why) fn name(self) -> &'static str {
@@ -27,8 +28,6 @@ pub(in crate::why) const JUST_NOW: Duration = Duration::from_secs(10);
 
 /// How far the time of a record and the start of a process may differ, by their clocks alone.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
-/// What the kernel counts the start of a process in, on every architecture of Linux but Alpha.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Returns the latest denial that is about the call in question, with its age. One that names
 /// neither the process nor the address proves nothing.
@@ -54,7 +53,7 @@ fn is_of_subject(facts: &Facts, denial: &Denial) -> bool {
 /// Returns when the process that would make the call was started, since 1970.
 fn began_at(facts: &Facts) -> Option<Duration> {
     let ticks = facts.subject.as_ref()?.began?;
-    let since_boot = Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND);
+    let since_boot = Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND as f64);
     facts.security.booted_at?.checked_add(since_boot)
 }
 
@@ -205,6 +204,13 @@ mod tests {
         Address::abstract_name(name).unwrap()
     }
 
+    /// A connect of this process.
+    fn asked_of(pid: u32) -> Facts {
+        let mut facts = super::super::tests::facts(Operation::Connect);
+        facts.question.subject = Who::Process(pid);
+        facts
+    }
+
     #[test]
     fn a_record_about_the_process_and_the_address_is_evidence() {
         let said = about(&[APPARMOR_CONNECT], Some(154), path("/run/t/denied.sock")).unwrap();
@@ -243,8 +249,7 @@ mod tests {
     /// Pids are reused.
     #[test]
     fn a_record_from_before_the_process_began_is_about_another() {
-        let mut facts = super::super::tests::facts(Operation::Connect);
-        facts.question.subject = Who::Process(184);
+        let mut facts = asked_of(184);
         facts.security.denials = denials([SECCOMP]);
         let denied = facts.security.denials[0].at;
         facts.security.booted_at = Some(denied - Duration::from_secs(100));
@@ -268,8 +273,7 @@ mod tests {
     /// The path of a record has no symbolic links, and begins at the root of the machine.
     #[test]
     fn a_record_has_the_path_without_links() {
-        let mut facts = super::super::tests::facts(Operation::Connect);
-        facts.question.subject = Who::Process(154);
+        let mut facts = asked_of(154);
         facts.question.address = path("/var/run/app/app.sock");
         let recorded = |path: &str| denials([APPARMOR_CONNECT.replace("/run/t/denied.sock", path).as_str()]);
         facts.security.denials = recorded("/run/app/app.sock");
@@ -284,8 +288,7 @@ mod tests {
     #[test]
     fn a_call_that_was_denied_before_is_unknown() {
         use super::super::verdict::Outcome;
-        let mut facts = super::super::tests::facts(Operation::Connect);
-        facts.question.subject = Who::Process(154);
+        let mut facts = asked_of(154);
         let outcome = |facts: &Facts| super::super::judge::judge(facts, usize::MAX);
         assert_eq!(outcome(&facts).outcome, Outcome::Succeeds);
         let record = APPARMOR_CONNECT.replace("/run/t/denied.sock", "/run/app/app.sock");
@@ -301,8 +304,7 @@ mod tests {
 
     #[test]
     fn a_name_with_its_inode_is_a_file_on_the_way() {
-        let mut facts = super::super::tests::facts(Operation::Connect);
-        facts.question.subject = Who::Process(13);
+        let mut facts = asked_of(13);
         let socket = facts.walk.as_ref().unwrap().reached.clone().unwrap();
         let recorded = |name: &str, ino: u64| {
             let line = format!(
