@@ -62,15 +62,36 @@ pub(crate) fn local<T>(
     parse: fn(OsString) -> Result<T, AddressError>,
 ) -> Result<T, ParseError> {
     let text = notation::translate(text)?;
+    if let Some(what) = unexpanded(text.as_encoded_bytes()) {
+        return Err(format!("{what}; for a file with such a name, write ./ in front").into());
+    }
     let what = match other_scheme(text.as_encoded_bytes()) {
         Some(scheme) if is_network(scheme) => format!("'{scheme}:' is for networks"),
-        Some(scheme) => format!("stoop does not know URLs of '{scheme}:'"),
+        Some(scheme) => format!("stoop does not know addresses of '{scheme}:'"),
         None if is_host_and_port(text.as_encoded_bytes()) => "it is a host and a port".into(),
         // The caller's message shows the text already.
         None => return parse(text).map_err(|error| error.kind().to_string().into()),
     };
     Err(format!("not a Unix socket address: {what}; for a file with such a name, write ./ in front").into())
 }
+
+/// Returns why the text is not what was meant, if a shell or a program has left it unread: quotes
+/// within quotes, or a home directory or variable that was not expanded.
+fn unexpanded(text: &[u8]) -> Option<&'static str> {
+    let is_name = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    match text {
+        [start @ (b'\'' | b'"'), .., end] if start == end => Some("the address is in quotes of its own"),
+        [b'~'] | [b'~', b'/', ..] => Some(TILDE),
+        [b'~', rest @ ..] if rest.first().is_some_and(is_name) && rest.contains(&b'/') => Some(TILDE),
+        [b'$', b'{', ..] => Some(VARIABLE),
+        [b'$', rest @ ..] if rest.first().is_some_and(is_name) => Some(VARIABLE),
+        [b'\\', b'\\', ..] => Some("not a Unix socket address: it is a named pipe of Windows"),
+        _ => None,
+    }
+}
+
+const TILDE: &str = "'~' was not expanded to a home directory: no shell has read it";
+const VARIABLE: &str = "the variable was not expanded: no shell has read it";
 
 /// Returns what precedes the colon if that makes it another address: any URL scheme but a local
 /// one, and the schemes of socat and others.
@@ -79,9 +100,15 @@ fn other_scheme(text: &[u8]) -> Option<&str> {
     let scheme = std::str::from_utf8(&text[..colon]).ok()?;
     let is_scheme = !scheme.is_empty()
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(&byte));
-    let is_url = is_scheme && scheme != "unix" && text[colon + 1..].starts_with(b"//");
+    let rest = &text[colon + 1..];
+    let is_url = is_scheme && scheme != "unix" && rest.starts_with(b"//")
+        || is_scheme && rest.starts_with(b"/") && !LOCAL.contains(&scheme);
     (is_url || is_transport(scheme) || OTHERS.contains(&&*scheme.to_ascii_lowercase())).then_some(scheme)
 }
+
+/// What may precede the colon in an address of stoop, or of a socket that is selected.
+const LOCAL: [&str; 9] =
+    ["fd", "unix", "stream", "dgram", "seqpacket", "abstract", "unix-abstract", "pid", "inode"];
 
 /// Schemes that are for networks even without `//`, and socat's with what it does there behind
 /// them: `TCP4-LISTEN`.
@@ -106,8 +133,6 @@ fn is_network(scheme: &str) -> bool {
 
 /// Returns whether this is `host:80`, `127.0.0.1:80`, `[::1]:80` or `:80`, perhaps with a path.
 fn is_host_and_port(text: &[u8]) -> bool {
-    const LOCAL: [&str; 9] =
-        ["fd", "unix", "stream", "dgram", "seqpacket", "abstract", "unix-abstract", "pid", "inode"];
     let text = text.split(|&byte| byte == b'/').next().unwrap_or_default();
     let Some((host, port)) = std::str::from_utf8(text).ok().and_then(|text| text.rsplit_once(':')) else {
         return false;
@@ -299,7 +324,15 @@ mod tests {
         for (text, why) in [
             ("http://unix:/run/app.sock:/v1", "stoop http"),
             ("http://unix/x", "'http:' is for networks"),
-            ("npipe:////./pipe/docker_engine", "does not know URLs of 'npipe:'"),
+            ("npipe:////./pipe/docker_engine", "does not know addresses of 'npipe:'"),
+            (r"\\.\pipe\docker_engine", "a named pipe of Windows"),
+            ("passenger:/run/x", "does not know addresses of 'passenger:'"),
+            ("'/run/x.sock'", "in quotes"),
+            ("\"/run/x.sock\"", "in quotes"),
+            ("~/x.sock", "'~' was not expanded"),
+            ("~alice/x.sock", "'~' was not expanded"),
+            ("$HOME/x.sock", "variable was not expanded"),
+            ("${XDG_RUNTIME_DIR}/x.sock", "variable was not expanded"),
             ("localhost:80", "a host and a port"),
         ] {
             let error = read(text).unwrap_err();
@@ -312,7 +345,7 @@ mod tests {
         /// path.
         #[test]
         fn notations_of_others_are_no_relative_paths(
-            start in "(unix:|unix://|http://unix:|UNIX-CONNECT:|unix:path=|unix:abstract=|http\\+unix://%2F|local:|\
+            start in "(passenger:/|c:/|~/|~root/|\\$HOME|\\$\\{X\\}|unix:|unix://|http://unix:|UNIX-CONNECT:|unix:path=|unix:abstract=|http\\+unix://%2F|local:|\
                       ipc://|unix@|abns@|tcp:|TCP-LISTEN:|vsock:|npipe://|https?://|ws://|ssh://|:80|a\\.b:80|\\[::1\\]:80)",
             rest in "(/[a-z%20:;,=/?]{0,12})?",
         ) {

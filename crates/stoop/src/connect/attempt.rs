@@ -156,7 +156,15 @@ pub(crate) fn try_once(
 
 /// Creates the error for a backlog that stayed full until the timeout.
 pub(crate) fn stayed_full(error: Error, timeout: Duration) -> Error {
-    error.with_kind(ErrorKind::TimedOut).with_detail(format!("the backlog was full for {timeout:?}"))
+    error
+        .with_kind(ErrorKind::TimedOut)
+        .with_detail(format!("the backlog was full for {:?}", rounded(timeout)))
+}
+
+/// Rounds what is left of a time limit to milliseconds, for a text.
+fn rounded(time: Duration) -> Duration {
+    let millis = (time.as_micros() + 500) / 1000;
+    if millis < 10 { time } else { Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)) }
 }
 
 /// The argument of `connect` and `sendto` for an address, however long its path.
