@@ -10,10 +10,12 @@ pub use crate::endpoints::{
     add_services,
     definition::{Definition, DefinitionError, parse as parse_definition},
 };
-pub use crate::file_location::{FileLocation, FileLocator, NameTarget, OtherView, ViewDifference};
+pub use crate::file_location::{
+    FileLocation, FileLocator, FileSearch, NameTarget, OtherView, ViewDifference,
+};
 pub use crate::hindrance::{FrozenGroup, Hindrance, Tracer, hindrance};
 pub use crate::probe::{Delivery, Probe, denial_of_probe, probe, probe_and_listen};
-pub use crate::why::action::{Action, ModeClass, Permission, Program, Renewal, Site};
+pub use crate::why::action::{Action, FileFlag, ModeClass, Permission, Program, Renewal, Site};
 pub use crate::why::advise::relief;
 pub use crate::why::answer::why;
 pub use crate::why::cause::Cause;

@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::io::BufRead;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stoop::Address;
 use stoop_inspect::internal::{
-    Action, Cause, FileLocation, FileLocator, NameTarget, Verdict, ViewDifference, gather, why,
+    Action, Cause, FileLocation, FileLocator, FileSearch, NameTarget, Verdict, ViewDifference, gather, why,
 };
 use stoop_inspect::why::{Operation, Outcome, Question, Who};
 use stoop_inspect::{Inspector, Options, Snapshot, SocketId};
@@ -141,6 +141,40 @@ fn a_file_whose_first_name_was_removed_is_not_covered() {
     fs::hard_link(&path, elsewhere.join("app")).unwrap();
     fs::remove_file(&path).unwrap();
     assert_eq!(location(&listener).covered, None);
+}
+
+/// A link in another directory is found by no lookup, and by the inode.
+#[test]
+fn a_link_elsewhere_is_searched_for_by_its_inode() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    for name in ["a", "b"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let (listener, path) = served(&dir.path().join("a"), "app");
+    let link = dir.path().join("b/app");
+    fs::hard_link(&path, &link).unwrap();
+    fs::remove_file(&path).unwrap();
+    let FileSearch::OnMount { point, inode } = location(&listener).search else { panic!("not to be found") };
+    assert!(link.starts_with(&point), "{point:?}");
+    assert_eq!(inode, fs::metadata(&link).unwrap().ino());
+    let verdict = predict(&path);
+    assert!(matches!(verdict.advice[..], [Action::FindFile { .. }]), "{verdict:?}");
+}
+
+#[test]
+fn a_file_on_an_unmounted_file_system_is_not_moved() {
+    if !is_root() || !has_program("mount") {
+        skip!("lacks root or mount");
+    }
+    let dir = tempdir();
+    let mounted = Mounted::over(dir.path());
+    let (listener, path) = served(dir.path(), "app");
+    drop(mounted);
+    assert_eq!(location(&listener).search, FileSearch::Unmounted);
+    assert_eq!(predict(&path).cause, Cause::Unmounted);
 }
 
 /// An empty file system over a directory.

@@ -15,10 +15,10 @@ use stoop::Address;
 use stoop_inspect::internal::facts::OtherServer;
 use stoop_inspect::internal::{Action, Cause, Verdict, gather, why};
 use stoop_inspect::why::{Errno, Operation, Outcome, Question, Who};
-use stoop_kernel_facts::SOON;
+use stoop_kernel_facts::{SOON, mount_fuse};
 use stoop_testkit::{
-    KillOnDrop, Role, TempDir, close, eventually, has_program, is_root, record_skip, role, skip, spawn,
-    tempdir,
+    KillOnDrop, Role, TempDir, close, eventually, has_program, is_root, public_tempdir, record_skip, role,
+    skip, spawn, tempdir,
 };
 
 /// Runs the rest of a test in a mount namespace of its own. Returns whether this is that run.
@@ -32,6 +32,11 @@ fn has_own_mounts(test: &str) -> bool {
     }
     Role::new(test, "mounted").within("unshare", &["--mount"]).run();
     false
+}
+
+fn explained(operation: Operation, path: &Path, subject: Who) -> Verdict {
+    let question = Question { operation, kind: None, address: Address::path(path).unwrap(), subject };
+    why(&gather(&question).unwrap())
 }
 
 fn ask(operation: Operation, path: &Path, subject: Who) -> Verdict {
@@ -161,6 +166,38 @@ fn a_process_with_mounts_of_its_own_has_its_own_overlay() {
     assert_eq!(verdict.cause, Cause::ServedElsewhere, "{verdict:?}");
     let [Action::Connect { at, .. }] = &verdict.advice[..] else { panic!("{verdict:?}") };
     UnixStream::connect(at.address.as_pathname().unwrap()).unwrap();
+}
+
+/// A mount that is for another user, and one whose server has exited.
+#[test]
+fn a_fuse_mount_that_lets_nobody_in_is_named() {
+    if !has_own_mounts("a_fuse_mount_that_lets_nobody_in_is_named") {
+        return;
+    }
+    if !Path::new("/dev/fuse").exists() {
+        skip!("lacks FUSE");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("view/app.sock");
+    let view = path.parent().unwrap();
+    fs::create_dir(view).unwrap();
+    let server = mount_fuse(view, 0o40777, "user_id=65534,group_id=65534").unwrap();
+    for operation in [Operation::Connect, Operation::Bind] {
+        let verdict = explained(operation, &path, Who::CurrentProcess);
+        assert_eq!((verdict.outcome, verdict.cause), (Outcome::Fails(Errno::ACCESS), Cause::OtherUsersMount));
+        let as_its_user = |action: &Action| matches!(action, Action::PredictAs { .. });
+        assert!(verdict.advice.iter().any(as_its_user), "{verdict:?}");
+        // What its user would see is not visible to root.
+        assert_eq!(explained(operation, &path, Who::User("65534".into())).outcome, Outcome::Unknown);
+    }
+    assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    unmount(view, UnmountFlags::DETACH).unwrap();
+    drop(server);
+    drop(mount_fuse(view, 0o40777, "user_id=0,group_id=0,allow_other").unwrap());
+    let verdict = explained(Operation::Connect, &path, Who::CurrentProcess);
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Fails(Errno::NOTCONN), Cause::FileSystemFails));
+    assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotConnected);
+    unmount(view, UnmountFlags::DETACH).unwrap();
 }
 
 #[test]

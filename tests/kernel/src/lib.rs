@@ -385,9 +385,13 @@ pub fn set_lease(file: &impl AsFd) -> Result<()> {
 /// users. Closing the returned value ends all waits for it. Requires root; call it in a separate
 /// mount namespace, because other processes would wait as well.
 pub fn mute_mount(at: &Path, root_mode: u32) -> Result<OwnedFd> {
+    mount_fuse(at, root_mode, "user_id=65534,group_id=65534,allow_other")
+}
+
+/// Mounts such a file system with these options, such as the only user who may use it.
+pub fn mount_fuse(at: &Path, root_mode: u32, options: &str) -> Result<OwnedFd> {
     let server = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let options =
-        format!("fd={},rootmode={root_mode:o},user_id=65534,group_id=65534,allow_other", raw(&server));
+    let options = format!("fd={},rootmode={root_mode:o},{options}", raw(&server));
     let options = std::ffi::CString::new(options).expect("no NUL");
     rustix::mount::mount("mute", at, "fuse", rustix::mount::MountFlags::NOSUID, Some(&*options))?;
     Ok(server)

@@ -409,6 +409,51 @@ fn a_socket_file_takes_an_inode() {
     assert_eq!(full, Ok(()));
 }
 
+/// K-LOOKUP-8
+#[test]
+fn an_open_socket_is_no_socket_file() {
+    let dir = tempdir();
+    let listener = listener(STREAM, &at(&dir, "socket"), 8);
+    assert_eq!(try_connect(&Name::path(proc_path(&listener))), Err(Errno::CONNREFUSED));
+    // Through a file descriptor of the file itself, it is reached.
+    let file = o_path(&dir.path().join("socket"));
+    assert_eq!(try_connect(&Name::path(proc_path(&file))), Ok(()));
+}
+
+/// K-FUSE-1
+#[test]
+fn a_fuse_mount_without_allow_other_is_for_its_user_alone() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root or FUSE");
+    }
+    let dir = tempdir();
+    let answers = [StatxFlags::BASIC_STATS, StatxFlags::empty()].map(|wanted| {
+        with_own_mounts(|| {
+            let _server = mount_fuse(dir.path(), 0o40777, "user_id=4001,group_id=4001")?;
+            assert_eq!(try_connect(&at(&dir, "socket")), Err(Errno::ACCESS), "for root, too");
+            let root = rustix::fs::open(dir.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let stat = statx(&root, "", AtFlags::EMPTY_PATH, wanted)?;
+            assert_ne!(stat.stx_mask & StatxFlags::MNT_ID.bits(), 0);
+            Ok(())
+        })
+    });
+    assert_eq!(answers, [Err(Errno::ACCESS), Ok(())]);
+}
+
+/// K-FUSE-2
+#[test]
+fn a_fuse_mount_whose_server_has_exited_is_not_connected() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root or FUSE");
+    }
+    let dir = tempdir();
+    let answer = with_own_mounts(|| {
+        drop(mount_fuse(dir.path(), 0o40777, "user_id=0,group_id=0,allow_other")?);
+        try_connect(&at(&dir, "socket"))
+    });
+    assert_eq!(answer, Err(Errno::NOTCONN));
+}
+
 /// K-SERVED-1
 #[test]
 fn a_socket_is_not_reached_through_a_served_file_system() {

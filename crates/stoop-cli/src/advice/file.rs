@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stoop::escaped;
-use stoop_inspect::internal::{Action, ModeClass, Permission};
+use stoop_inspect::internal::{Action, FileFlag, ModeClass, Permission};
 
 use crate::shell;
 
@@ -71,8 +71,12 @@ pub(super) fn command(advice: &Action) -> String {
             path(file)
         ),
         Action::ShowFlags(file) => format!("lsattr -d {}", path(file)),
-        Action::ClearImmutable { path: directory, .. } => {
-            format!("chattr -i {}", path(directory))
+        Action::ClearFlag { path: file, flag, .. } => {
+            let letter = if *flag == FileFlag::Immutable { 'i' } else { 'a' };
+            format!("chattr -{letter} {}", path(file))
+        }
+        Action::FindFile { mount, inode, .. } => {
+            format!("find {} -xdev -inum {inode} -type s    # its path now", path(mount))
         }
         Action::ShowInodes(directory) => {
             format!("df -i {}    # no inode is free: remove files", path(directory))
@@ -99,6 +103,10 @@ fn sentence(advice: &Action) -> String {
                                   the file is lost when the server starts again"
                 .into()
         }
+        Action::AddName(directory) => format!(
+            "# name a file in it: {}",
+            escaped(directory.join("app.sock").as_os_str().as_encoded_bytes())
+        ),
         Action::ChangeBeneathMount(file) => format!(
             "# the mount is read-only: whoever mounted it can grant the permission on {} elsewhere",
             escaped(file.as_os_str().as_encoded_bytes())

@@ -139,9 +139,11 @@ fn server_command(advice: &Action) -> String {
             serve(at, " --assume-stale", "only if no other machine or mount has a server there")
         }
         Action::TakeOver(at) => serve(at, " --replace", "take the name over, refusing no client"),
-        Action::OmitSlash(at) => {
-            format!("stoop why {} --op bind    # without the slash", shell::address(&at.address))
-        }
+        Action::OmitSlash { at, operation } => format!(
+            "stoop why {}{}    # without the slash",
+            shell::address(&at.address),
+            operation_flags(*operation)
+        ),
         Action::TryAgain { at, .. } => {
             format!("stoop why {} --op bind    # whether it would succeed now", shell::address(&at.address))
         }
@@ -163,6 +165,12 @@ fn server_command(advice: &Action) -> String {
             format!("stoop why {} --op connect --kind {}", shell::address(address), kind.word())
         }
         Action::PredictAsRoot(question) => format!("{}    # root sees more", prediction(question)),
+        Action::PredictAs { user, question } => {
+            format!("sudo -u {} {}    # as the only user of that mount", numbered(user), prediction(question))
+        }
+        Action::ShowSocket(inode) => {
+            format!("stoop who inode:{inode}    # its address, its process and its peer")
+        }
         Action::ShowPath { address, operation } => {
             let address = shell::address(address);
             format!(
@@ -170,7 +178,7 @@ fn server_command(advice: &Action) -> String {
                 operation_flags(*operation)
             )
         }
-        Action::SeeElsewhere { address } => {
+        Action::SeeElsewhere { address, .. } => {
             format!("stoop why {}    # if that one was meant", shell::address(address))
         }
         Action::ShowServer(at) => {
@@ -197,6 +205,14 @@ fn prediction(question: &Question) -> String {
     let kind = question.kind.map_or(String::new(), |kind| format!(" --kind {}", kind.word()));
     let operation = operation_flags(question.operation);
     format!("stoop why {}{operation}{kind}{subject}", shell::address(&question.address))
+}
+
+/// Words a user for `sudo`, which takes a number with a `#` in front.
+fn numbered(user: &str) -> String {
+    match user.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => shell::word(format!("#{user}")),
+        false => shell::word(user),
+    }
 }
 
 fn operation_flags(operation: Operation) -> String {

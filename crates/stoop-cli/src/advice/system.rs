@@ -113,6 +113,7 @@ fn restart(program: &Program, renewal: Renewal) -> String {
     let effect = match renewal {
         Renewal::SocketFile => "creates a new socket file",
         Renewal::Groups => "a process has the groups of the time of its start",
+        Renewal::Directory => "in a directory that exists",
     };
     match program {
         Program::Units { names, of_user } => {

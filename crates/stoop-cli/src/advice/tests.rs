@@ -2,7 +2,7 @@
 
 use stoop::Address;
 use stoop_inspect::internal::facts::Unit;
-use stoop_inspect::internal::{FrozenGroup, ModeClass, Permission, Program, Renewal, Tracer};
+use stoop_inspect::internal::{FileFlag, FrozenGroup, ModeClass, Permission, Program, Renewal, Tracer};
 use stoop_inspect::{Workload, endpoints};
 
 use super::*;
@@ -159,6 +159,9 @@ fn what_no_command_does_is_a_comment() {
         Action::StartOwner { program: Some("a\nb".into()) },
         Action::AllowGroup(at("/s")),
         Action::ChangeBeneathMount("/a\nb".into()),
+        Action::AddName("/a\nb".into()),
+        Action::AllowOthers("/a\nb".into()),
+        Action::MountFileSystemAgain("/a\nb".into()),
         Action::UseDirectoryOf("alice".into()),
     ] {
         let text = command(&action);
@@ -167,6 +170,32 @@ fn what_no_command_does_is_a_comment() {
     let signal = Program::Signal { pid: 7, signal: "USR1", name: "tmux" };
     let restart = Action::Restart { program: signal, renewal: Renewal::SocketFile, as_root: false };
     assert!(command(&restart).starts_with("kill -USR1 7    # tmux creates"));
+}
+
+#[test]
+fn another_user_is_asked_by_name_or_number() {
+    let question = Question {
+        operation: Operation::Bind,
+        kind: None,
+        address: at("/m/s").address,
+        subject: Who::CurrentProcess,
+    };
+    let ask =
+        |user: &str| command(&Action::PredictAs { user: user.into(), question: Box::new(question.clone()) });
+    let comment = "    # as the only user of that mount";
+    assert_eq!(ask("alice"), format!("sudo -u alice stoop why /m/s --op bind{comment}"));
+    assert_eq!(ask("4001"), format!("sudo -u '#4001' stoop why /m/s --op bind{comment}"));
+}
+
+#[test]
+fn a_file_is_found_by_its_inode() {
+    let find = Action::FindFile { mount: "/a b".into(), inode: 7, as_root: true };
+    assert_eq!(command(&find), "sudo find '/a b' -xdev -inum 7 -type s    # its path now");
+    let clear = |flag| command(&Action::ClearFlag { path: "/d".into(), flag, as_root: false });
+    assert_eq!(
+        (clear(FileFlag::Immutable), clear(FileFlag::AppendOnly)),
+        ("chattr -i /d".into(), "chattr -a /d".into())
+    );
 }
 
 /// Without a service manager, a command of one is only an example.

@@ -1,4 +1,4 @@
-//! Selects lines by flags. Creating a filter looks files up once, and everything else is pure.
+//! Selects lines by flags. Creating and preparing a filter looks files up; all else is pure.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,6 +7,7 @@ use std::path::Path;
 use stoop::internal::Place;
 use stoop::{Address, Kind, escaped};
 use stoop_inspect::FileId;
+use stoop_inspect::internal::FileLocator;
 use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
 use super::format::plural;
@@ -38,15 +39,33 @@ struct AddressFilter {
     file: Option<FileId>,
     /// Whether a socket of the snapshot has exactly this file. Then no other one matches.
     is_exact: bool,
+    /// Sockets that are bound to a file with the same inode number on another file system.
+    strangers: Vec<SocketIno>,
 }
 
 impl AddressFilter {
+    /// Finds the sockets that only look bound there: another file system has their inode number.
+    fn prepare(&mut self, snapshot: &Snapshot) {
+        self.is_exact = self.file.is_some() && snapshot.sockets.iter().any(|s| s.file == self.file);
+        self.strangers.clear();
+        let (Some(file), Some(path), false) = (self.file, self.address.as_pathname(), self.is_exact) else {
+            return;
+        };
+        let alike = |socket: &&Socket| socket.file.is_some_and(|bound| bound.may_be(file));
+        let mut alike = snapshot.sockets.iter().filter(alike).peekable();
+        if alike.peek().is_some() {
+            let locator = FileLocator::new();
+            self.strangers =
+                alike.filter(|socket| !locator.leads_to(path, socket)).map(|socket| socket.ino).collect();
+        }
+    }
+
     /// Returns whether a socket is bound there: to the same file if there is one, else to the same
     /// name.
     fn is_bound(&self, socket: &Socket) -> bool {
         match (self.file, socket.file) {
             (Some(wanted), _) if self.is_exact => socket.file == Some(wanted),
-            (Some(wanted), Some(bound)) => bound.may_be(wanted),
+            (Some(wanted), Some(bound)) => bound.may_be(wanted) && !self.strangers.contains(&socket.ino),
             (Some(_), None) => false,
             (None, _) => socket.name == self.address,
         }
@@ -80,7 +99,7 @@ impl<'a> Filter<'a> {
             let address = absolute(address);
             let file = address.as_pathname().and_then(|path| fs::metadata(path).ok());
             let (typed, file) = (which.to_string(), file.as_ref().map(FileId::from));
-            addresses.push(AddressFilter { typed, address, file, is_exact: false });
+            addresses.push(AddressFilter { typed, address, file, is_exact: false, strangers: Vec::new() });
         }
         Ok(Filter { flags, addresses, pids, inodes, kinds, namespaces: Vec::new() })
     }
@@ -103,7 +122,7 @@ impl<'a> Filter<'a> {
     /// Prepares for the lines of this snapshot.
     pub(crate) fn prepare(&mut self, snapshot: &Snapshot) {
         for place in &mut self.addresses {
-            place.is_exact = place.file.is_some() && snapshot.sockets.iter().any(|s| s.file == place.file);
+            place.prepare(snapshot);
         }
         let is_meant = |namespace: &&Namespace| self.flags.netns.iter().any(|wanted| is(namespace, wanted));
         self.namespaces =

@@ -17,7 +17,7 @@ use super::suggest::{describe_non_socket, other_spellings};
 use crate::args::SocketSelector;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
-use crate::failure::{Failure, Report};
+use crate::failure::{Failure, Report, describe};
 
 /// A filter, ready to be compared with snapshots.
 #[derive(Debug)]
@@ -113,7 +113,14 @@ impl ResolvedSelector {
                     .next(format!("stoop ls    # {LISTED}"))
             }
             ResolvedSelector::Path(_, Err(error)) => {
-                return Failure::io(format!("inspect '{which}'"), error);
+                let exit = match error.kind() {
+                    io::ErrorKind::PermissionDenied => Exit::NotPermitted,
+                    _ => Exit::Failed,
+                };
+                let address = crate::shell::quoted(OsStr::new(&which.to_string()));
+                Failure::new(exit, format!("cannot inspect '{which}': {}", describe(error)))
+                    .why("the lookup of its path fails")
+                    .next(format!("stoop why {address}    # at which component, and why"))
             }
             ResolvedSelector::Path(path, Ok(file)) => {
                 let seen = format!("none of {sockets} is bound to {}", format::file(*file));

@@ -1,6 +1,7 @@
 //! Reports what could not be read: a note for the user, and the exit code.
 
 use std::fmt::Write as _;
+use std::io;
 
 use stoop::escaped;
 use stoop_inspect::{Missing, Snapshot};
@@ -8,6 +9,7 @@ use stoop_inspect::{Missing, Snapshot};
 use super::suggest::{describe_non_socket, other_spellings};
 use super::{Filter, format};
 use crate::exit::Exit;
+use crate::failure::describe;
 use crate::output::status;
 
 /// Whether a snapshot is complete.
@@ -37,7 +39,13 @@ pub(crate) fn note(missing: &[Missing]) -> String {
 /// Reports paths that were asked for but whose sockets are listed under other names.
 pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
     for (typed, address) in filter.without_file() {
-        status(&format!("stoop: no file at '{address}': searching for sockets bound to this name\n"));
+        let what = match address.as_pathname().map(std::fs::metadata) {
+            Some(Err(error)) if !is_absence(&error) => {
+                format!("cannot look up '{address}' ({})", describe(&error))
+            }
+            _ => format!("no file at '{address}'"),
+        };
+        status(&format!("stoop: {what}: searching for sockets bound to this name\n"));
         for meant in other_spellings(typed, snapshot) {
             status(&format!("stoop: did you mean '{meant}'?\n"));
         }
@@ -57,6 +65,11 @@ pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
             "stoop: the socket at '{asked}' is listed under the name it was bound to, '{bound}'\n"
         ));
     }
+}
+
+/// Returns whether a lookup has shown that there is no file.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Escapes a name, which may come from an untrusted process.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use stoop::diag::{self, FileId};
 
 use super::view::{Found, Stat, View, Views, path_of, stat};
-use super::{FileLocation, NameTarget, OtherView, ViewDifference};
+use super::{FileLocation, FileSearch, NameTarget, OtherView, ViewDifference};
 use crate::model::{Pid, Snapshot, Socket, SocketId};
-use crate::mountinfo::is_private_tmp;
+use crate::mountinfo::{MountEntry, is_private_tmp};
 
 /// The maximum number of processes whose views are looked through for one socket.
 const PROCESSES_MAX: usize = 8;
@@ -159,8 +159,10 @@ impl FileLocator {
         let view = difference.filter(|_| is_there);
         let is_covered = here.is_none() && view.is_none();
         let covered = is_covered.then(|| covered_path(ours, &sighting)).flatten();
+        let is_unknown = here.is_none() && view.is_none() && covered.is_none();
+        let search = is_unknown.then(|| search(ours, theirs, &sighting)).unwrap_or_default();
         let view = view.map(|difference| OtherView { pid, path: sighting.path, difference });
-        FileLocation { here, view, covered, ..location }
+        FileLocation { here, view, covered, search, ..location }
     }
 }
 
@@ -168,6 +170,25 @@ impl FileLocation {
     /// The file was found, so it has not been removed.
     fn found(self) -> FileLocation {
         FileLocation { is_removed: Some(false), ..self }
+    }
+}
+
+/// Returns where to search for a file that was found without a path.
+fn search(ours: &View, theirs: &View, sighting: &Sighting) -> FileSearch {
+    let device = sighting.stat.id.dev;
+    let inode = sighting.stat.id.ino;
+    let on_device = |entry: &&MountEntry| entry.device == device;
+    let mount = ours.mount(&sighting.stat).or_else(|| {
+        let mounts = ours.mounts.0.values().filter(on_device);
+        mounts.min_by_key(|entry| (entry.root.components().count(), entry.id))
+    });
+    match mount {
+        Some(mount) => FileSearch::OnMount { point: mount.point.clone(), inode },
+        // A file system such as btrfs has devices that no list of mounts has ([K-MOUNT-4]).
+        None if theirs.mount(&sighting.stat).is_some() => FileSearch::Unknown,
+        None if theirs.mounts.0.values().any(|entry| on_device(&entry)) => FileSearch::Unknown,
+        None if sighting.stat.mount.is_none() => FileSearch::Unknown,
+        None => FileSearch::Unmounted,
     }
 }
 

@@ -31,6 +31,25 @@ pub struct FileLocation {
     pub covered: Option<PathBuf>,
     /// Whether no path leads to the file any more. `None` if unknown.
     pub is_removed: Option<bool>,
+    /// The place to search for the file, if it exists and its path is not known.
+    pub search: FileSearch,
+}
+
+/// The place to search for a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FileSearch {
+    /// This is not known, or its path is.
+    #[default]
+    Unknown,
+    /// On this mount of its file system.
+    OnMount {
+        /// The path at which it is mounted here.
+        point: PathBuf,
+        /// The inode of the file.
+        inode: u64,
+    },
+    /// Its file system is mounted neither here nor in the view of its process.
+    Unmounted,
 }
 
 /// What a name leads to.
@@ -83,6 +102,12 @@ impl OtherView {
 
 impl FileLocation {
     /// Nothing is known.
-    pub const UNKNOWN: FileLocation =
-        FileLocation { name: NameTarget::Unknown, here: None, view: None, covered: None, is_removed: None };
+    pub const UNKNOWN: FileLocation = FileLocation {
+        name: NameTarget::Unknown,
+        here: None,
+        view: None,
+        covered: None,
+        is_removed: None,
+        search: FileSearch::Unknown,
+    };
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::action::{Action, ModeClass, Permission, Program, Renewal, Site};
+use super::action::{Action, FileFlag, ModeClass, Permission, Program, Renewal, Site};
 use super::messages::quoted;
 use crate::file_location::ViewDifference;
 
@@ -48,7 +48,8 @@ impl fmt::Display for Action {
             }
             Action::TakeOver(at) => write!(f, "take {at} over from the live server"),
             Action::AllowGroup(at) => write!(f, "let the server at {at} allow a group of users"),
-            Action::OmitSlash(at) => write!(f, "bind {at}, without the slash"),
+            Action::OmitSlash { at, .. } => write!(f, "use {at}, without the slash"),
+            Action::AddName(path) => write!(f, "name a file in {}", shown(path)),
             Action::UsePrivateDirectory => {
                 f.write_str("bind in a private directory, such as $XDG_RUNTIME_DIR")
             }
@@ -62,12 +63,27 @@ impl fmt::Display for Action {
             Action::TryAgain { .. } => f.write_str("try again"),
             Action::PredictConnect { kind, .. } => write!(f, "connect the {kind} socket first"),
             Action::PredictAsRoot(_) => f.write_str("ask as root, who sees more"),
+            Action::PredictAs { user, .. } => write!(f, "ask as {}, who sees it", stoop::escaped(user)),
+            Action::AllowOthers(path) => write!(
+                f,
+                "mount the file system with {} with the option allow_other; for a user other than root, \
+                 /etc/fuse.conf must have user_allow_other",
+                shown(path)
+            ),
+            Action::MountFileSystemAgain(path) => write!(
+                f,
+                "mount the file system with {} again, in the way it was mounted: its server has exited",
+                shown(path)
+            ),
+            Action::FindFile { mount, inode, .. } => write!(f, "find inode {inode} below {}", shown(mount)),
+            Action::ShowSocket(inode) => write!(f, "check the socket with inode {inode}"),
             Action::ShowPath { address, .. } => write!(f, "check the components of '{address}'"),
             Action::CorrectAddress => f.write_str("correct the address"),
             Action::Restart { program, renewal, .. } => match (program, renewal) {
                 (Program::Signal { .. }, _) => write!(f, "{program}"),
                 (_, Renewal::SocketFile) => write!(f, "restart {program}"),
                 (_, Renewal::Groups) => write!(f, "restart {program}, which then has the group"),
+                (_, Renewal::Directory) => write!(f, "restart {program}, in a directory that exists"),
             },
             Action::UseNewGroup { group, .. } => {
                 write!(f, "log in again, which adds the group {}", stoop::escaped(group))
@@ -144,7 +160,12 @@ impl fmt::Display for Action {
                 write!(f, "add {} to the group {}", stoop::escaped(user), stoop::escaped(group))
             }
             Action::ShowFlags(path) => write!(f, "check the flags of {}", shown(path)),
-            Action::ClearImmutable { path, .. } => write!(f, "clear the immutable flag of {}", shown(path)),
+            Action::ClearFlag { path, flag: FileFlag::Immutable, .. } => {
+                write!(f, "clear the immutable flag of {}", shown(path))
+            }
+            Action::ClearFlag { path, flag: FileFlag::AppendOnly, .. } => {
+                write!(f, "clear the append-only flag of {}", shown(path))
+            }
             Action::ShowMount(path) => write!(f, "check the mount options of {}", shown(path)),
             Action::ShowInodes(path) => write!(f, "check the free inodes at {}", shown(path)),
             Action::ShowDescriptors { pid, .. } => write!(f, "list what process {pid} has open"),
@@ -159,7 +180,7 @@ impl fmt::Display for Action {
             Action::StartUnit { service, .. } => write!(f, "start {}", service.what),
             Action::StartNamedUnit { unit, .. } => write!(f, "start {}", stoop::escaped(&unit.name)),
             Action::RestartUnit { service, .. } => write!(f, "restart {}", service.what),
-            Action::SeeElsewhere { address } => write!(f, "check '{address}', which may have been meant"),
+            Action::SeeElsewhere { address, .. } => write!(f, "check '{address}', which may have been meant"),
             Action::ShowJournal(service) => write!(f, "check the log of {}", service.what),
             Action::UseService { service, .. } => write!(f, "use a client of {}", service.what),
         }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use stoop::{Address, Kind};
 
-use super::action::{Action, ModeClass, Permission, Program, Renewal, Site};
-use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Owner, Step, Subject};
+use super::action::{Action, FileFlag, ModeClass, Permission, Program, Renewal, Site};
+use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Mount, Owner, Step, Subject};
 use super::owner_program;
 use super::permission::{By, SEARCH};
-use super::question::{Operation, Who};
+use super::question::{Operation, Question, Who};
 use crate::asker::{self, AskerRights};
+use crate::file_location::FileSearch;
 use crate::hindrance::Hindrance;
 
 /// Returns the address in question, as this process reaches it.
@@ -35,7 +36,13 @@ pub(super) fn other_site(address: &Address) -> Site {
 
 /// Returns a path in the subject's view as this process reaches it.
 pub(super) fn reached(facts: &Facts, path: &Path) -> PathBuf {
+    let own = facts.subject.as_ref().and_then(|subject| subject.pid).map(|pid| format!("/proc/{pid}"));
     match &facts.question.subject {
+        // Gone with this process.
+        Who::CurrentProcess if own.as_ref().is_some_and(|own| path.starts_with(own)) => {
+            let rest = own.and_then(|own| path.strip_prefix(own).ok()).unwrap_or(path);
+            Path::new("/proc/self").join(rest)
+        }
         Who::Process(pid) if own_proc(path).is_some() => {
             PathBuf::from(format!("/proc/{pid}")).join(own_proc(path).unwrap_or(path))
         }
@@ -113,11 +120,20 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<Action>
     if file.mount.read_only || file.mount.file_system_read_only {
         return vec![Action::ShowMount(path.clone()), Action::ChangeBeneathMount(path)];
     }
-    if file.immutable {
-        let flags = Action::ClearImmutable { path: path.clone(), as_root: needs_root(facts, None) };
-        return std::iter::once(flags).chain(grants(facts, file, &path, by, want)).collect();
+    if file.mount.file_system == "proc" {
+        // No mode there can be changed.
+        return with_more_privileges(facts).into_iter().collect();
     }
-    grants(facts, file, &path, by, want)
+    flags(file)
+        .map(|flag| clear_flag(facts, &file.path, flag))
+        .chain(grants(facts, file, &path, by, want))
+        .collect()
+}
+
+/// Returns the flags that keep a file, and what is in a directory, from being changed.
+fn flags(file: &File) -> impl Iterator<Item = FileFlag> {
+    let immutable = file.immutable.then_some(FileFlag::Immutable);
+    immutable.into_iter().chain(file.append_only.then_some(FileFlag::AppendOnly))
 }
 
 fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Action> {
@@ -125,6 +141,10 @@ fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Acti
     let Some(subject) = facts.subject.as_ref().filter(|_| file.has_exact_ids()) else { return Vec::new() };
     let (permission, bit) = if want == SEARCH { (Permission::Search, 1) } else { (Permission::Write, 2) };
     let changes = asker::needs_root(facts.asker_uid, Some(file.uid), facts.asker_rights.files);
+    if file.mount.only_user.is_some() && changes == Some(true) {
+        // Not even root may use the mount.
+        return Vec::new();
+    }
     let as_root = changes.unwrap_or(false);
     let mode = |class| {
         let (path, group) = (path.to_owned(), group(facts, file.gid));
@@ -140,7 +160,7 @@ fn grants(facts: &Facts, file: &File, path: &Path, by: By, want: u8) -> Vec<Acti
     };
     let group_has = file.mode >> 3 & bit != 0 && file.acl.as_ref().is_some_and(Vec::is_empty);
     let mut actions = match by {
-        By::Unmapped => Vec::new(),
+        By::Unmapped | By::OnlyUser => Vec::new(),
         By::Owner => vec![mode(ModeClass::Owner)],
         By::Group => narrow(mode(ModeClass::Group)),
         By::Other if group_has && file.gid != 0 => {
@@ -241,6 +261,38 @@ pub(super) fn with_more_privileges(facts: &Facts) -> Option<Action> {
     needs_root(facts, None).then(|| Action::PredictAsRoot(Box::new(question)))
 }
 
+/// Advises to ask as the only user of a mount, who sees what is in it.
+pub(super) fn predict_as(facts: &Facts, mount: &Mount) -> Option<Action> {
+    let only = mount.only_user.filter(|only| only.uid != facts.asker_uid)?;
+    let question = Question { subject: Who::CurrentProcess, ..facts.question.clone() };
+    let is_path = matches!(facts.question.subject, Who::CurrentProcess | Who::User(_));
+    is_path.then(|| Action::PredictAs { user: user(facts, only.uid), question: Box::new(question) })
+}
+
+/// Advises how to find the present path of a server's file.
+pub(super) fn find_file(facts: &Facts, search: &FileSearch) -> Option<Action> {
+    match search {
+        FileSearch::OnMount { point, inode } => {
+            let (mount, inode) = (point.clone(), *inode);
+            Some(Action::FindFile { mount, inode, as_root: needs_root(facts, None) })
+        }
+        FileSearch::Unknown | FileSearch::Unmounted => None,
+    }
+}
+
+/// Advises to leave a directory that was removed.
+pub(super) fn change_directory(facts: &Facts) -> Action {
+    match facts.question.subject {
+        Who::Process(pid) => restart_process(facts, pid, Renewal::Directory),
+        _ => Action::ChangeDirectory,
+    }
+}
+
+/// Advises to clear a flag that keeps a file, or a directory's entries, from being changed.
+pub(super) fn clear_flag(facts: &Facts, path: &Path, flag: FileFlag) -> Action {
+    Action::ClearFlag { path: reached(facts, path), flag, as_root: needs_root(facts, None) }
+}
+
 /// Advises to restart a server whose socket file was lost.
 pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     let owners = socket.owners.as_deref()?;
@@ -249,11 +301,18 @@ pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     Some(Action::Restart { program, renewal: Renewal::SocketFile, as_root })
 }
 
-/// Advises to remove a stale socket file, if its directory can be changed.
-pub(super) fn remove_stale(facts: &Facts, file: &File) -> Option<Action> {
-    let directory = &facts.walk.as_ref()?.steps.last()?.directory;
-    let is_fixed = directory.immutable || file.immutable;
-    let is_read_only = file.mount.read_only || file.mount.file_system_read_only;
+/// Advises to remove a stale socket file, after what prevents that.
+pub(super) fn remove_stale(facts: &Facts, file: &File) -> Vec<Action> {
+    let directory = facts.walk.as_ref().and_then(|walk| walk.steps.last()).map(|step| &step.directory);
+    let Some(directory) = directory else { return Vec::new() };
+    if file.mount.read_only || file.mount.file_system_read_only {
+        return vec![Action::ShowMount(reached(facts, &directory.path)), Action::UsePrivateDirectory];
+    }
+    let clear = |file| flags(file).map(|flag| clear_flag(facts, &file.path, flag));
+    clear(directory).chain(clear(file)).chain(remove(facts, directory, file)).collect()
+}
+
+fn remove(facts: &Facts, directory: &File, file: &File) -> Option<Action> {
     let is_sticky = directory.mode & 0o1000 != 0;
     let rights = facts.asker_rights;
     let (owner, may) = match is_sticky {
@@ -261,8 +320,12 @@ pub(super) fn remove_stale(facts: &Facts, file: &File) -> Option<Action> {
         false => (directory.uid, rights.directories),
     };
     let as_root = asker::needs_root(facts.asker_uid, Some(owner), may)?;
-    let path = reached(facts, &file.path);
-    (!is_fixed && !is_read_only).then_some(Action::RemoveFile { path, as_root })
+    Some(Action::RemoveFile { path: reached(facts, &file.path), as_root })
+}
+
+/// Advises to look at the processes and clients of the socket at the address in question.
+pub(super) fn show_server(facts: &Facts) -> Action {
+    Action::ShowServer(Site { as_root: needs_root(facts, None), ..site(facts) })
 }
 
 /// Advises to connect to the server of a client that has the address in question.

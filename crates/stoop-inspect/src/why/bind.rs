@@ -9,15 +9,14 @@ use rustix::io::Errno;
 use stoop::internal::file_system::{Sockets, sockets_on};
 use stoop::{Address, Kind, escaped};
 
-use super::action::{Action, Site};
-use super::advise;
+use super::action::{Action, FileFlag, Site};
 use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, IdRange, Step};
-use super::lookup::{entered, hidden, steps};
+use super::lookup::{entered, failing, hidden, steps};
 use super::messages::{Messages, kind_of, quoted, quoted_bytes};
-use super::other_server;
 use super::permission::{Access, By, SEARCH, WRITE, access, has};
 use super::verdict::{Outcome, Stop, Verdict};
+use super::{advise, other_server};
 
 /// Predicts a bind.
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -100,6 +99,10 @@ fn path(facts: &Facts) -> Verdict {
             taken(facts, file)
         }
         Found::Hidden(_) => hidden(facts, &format!("whether {} is there", quoted_bytes(&last.name))),
+        Found::Failing { errno, mount } => {
+            let path = last.directory.path.join(OsStr::from_bytes(&last.name));
+            failing(facts, &path, *errno, mount)
+        }
         Found::Nothing if walk.trailing_slash && last.directory.mount.file_system != "proc" => {
             trailing_slash(facts, last)
         }
@@ -112,10 +115,10 @@ fn path(facts: &Facts) -> Verdict {
 
 fn no_last_name(facts: &Facts) -> Verdict {
     let why = "the path does not end in a name that can be created: it is a directory, '.' or '..'";
-    Verdict::fails(Errno::ADDRINUSE, Cause::NoLastName, why.to_owned()).seen(format!(
-        "the path is {}",
-        quoted(facts.question.address.as_pathname().unwrap_or(Path::new("")))
-    ))
+    let path = facts.question.address.as_pathname().unwrap_or(Path::new(""));
+    Verdict::fails(Errno::ADDRINUSE, Cause::NoLastName, why.to_owned())
+        .seen(format!("the path is {}", quoted(path)))
+        .advise(Action::AddName(path.to_owned()))
 }
 
 /// Whatever file has the name, `bind` fails the same way: even a dangling symbolic link
@@ -154,7 +157,8 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
             .seen(Messages(facts).permissions(file)),
         (None, None) => fails(Cause::TakenBySocket, "a socket file has that name".to_owned())
             .seen("whether a socket is bound to it cannot be determined from here")
-            .seen(Messages(facts).permissions(file)),
+            .seen(Messages(facts).permissions(file))
+            .advise(advise::with_more_privileges(facts).unwrap_or_else(|| advise::show_server(facts))),
     }
 }
 
@@ -163,8 +167,10 @@ fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
     let why = format!("the path ends in a slash, and the directory {name} does not exist");
     let path = last.directory.path.join(OsStr::from_bytes(&last.name));
     let address = Address::path(advise::reached(facts, &path));
-    Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why)
-        .advise_all(address.ok().map(|address| Action::OmitSlash(advise::other_site(&address))))
+    Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).advise_all(address.ok().map(|address| {
+        let operation = facts.question.operation;
+        Action::OmitSlash { at: advise::other_site(&address), operation }
+    }))
 }
 
 /// The name is free. The directory must permit its creation. A read-only mount is checked before
@@ -192,9 +198,11 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
     }
     if directory.immutable {
         let why = format!("the directory {shown} has the immutable flag: no file can be created in it");
-        let path = advise::reached(facts, &directory.path);
-        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why)
-            .advise(Action::ClearImmutable { path, as_root: advise::needs_root(facts, None) });
+        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why).advise(advise::clear_flag(
+            facts,
+            &directory.path,
+            FileFlag::Immutable,
+        ));
     }
     may_make(facts, directory).unwrap_or_else(|| {
         let verdict = Verdict::succeeds("nothing prevents it: the file would be created".to_owned())

@@ -13,7 +13,7 @@ use super::facts::{Facts, Near, Nearness};
 use super::messages::{Messages, quoted};
 use super::question::Who;
 use super::verdict::{Outcome, Verdict};
-use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
+use crate::file_location::{FileLocation, FileSearch, NameTarget, OtherView, ViewDifference};
 
 /// The location of the file of a server that was bound to the path.
 enum Place<'f> {
@@ -22,7 +22,7 @@ enum Place<'f> {
     /// A mount covers it at this path.
     Covered(&'f Path),
     /// It has a path, which is not known.
-    MovedAway,
+    MovedAway(&'f FileSearch),
     Removed,
     /// The server's view is known, and its name leads to no file, or to another.
     NotAtName,
@@ -36,7 +36,7 @@ impl<'f> Place<'f> {
             FileLocation { here: Some(path), .. } => Place::Moved(path),
             FileLocation { covered: Some(path), .. } => Place::Covered(path),
             FileLocation { is_removed: Some(true), .. } => Place::Removed,
-            FileLocation { is_removed: Some(false), .. } => Place::MovedAway,
+            FileLocation { is_removed: Some(false), search, .. } => Place::MovedAway(search),
             FileLocation { name: NameTarget::Nothing | NameTarget::OtherFile { .. }, .. } => Place::NotAtName,
             _ => Place::Unknown,
         }
@@ -55,7 +55,7 @@ impl<'f> Place<'f> {
             Place::Moved(_) => 0,
             Place::View(_) => 1,
             Place::Covered(_) => 2,
-            Place::MovedAway => 3,
+            Place::MovedAway(_) => 3,
             Place::Removed => 4,
             Place::NotAtName => 5,
             Place::Unknown => 6,
@@ -94,9 +94,19 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
                 .seen_all(owners)
                 .advise(Action::ShowMount(directory))
         }
-        Place::MovedAway => {
+        Place::MovedAway(FileSearch::Unmounted) => {
+            let why = "its server is running, and the file system with its socket file was unmounted";
+            fails(Cause::Unmounted, why)
+                .seen("it is mounted neither here nor where the server runs: no path leads to the file")
+                .seen_all(owners)
+                .advise_all(advise::restart(facts, &near.socket))
+        }
+        Place::MovedAway(search) => {
             let why = "its server is running, and its socket file was moved, or has another name now";
-            fails(Cause::Moved, why).seen("the new path could not be determined".to_owned()).seen_all(owners)
+            fails(Cause::Moved, why)
+                .seen("the new path could not be determined".to_owned())
+                .seen_all(owners)
+                .advise_all(advise::find_file(facts, search))
         }
         Place::Removed => fails(
             Cause::Unlinked,
@@ -172,7 +182,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
 fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> Verdict {
     let owners = Messages(facts).owners(&near.socket);
     let text = match place {
-        Place::Removed | Place::NotAtName | Place::MovedAway => {
+        Place::Removed | Place::NotAtName | Place::MovedAway(_) => {
             "a server bound to this path is still running, but the path refers to another file now: no client \
              reaches it by this path"
                 .to_owned()
@@ -200,6 +210,9 @@ fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> V
             if verdict.cause == Cause::Stale && facts.traces.interposed.is_none() =>
         {
             verdict.seen(text).seen_all(owners).advise_all(connect(facts, near, path.to_path_buf(), false))
+        }
+        (Outcome::Fails(_), Place::MovedAway(search)) if verdict.cause == Cause::Stale => {
+            verdict.seen(text).seen_all(owners).advise_all(advise::find_file(facts, search))
         }
         (Outcome::Fails(_), Place::Removed) => {
             verdict.seen(text).seen_all(owners).advise_all(advise::restart(facts, &near.socket))

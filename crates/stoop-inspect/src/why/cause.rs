@@ -60,6 +60,8 @@ causes! {
     Unlinked => "unlinked",
     /// The file was moved, and its server is still running.
     Moved => "moved",
+    /// The file system with the file was unmounted, and its server is still running.
+    Unmounted => "unmounted",
     /// The file exists in the view of its server, but not in that of the subject.
     ServersView => "servers-view",
     /// The file exists as this process sees it, but not as the subject does.
@@ -84,6 +86,10 @@ causes! {
     LinksNotFollowed => "links-not-followed",
     /// A component is longer than 255 bytes.
     NameTooLong => "name-too-long",
+    /// The path leads through a FUSE mount that only another user may use (no `allow_other`).
+    OtherUsersMount => "other-users-mount",
+    /// The file system fails the lookup: its server has exited, for example.
+    FileSystemFails => "file-system-fails",
 
     /// The socket file is not writable, because of its mode.
     NoWrite => "no-write",
@@ -97,6 +103,8 @@ causes! {
     NotASocketReadOnly => "not-a-socket-read-only",
     /// The file is not a socket.
     NotASocket => "not-a-socket",
+    /// The path leads to an open socket (`/proc/PID/fd`), not to a socket file.
+    OpenSocket => "open-socket",
 
     /// The socket file is stale: no socket is bound to it any more.
     Stale => "stale",

@@ -17,11 +17,15 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     }
     let others: Vec<&Near> = facts.near.iter().filter(|near| what(&near.how).is_some()).collect();
     let mut verdict = others.iter().fold(verdict, |verdict, near| seen(facts, verdict, near));
-    if others.iter().any(|near| near.how != Nearness::SameName) {
+    let is_its_own = |how: &Nearness| !matches!(how, Nearness::SameName | Nearness::SimilarName);
+    if others.iter().any(|near| is_its_own(&near.how)) {
         // The address belongs to a program that has its socket elsewhere.
         verdict.advice.retain(|advice| !advice.is_about_own_server());
     }
-    let look = others.iter().map(|near| Action::SeeElsewhere { address: near.address.clone() });
+    let look = others.iter().map(|near| Action::SeeElsewhere {
+        address: near.address.clone(),
+        is_similar: near.how == Nearness::SimilarName,
+    });
     verdict.advise_all(look.collect::<Vec<_>>())
 }
 
@@ -35,6 +39,7 @@ fn what(how: &Nearness) -> Option<&'static str> {
     match how {
         Nearness::SameService => Some("a live socket of this service"),
         Nearness::SameName => Some("a live socket of the same name"),
+        Nearness::SimilarName => Some("a live socket of a similar name"),
         Nearness::Inside => Some("a live socket in this directory"),
         _ => None,
     }
@@ -65,12 +70,16 @@ mod tests {
         for how in [Nearness::SameService, Nearness::SameName] {
             let verdict = missing(how);
             let address = Address::path("/srv/app/app.sock").unwrap();
-            assert_eq!(verdict.advice[0], Action::SeeElsewhere { address }, "{verdict:?}");
+            let expected = Action::SeeElsewhere { address, is_similar: false };
+            assert_eq!(verdict.advice[0], expected, "{verdict:?}");
             assert!(
                 verdict.seen.iter().any(|line| line.ends_with("is at '/srv/app/app.sock'")),
                 "{verdict:?}"
             );
         }
+        let similar = missing(Nearness::SimilarName);
+        assert!(!matches!(similar.advice[0], Action::SeeElsewhere { .. }), "{similar:?}");
+        assert!(matches!(similar.advice.last(), Some(Action::SeeElsewhere { is_similar: true, .. })));
         let same_service = missing(Nearness::SameService);
         assert!(same_service.advice.iter().all(|advice| !advice.is_about_own_server()), "{same_service:?}");
         assert!(

@@ -12,6 +12,9 @@ pub(in crate::why) fn may_be_foreign(name: &str) -> bool {
     OF_USER_NAMESPACES.contains(&name) || is_fuse(name)
 }
 
+/// The kernel's own file system of open sockets. No socket is bound to its files.
+pub(in crate::why) const SOCKFS: &str = "sockfs";
+
 /// Names of file systems by the magic number that `statfs` returns.
 const MAGIC: &[(u64, &str)] = &[
     (0x6562_6570, "configfs"),
@@ -34,6 +37,7 @@ const MAGIC: &[(u64, &str)] = &[
     (0x6462_6720, "debugfs"),
     (0x6573_5543, "fusectl"),
     (0x6573_5546, "fuse"),
+    (0x534f_434b, SOCKFS),
     (0x7363_6673, "securityfs"),
     (0x7472_6163, "tracefs"),
     (0x794c_7630, "overlay"),

@@ -4,15 +4,16 @@
 use std::path::Path;
 
 use rustix::io::Errno;
+use stoop::Address;
 
 use super::action::Action;
 use super::cause::Cause;
-use super::facts::{Facts, File, FileKind, Found, Near, Nearness, Step};
+use super::facts::{Facts, File, FileKind, Found, Mount, Near, Nearness, Step};
 use super::messages::{Messages, quoted, quoted_bytes, symbol};
 use super::permission::{Access, By, SEARCH, access};
 use super::question::Operation;
 use super::verdict::{Stop, Verdict};
-use super::{advise, bound_elsewhere};
+use super::{advise, bound_elsewhere, lookup_error};
 
 /// The number of symbolic links that one lookup follows.
 const LINKS_MAX: usize = 40;
@@ -55,15 +56,17 @@ pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
     let directory = &step.directory;
     match access(directory, subject, SEARCH) {
         Access::Granted => {}
+        Access::Denied(By::OnlyUser) => {
+            return Some(lookup_error::other_users(facts, &directory.path, &directory.mount));
+        }
         Access::Denied(by) => return Some(no_search(facts, directory, by)),
         Access::Unknown => return Some(hidden(facts, &Messages(facts).undecided(directory))),
     }
     let is_dots = step.name == b"." || step.name == b"..";
     if directory.deleted && !is_dots {
         let why = format!("the directory {} was removed while it was in use", quoted(&directory.path));
-        return Some(
-            Verdict::fails(Errno::NOENT, Cause::DirectoryDeleted, why).advise(Action::ChangeDirectory),
-        );
+        let verdict = Verdict::fails(Errno::NOENT, Cause::DirectoryDeleted, why);
+        return Some(verdict.advise(advise::change_directory(facts)));
     }
     (step.name.len() > NAME_MAX_BYTES).then(|| {
         let why = format!(
@@ -94,6 +97,7 @@ fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
         Found::Hidden(errno) => {
             Some(hidden(facts, &quoted(&path)).seen(format!("the lookup fails with {}", symbol(*errno))))
         }
+        Found::Failing { errno, mount } => Some(failing(facts, &path, *errno, mount)),
         Found::File(file) => not_a_directory(facts, step, file),
         Found::Link { link, .. } => link_refused(facts, step, link, links),
         Found::Magic { link, to } => link_refused(facts, step, link, links).or_else(|| match to {
@@ -106,8 +110,13 @@ fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
 fn not_a_directory(facts: &Facts, step: &Step, file: &File) -> Option<Verdict> {
     (step.wants_directory && file.kind != FileKind::Directory).then(|| {
         let why = format!("{} is not a directory", quoted(&file.path));
-        Verdict::fails(Errno::NOTDIR, Cause::NotADirectory, why)
-            .advise(Action::ShowFile(advise::reached(facts, &file.path)))
+        let verdict = Verdict::fails(Errno::NOTDIR, Cause::NotADirectory, why);
+        let is_slash = step.last && file.kind == FileKind::Socket;
+        let site = Address::path(advise::reached(facts, &file.path)).ok().filter(|_| is_slash);
+        verdict.advise(match site.map(|address| advise::other_site(&address)) {
+            Some(at) => Action::OmitSlash { at, operation: facts.question.operation },
+            None => Action::ShowFile(advise::reached(facts, &file.path)),
+        })
     })
 }
 
@@ -179,6 +188,11 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if let Some(verdict) = bound_elsewhere::missing(facts) {
         return verdict;
     }
+    let is_of_process = step.directory.path == Path::new("/proc");
+    if is_of_process && let Ok(pid) = String::from_utf8_lossy(&step.name).parse::<u32>() {
+        let why = format!("no process {pid} is visible from here: it has exited, or belongs to another user");
+        return fails(Cause::ParentMissing, why).advise(Action::ListProcesses);
+    }
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
         return fails(cause, format!("the directory {} does not exist", quoted(path)))
@@ -214,6 +228,15 @@ fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
         .seen(seen)
         .seen_all(messages.owners(&near.socket))
         .advise_all(advise::other_view(facts, is_elsewhere))
+}
+
+/// Returns the verdict on a lookup that the file system fails.
+pub(super) fn failing(facts: &Facts, path: &Path, errno: Errno, mount: &Mount) -> Verdict {
+    lookup_error::verdict(facts, path, errno, mount).unwrap_or_else(|| {
+        hidden(facts, &quoted(path))
+            .seen("it is in a FUSE mount that only its user may use, and not even root".to_owned())
+            .advise_all(advise::predict_as(facts, mount))
+    })
 }
 
 /// Returns a verdict that names what is not known.

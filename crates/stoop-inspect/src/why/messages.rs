@@ -90,6 +90,7 @@ impl Messages<'_> {
             By::AclMask => {
                 format!("{who} {has} {what} by an entry of its access list, and the mask excludes it")
             }
+            By::OnlyUser => "its mount is for another user alone".to_owned(),
             By::Unmapped => "no user may write to a file whose owner has no id on its mount".to_owned(),
             By::AclOther => {
                 format!(

@@ -55,6 +55,7 @@ pub(crate) mod gather;
 mod judge;
 mod long_path;
 mod lookup;
+mod lookup_error;
 pub(crate) mod messages;
 mod other_server;
 mod owner_program;

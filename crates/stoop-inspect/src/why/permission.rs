@@ -1,7 +1,7 @@
 //! Predicts whether a file's mode, its access control list and the subject's capabilities permit an
 //! access: the kernel's `inode_permission`, in its order. Pure.
 
-use super::facts::{AclEntry, AclWho, File, FileKind, IdRange, ShownId, Subject};
+use super::facts::{AclEntry, AclWho, File, FileKind, IdRange, OnlyUser, ShownId, Subject};
 
 /// Permission to search a directory.
 pub(super) const SEARCH: u8 = 1;
@@ -38,6 +38,8 @@ pub(super) enum By {
     AclOther,
     /// The mount maps no id to the file's owner or group: no user may write to it.
     Unmapped,
+    /// The mount lets another user in alone.
+    OnlyUser,
 }
 
 impl By {
@@ -49,6 +51,12 @@ impl By {
 
 /// Returns whether the subject has `want`, a set of [`SEARCH`] and [`WRITE`], on the file.
 pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
+    match file.mount.only_user {
+        // Its ids are those of another user namespace.
+        Some(_) if file.mount.may_be_foreign => return Access::Unknown,
+        Some(user) if !user.is(subject) => return Access::Denied(By::OnlyUser),
+        _ => {}
+    }
     let writes = want & WRITE != 0 && file.mount.maps_ids;
     if writes && file.has_id(ShownId::UnmappedByMount) {
         return Access::Denied(By::Unmapped);
@@ -91,6 +99,13 @@ impl File {
     /// Returns whether its owner and its group have the ids that are shown.
     pub(in crate::why) fn has_exact_ids(&self) -> bool {
         self.uid_is == ShownId::Exact && self.gid_is == ShownId::Exact
+    }
+}
+
+impl OnlyUser {
+    /// Returns whether the subject is this user.
+    pub(super) fn is(self, subject: &Subject) -> bool {
+        (self.uid, self.gid) == (subject.uid, subject.gid)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use stoop::{Address, Kind};
 
-use super::action::{Action, Site};
+use super::action::{Action, FileFlag, Site};
 use super::cause::Cause;
 use super::facts::{Facts, FileKind, Found, Nearness, Step};
 use super::question::{Operation, Question, Who};
@@ -31,8 +31,7 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
     advice.sort_by_key(|action| rank(action, verdict.cause));
     verdict.advice = advice;
     if verdict.advice.is_empty() && verdict.cause == Cause::TakenLive {
-        let as_root = advise::needs_root(facts, None);
-        verdict.advice.push(Action::ShowServer(Site { as_root, ..advise::site(facts) }));
+        verdict.advice.push(advise::show_server(facts));
     }
     match facts.traces.exhausted.filter(|_| is_unstarted(verdict.cause)) {
         Some(what) => verdict.seen(format!(
@@ -51,7 +50,8 @@ fn rank(action: &Action, cause: Cause) -> u8 {
         Action::RemoveDirectory { .. } => 0,
         Action::Connect { .. } if cause == Cause::Stale => 0,
         Action::StartNamedUnit { .. } => 1,
-        Action::SeeElsewhere { .. } => 2,
+        Action::SeeElsewhere { is_similar: false, .. } => 2,
+        Action::SeeElsewhere { is_similar: true, .. } => 7,
         Action::StartUnit { .. } | Action::UseService { .. } => 3,
         // What ends a hindrance costs nothing, and a restart does.
         relief if relief.is_relief() => 4,
@@ -87,6 +87,7 @@ fn removes_directory(facts: &Facts, cause: Cause) -> Option<Action> {
     let is_there =
         matches!(cause, Cause::NotASocket | Cause::TakenByFile | Cause::NoWrite | Cause::NoWriteAcl);
     let is_removable = !step.directory.immutable
+        && !step.directory.append_only
         && !file.mount.read_only
         && !file.mount.file_system_read_only
         && file.id.0 == step.directory.id.0;
@@ -118,6 +119,7 @@ fn suited(facts: &Facts, verdict: &Verdict, action: Action) -> Vec<Action> {
         Action::TakeOver(at) if at.as_root || !is_served_by_stoop(facts) => Vec::new(),
         Action::WaitForServer { at, is_bound: false } if !is_own(facts) => waits_for_owner(facts, at),
         Action::Connect { at, kind } => connects(facts, at, kind),
+        Action::WaitForServer { at, is_bound: true } => waits(facts, at),
         Action::CreateDirectory { .. } => creates_directory(facts, action),
         Action::BindByLongPath(_) if !is_own(facts) => Vec::new(),
         Action::UsePrivateDirectory => vec![private_directory(facts)],
@@ -214,6 +216,19 @@ fn connects(facts: &Facts, at: Site, kind: Option<Kind>) -> Vec<Action> {
     }
 }
 
+/// Checks that a connect to a socket that does not listen yet would then succeed.
+fn waits(facts: &Facts, at: Site) -> Vec<Action> {
+    let question = Question { operation: Operation::Connect, kind: at.kind, ..facts.question.clone() };
+    let now = judge::judge(&Facts { question, ..facts.clone() }, usize::MAX);
+    match now.cause {
+        Cause::NotListening | Cause::Nothing | Cause::BacklogFull | Cause::NotVisible => {
+            vec![Action::WaitForServer { at, is_bound: true }]
+        }
+        _ if facts.question.operation == Operation::Bind => vec![advise::show_server(facts)],
+        _ => now.advice,
+    }
+}
+
 fn is_connect_to(action: &Action, at: &Site) -> bool {
     matches!(action, Action::Connect { at: other, .. } if other.address == at.address)
 }
@@ -247,7 +262,7 @@ fn creates_directory(facts: &Facts, action: Action) -> Vec<Action> {
         _ if is_read_only => vec![Action::ShowMount(shown)],
         _ if directory.immutable => {
             let as_root = advise::needs_root(facts, None);
-            vec![Action::ClearImmutable { path: shown, as_root }, action]
+            vec![Action::ClearFlag { path: shown, flag: FileFlag::Immutable, as_root }, action]
         }
         _ => vec![action],
     }

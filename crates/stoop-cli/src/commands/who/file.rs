@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use stoop::diag::{self, FileId};
-use stoop_inspect::internal::{FileLocation, FileLocator, NameTarget, ViewDifference};
+use stoop_inspect::internal::{FileLocation, FileLocator, FileSearch, NameTarget, ViewDifference};
 use stoop_inspect::{Snapshot, SocketId};
 
 use crate::sockets::ResolvedSelector;
@@ -51,6 +51,8 @@ pub(super) enum FileState {
     Moved,
     /// The path is what it was, and a mount covers the file there.
     Covered,
+    /// The file system with the file was unmounted.
+    Unmounted,
     /// The path is relative to a directory that only the program knew, or may not be inspected.
     Unknown,
 }
@@ -139,6 +141,7 @@ impl Whereabouts {
             (NameTarget::OtherFile { is_socket }, None) if location.is_removed != Some(false) => {
                 at(FileState::Replaced { by_socket: is_socket }, None)
             }
+            _ if location.search == FileSearch::Unmounted => at(FileState::Unmounted, None),
             _ if location.is_removed == Some(true) => at(FileState::Gone, None),
             _ if location.is_removed == Some(false) => at(FileState::Moved, None),
             (NameTarget::Nothing, None) => at(FileState::NotThere, None),

@@ -235,6 +235,7 @@ mod tests {
         assert_eq!(codes(FileState::Replaced { by_socket: true }), ["file_replaced"]);
         assert_eq!(codes(FileState::Moved), ["file_moved", "world_writable"]);
         assert_eq!(codes(FileState::Covered), ["file_covered"]);
+        assert_eq!(codes(FileState::Unmounted), ["file_unmounted"]);
         assert_eq!(codes(FileState::NotThere), ["file_not_there"]);
         assert_eq!(codes(FileState::Unknown), [""; 0]);
     }

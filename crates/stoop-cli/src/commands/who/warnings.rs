@@ -237,11 +237,16 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
             Warning::new("file_not_there", text)
         }
         FileState::Replaced { by_socket: true } => {
-            let text = format!("the file at {shown} is now another socket's: new clients reach that one");
+            let text =
+                format!("the file at {shown} is now another socket's: new clients do not reach this one");
             Warning::new("file_replaced", text)
         }
         FileState::Replaced { by_socket: false } => {
             Warning::new("file_replaced", format!("the file at {shown} is no longer a socket; {restart}"))
+        }
+        FileState::Unmounted => {
+            let text = format!("the file system with its file {shown} was unmounted; {restart}");
+            Warning::new("file_unmounted", text)
         }
         FileState::Covered => {
             let text = format!("a mount covers its file {shown}: new clients reach what is mounted there");

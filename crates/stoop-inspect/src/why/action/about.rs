@@ -54,7 +54,8 @@ impl Action {
             | Action::AddAclEntry { as_root, .. }
             | Action::WidenAclMask { as_root, .. }
             | Action::JoinGroup { as_root, .. }
-            | Action::ClearImmutable { as_root, .. } => *as_root,
+            | Action::FindFile { as_root, .. }
+            | Action::ClearFlag { as_root, .. } => *as_root,
             Action::PredictAsRoot(_) => true,
             other => other.site().is_some_and(|at| at.as_root),
         }
@@ -70,7 +71,7 @@ impl Action {
             | Action::BindByLongPath(at)
             | Action::TakeOver(at)
             | Action::AllowGroup(at)
-            | Action::OmitSlash(at)
+            | Action::OmitSlash { at, .. }
             | Action::UseAnotherName(at)
             | Action::WaitForOwner { at, .. }
             | Action::UseNewGroup { at, .. }
@@ -88,9 +89,9 @@ impl Action {
         match self {
             Action::PredictConnect { address, .. }
             | Action::ShowPath { address, .. }
-            | Action::SeeElsewhere { address }
+            | Action::SeeElsewhere { address, .. }
             | Action::UseService { address, .. } => Some(address),
-            Action::PredictAsRoot(question) => Some(&question.address),
+            Action::PredictAsRoot(question) | Action::PredictAs { question, .. } => Some(&question.address),
             other => other.site().map(|at| &at.address),
         }
     }
@@ -114,7 +115,11 @@ impl Action {
             | Action::AddAclEntry { path, .. }
             | Action::WidenAclMask { path, .. }
             | Action::ShowFlags(path)
-            | Action::ClearImmutable { path, .. }
+            | Action::AddName(path)
+            | Action::AllowOthers(path)
+            | Action::MountFileSystemAgain(path)
+            | Action::FindFile { mount: path, .. }
+            | Action::ClearFlag { path, .. }
             | Action::ShowInodes(path)
             | Action::ShowMount(path) => Some(path),
             Action::Thaw { group, .. } => Some(&group.switch),

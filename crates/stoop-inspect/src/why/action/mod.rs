@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use stoop::{Address, Kind};
 
-pub use parts::{ModeClass, Permission, Program, Renewal, Site};
+pub use parts::{FileFlag, ModeClass, Permission, Program, Renewal, Site};
 
 use super::facts::{Exhausted, Unit};
 use super::question::{Operation, Question};
@@ -71,8 +71,15 @@ pub enum Action {
     },
     /// Have the server create its file such that a group of users may connect.
     AllowGroup(Site),
-    /// Bind this path, without the slash at the end.
-    OmitSlash(Site),
+    /// Use this path, without the slash at the end.
+    OmitSlash {
+        /// The path without it.
+        at: Site,
+        /// The call.
+        operation: Operation,
+    },
+    /// Bind a file in this directory.
+    AddName(PathBuf),
     /// Bind in a directory that is private to the user of this process.
     UsePrivateDirectory,
     /// Bind in a directory that this other user owns.
@@ -109,6 +116,28 @@ pub enum Action {
     },
     /// Predict the call as root, who sees more.
     PredictAsRoot(Box<Question>),
+    /// Predict the call as the user who may look into a mount.
+    PredictAs {
+        /// The user, by name or number.
+        user: String,
+        /// The call.
+        question: Box<Question>,
+    },
+    /// Mount a FUSE file system such that it lets other users in.
+    AllowOthers(PathBuf),
+    /// Mount a file system again whose server has exited.
+    MountFileSystemAgain(PathBuf),
+    /// Find the present path of a file.
+    FindFile {
+        /// A mount of its file system.
+        mount: PathBuf,
+        /// Its inode.
+        inode: u64,
+        /// Whether root is required.
+        as_root: bool,
+    },
+    /// Show an open socket, by its inode.
+    ShowSocket(u64),
     /// Show the components of the path with their permissions.
     ShowPath {
         /// The address.
@@ -283,10 +312,12 @@ pub enum Action {
     },
     /// Show the flags of a file.
     ShowFlags(PathBuf),
-    /// Clear the immutable flag of a directory.
-    ClearImmutable {
-        /// The directory.
+    /// Clear a flag of a file or a directory.
+    ClearFlag {
+        /// The file.
         path: PathBuf,
+        /// The flag.
+        flag: FileFlag,
         /// Whether root is required.
         as_root: bool,
     },
@@ -346,6 +377,8 @@ pub enum Action {
     SeeElsewhere {
         /// Its address.
         address: Address,
+        /// Whether only its name is similar.
+        is_similar: bool,
     },
     /// Use a client of a well-known service.
     UseService {

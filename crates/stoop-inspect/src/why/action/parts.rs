@@ -59,6 +59,17 @@ pub enum Renewal {
     SocketFile,
     /// A process has the groups of its user from the time at which it was started.
     Groups,
+    /// A process keeps the working directory in which it was started.
+    Directory,
+}
+
+/// A flag of a file (`chattr(1)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFlag {
+    /// The file cannot be changed; if it is a directory, nothing in it can be created or removed.
+    Immutable,
+    /// What is in the directory cannot be removed.
+    AppendOnly,
 }
 
 /// A class of users in a file's mode.

@@ -62,6 +62,13 @@ pub enum Found {
     },
     /// This process is not permitted, or not able, to look it up.
     Hidden(Errno),
+    /// The file system does not answer for the name, or not to this process.
+    Failing {
+        /// The error.
+        errno: Errno,
+        /// The mount.
+        mount: Mount,
+    },
 }
 
 /// A file, with the attributes that permission checks use.
@@ -92,6 +99,8 @@ pub struct File {
     pub granted: Option<u8>,
     /// Whether it has the immutable flag.
     pub immutable: bool,
+    /// Whether it has the append-only flag: what is in such a directory cannot be removed.
+    pub append_only: bool,
     /// Whether it has been unlinked.
     pub deleted: bool,
     /// The mount through which it is seen.
@@ -151,10 +160,23 @@ pub struct Mount {
     pub may_be_foreign: bool,
     /// Whether the file system has quotas.
     pub has_quota: bool,
+    /// The only user who may use a FUSE mount, if it has no `allow_other` ([K-FUSE-1]).
+    ///
+    /// [K-FUSE-1]: stoop::kernel_facts#K-FUSE-1
+    pub only_user: Option<OnlyUser>,
     /// Whether a single file is mounted, and this is that file.
     pub is_of_file: bool,
     /// Whether what is mounted has been unlinked: its name belongs to another file, or to none.
     pub is_unlinked: bool,
+}
+
+/// The user of a mount that is for one user alone, who has to have this group, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnlyUser {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
 }
 
 /// The ids that a mount maps, as its users see them.

@@ -152,6 +152,8 @@ pub enum Nearness {
     SameService,
     /// It has the same file name in another directory.
     SameName,
+    /// It is in the same directory, with a file name that differs little.
+    SimilarName,
     /// Its path is the beginning of this one, as long as an address holds.
     Truncated,
     /// It is in the directory that has the address.

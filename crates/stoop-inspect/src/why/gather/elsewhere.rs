@@ -14,7 +14,7 @@ use stoop::internal::DIRECT_PATH_MAX_BYTES;
 use crate::endpoints;
 use crate::model::{Snapshot, Socket, SocketId, State};
 use crate::why::Operation;
-use crate::why::facts::{Facts, FileKind, Nearness};
+use crate::why::facts::{Facts, FileKind, Found, Nearness, Step};
 use stoop::Kind;
 
 /// The maximum number that is shown.
@@ -35,7 +35,12 @@ pub(super) fn find(facts: &Facts, snapshot: &Snapshot) -> Vec<(Nearness, SocketI
         .map(|(how, id, _)| (how, id))
         .collect();
     // The same service first, then by name, for the same output on every run.
-    found.sort_by_key(|(how, id)| (*how != Nearness::SameService, snapshot[*id].name.to_string()));
+    let rank = |how: &Nearness| match how {
+        Nearness::SameService => 0,
+        Nearness::SimilarName => 2,
+        _ => 1,
+    };
+    found.sort_by_key(|(how, id)| (rank(how), snapshot[*id].name.to_string()));
     found.truncate(SHOWN);
     found
 }
@@ -54,13 +59,18 @@ struct Like<'a> {
     service: Option<&'static endpoints::Service>,
     /// The directory that was named, by device and inode.
     directory: Option<(u64, u64)>,
+    /// The directory that exists and has no file of the name.
+    parent: Option<(u64, u64)>,
 }
 
 impl Like<'_> {
     fn of<'a>(facts: &Facts, path: &'a Path) -> Like<'a> {
         let reached = facts.walk.as_ref().and_then(|walk| walk.reached.as_ref());
         let directory = reached.filter(|file| file.kind == FileKind::Directory).map(|file| file.id);
-        Like { path, service: endpoints::recognise(&facts.question.address), directory }
+        let step = facts.walk.as_ref().and_then(|walk| walk.steps.last());
+        let is_missing = |step: &&Step| step.last && matches!(step.found, Found::Nothing);
+        let parent = step.filter(is_missing).map(|step| step.directory.id);
+        Like { path, service: endpoints::recognise(&facts.question.address), directory, parent }
     }
 
     fn nearness(&self, snapshot: &Snapshot, id: SocketId) -> Option<Nearness> {
@@ -75,9 +85,45 @@ impl Like<'_> {
         if is_truncation(path, self.path) {
             return Some(Nearness::Truncated);
         }
-        let name = self.path.file_name().filter(|name| says_whose_it_is(name.as_bytes()))?;
-        (path.file_name()? == name).then_some(Nearness::SameName)
+        let (asked, name) = (self.path.file_name()?.as_bytes(), path.file_name()?.as_bytes());
+        if asked == name {
+            return says_whose_it_is(name).then_some(Nearness::SameName);
+        }
+        let is_beside = || self.parent.is_some_and(|parent| is_in(path, parent));
+        (is_similar(asked, name) && is_beside()).then_some(Nearness::SimilarName)
     }
+}
+
+/// Returns whether two file names differ in case, in what surrounds them, or in a typing error.
+/// Pure.
+fn is_similar(one: &[u8], other: &[u8]) -> bool {
+    let plain = |name: &[u8]| -> Vec<u8> {
+        let is_around = |byte: u8| byte.is_ascii_whitespace() || b"'\";,".contains(&byte);
+        let start = name.iter().position(|&byte| !is_around(byte)).unwrap_or(name.len());
+        let end = name.iter().rposition(|&byte| !is_around(byte)).map_or(start, |at| at + 1);
+        name[start..end].to_ascii_lowercase()
+    };
+    let (one, other) = (plain(one), plain(other));
+    let shortest = one.len().min(other.len());
+    one == other || shortest >= TYPED_MIN && distance(&one, &other) <= 2
+}
+
+/// The length of names that have typing errors. Shorter ones are other names.
+const TYPED_MIN: usize = 6;
+
+/// Returns how many bytes have to be inserted, deleted or replaced to make one of the other. Pure.
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, left) in one.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, right) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// Returns whether a file name says something of the program: many use names such as `app.sock`.
@@ -124,6 +170,35 @@ fn is_reached(socket: &Socket) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_that_differ_little_are_similar() {
+        for (one, other) in [
+            ("app.socket", "app.sock"),
+            ("App.sock", "app.sock"),
+            ("app.sock ", "app.sock"),
+            ("'a.s';", "a.s"),
+            ("mysqld.sock", "mysql.sock"),
+            ("dokcer.sock", "docker.sock"),
+        ] {
+            assert!(is_similar(one.as_bytes(), other.as_bytes()), "{one} {other}");
+        }
+        for (one, other) in [("a.sock", "b12.sock"), ("a.s", "b.s"), ("app.sock", "web.sock"), ("", "x")] {
+            assert!(!is_similar(one.as_bytes(), other.as_bytes()), "{one} {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_distance_is_one_of_a_metric(one in "[ab]{0,6}", other in "[ab]{0,6}", third in "[ab]{0,6}") {
+            let [one, other, third] = [one.as_bytes(), other.as_bytes(), third.as_bytes()];
+            prop_assert_eq!(distance(one, other) == 0, one == other);
+            prop_assert_eq!(distance(one, other), distance(other, one));
+            prop_assert!(distance(one, third) <= distance(one, other) + distance(other, third));
+            prop_assert!(distance(one, other) <= one.len().max(other.len()));
+        }
+    }
 
     #[test]
     fn names_that_any_program_uses_say_nothing() {

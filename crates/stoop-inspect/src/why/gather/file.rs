@@ -43,6 +43,7 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
         lacks_acl,
         granted: None,
         immutable: stat.stx_attributes.contains(StatxAttributes::IMMUTABLE),
+        append_only: stat.stx_attributes.contains(StatxAttributes::APPEND),
         deleted: kind == FileKind::Directory && stat.stx_nlink == 0,
         mount,
     })
@@ -53,6 +54,15 @@ pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<F
 pub(super) fn mount_number(fd: impl AsFd) -> Option<u64> {
     let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
     (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
+}
+
+/// Returns the mount of a file whose file system does not answer. A FUSE mount answers that much to
+/// users who may not use it, as long as no attribute is requested.
+pub(super) fn mount_of(fd: impl AsFd, mounts: &Mounts) -> Mount {
+    let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, StatxFlags::empty());
+    let number =
+        stat.ok().filter(|stat| stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).map(|stat| stat.stx_mnt_id);
+    number.and_then(|id| mounts.get(id)).cloned().unwrap_or_else(|| mount(&fd))
 }
 
 fn kind(kind: FileType) -> FileKind {

@@ -110,8 +110,14 @@ fn ids(subject: &super::facts::Subject, walk: Option<&Walk>) -> (Vec<u32>, Vec<u
     let mut groups = subject.groups.clone();
     groups.extend(subject.account_groups.iter().flatten());
     groups.push(subject.gid);
+    let failing = walk.iter().flat_map(|walk| &walk.steps).filter_map(|step| match &step.found {
+        Found::Failing { mount, .. } => mount.only_user,
+        _ => None,
+    });
+    users.extend(failing.map(|user| user.uid));
     for file in walk.into_iter().flat_map(files) {
         users.push(file.uid);
+        users.extend(file.mount.only_user.map(|user| user.uid));
         groups.push(file.gid);
         for entry in file.acl.iter().flatten() {
             match entry.who {
@@ -132,7 +138,7 @@ fn files(walk: &Walk) -> impl Iterator<Item = &File> {
                 Found::File(file) | Found::Link { link: file, .. } | Found::Magic { link: file, .. } => {
                     Some(file)
                 }
-                Found::Nothing | Found::Hidden(_) => None,
+                Found::Nothing | Found::Hidden(_) | Found::Failing { .. } => None,
             };
             std::iter::once(&step.directory).chain(found)
         })

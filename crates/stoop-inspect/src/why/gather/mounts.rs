@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use stoop::internal::file_system::is_fuse;
 use stoop::internal::mountinfo::{self, MountEntry};
 use stoop::internal::query;
 
 use super::id_maps::{self, Shown};
 use super::subject::SubjectContext;
-use crate::why::facts::{IdMaps, Mount};
+use crate::why::facts::{IdMaps, Mount, OnlyUser};
 use crate::why::file_systems;
 
 /// The mounts of a process.
@@ -27,7 +28,11 @@ impl Mounts {
     /// process. A process with another root is not shown the mounts outside of it, which may hold
     /// its working directory. Empty if they may not be read.
     pub(super) fn of(context: &SubjectContext) -> Mounts {
-        let (ours, theirs) = (read(OURS), read(&context.proc));
+        let (mut ours, mut theirs) = (read(OURS), read(&context.proc));
+        if lets_administrators_in() {
+            let all = ours.values_mut().chain(theirs.values_mut());
+            all.for_each(|(_, mount)| mount.only_user = None);
+        }
         let devices: HashSet<u64> = ours.values().map(|(device, _)| *device).collect();
         let own_may_be_foreign = is_foreign(OURS, context);
         let is_other = context.subject.view.other_files;
@@ -59,6 +64,13 @@ impl Mounts {
 
 /// The `/proc` directory of this process.
 const OURS: &str = "/proc/thread-self";
+
+/// Returns whether FUSE mounts of a single user let administrators in, too (Linux 6.2): a parameter
+/// of the module.
+fn lets_administrators_in() -> bool {
+    let value = std::fs::read("/sys/module/fuse/parameters/allow_sys_admin_access");
+    value.is_ok_and(|value| value.starts_with(b"Y"))
+}
 
 /// Reads the mounts by id, each with its device.
 fn read(proc: &str) -> HashMap<u64, (u64, Mount)> {
@@ -93,9 +105,24 @@ fn mount(entry: &MountEntry) -> Mount {
         no_links: entry.has_option("nosymfollow"),
         maps_ids: entry.has_option("idmapped"),
         has_quota: QUOTA.iter().any(|option| entry.has_file_system_option(option)),
+        only_user: only_user(entry),
         is_unlinked: entry.is_root_deleted,
         ..Mount::default()
     }
+}
+
+/// Returns the only user of a FUSE mount without `allow_other`.
+fn only_user(entry: &MountEntry) -> Option<OnlyUser> {
+    let number = |key: &str| {
+        let options = entry.file_system_options.split(|&byte| byte == b',');
+        let value = options.filter_map(|option| option.strip_prefix(key.as_bytes())).next()?;
+        std::str::from_utf8(value).ok()?.parse().ok()
+    };
+    let is_for_all = entry.has_file_system_option("allow_other") || !is_fuse(&entry.file_system);
+    if is_for_all {
+        return None;
+    }
+    Some(OnlyUser { uid: number("user_id=")?, gid: number("group_id=")? })
 }
 
 /// Options of file systems that have quotas in force.
@@ -122,5 +149,9 @@ mod tests {
         assert!(of("1 1 0:1 / / rw - squashfs none ro").file_system_read_only);
         assert!(of("1 1 0:1 / / rw - ext4 x rw,usrquota").has_quota);
         assert!(of("1 1 0:1 /x.sock//deleted / rw - ext4 x rw").is_unlinked);
+        let fuse = "1 1 0:1 / /m rw - fuse.sshfs x rw,user_id=1000,group_id=100";
+        assert_eq!(of(fuse).only_user, Some(OnlyUser { uid: 1000, gid: 100 }));
+        assert_eq!(of(&format!("{fuse},allow_other")).only_user, None);
+        assert_eq!(of("1 1 0:1 / /m rw - ext4 x rw,user_id=1000,group_id=100").only_user, None);
     }
 }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::file;
 use super::mounts::Mounts;
 use super::subject::SubjectContext;
-use crate::why::facts::{File, FileKind, Found, Step, Walk};
+use crate::why::facts::{File, FileKind, Found, Mount, Step, Walk};
 
 /// One more than the kernel follows, so that the evaluation sees the link that is one too many.
 const LINKS_MAX: usize = 41;
@@ -149,14 +149,13 @@ impl<'s> Walker<'s> {
 
     fn look_up(&mut self, component: &Component, follow: bool) -> (Found, Next) {
         let position = match &component.name[..] {
-            b"." => self.copy(&self.current).ok_or(Errno::MFILE),
+            b"." => self.copy(&self.current).ok_or(Errno::MFILE.into()),
             b".." => self.parent(),
             name => self.child(name),
         };
         let position = match position {
             Ok(position) => position,
-            Err(Errno::NOENT | Errno::NAMETOOLONG) => return (Found::Nothing, Next::Stop),
-            Err(errno) => return (Found::Hidden(errno), Next::Stop),
+            Err(error) => return (error.found(), Next::Stop),
         };
         if position.file.kind != FileKind::Link || !follow {
             let found = Found::File(position.file.clone());
@@ -220,16 +219,16 @@ impl<'s> Walker<'s> {
         }
     }
 
-    fn child(&self, name: &[u8]) -> Result<Position, Errno> {
+    fn child(&self, name: &[u8]) -> Result<Position, LookupError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&self.current.fd, name, flags, Mode::empty())?;
-        let file = inspect(
-            fd.as_fd(),
-            self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name))),
-            &self.mounts,
-            self.context,
-        )?;
-        Ok(Position { fd, file })
+        let there = |errno| LookupError { errno, mount: self.current.file.mount.clone() };
+        let fd = openat(&self.current.fd, name, flags, Mode::empty()).map_err(there)?;
+        let path = self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name)));
+        match inspect(fd.as_fd(), path, &self.mounts, self.context) {
+            Ok(file) => Ok(Position { fd, file }),
+            // It may be the root of another mount.
+            Err(errno) => Err(LookupError { errno, mount: file::mount_of(&fd, &self.mounts) }),
+        }
     }
 
     /// Returns whether the walk is at the root. A bind mount of the same directory is a different
@@ -240,14 +239,42 @@ impl<'s> Walker<'s> {
     }
 
     /// Returns the parent. The root is its own parent, for the process whose root it is.
-    fn parent(&self) -> Result<Position, Errno> {
+    fn parent(&self) -> Result<Position, LookupError> {
         if self.is_at_root() {
-            return self.copy(&self.root).ok_or(Errno::MFILE);
+            return self.copy(&self.root).ok_or(Errno::MFILE.into());
         }
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
         let file = inspect(fd.as_fd(), path, &self.mounts, self.context)?;
         Ok(Position { fd, file })
+    }
+}
+
+/// Why a component could not be looked up, and on which mount.
+struct LookupError {
+    errno: Errno,
+    mount: Mount,
+}
+
+impl From<Errno> for LookupError {
+    fn from(errno: Errno) -> LookupError {
+        LookupError { errno, mount: Mount::default() }
+    }
+}
+
+impl LookupError {
+    /// Returns what is recorded: whether nothing is there, this process may not look, or the file
+    /// system does not answer.
+    fn found(self) -> Found {
+        let LookupError { errno, mount } = self;
+        match errno {
+            Errno::NOENT | Errno::NAMETOOLONG => Found::Nothing,
+            // The file system's own rule, which is known.
+            Errno::ACCESS if mount.only_user.is_some() => Found::Failing { errno, mount },
+            Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE | Errno::NOMEM => Found::Hidden(errno),
+            _ if mount == Mount::default() => Found::Hidden(errno),
+            _ => Found::Failing { errno, mount },
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::why::action::{Action, Site};
 use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{EndpointState, Facts, File, FileKind, Nearness};
+use crate::why::file_systems::SOCKFS;
 use crate::why::lookup::hidden;
 use crate::why::messages::{Messages, kind_of, quoted};
 use crate::why::other_server;
@@ -27,6 +28,9 @@ pub(super) fn by_file(facts: &Facts, file: &File) -> Verdict {
         .seen(Messages(facts).permissions(file))
         .advise(Action::ShowFile(advise::reached(facts, &file.path)));
     }
+    if file.mount.file_system == SOCKFS {
+        return open_socket(file);
+    }
     if facts.alive == Some(false) {
         return stale(facts, file);
     }
@@ -38,6 +42,17 @@ pub(super) fn by_file(facts: &Facts, file: &File) -> Verdict {
         }
         None => stale(facts, file),
     }
+}
+
+/// A link below `/proc/PID/fd` leads to the socket that is open there, to which no socket is bound
+/// ([K-LOOKUP-8]).
+///
+/// [K-LOOKUP-8]: stoop::kernel_facts#K-LOOKUP-8
+fn open_socket(file: &File) -> Verdict {
+    let why = "it is an open socket, not a socket file: a connection needs the address that it is bound to";
+    Verdict::fails(Errno::CONNREFUSED, Cause::OpenSocket, why.to_owned())
+        .seen(format!("{} leads to the socket with inode {}", quoted(&file.path), file.id.1))
+        .advise(Action::ShowSocket(file.id.1))
 }
 
 /// Checks write permission, in the kernel's order, whatever the type of the file.

@@ -30,7 +30,7 @@ pub(super) fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
                 Cause::IsAClient,
                 "the socket there is a client with a name: it accepts no connections",
             )
-            .advise_all(advise::its_server(facts, socket));
+            .advise(advise::its_server(facts, socket).unwrap_or_else(|| advise::show_server(facts)));
         }
         EndpointState::Listening if socket.shut_down => {
             return refused(

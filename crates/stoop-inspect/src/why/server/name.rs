@@ -61,7 +61,8 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
             .seen(format!("'{}' differs only in trailing NUL bytes, which are significant", near.address))
             .advise(Action::Connect { at: advise::other_site(&near.address), kind: None });
     }
-    let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
+    let alike = || facts.near.iter().filter(|near| near.how == Nearness::Alike);
+    let meant = alike().map(|near| Action::SeeElsewhere { address: near.address.clone(), is_similar: true });
     let unseen = facts.hidden_networks.then(|| {
         "other network namespaces have their own abstract names, and cannot be seen from here".to_owned()
     });
@@ -69,8 +70,9 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
     refused(Cause::NoSuchName, here)
         .seen_all(unseen)
         .advise_all(more)
-        .seen_all(alike.map(|near| format!("there is '{}'", near.address)))
+        .seen_all(alike().map(|near| format!("there is '{}'", near.address)))
         .advise(advise::start_server(facts))
+        .advise_all(meant)
 }
 
 /// Advises to connect in the network namespace that has the name.

@@ -17,7 +17,8 @@ pub(super) fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
     if socket.state == EndpointState::Connected {
         let why = "the receiver is connected to another peer and receives only from that peer";
         return Verdict::fails(Errno::PERM, Cause::ConnectedElsewhere, why.to_owned())
-            .seen_all(messages.owners(socket));
+            .seen_all(messages.owners(socket))
+            .advise(advise::show_server(facts));
     }
     if is_send && socket.shut_down {
         let why = "the receiver was shut down for reading: it accepts no more messages";

@@ -337,7 +337,7 @@ fn permissions_are_granted_where_they_can_be_changed() {
     let read_only = closed(&|directory| directory.mount.read_only = true);
     assert!(matches!(read_only[..], [Action::ShowMount(_), Action::ChangeBeneathMount(_)]));
     let immutable = closed(&|directory| directory.immutable = true);
-    assert!(matches!(immutable[0], Action::ClearImmutable { .. }));
+    assert!(matches!(immutable[0], Action::ClearFlag { .. }));
 }
 
 /// Whatever kind was to be bound or connected, a client needs that of the server.

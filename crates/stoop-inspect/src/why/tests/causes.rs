@@ -36,7 +36,8 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             OutOfDescriptors,
             Fails(Errno::MFILE),
             connect(|facts| {
-                facts.subject.as_mut().unwrap().descriptors = Some(Descriptors { open: 4, limit: 4 });
+                let subject = facts.subject.as_mut().unwrap();
+                (subject.pid, subject.descriptors) = (Some(9), Some(Descriptors { open: 4, limit: 4 }));
             }),
         ),
         (
@@ -199,6 +200,38 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
                 facts.step(2).name = vec![b'n'; 256];
             }),
         ),
+        (
+            OtherUsersMount,
+            Fails(Errno::ACCESS),
+            connect(|facts| facts.ends(1, failing(Errno::ACCESS, Some(1001)))),
+        ),
+        (
+            OtherUsersMount,
+            Fails(Errno::ACCESS),
+            connect(|facts| {
+                facts.step(2).directory.mount.only_user = Some(OnlyUser { uid: 0, gid: 0 });
+            }),
+        ),
+        (
+            FileSystemFails,
+            Fails(Errno::NOTCONN),
+            connect(|facts| facts.ends(1, failing(Errno::NOTCONN, None))),
+        ),
+        (NotVisible, Unknown, connect(|facts| facts.ends(1, failing(Errno::ACCESS, Some(1000))))),
+        (FileSystemFails, Fails(Errno::STALE), bind(|facts| facts.ends(2, failing(Errno::STALE, None)))),
+        (
+            OpenSocket,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| facts.reached().mount.file_system = "sockfs".into()),
+        ),
+        (
+            Unmounted,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(2, Found::Nothing);
+                facts.near.push(near(lost(FileSearch::Unmounted), "/run/app/app.sock"));
+            }),
+        ),
         (NoWrite, Fails(Errno::ACCESS), connect(|facts| facts.reached().mode = 0o660)),
         (NoWriteAcl, Fails(Errno::ACCESS), connect(|facts| facts.reached().acl = Some(list(7, 4)))),
         (Immutable, Fails(Errno::PERM), connect(|facts| facts.reached().immutable = true)),
@@ -308,6 +341,12 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
     ]
 }
 
+/// A file system that fails a lookup, perhaps for one user alone.
+fn failing(errno: Errno, only: Option<u32>) -> Found {
+    let only_user = only.map(|id| OnlyUser { uid: id, gid: id });
+    Found::Failing { errno, mount: Mount { file_system: "fuse.x".into(), only_user, ..Mount::default() } }
+}
+
 /// Maps for one user and group.
 fn maps(id: u32) -> IdMaps {
     let range = vec![IdRange { first: id, count: 1 }];
@@ -323,6 +362,58 @@ fn every_cause_has_its_world() {
         unseen.remove(&cause);
     }
     assert!(unseen.is_empty(), "no world has {unseen:?}");
+}
+
+/// Whatever fails, something helps or shows more: but for calls that no program makes, and for a
+/// filter that only who set it can change.
+#[test]
+fn every_failure_has_advice() {
+    let without = [Cause::NotAnAddress, Cause::Filtered, Cause::NameTooLong];
+    let lacks = one_of_each().into_iter().filter(|(cause, outcome, verdict)| {
+        let fails = matches!(outcome, Outcome::Fails(_) | Outcome::Waits);
+        fails && !without.contains(cause) && verdict.advice.is_empty()
+    });
+    assert_eq!(lacks.map(|(cause, ..)| cause).collect::<Vec<_>>(), []);
+}
+
+#[test]
+fn a_file_without_a_known_path_is_searched_for() {
+    let lost = |search| {
+        connect(|facts| {
+            facts.ends(2, Found::Nothing);
+            facts.near.push(near(lost(search), "/run/app/app.sock"));
+        })
+    };
+    let on_mount = lost(FileSearch::OnMount { point: "/run".into(), inode: 7 });
+    let find = Action::FindFile { mount: "/run".into(), inode: 7, as_root: false };
+    assert_eq!((on_mount.cause, &on_mount.advice[..]), (Cause::Moved, &[find][..]));
+    assert_eq!(lost(FileSearch::Unknown).cause, Cause::Moved);
+}
+
+/// What keeps a directory's entries from being removed comes first.
+#[test]
+fn a_stale_file_is_removed_after_what_prevents_it() {
+    let stale = |change: &dyn Fn(&mut File)| {
+        let verdict = with(Operation::Bind, |facts| {
+            (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+            change(&mut facts.step(2).directory);
+            facts.reached().mount = facts.step(2).directory.mount.clone();
+            let file = facts.reached().clone();
+            facts.arrives(file);
+        });
+        verdict.advice.iter().map(Action::to_string).collect::<Vec<_>>()
+    };
+    let remove = "remove '/run/app/app.sock'";
+    assert_eq!(stale(&|_| ()), [remove]);
+    let immutable = stale(&|directory| directory.immutable = true);
+    assert_eq!(immutable, ["clear the immutable flag of '/run/app'", remove]);
+    let append_only = stale(&|directory| directory.append_only = true);
+    assert_eq!(append_only, ["clear the append-only flag of '/run/app'", remove]);
+    let both = stale(&|directory| (directory.immutable, directory.append_only) = (true, true));
+    assert_eq!(both, [&immutable[0], &append_only[0], remove]);
+    let read_only = stale(&|directory| directory.mount.read_only = true);
+    assert_eq!(read_only[0], "check the mount options of '/run/app'");
+    assert!(!read_only.contains(&remove.to_owned()), "{read_only:?}");
 }
 
 #[test]

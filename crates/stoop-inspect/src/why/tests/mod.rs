@@ -14,7 +14,7 @@ use super::verdict::*;
 use super::*;
 use crate::Workload;
 use crate::asker::AskerRights;
-use crate::file_location::{FileLocation, NameTarget, OtherView, ViewDifference};
+use crate::file_location::{FileLocation, FileSearch, NameTarget, OtherView, ViewDifference};
 use crate::model::Pid;
 
 /// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, which root owns, in
@@ -105,6 +105,7 @@ fn file(path: &str, kind: FileKind, mode: u32) -> File {
         lacks_acl: false,
         granted: None,
         immutable: false,
+        append_only: false,
         deleted: false,
         mount: Mount { file_system: "ext4".into(), ..Mount::default() },
     }
@@ -248,6 +249,13 @@ fn removed() -> Nearness {
 fn moved() -> Nearness {
     let (name, here) = (NameTarget::Nothing, Some("/run/app/old.sock".into()));
     Nearness::WasBoundTo(FileLocation { name, here, is_removed: Some(false), ..FileLocation::UNKNOWN })
+}
+
+/// A server was bound to the path, and its file exists without a known path.
+fn lost(search: FileSearch) -> Nearness {
+    let name = NameTarget::Nothing;
+    let is_removed = Some(false);
+    Nearness::WasBoundTo(FileLocation { name, is_removed, search, ..FileLocation::UNKNOWN })
 }
 
 /// A server with a private `/tmp` has the path there.

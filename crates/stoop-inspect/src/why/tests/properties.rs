@@ -29,7 +29,8 @@ proptest! {
         for step in facts.walk.iter().filter(|_| is_path).flat_map(|walk| &walk.steps) {
             prop_assert_eq!(access(&step.directory, subject, SEARCH), Access::Granted);
             let free = facts.question.operation == Operation::Bind && step.last;
-            prop_assert!(free || !matches!(step.found, Found::Nothing | Found::Hidden(_)));
+            let is_found = matches!(step.found, Found::File(_) | Found::Link { .. } | Found::Magic { .. });
+            prop_assert!(free || is_found);
         }
         subject.dac_override = true;
         prop_assert_eq!(why(&facts).outcome, Outcome::Succeeds);
@@ -37,11 +38,12 @@ proptest! {
 }
 
 prop_compose! {
-    fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, maps_ids: bool, is_of_file: bool, name in 0..4usize) -> Mount {
+    fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, maps_ids: bool, is_of_file: bool, name in 0..4usize, only in proptest::option::weighted(0.1, 0..3u32)) -> Mount {
         let file_system = ["ext4", "proc", "sysfs", "fuse.x\n"][name].into();
         let id_maps = maps_ids.then(IdMaps::default);
         let is_unlinked = is_of_file && read_only;
-        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids, id_maps, is_of_file, is_unlinked, ..Mount::default() }
+        let only_user = only.map(|id| OnlyUser { uid: id, gid: id });
+        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids, id_maps, is_of_file, is_unlinked, only_user, ..Mount::default() }
     }
 }
 
@@ -81,7 +83,7 @@ prop_compose! {
         (uid_is, gid_is) in (any_shown(), any_shown()),
     ) -> File {
         let kinds = [FileKind::Socket, FileKind::Directory, FileKind::Link, FileKind::Regular, FileKind::Fifo, FileKind::Device];
-        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, uid_is, gid_is, acl, lacks_acl, granted, immutable, deleted, mount }
+        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, uid_is, gid_is, acl, lacks_acl, granted, immutable, append_only: deleted, deleted, mount }
     }
 }
 
@@ -92,6 +94,8 @@ fn any_found() -> impl Strategy<Value = Found> {
         any_file().prop_map(|link| Found::Link { link, target: b"\n".to_vec() }),
         (any_file(), proptest::option::of(any_file())).prop_map(|(link, to)| Found::Magic { link, to }),
         Just(Found::Hidden(Errno::ACCESS)),
+        any_mount().prop_map(|mount| Found::Failing { errno: Errno::ACCESS, mount }),
+        any_mount().prop_map(|mount| Found::Failing { errno: Errno::STALE, mount }),
     ]
 }
 

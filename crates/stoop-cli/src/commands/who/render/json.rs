@@ -193,6 +193,7 @@ fn file(file: &FileFacts) -> File {
             FileState::NotThere => "not-there",
             FileState::Replaced { .. } => "replaced",
             FileState::Covered => "covered",
+            FileState::Unmounted => "unmounted",
             FileState::Moved => "moved",
             FileState::Unknown => "unknown",
         },

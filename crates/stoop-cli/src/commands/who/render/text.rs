@@ -226,6 +226,7 @@ impl Page<'_> {
             FileState::NotThere => ", removed or moved",
             FileState::Replaced { .. } => ", replaced by another file",
             FileState::Covered => ", covered by a mount",
+            FileState::Unmounted => ", unmounted",
             FileState::Moved => ", moved",
             FileState::Unknown => ", not accessible from here",
         };

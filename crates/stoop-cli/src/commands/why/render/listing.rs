@@ -82,7 +82,9 @@ impl Lines<'_> {
             }
             Found::Magic { link, to: None } => self.file(link, format!("{name} => ?")),
             Found::Nothing => self.empty(format!("{name} (does not exist)")),
-            Found::Hidden(errno) => self.empty(format!("{name} (not accessible: {})", symbol(*errno))),
+            Found::Hidden(errno) | Found::Failing { errno, .. } => {
+                self.empty(format!("{name} (not accessible: {})", symbol(*errno)))
+            }
         }
     }
 
