@@ -190,8 +190,11 @@ fn grpc_is_compared_by_its_messages() {
     }
 }
 
+/// A name and a value.
+type Header = (Vec<u8>, Vec<u8>);
+
 /// Returns the headers of the requests in a recording, and what else the clients sent.
-fn requests(file: &str) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>) {
+fn requests(file: &str) -> (Vec<Header>, Vec<u8>) {
     let records = Recording::open(file).unwrap().map(Result::unwrap);
     let data = records.filter_map(|record| match record.entry {
         Entry::Data { from: Side::Client, bytes, .. } => Some(bytes),

@@ -8,7 +8,7 @@ use stoop::internal::Place;
 use stoop::{Address, Kind, escaped};
 use stoop_inspect::FileId;
 use stoop_inspect::internal::FileLocator;
-use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
+use stoop_inspect::{Namespace, NamespaceIno, Pid, Snapshot, Socket, SocketId, SocketIno, Workload};
 
 use super::format::plural;
 use super::{Glob, NamePattern, Row, format};

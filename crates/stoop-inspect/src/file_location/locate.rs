@@ -160,7 +160,7 @@ impl FileLocator {
         let is_covered = here.is_none() && view.is_none();
         let covered = is_covered.then(|| covered_path(ours, &sighting)).flatten();
         let is_unknown = here.is_none() && view.is_none() && covered.is_none();
-        let search = is_unknown.then(|| search(ours, theirs, &sighting)).unwrap_or_default();
+        let search = if is_unknown { search(ours, theirs, &sighting) } else { FileSearch::default() };
         let view = view.map(|difference| OtherView { pid, path: sighting.path, difference });
         FileLocation { here, view, covered, search, ..location }
     }

@@ -37,8 +37,7 @@ pub(super) fn keys(selection: &Selection) -> Vec<Key> {
 
 /// Returns the cgroups whose processes are in such a container or unit.
 fn cgroups(is_meant: impl Fn(&Workload) -> bool) -> Vec<Key> {
-    let is_unified =
-        |path: &&&str| rustix::fs::statfs(**path).is_ok_and(|stat| i64::from(stat.f_type) == CGROUP2);
+    let is_unified = |path: &&&str| rustix::fs::statfs(**path).is_ok_and(|stat| stat.f_type == CGROUP2);
     let Some(root) = HIERARCHIES.iter().find(is_unified).map(Path::new) else { return Vec::new() };
     let (mut keys, mut waiting) = (Vec::new(), vec![root.to_owned()]);
     for _ in 0..CGROUPS_MAX {
