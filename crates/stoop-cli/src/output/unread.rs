@@ -143,7 +143,7 @@ mod tests {
         let written: Vec<Vec<u8>> = std::iter::from_fn(|| lines.next()).collect();
         assert_eq!(written[..2], [b"aaa", b"bbb"]);
         let last: serde_json::Value = serde_json::from_slice(&written[2]).unwrap();
-        assert_eq!((&last["event"], &last["count"]), (&"error".into(), &2.into()));
+        assert_eq!((&last["event"], &last["count"]), (&"trouble".into(), &2.into()));
         assert_eq!((written.len(), lines.bytes), (3, 0));
         assert!(!lines.push(b"eeeeee".to_vec()), "there is room again");
     }
