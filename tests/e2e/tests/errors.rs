@@ -265,7 +265,7 @@ fn values_that_match_nothing_are_rejected() {
         (&["serve", ":8080"], &["a host and a port"]),
         (&["why", "unix:/x:/uri"], &["path of the request is separate", "stoop http /x /uri"]),
         (&["serve", "UNIX-LISTEN:/x,fork"], &["follows the comma", "options are flags"]),
-        (&["tree", "npipe:////./pipe/x"], &["does not know URLs of 'npipe:'"]),
+        (&["tree", "npipe:////./pipe/x"], &["does not know addresses of 'npipe:'"]),
         (&["serve", "docker"], &["well-known server", "./docker"]),
         (&["recv", "cri"], &["well-known server", "./cri"]),
         (&["who", "pid:abc"], &["'pid:' must be followed by a number", "./ in front"]),
