@@ -23,15 +23,23 @@ pub struct Watcher {
 #[derive(Clone, Copy)]
 enum Kind {
     Nothing,
+    /// The programs are loaded, and leave at once.
+    NoSocket,
     OtherSocket,
-    Capture { payload_max: u32 },
+    /// A user without sockets: connects are reported, too.
+    OtherUser,
+    Capture {
+        payload_max: u32,
+    },
     Strace,
 }
 
 /// All of them. The first is compared with.
-pub const WATCHERS: [Watcher; 5] = [
+pub const WATCHERS: [Watcher; 7] = [
     Watcher { name: "nothing", is_slow: false, kind: Kind::Nothing },
+    Watcher { name: "no socket: programs that leave at once", is_slow: false, kind: Kind::NoSocket },
     Watcher { name: "another socket", is_slow: false, kind: Kind::OtherSocket },
+    Watcher { name: "another user", is_slow: false, kind: Kind::OtherUser },
     Watcher { name: "without contents", is_slow: false, kind: Kind::Capture { payload_max: 0 } },
     Watcher { name: "with contents", is_slow: false, kind: Kind::Capture { payload_max: 65_000 } },
     Watcher { name: "by strace", is_slow: true, kind: Kind::Strace },
@@ -51,7 +59,9 @@ impl Watcher {
     pub fn start(&self, pid: u32, cookie: u64) -> Result<Watching> {
         let (mut command, is_strace) = match self.kind {
             Kind::Nothing => return Ok(Watching { child: None, is_strace: false }),
-            Kind::OtherSocket => (stoop_bench::role(&["watch", "0", "0"])?, false),
+            Kind::NoSocket => (stoop_bench::role(&["watch", "none", "0"])?, false),
+            Kind::OtherSocket => (stoop_bench::role(&["watch", "other", "0"])?, false),
+            Kind::OtherUser => (stoop_bench::role(&["watch", "user", "0"])?, false),
             Kind::Capture { payload_max } => {
                 (stoop_bench::role(&["watch", &cookie.to_string(), &payload_max.to_string()])?, false)
             }
@@ -108,18 +118,23 @@ impl Drop for Watching {
 
 pub fn run_role(args: &[&str]) -> Option<Result> {
     match *args {
-        ["watch", cookie, payload_max] => Some(watch(cookie.parse().ok()?, payload_max.parse().ok()?)),
+        ["watch", what, payload_max] => Some(watch(what, payload_max.parse().ok()?)),
         _ => None,
     }
 }
 
 /// Captures a socket, or one of its own that has nothing to say, until the input ends.
-fn watch(cookie: u64, payload_max: u32) -> Result {
+fn watch(what: &str, payload_max: u32) -> Result {
     let mut options = CaptureOptions::default();
     options.payload_max = payload_max;
     let mut tap = Tap::start(options).map_err(|unavailable| unavailable.to_string())?;
     let (silent, _peer) = UnixStream::pair()?;
-    tap.want(Key::Cookie(if cookie == 0 { socket_cookie(&silent)? } else { cookie }))?;
+    match what {
+        "none" => {}
+        "other" => tap.want(Key::Cookie(socket_cookie(&silent)?))?,
+        "user" => tap.want(Key::User(u32::MAX - 7))?,
+        cookie => tap.want(Key::Cookie(cookie.parse()?))?,
+    }
     println!("ready");
     let is_over = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&is_over);

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 
 use super::event::*;
 use super::layout::CaptureLayout;
-use super::sieve::{LOST_AT, LOST_SLOTS};
+use super::sieve::{ANY_AT, LOST_AT, LOST_SLOTS};
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
 use crate::record::Slot;
@@ -50,10 +50,16 @@ type End = (Slot, Slot);
 pub(super) type Code = Result<Vec<Instruction>, BtfError>;
 
 impl<'m> Builder<'m> {
+    /// Begins with leaving as long as nothing is wanted.
     pub(super) fn new(setting: Setting<'m>) -> Builder<'m> {
         let mut code = Assembler::default();
         let out = code.label();
         code.copy(Reg::R6, Reg::R1);
+        if !setting.all {
+            code.load_map_value(Reg::R1, setting.shared, ANY_AT);
+            code.load(Width::One, Reg::R1, Reg::R1, 0);
+            code.jump_if(Reg::R1, 0, out);
+        }
         Builder { code, out, setting }
     }
 

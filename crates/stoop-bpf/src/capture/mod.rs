@@ -13,6 +13,7 @@ mod sieve;
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -109,8 +110,12 @@ pub struct Capture {
     shared: Shared,
     rings: Vec<(u32, Ring)>,
     /// Closing this map would take the buffers out of it.
-    _buffers: Map<u32>,
+    buffers: Map<u32>,
+    options: CaptureOptions,
     programs: Vec<Attached>,
+    /// What reports connects, once there can be some: it would run for every message.
+    connects: OnceLock<Attached>,
+    layout: CaptureLayout,
     losses: Losses,
     /// When skipped programs were counted last.
     counted_ns: u64,
@@ -145,30 +150,50 @@ impl Capture {
 
     fn start(options: CaptureOptions, layout: &CaptureLayout) -> Result<Capture, Unavailable> {
         let rings = rings::open(options.buffer_bytes)?;
-        let wanted = Map::create(MapKind::Hash, KEYS_MAX).map_err(failed("creating a map"))?;
-        let shared = Shared::create(sieve::LEN_BYTES).map_err(failed("creating a map"))?;
         let buffers = rings::map(&rings)?;
-        let setting = Setting {
-            layout,
-            wanted: wanted.as_fd(),
-            shared: shared.as_fd(),
-            buffers: buffers.as_fd(),
-            all: options.all,
-            payload_max: options.payload_max.min(PAYLOAD_MAX),
-            own_pid: std::process::id(),
-        };
-        let programs = attach_all(setting)?;
-        Ok(Capture {
-            wanted,
-            shared,
+        let mut capture = Capture {
+            wanted: Map::create(MapKind::Hash, KEYS_MAX).map_err(failed("creating a map"))?,
+            shared: Shared::create(sieve::LEN_BYTES).map_err(failed("creating a map"))?,
             rings,
-            _buffers: buffers,
-            programs,
+            buffers,
+            options,
+            programs: Vec::new(),
+            connects: OnceLock::new(),
+            layout: layout.clone(),
             losses: Losses::default(),
             counted_ns: now_ns(),
             buffer: Vec::new(),
             sees_receives: layout.receive.is_some(),
-        })
+        };
+        if options.all {
+            capture.report_connects()?;
+        }
+        capture.programs = attach_all(capture.setting())?;
+        Ok(capture)
+    }
+
+    /// Returns what programs are generated for.
+    fn setting(&self) -> Setting<'_> {
+        Setting {
+            layout: &self.layout,
+            wanted: self.wanted.as_fd(),
+            shared: self.shared.as_fd(),
+            buffers: self.buffers.as_fd(),
+            all: self.options.all,
+            payload_max: self.options.payload_max.min(PAYLOAD_MAX),
+            own_pid: std::process::id(),
+        }
+    }
+
+    /// Starts to report connects, unless it does.
+    fn report_connects(&self) -> Result<(), Unavailable> {
+        // Before Linux 6.3, they cannot be reported.
+        let Some(ready) = self.layout.ready.filter(|_| self.connects.get().is_none()) else {
+            return Ok(());
+        };
+        // If two threads load it at once, one of them unloads it again.
+        let _ = self.connects.set(Attached::new(programs::connect(self.setting()), ready)?);
+        Ok(())
     }
 
     /// Returns whether [`What::Received`] is reported (since Linux 6.3). Without it, a message that
@@ -180,7 +205,8 @@ impl Capture {
     /// Captures the sockets with this key from now on, too.
     ///
     /// # Errors
-    /// Returns an error if there are more than 16,384 keys.
+    /// Returns an error if there are more than 16,384 keys, or if the kernel refuses the program
+    /// that reports connects.
     pub fn want(&self, key: Key) -> io::Result<()> {
         self.set(key, WANT)
     }
@@ -194,11 +220,15 @@ impl Capture {
     }
 
     fn set(&self, key: Key, value: u32) -> io::Result<()> {
+        if value == WANT && !matches!(key, Key::Cookie(_)) {
+            self.report_connects().map_err(io::Error::other)?;
+        }
         self.wanted.set(key.number(), value)?;
         if matches!(key, Key::Process(_) | Key::User(_) | Key::Cgroup(_)) {
             self.shared.byte(sieve::TAGGED_AT).store(1, Ordering::Relaxed);
         }
         self.shared.byte(sieve::position(key.number())).store(1, Ordering::Release);
+        self.shared.byte(sieve::ANY_AT).store(1, Ordering::Release);
         Ok(())
     }
 
@@ -270,7 +300,8 @@ impl Capture {
     /// Counts the programs that were skipped since the last call.
     fn skipped(&mut self) -> Option<Skipped> {
         let since_ns = std::mem::replace(&mut self.counted_ns, now_ns());
-        let count = self.programs.iter_mut().map(Attached::skipped).sum();
+        let programs = self.programs.iter_mut().chain(self.connects.get_mut());
+        let count = programs.map(Attached::skipped).sum();
         (count > 0).then_some(Skipped { since_ns, count })
     }
 }
@@ -295,9 +326,6 @@ fn attach_all(setting: Setting<'_>) -> Result<Vec<Attached>, Unavailable> {
     }
     if let Some(receive) = layout.receive {
         attached.push(Attached::new(programs::receive(setting), receive)?);
-    }
-    if let Some(ready) = layout.ready {
-        attached.push(Attached::new(programs::connect(setting), ready)?);
     }
     // Last: what it reports, the others explain.
     attached.push(Attached::new(programs::copy(setting), layout.copy)?);

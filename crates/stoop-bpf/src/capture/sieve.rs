@@ -9,6 +9,8 @@ pub(super) const LOST_AT: usize = 0;
 pub(super) const LOST_SLOTS: usize = 64;
 /// A byte that is set once there is a key of a process, a user or a cgroup.
 pub(super) const TAGGED_AT: usize = LOST_SLOTS * 8;
+/// A byte that is set once there is a key.
+pub(super) const ANY_AT: usize = TAGGED_AT + 1;
 pub(super) const SIEVE_AT: usize = 4096;
 pub(super) const SLOTS: usize = 1 << 16;
 /// Halves of cookies by their hash: of the senders that were reported. One with the same hash takes
