@@ -34,6 +34,8 @@ peers=(
     haproxy:haproxy
     dbus-daemon:dbus-daemon
     postgres:postgresql
+    /usr/sbin/mariadbd:mariadb-server-core
+    mariadb:mariadb-client-core
     weston:weston
     wayland-info:wayland-utils
     rsyslogd:rsyslog

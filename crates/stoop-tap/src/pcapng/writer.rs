@@ -123,7 +123,10 @@ impl Writer {
         let [_, _, _, _, _, high, middle, low] = flow.to_be_bytes();
         let addresses = [[127, 1 + (high & 0x3f), middle, low], [127, 65 + (high & 0x3f), middle, low]];
         let client = (CLIENT_PORT + flow % 50_000) as u16;
-        let ports = [client, port(protocol)];
+        // The server of MySQL sends first.
+        let caller = if protocol == Protocol::Mysql { Side::Second } else { Side::First };
+        let mut ports = [port(protocol); 2];
+        ports[caller.index()] = client;
         let is_dbus = protocol == Protocol::Dbus;
         let begun = self.begun.remove(&flow).unwrap_or_default();
         let messages = is_dbus.then(|| (begun, ends.map(Label::to_string)));
@@ -131,7 +134,8 @@ impl Writer {
         self.names(flow, kind, &addresses, ends);
         self.flows.insert(flow, conversation);
         if transport == TCP && !is_dbus {
-            self.handshake(flow, time_ns, &format!("{} to {}", ends[0], ends[1]));
+            let comment = format!("{} to {}", ends[caller.index()], ends[caller.other().index()]);
+            self.handshake(flow, caller, time_ns, &comment);
         }
     }
 
@@ -245,10 +249,10 @@ impl Writer {
         }
     }
 
-    fn handshake(&mut self, flow: FlowId, time_ns: u64, comment: &str) {
-        self.packet(flow, Side::First, time_ns, SYN, (&[], 0), comment);
-        self.packet(flow, Side::Second, time_ns, SYN | ACK, (&[], 0), "");
-        self.packet(flow, Side::First, time_ns, ACK, (&[], 0), "");
+    fn handshake(&mut self, flow: FlowId, caller: Side, time_ns: u64, comment: &str) {
+        self.packet(flow, caller, time_ns, SYN, (&[], 0), comment);
+        self.packet(flow, caller.other(), time_ns, SYN | ACK, (&[], 0), "");
+        self.packet(flow, caller, time_ns, ACK, (&[], 0), "");
     }
 
     /// Writes a packet with this payload and its true length, and counts what the sender has sent.

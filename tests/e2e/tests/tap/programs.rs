@@ -116,6 +116,64 @@ fn psql_and_postgresql() {
 }
 
 #[test]
+fn mariadb_and_its_server() {
+    needs_capture!();
+    let server =
+        ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"].into_iter().find(|path| Path::new(path).exists());
+    let Some(server) = server.filter(|_| has_program("mariadb")) else { skip!("lacks mariadbd or mariadb") };
+    let directory = tempdir();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (place, pid) = (path("s.sock"), path("pid"));
+    std::fs::create_dir(path("data")).unwrap();
+    let [data, socket, pid] = [("datadir", &path("data")), ("socket", &place), ("pid-file", &pid)]
+        .map(|(name, value)| format!("--{name}={value}"));
+    let options =
+        ["--no-defaults", "--user=root", "--skip-grant-tables", "--skip-networking", "--innodb=OFF"];
+    let _server = program(server, options)
+        .args(["--default-storage-engine=Aria", "--skip-log-bin", &data, &socket, &pid])
+        .spawn();
+    wait_served(&place);
+    let client = |statement: &str| {
+        let login = ["--no-defaults", "-u", "example", "--password=Zk7qPlanted9", "-N", "-S", &place, "-e"];
+        program("mariadb", login).arg(statement)
+    };
+    eventually(LIMIT, || client("select 1").run().code == Some(0));
+    let (lines, measured) = tapped(&place, client("select 41 + 1"));
+    let answer = answered_once(&lines, "SELECT", measured);
+    assert_eq!((&answer["text"], &answer["ok"]), (&"1 columns".into(), &true.into()));
+    answered_once(&lines, "login", measured);
+    let from = lines.iter().find(|line| line["method"] == "login").unwrap()["from"]["command"].clone();
+    assert_eq!(from, "mariadb");
+    let tap = tap(&[&place, "--json", "--status", "!ok", "--count", "1"]);
+    client("select 1 from no.such").run().code(1);
+    let lines = tap.finish().ok().json();
+    let failed = lines.iter().find(|line| line["ok"] == false).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(failed["text"].as_str().unwrap().starts_with("ERROR 1146 "), "{failed}");
+    let own = tempdir();
+    dissected(&place, own.path(), "mysql.query", client("select 41 + 1"));
+}
+
+#[test]
+fn only_what_one_end_sent_is_shown() {
+    needs_capture!();
+    if !has_program("redis-server") || !has_program("redis-cli") {
+        skip!("lacks redis");
+    }
+    let (_dir, place) = socket_path();
+    let _server = program("redis-server", ["--port", "0", "--save", "", "--unixsocket", &place]).spawn();
+    wait_served(&place);
+    for (end, event) in [("client", "call"), ("server", "response")] {
+        let tap = tap(&[&place, "--sent-by", end, "--json", "--count", "2"]);
+        for key in ["one", "two"] {
+            program("redis-cli", ["-s", &place, "get", key]).run().ok();
+        }
+        let lines = tap.finish().ok().json();
+        let events: Vec<&str> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+        assert_eq!(events, [event; 2], "{lines:?}");
+    }
+}
+
+#[test]
 fn logger_and_a_log() {
     needs_capture!();
     if !has_program("logger") {
