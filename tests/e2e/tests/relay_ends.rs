@@ -93,6 +93,24 @@ fn what_makes_no_sense_is_refused_in_words() {
     }
 }
 
+/// Two relays of one machine, if its kernel has a loopback for vsock.
+#[test]
+fn a_socket_goes_over_vsock() {
+    let (dir, port) = (tempdir(), std::process::id() + 10_000);
+    let (server, front, vsock) = (at(&dir, "server"), at(&dir, "front"), format!("vsock:1:{port}"));
+    let _server = serve("stream", &server);
+    let mut near = stoop(["relay", &vsock, &server]).spawn();
+    eventually(SOON, || near.stderr().contains("relays each client") || !near.is_running());
+    if !near.is_running() {
+        let said = near.finish().code(1).stderr;
+        assert!(said.contains("vsock_loopback") || said.contains("this kernel has no vsock"), "{said}");
+        skip!("lacks vsock_loopback");
+    }
+    let _far = relay(&[&front, &vsock]);
+    let sent = bytes(300_000, 6);
+    stoop(["connect", &front]).input(sent.clone()).run().ok().stdout_is(&sent);
+}
+
 /// Makes an authority, and certificates for two machines, with openssl.
 fn certificates(dir: &TempDir) {
     let script = r#"

@@ -1,9 +1,10 @@
 //! What can be at either side other than Unix sockets and TCP: TLS, virtual machines, programs, and
 //! standard input and output.
 
-use std::fmt;
+use std::{fmt, io};
 
 use clap::Args;
+use rustix::io::Errno;
 #[cfg(feature = "tls")]
 use stoop_relay::Tls;
 use stoop_relay::{Front, Server};
@@ -12,9 +13,8 @@ use stoop_relay::{Front, Server};
 use super::tcp;
 use super::tcp::{HostAndPort, host_and_port};
 use crate::args::shared::ParseError;
-#[cfg(feature = "tls")]
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, describe};
 
 /// The context id that stands for any (`VMADDR_CID_ANY`).
 const ANY_CID: u32 = u32::MAX;
@@ -122,7 +122,7 @@ impl Wire {
             Wire::Tls(place) => tls_front(place, flags),
             Wire::Vsock { cid, port } => {
                 let front = Front::vsock(*cid, *port);
-                let front = front.map_err(|error| Failure::io(format!("listen at {self}"), &error))?;
+                let front = front.map_err(|error| self.no_vsock(*port, &error))?;
                 Ok((front, self.to_string()))
             }
             Wire::Exec(_) => Err(Failure::usage(
@@ -133,6 +133,22 @@ impl Wire {
                 let front = Front::stdio().map_err(|error| Failure::io("use standard input", &error))?;
                 Ok((front, self.to_string()))
             }
+        }
+    }
+}
+
+impl Wire {
+    /// Explains why a vsock address cannot be listened at.
+    fn no_vsock(&self, port: u32, error: &io::Error) -> Failure {
+        let doing = format!("cannot listen at {self}: {}", describe(error));
+        let report = Failure::new(Exit::Failed, doing);
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::ADDRNOTAVAIL) => report
+                .why("no vsock device of this machine has this context id; 1 requires the kernel's loopback, vsock_loopback")
+                .next(format!("stoop relay vsock:any:{port} …    # any context id of this machine"))
+                .into(),
+            Some(Errno::AFNOSUPPORT) => report.why("this kernel has no vsock").into(),
+            _ => Failure::io(format!("listen at {self}"), error),
         }
     }
 }
