@@ -42,6 +42,7 @@ fn what_the_rules_allow_meets_faults() {
     let guard = guard(dir.path(), "guard.sock", &server, &flags);
     wait_served(control);
     assert!(!ask(&guard, "/allowed").contains("OK"));
+    assert!(guard.running.stderr().contains("injected fault"), "{}", guard.running.stderr());
     let now = stoop(["connect", control]).input("none\n").run().ok().text();
     assert_eq!(now, "up none\ndown none\n");
     assert_eq!(ask(&guard, "/allowed"), "OK");

@@ -8,14 +8,14 @@ use std::time::Duration;
 use stoop::internal::Place;
 use stoop::{Address, Kind, Listener, Stream, aio};
 use stoop_guard::Guard;
-use stoop_relay::{Connector, Displaced, Interposition, Running};
+use stoop_relay::{Connector, Displaced, Event as Happened, Interposition, Running};
 use tokio::sync::oneshot;
 
 use super::allow::Who;
 use super::args::Relay;
 use super::decisions::{Counts, Learning, handler};
 use super::place::{Front, Server};
-use super::{hooks, interpose, metrics};
+use super::{hooks, interpose, metrics, report};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
@@ -42,7 +42,7 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     // Its file descriptor is the server's address for as long as requests are forwarded.
     let _kept = listener.file().and_then(Interposition::of);
     let counts = Arc::new(Counts::default());
-    let behind = behind(flags, &server, &errors)?;
+    let behind = behind(flags, &server, output, &errors)?;
     let mut guard = Guard::new(rules, flags.rules.protocol(), server)
         .dry_run(flags.rules.dry_run || flags.rules.learn.is_some())
         .on_decision(handler(output, Arc::clone(&counts), learning));
@@ -91,6 +91,7 @@ pub(super) fn run(flags: &Relay) -> Outcome {
 fn behind(
     flags: &Relay,
     server: &Address,
+    output: Output,
     errors: &Arc<ErrorLog>,
 ) -> Result<Option<(Running, Connector)>, Failure> {
     if !flags.hooks.are_given() {
@@ -98,7 +99,13 @@ fn behind(
     }
     let failed = |error| Failure::io("start the relay behind the guard", &error);
     let control = flags.hooks.bind_control(&flags.metrics_bind())?;
-    let relay = stoop_relay::Relay::to(stoop_relay::Server::unix(server.clone()));
+    let reporting = Arc::clone(errors);
+    let relay = stoop_relay::Relay::to(stoop_relay::Server::unix(server.clone())).on_event(move |happened| {
+        // The guard reports its clients itself.
+        if matches!(happened, Happened::Unreached { .. }) {
+            report::report(happened, output, &reporting);
+        }
+    });
     let relay = flags.hooks.apply(relay, Kind::Stream, errors)?;
     let (front, connector) = stoop_relay::Front::private().map_err(failed)?;
     let relay = relay.start(front).map_err(failed)?;
