@@ -5,6 +5,7 @@ use serde_json::json;
 use stoop_e2e::docker::Dockerd;
 use stoop_testkit::{deadline, skip};
 
+use crate::clients::what_a_dashboard_asks_for_is_allowed;
 use crate::raw::{request, send, send_whole, statuses};
 use crate::{Guarded, LONG, direct, guard, prepare};
 
@@ -21,6 +22,7 @@ fn nothing_gets_through_the_read_only_set() {
         prepare(&daemon, "victim", &json!({}));
         let guard =
             guard(daemon.directory(), "guard.sock", &daemon.socket(), &["--http-rules", "docker:read-only"]);
+        what_a_dashboard_asks_for_is_allowed(&guard);
         files_of_containers_are_not_handed_out(&daemon, &guard);
         paths_in_other_spellings(&daemon, &guard);
         methods(&guard);

@@ -221,6 +221,39 @@ fn traefiks_own_requests(daemon: &Dockerd, guard: &Guarded) {
     assert!(events.is_running(), "the stream of events has no end");
 }
 
+/// In the order in which Portainer takes its snapshot of an environment, and fills its pages.
+pub fn what_a_dashboard_asks_for_is_allowed(guard: &Guarded) {
+    assert_eq!(statuses(&send(&guard.path, request("HEAD /_ping", "", ""))), [200]);
+    let get = |target: &str| statuses(&send(&guard.path, request(&format!("GET {target}"), "", "")));
+    let dangling = "filters=%7B%22dangling%22%3A%5B%22true%22%5D%7D";
+    for target in [
+        "/v1.41/info",
+        "/v1.41/containers/json?all=1",
+        "/v1.41/images/json",
+        "/v1.41/volumes",
+        "/v1.41/networks",
+        "/v1.41/version",
+        "/v1.41/system/df",
+        "/info",
+        "/containers/json?all=true",
+        "/containers/json?all=1&size=0&filters=%7B%22status%22%3A%5B%22created%22%5D%7D",
+        "/containers/victim/json",
+        "/containers/victim/json?size=1",
+        "/containers/victim/stats?stream=false",
+        "/images/json?all=0",
+        "/images/stoop.test/busybox:1/json",
+        "/networks/none",
+        &format!("/volumes?{dangling}"),
+        "/events?since=1&until=2",
+    ] {
+        assert_eq!(get(target), [200], "{target}");
+    }
+    // This daemon is not part of a swarm.
+    for target in ["/services", "/tasks", "/nodes"] {
+        assert_eq!(get(target), [503], "{target}");
+    }
+}
+
 #[test]
 fn a_dry_run_forwards_and_learning_writes_the_rules() {
     let daemon = match Dockerd::start() {
