@@ -3,7 +3,10 @@
 use std::ffi::c_int;
 use std::fs;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{XattrFlags, setxattr};
+use rustix::io::{read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
 use stoop_kernel_facts::libc::{FIONREAD, SO_SNDBUF, SO_SNDBUFFORCE, TIOCOUTQ};
 use stoop_kernel_facts::*;
 use stoop_testkit::{is_root, skip, tempdir};
@@ -83,4 +86,26 @@ fn a_send_buffer_can_be_forced() {
             assert!(!is_root() || option(&socket, SO_SNDBUF).unwrap() <= 2 * limit, "root without the right");
         }
     }
+}
+
+/// K-PIPE-1
+#[test]
+fn a_writable_pipe_takes_4096_bytes() {
+    let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+    let is_writable = || {
+        let mut entries = [PollFd::new(&writer, PollFlags::OUT)];
+        poll(&mut entries, Some(&Timespec::default())).unwrap() > 0
+    };
+    let mut times = 0;
+    for small in [1, 100, 4095, 4096] {
+        for _ in 0..64 {
+            while is_writable() {
+                assert_eq!(write(&writer, &[0; 4096]), Ok(4096));
+                times += 1;
+                let _ = write(&writer, &vec![0; small]);
+            }
+            read(&reader, &mut vec![0; small]).unwrap();
+        }
+    }
+    assert!(times > 4);
 }

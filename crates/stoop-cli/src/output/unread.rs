@@ -17,7 +17,9 @@ use crate::failure::Failure;
 
 /// How many bytes of lines wait.
 const WAITING_BYTES: usize = 16 << 20;
-/// What a pipe takes without blocking, if it takes anything.
+/// What a pipe takes without blocking, if it takes anything ([K-PIPE-1]).
+///
+/// [K-PIPE-1]: stoop::kernel_facts#K-PIPE-1
 const AT_ONCE_BYTES: usize = 4096;
 /// How long a process waits at its end for a reader that reads nothing.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -221,7 +221,7 @@ fn traefiks_own_requests(daemon: &Dockerd, guard: &Guarded) {
     assert!(events.is_running(), "the stream of events has no end");
 }
 
-/// In the order in which Portainer takes its snapshot of an environment, and fills its pages.
+/// Asks as Portainer does for its snapshot of an environment, and for its pages.
 pub fn what_a_dashboard_asks_for_is_allowed(guard: &Guarded) {
     assert_eq!(statuses(&send(&guard.path, request("HEAD /_ping", "", ""))), [200]);
     let get = |target: &str| statuses(&send(&guard.path, request(&format!("GET {target}"), "", "")));
