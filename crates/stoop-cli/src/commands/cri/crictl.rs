@@ -14,10 +14,10 @@ const ELSEWHERE: &[(&[&str], &str, &str)] = &[
     (&["-T", "--cancel-timeout", "--pull-timeout"], "one limit applies to each call", "stoop cri --timeout 1m ACTION"),
     (&["--annotation"], "annotations are read from the files", "stoop cri create POD CONTAINER-FILE POD-FILE"),
     (&["--pod-config"], "an image is pulled for no particular pod", "stoop cri pull IMAGE"),
-    (&["-e", "--env"], "the interface has no variables for a command", "stoop cri exec ID env NAME=VALUE CMD"),
+    (&["--env"], "the interface has no variables for a command", "stoop cri exec ID env NAME=VALUE CMD"),
     (&["-w", "--workdir"], "the interface has no directory for a command", "stoop cri exec ID sh -c 'cd DIR && CMD'"),
     (&["-u", "--user"], "a command runs as the user of its container", "stoop cri inspect ID    # which user that is"),
-    (&["--parallel", "--ignore-errors"], "a command runs in one container", "stoop cri ps -q | xargs -P 8 -I ID stoop cri exec --sync ID CMD"),
+    (&["-x", "--parallel", "-e", "--ignore-errors"], "a command runs in one container", "stoop cri ps -q | xargs -I{} stoop cri exec {} CMD"),
     (&["--namespace"], "containers are selected by their pod", "stoop cri pods --namespace NAME"),
 ];
 
