@@ -100,7 +100,7 @@ fn default_tests() -> Vec<String> {
 
 fn test(kernel: &Kernel, tests: &[String]) -> Result<report::Report, String> {
     let machine = kernel.machine;
-    let binaries = match machine {
+    let mut binaries = match machine {
         Machine::X86 => build::build(crate::cargo(&[]), tests)?,
         Machine::Arm => build::build(cross::cargo(&dir())?, tests)?,
     };
@@ -111,10 +111,11 @@ fn test(kernel: &Kernel, tests: &[String]) -> Result<report::Report, String> {
     let image = debian::kernel(&dir(), kernel)?;
     let parser = debian::apparmor_parser(&dir(), kernel)?;
     let busybox = files.join("bin/busybox");
-    let script = build::script(&binaries, &files, &parser);
     // One for each kernel, so that several guests can run at a time.
     let run = dir().join(format!("run-{}", kernel.name));
     std::fs::create_dir_all(&run).map_err(|e| format!("'{}': {e}", run.display()))?;
+    build::keep(&mut binaries, &run)?;
+    let script = build::script(&binaries, &files, &parser);
     let initramfs = guest::initramfs(&run, &image, &busybox, &script)?;
     guest::boot(&run, machine, &image, &initramfs)
 }

@@ -1,12 +1,13 @@
 //! The test binaries, and the script by which the guest runs them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::output_of;
 use crate::tree::root;
+use crate::{Outcome, output_of};
 
 /// How long the tests of one binary may take; a guest is slow.
 const LIMIT_SECONDS: u32 = 900;
@@ -26,6 +27,19 @@ pub fn build(mut cargo: Command, tests: &[String]) -> Result<Vec<Binary>, String
     let messages = output_of(cargo.stderr(Stdio::inherit()))?;
     let binaries: Vec<Binary> = messages.split(|&byte| byte == b'\n').filter_map(binary).collect();
     if binaries.is_empty() { Err("these arguments select no test".into()) } else { Ok(binaries) }
+}
+
+/// Keeps the binaries as they are, whatever is built while a guest runs them.
+pub fn keep(binaries: &mut [Binary], dir: &Path) -> Outcome {
+    let kept = dir.join("tests");
+    let _ = fs::remove_dir_all(&kept);
+    fs::create_dir_all(&kept).map_err(|e| format!("'{}': {e}", kept.display()))?;
+    for binary in binaries {
+        let to = kept.join(Path::new(&binary.path).file_name().unwrap_or_default());
+        fs::hard_link(&binary.path, &to).map_err(|e| format!("'{}': {e}", to.display()))?;
+        binary.path = to.display().to_string();
+    }
+    Ok(())
 }
 
 fn binary(line: &[u8]) -> Option<Binary> {
