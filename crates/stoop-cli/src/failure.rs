@@ -231,7 +231,9 @@ impl Report {
             of_call: Exit::of_call(error.kind()),
             ..Failure::new(Exit::of(error.kind()), error.to_string())
         };
-        report.explained(error.errno()).or_predict(error)
+        let report = report.explained(error.errno());
+        let why = report.why.unwrap_or_else(|| "stoop has decided this itself, without the kernel".into());
+        Report { why: Some(why), ..report }.or_predict(error)
     }
 
     /// Adds what the errno alone explains, if nothing better is known.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{Gid, Group, Uid, User};
+use stoop::internal::{known_group, known_user};
 
 /// Parses a user id, given as a name or number.
 pub(crate) fn parse_user(text: &str) -> Result<u32, String> {
@@ -31,18 +32,35 @@ fn parse(text: &str, what: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>
 /// The names found, so that a list of ten thousand sockets looks each up once.
 type Found = Mutex<BTreeMap<u32, Option<String>>>;
 
-/// Returns the name of a user, if there is one.
+/// How a user or group is shown that has no id in the user namespace of this process.
+pub(crate) const UNMAPPED: &str = "unmapped";
+
+/// Returns the name of a user, if there is one. An overflow id is not that of `nobody`.
 pub(crate) fn user(uid: u32) -> Option<String> {
     static USERS: Found = Mutex::new(BTreeMap::new());
     let name = |uid| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
-    found(&USERS, uid, name)
+    found(&USERS, known_user(uid)?, name)
+}
+
+/// Returns the name of a user, else its number, else that it has none here.
+pub(crate) fn shown_user(uid: u32) -> String {
+    user(uid).unwrap_or_else(|| shown(known_user(uid)))
+}
+
+/// Returns the name of a group, else its number, else that it has none here.
+pub(crate) fn shown_group(gid: u32) -> String {
+    group(gid).unwrap_or_else(|| shown(known_group(gid)))
+}
+
+fn shown(id: Option<u32>) -> String {
+    id.map_or_else(|| UNMAPPED.to_owned(), |id| id.to_string())
 }
 
 /// Returns the name of a group, if there is one.
 pub(crate) fn group(gid: u32) -> Option<String> {
     static GROUPS: Found = Mutex::new(BTreeMap::new());
     let name = |gid| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name);
-    found(&GROUPS, gid, name)
+    found(&GROUPS, known_group(gid)?, name)
 }
 
 fn found(known: &Found, id: u32, find: impl Fn(u32) -> Option<String>) -> Option<String> {

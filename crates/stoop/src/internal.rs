@@ -24,6 +24,17 @@ pub use crate::sys::query;
 
 use crate::{Bind, SocketFile};
 
+/// Returns the user id, or `None` if the number stands for no user in particular: the overflow id
+/// in a user namespace that does not map every user.
+pub fn known_user(uid: u32) -> Option<u32> {
+    crate::overflow_ids::user(uid)
+}
+
+/// Returns the group id, likewise.
+pub fn known_group(gid: u32) -> Option<u32> {
+    crate::overflow_ids::group(gid)
+}
+
 /// Binds in front of a live server: takes its name over, and gives it back on release.
 pub fn interpose(bind: Bind) -> Bind {
     bind.interpose()

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use stoop_e2e::{LIMIT, Raw, program, stoop, stoop_as, wait_served};
+use stoop_e2e::{LIMIT, Raw, binary, program, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, TempDir, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 fn socket_path() -> (TempDir, PathBuf) {
@@ -182,6 +182,25 @@ fn a_name_is_resolved_in_the_mounts_of_its_server() {
         let after = who(format!("pid:{}", server.pid()));
         assert_eq!(after["file"]["fate"], if fate == "there" { "removed" } else { "unknown" });
     }
+}
+
+/// In a user namespace, others' ids are shown as that of `nobody`, who owns none of it.
+#[test]
+fn users_without_an_id_here_are_not_nobody() {
+    if !is_root() || !has_program("unshare") {
+        skip!("lacks root or unshare");
+    }
+    let (_dir, path) = socket_path();
+    let _listener = UnixListener::bind(&path).unwrap();
+    std::os::unix::fs::chown(&path, Some(4001), Some(4001)).unwrap();
+    let who = |args: &[&str]| {
+        let command = program("unshare", ["--user", "--map-root-user"]).arg(binary()).arg("who");
+        args.iter().fold(command.arg(&path), |command, arg| command.arg(arg)).run().seen().text()
+    };
+    let text = who(&[]);
+    assert!(text.contains(" unmapped:unmapped,") && !text.contains("nobody"), "{text}");
+    let file: Value = serde_json::from_str(who(&["--json"]).lines().next().unwrap()).unwrap();
+    assert!(file["file"].get("user").is_none_or(Value::is_null), "{file:#}");
 }
 
 #[test]

@@ -82,10 +82,7 @@ impl<'a> SocketFormatter<'a> {
 
     /// Returns the name of a user, or the number of a user without a name.
     pub(crate) fn user(&mut self, uid: u32) -> &str {
-        self.users.entry(uid).or_insert_with(|| match names::user(uid) {
-            Some(name) => word(name.as_bytes()),
-            None => uid.to_string(),
-        })
+        self.users.entry(uid).or_insert_with(|| word(names::shown_user(uid).as_bytes()))
     }
 
     /// Writes the workload of the process that has the socket: `docker:0123456789ab`,

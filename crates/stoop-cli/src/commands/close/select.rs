@@ -89,7 +89,8 @@ fn listener_refused(flags: &Close, snapshot: &Snapshot, its: &[Row]) -> Failure 
 
 fn several_match(flags: &Close, snapshot: &Snapshot, several: &[Row]) -> Failure {
     let what = format!("'{}' has {} connections, but only one can be closed", flags.which, several.len());
-    listed(Failure::new(Exit::Usage, what), snapshot, several).into()
+    let report = Failure::new(Exit::Usage, what).why("which of them is meant is only known by its inode");
+    listed(report, snapshot, several).into()
 }
 
 /// Adds the connections to choose from.

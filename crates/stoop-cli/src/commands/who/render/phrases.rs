@@ -68,9 +68,9 @@ pub(super) fn status_line(file: &FileFacts) -> Option<String> {
     let letters = ["---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx"];
     let triple = |shift: u32| letters[(mode >> shift & 7) as usize];
     let acl = if *has_acl { "+" } else { "" };
-    let group = names::group(*gid).unwrap_or_else(|| gid.to_string());
-    let group = format::word(group.as_bytes());
-    let mut line = format!("s{}{}{}{acl} {}:{group}", triple(6), triple(3), triple(0), user(*uid));
+    let (owner, group) = (names::shown_user(*uid), names::shown_group(*gid));
+    let [owner, group] = [owner, group].map(|name| format::word(name.as_bytes()));
+    let mut line = format!("s{}{}{}{acl} {owner}:{group}", triple(6), triple(3), triple(0));
     if let Some(made) = made {
         let _ = write!(line, ", created {}", time::utc(*made));
     }
@@ -81,5 +81,9 @@ pub(super) fn status_line(file: &FileFacts) -> Option<String> {
 }
 
 pub(super) fn user(uid: u32) -> String {
-    names::user(uid).map_or_else(|| format!("user {uid}"), |name| format::word(name.as_bytes()))
+    match names::shown_user(uid) {
+        number if number == uid.to_string() => format!("user {number}"),
+        unmapped if unmapped == names::UNMAPPED => format!("an {unmapped} user"),
+        name => format::word(name.as_bytes()),
+    }
 }
