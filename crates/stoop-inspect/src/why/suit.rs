@@ -257,6 +257,11 @@ fn creates_directory(facts: &Facts, action: Action) -> Vec<Action> {
     if facts.traces.has_systemd && !facts.traces.units.is_empty() {
         return Vec::new();
     }
+    // The service makes its directory itself, for its own user.
+    let is_of_service = endpoints::recognise(&facts.question.address).is_some();
+    if is_of_service && facts.question.operation != Operation::Bind {
+        return Vec::new();
+    }
     match directory.mount.file_system.as_str() {
         "proc" | "sysfs" => Vec::new(),
         _ if is_read_only => vec![Action::ShowMount(shown)],
