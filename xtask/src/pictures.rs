@@ -1,7 +1,7 @@
 //! Makes the pictures of the README: `cargo xtask pictures`.
 //!
-//! The terminal is a recording of the commands in `docs/pictures/session.sh`, run with the command
-//! as it is now. The tree is the golden file of the command's tests: a sample machine, always the
+//! The terminals are recordings of the commands in `docs/pictures/*.sh`, run with the command as it
+//! is now: `terminal` and, as root and with Redis, `tap`. The tree is the golden file of the command's tests: a sample machine, always the
 //! same. The plots are a run of `stoop bench` on this machine.
 
 mod terminal;
@@ -12,9 +12,8 @@ use std::process::Command;
 
 use crate::{Outcome, cargo, output_of, succeed, tree};
 
-/// The directory of the pictures and of the recorded session.
+/// The directory of the pictures and of the recorded sessions.
 const PICTURES: &str = "docs/pictures";
-const SESSION: &str = "session.sh";
 const TREE: &str = "crates/stoop-cli/golden/web_site.svg";
 
 /// The width of the recorded terminal.
@@ -22,10 +21,11 @@ const COLUMNS: u32 = 100;
 
 /// Makes the pictures that the arguments name, or all.
 pub fn run(args: &[String]) -> Outcome {
-    let all = [("terminal", terminal as fn() -> Outcome), ("tree", tree_picture), ("bench", bench)];
+    let all =
+        [("terminal", terminal as fn() -> Outcome), ("tap", tap), ("tree", tree_picture), ("bench", bench)];
     for name in args {
         if all.iter().all(|(known, _)| known != name) {
-            return Err(format!("no picture '{name}'; there are: terminal, tree, bench"));
+            return Err(format!("no picture '{name}'; there are: terminal, tap, tree, bench"));
         }
     }
     let mut chosen = all.iter().filter(|(name, _)| args.is_empty() || args.iter().any(|arg| arg == name));
@@ -33,7 +33,16 @@ pub fn run(args: &[String]) -> Outcome {
 }
 
 fn terminal() -> Outcome {
-    let session = tree::root().join(PICTURES).join(SESSION);
+    session("session.sh", "terminal.svg")
+}
+
+fn tap() -> Outcome {
+    session("tap.sh", "tap.svg")
+}
+
+/// Records a session and draws it.
+fn session(file: &str, picture: &str) -> Outcome {
+    let session = tree::root().join(PICTURES).join(file);
     let commands = fs::read_to_string(&session).map_err(|e| format!("{}: {e}", session.display()))?;
     let directory = scratch()?;
     let script = directory.join("script.sh");
@@ -47,7 +56,7 @@ fn terminal() -> Outcome {
         output_of(record.env("TERM", "xterm-256color").env("PS1", "").stdin(std::process::Stdio::null()))
     });
     let _ = fs::remove_dir_all(&directory);
-    write("terminal.svg", &terminal::draw("stoop", &String::from_utf8_lossy(&recorded?)))
+    write(picture, &terminal::draw("stoop", &String::from_utf8_lossy(&recorded?)))
 }
 
 /// Returns a script that shows each line before it runs it. Lines that begin with `#` are not part

@@ -343,6 +343,10 @@ fn in_string(string: &mut StringOf, name: &mut Name, byte: u8) -> Option<bool> {
 /// Returns whether a variable of this name is a secret, such as `HTTP_COOKIE` or `DB_PASSWORD`.
 pub(super) fn is_secret_name(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
+    // The working directory.
+    if matches!(&name[..], b"pwd" | b"oldpwd") {
+        return false;
+    }
     let as_header: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
     let is_header = HEADERS.iter().any(|known| as_header.ends_with(known.as_bytes()));
     is_header || ASSIGNED.iter().any(|known| name.ends_with(known.as_bytes())) || name.ends_with(b"_pw")
