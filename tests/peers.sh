@@ -36,6 +36,8 @@ peers=(
     postgres:postgresql
     /usr/sbin/mariadbd:mariadb-server-core
     mariadb:mariadb-client-core
+    cgi-fcgi:libfcgi-bin
+    fcgiwrap:fcgiwrap
     weston:weston
     wayland-info:wayland-utils
     rsyslogd:rsyslog

@@ -1,8 +1,9 @@
 //! Makes the pictures of the README: `cargo xtask pictures`.
 //!
 //! The terminals are recordings of the commands in `docs/pictures/*.sh`, run with the command as it
-//! is now: `terminal` and, as root and with Redis, `tap`. The tree is the golden file of the command's tests: a sample machine, always the
-//! same. The plots are a run of `stoop bench` on this machine.
+//! is now: `terminal` and, as root and with Redis, `tap`. The tree is the golden file of the
+//! command's tests: a sample machine, always the same. The plots are a run of `stoop bench` on this
+//! machine.
 
 mod terminal;
 

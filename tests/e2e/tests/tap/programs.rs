@@ -1,6 +1,7 @@
 //! What real clients ask real servers: each call is found once, with a latency that its client has
 //! seen, and Wireshark dissects the same.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -151,6 +152,39 @@ fn mariadb_and_its_server() {
     assert!(failed["text"].as_str().unwrap().starts_with("ERROR 1146 "), "{failed}");
     let own = tempdir();
     dissected(&place, own.path(), "mysql.query", client("select 41 + 1"));
+}
+
+#[test]
+fn a_web_client_of_fastcgi_and_its_server() {
+    needs_capture!();
+    if !has_program("cgi-fcgi") || !has_program("fcgiwrap") {
+        skip!("lacks cgi-fcgi or fcgiwrap");
+    }
+    let (directory, place) = socket_path();
+    let script = directory.path().join("script");
+    std::fs::write(&script, "#!/bin/sh\nprintf 'Status: 404 Not Found\\r\\n\\r\\nnothing'\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _server = program("fcgiwrap", ["-s", &format!("unix:{place}")]).spawn();
+    wait_served(&place);
+    let client = || {
+        program("cgi-fcgi", ["-bind", "-connect", &place])
+            .env("REQUEST_METHOD", "GET")
+            .env("REQUEST_URI", "/page?token=Zk7qPlanted9")
+            .env("HTTP_AUTHORIZATION", "Bearer Zk7qPlanted9")
+            .env("SCRIPT_FILENAME", script.to_str().unwrap())
+    };
+    let (lines, measured) = tapped(&place, client());
+    let answer = answered_once(&lines, "GET /page", measured);
+    assert_eq!((&answer["text"], &answer["ok"]), (&"404 Not Found".into(), &false.into()));
+    let call = lines.iter().find(|line| line["event"] == "call").unwrap();
+    assert_eq!(call["text"], "GET /page?token=[redacted]");
+    let file = directory.path().join("out.pcapng");
+    let tap = tap(&[&place, "-w", file.to_str().unwrap()]);
+    client().run().ok();
+    tap.terminate().ok();
+    let bytes = std::fs::read(&file).unwrap();
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(has(b"HTTP_AUTHORIZATION*******************") && !has(b"Planted"));
 }
 
 #[test]
