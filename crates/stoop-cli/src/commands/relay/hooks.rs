@@ -23,9 +23,9 @@ use crate::target::{self, BoundSocket};
 pub(crate) struct HookFlags {
     /// Record what is relayed to a new file, for stoop replay; well-known secrets are masked
     ///
-    /// Masked are credentials in HTTP/1, HTTP/2 and gRPC, and passwords of PostgreSQL and Redis.
-    /// Nothing is found in what is compressed or encrypted, except in headers of HTTP/2. The file
-    /// has mode 600.
+    /// Masked are credentials in HTTP/1, HTTP/2, gRPC and JSON, variables of containers, and
+    /// passwords of PostgreSQL and Redis. Nothing is found in what is compressed or encrypted,
+    /// except in headers of HTTP/2. The file has mode 600.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 

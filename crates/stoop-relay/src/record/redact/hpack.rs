@@ -15,7 +15,7 @@ pub(super) mod tests;
 use std::collections::VecDeque;
 
 use self::table::{ENTRY_OVERHEAD_BYTES, STATIC, TABLE_MAX_BYTES};
-use super::names::is_secret_header;
+use super::secrets::is_secret_name;
 
 /// What masked bytes become.
 pub(super) const MASK: u8 = b'*';
@@ -49,7 +49,7 @@ impl Value {
             b":path" => Value::Path,
             b"content-type" => Value::ContentType,
             [b':', ..] => Value::Pseudo,
-            name if is_secret_header(name) => Value::Secret,
+            name if is_secret_name(name) || name.ends_with(b"api-key") => Value::Secret,
             _ => Value::Plain,
         }
     }

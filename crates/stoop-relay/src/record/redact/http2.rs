@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::calls::{Calls, Messages};
 use super::hpack::{Block, Hpack, MASK};
-use super::http::Http;
+use super::secrets::Secrets;
 
 /// What a client sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -139,7 +139,7 @@ pub(super) struct Http2 {
 /// The data of a stream.
 #[derive(Debug)]
 struct Stream {
-    text: Http,
+    text: Secrets,
     /// The messages of gRPC.
     messages: Option<Messages>,
 }
@@ -258,14 +258,14 @@ impl Http2 {
 
 impl Stream {
     fn new(messages: Option<Messages>) -> Stream {
-        Stream { text: Http::new(), messages }
+        Stream { text: Secrets::default(), messages }
     }
 
     fn is_secret(&mut self, byte: u8) -> bool {
         let Some(messages) = &mut self.messages else { return self.text.is_secret(byte) };
         if messages.is_at_head() {
             // What one message leaves open ends with it.
-            self.text = Http::new();
+            self.text = Secrets::default();
             return messages.is_secret(byte);
         }
         let is_text_secret = self.text.is_secret(byte);

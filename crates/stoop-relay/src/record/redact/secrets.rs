@@ -1,0 +1,1 @@
+../../../../stoop-tap/src/decode/secrets.rs
