@@ -17,7 +17,7 @@ const REASONS: &[(&str, &str)] = &[(
      `chrt --fifo 1`, 14,000 connections), stoop's client runs 16.7 µs of its own code (hyper's: 16.3 µs) and its server 18.4 µs \
      (16.4 µs): for limits, the drain, idle time, the caller, and the bytes that explain an error. It saves a `shutdown` on each \
      side, a `getsockopt` and an `epoll_wait`. A wake-up of the other process costs its caller 15 µs in this virtual machine. \
-     The server is woken when its response is read, and again when the next client connects, if it has gone back to sleep by \
+     The server is woken when its response is read, and again when the next client connects, if it sleeps again by \
      then: by 36 % of stoop's clients and 14 % of hyper's, which connect 0.6 µs sooner. That is 3 µs on average, more \
      than all other differences.",
 )];
