@@ -5,6 +5,7 @@
 //! every message, and prints its own numbers: no result is stored here.
 
 mod command;
+pub mod limits;
 pub mod machine;
 pub mod options;
 pub mod pin;

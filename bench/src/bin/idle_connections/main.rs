@@ -14,7 +14,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, ExitCode, Stdio};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use stoop_bench::Report;
 use stoop_bench::options::{Flag, Given, Program};
@@ -46,8 +45,7 @@ fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
 }
 
 fn measure(connections: &usize, reps: usize) -> stoop_bench::Result<Report> {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    stoop_bench::limits::open_files(*connections + 64)?;
     let mut samples = [const { [Vec::new(), Vec::new()] }; SERVERS.len()];
     for rep in 0..reps {
         for index in order(rep, SERVERS.len()) {

@@ -16,7 +16,6 @@ mod work;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::stats::order;
 use stoop_bench::{Report, pin};
@@ -95,8 +94,7 @@ fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
 }
 
 fn measure(options: &Options, reps: usize) -> stoop_bench::Result<Report> {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    stoop_bench::limits::open_files(0)?;
     let peers: Vec<Peer> = Peer::ALL.into_iter().filter(|peer| peer.is_installed()).collect();
     let mut samples = Vec::new();
     let mut failures = Vec::new();

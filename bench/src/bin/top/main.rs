@@ -1,7 +1,7 @@
 //! What do the counters of `stoop top` cost the processes whose sockets are counted, and a look?
 //!
 //! ```text
-//! cargo xtask bench top [--reps 15] [--messages 200000] [--connections 10000] [--json]
+//! cargo xtask bench top [--reps 15] [--messages 200000] [--connections 5000] [--json]
 //! ```
 //!
 //! Two pinned processes exchange messages of 64 bytes over a stream, without and with counters, in
@@ -13,12 +13,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order, ratios};
-use stoop_bench::{Report, Result, pin};
+use stoop_bench::{Report, Result, limits, pin};
 use stoop_tap::{Counters, SocketCounts};
 
 const PROGRAM: Program = Program {
@@ -27,7 +26,7 @@ const PROGRAM: Program = Program {
     reps: 15,
     flags: &[
         Flag { name: "--messages", value: Some("N"), help: "messages of each run (default 200000)" },
-        Flag { name: "--connections", value: Some("N"), help: "connections of the look (default 10000)" },
+        Flag { name: "--connections", value: Some("N"), help: "connections of the look (default 5000)" },
         pin::FLAG,
     ],
 };
@@ -55,7 +54,7 @@ fn main() -> ExitCode {
 fn read(given: &Given) -> std::result::Result<Options, String> {
     Ok(Options {
         messages: given.number("--messages", 200_000)?,
-        connections: given.number("--connections", 10_000)?,
+        connections: given.number("--connections", 5_000)?,
         pin: pin::given(given)?,
     })
 }
@@ -177,9 +176,7 @@ fn exchange(options: &Options, workload: &str) -> Result<f64> {
 
 /// Returns the milliseconds that it takes to read the counters of so many connections.
 fn look(connections: usize, reps: usize) -> Result<Summary> {
-    let wanted = 2 * connections as u64 + 64;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted), hard.max(wanted))?;
+    limits::open_files(2 * connections + 64)?;
     let mut counters = Counters::load()?;
     let mut pairs = (0..connections).map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
     for (one, other) in &mut pairs {

@@ -14,12 +14,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order};
-use stoop_bench::{Report, Result, tool};
+use stoop_bench::{Report, Result, limits, tool};
 
 const PROGRAM: Program = Program {
     name: "who",
@@ -75,7 +74,7 @@ fn run_role(args: &[&str]) -> Option<Result> {
 
 /// Accepts this many clients, and keeps them until stdin is closed.
 fn serve(path: &Path, count: usize) -> Result {
-    allow_files(count)?;
+    limits::open_files(count + 64)?;
     let listener = UnixListener::bind(path)?;
     println!("listening");
     let _clients = (0..count).map(|_| Ok(listener.accept()?.0)).collect::<io::Result<Vec<_>>>()?;
@@ -85,7 +84,7 @@ fn serve(path: &Path, count: usize) -> Result {
 
 /// Connects this many clients, and keeps them until stdin is closed.
 fn connect(path: &Path, count: usize) -> Result {
-    allow_files(count)?;
+    limits::open_files(count + 64)?;
     let _clients = (0..count).map(|_| UnixStream::connect(path)).collect::<io::Result<Vec<_>>>()?;
     println!("connected");
     wait_for_end()
@@ -93,16 +92,6 @@ fn connect(path: &Path, count: usize) -> Result {
 
 fn wait_for_end() -> Result {
     io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
-}
-
-/// Raises the limit of open files, which the hard limit bounds for others than root.
-fn allow_files(count: usize) -> Result {
-    let wanted = count as u64 + 64;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted))?;
-    }
     Ok(())
 }
 
