@@ -40,7 +40,8 @@ impl Running {
         Monitor(Arc::clone(&self.shared))
     }
 
-    /// Returns the control of the faults, if the relay was built with [`Relay::faults`].
+    /// Returns the control of the faults, if the relay was built with
+    /// [`Relay::faults`](crate::Relay::faults).
     pub fn faults(&self) -> Option<FaultControl> {
         self.shared.faults.as_ref()?;
         Some(FaultControl { shared: Arc::clone(&self.shared) })

@@ -74,10 +74,7 @@ fn missing_command(words: &[OsString]) -> Option<Failure> {
 
 /// Converts an invalid value, with the reason on its own line. Returns `None` for any other error.
 fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        _ => None,
-    };
+    let text = |kind| text(error, kind);
     let (value, flag) = (text(ContextKind::InvalidValue)?, text(ContextKind::InvalidArg)?);
     let why = match (error.kind(), error.get(ContextKind::ValidValue)) {
         (ErrorKind::ValueValidation, _) => std::error::Error::source(error)?.to_string(),
@@ -98,37 +95,58 @@ fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     Some(report.next(format!("{} --help", command_of(words))).into())
 }
 
+/// Returns a text of the error's context.
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A flag, why it does not exist, and what does the same.
+type Elsewhere<'e> = (&'e str, &'static str, &'static str);
+
 /// Explains a flag of curl or crictl that does not exist here.
+#[cfg_attr(
+    not(any(feature = "grpc", feature = "http")),
+    allow(unused_variables, reason = "for http and cri")
+)]
 fn elsewhere(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
+    let found: Option<Elsewhere<'_>> = match words.get(1)?.to_str()? {
+        #[cfg(feature = "http")]
+        "http" => of_curl(error),
+        #[cfg(feature = "grpc")]
+        "cri" => of_crictl(error),
         _ => None,
     };
-    let (flag, why, next) = match words.get(1)?.to_str()? {
-        #[cfg(feature = "http")]
-        "http" if error.kind() == ErrorKind::UnknownArgument => {
-            let flag = text(ContextKind::InvalidArg)?;
-            let (why, next) = crate::commands::http::command_line::elsewhere(flag)?;
-            (flag, why, next)
-        }
-        #[cfg(feature = "grpc")]
-        "cri" => {
-            use crate::commands::cri::crictl::{TEMPLATE_FORMAT, elsewhere};
-
-            let is_template = text(ContextKind::InvalidValue)
-                .is_some_and(|value| value.split('=').next() == Some(TEMPLATE_FORMAT));
-            let flag = match error.kind() {
-                ErrorKind::UnknownArgument => text(ContextKind::InvalidArg)?.split('=').next()?,
-                ErrorKind::InvalidValue if is_template => "--template",
-                _ => return None,
-            };
-            let (why, next) = elsewhere(flag)?;
-            (flag, why, next)
-        }
-        _ => return None,
-    };
+    let (flag, why, next) = found?;
     let what = format!("'{}' has no {flag}", command_of(words));
     Some(Failure::new(Exit::Usage, what).why(why).next(next).into())
+}
+
+#[cfg(feature = "http")]
+fn of_curl(error: &clap::Error) -> Option<Elsewhere<'_>> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let flag = text(error, ContextKind::InvalidArg)?;
+    let (why, next) = crate::commands::http::command_line::elsewhere(flag)?;
+    Some((flag, why, next))
+}
+
+#[cfg(feature = "grpc")]
+fn of_crictl(error: &clap::Error) -> Option<Elsewhere<'_>> {
+    use crate::commands::cri::crictl::{TEMPLATE_FORMAT, elsewhere};
+
+    let is_template = text(error, ContextKind::InvalidValue)
+        .is_some_and(|value| value.split('=').next() == Some(TEMPLATE_FORMAT));
+    let flag = match error.kind() {
+        ErrorKind::UnknownArgument => text(error, ContextKind::InvalidArg)?.split('=').next()?,
+        ErrorKind::InvalidValue if is_template => "--template",
+        _ => return None,
+    };
+    let (why, next) = elsewhere(flag)?;
+    Some((flag, why, next))
 }
 
 /// Few flags have a short form. For an unknown short flag, suggests the long flag that was probably
