@@ -25,8 +25,9 @@ pub fn events(containerd: &Containerd) {
     let table = cri(containerd, &["events", "-o", "table"]).spawn();
     let json = cri(containerd, &["events"]).spawn();
     let wanted = ["created", "started", "stopped", "deleted"];
-    // A subscription that has not begun misses what happens; so there is more than one life.
-    stoop_testkit::eventually(stoop_e2e::LIMIT, || {
+    // A subscription that has not begun misses what happens; so there is more than one life, and time
+    // for several.
+    stoop_testkit::eventually(3 * stoop_e2e::LIMIT, || {
         let pod = Pod::run(containerd);
         pod.text(&["stop", "web"]);
         pod.text(&["rm", "web"]);
