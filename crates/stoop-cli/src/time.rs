@@ -11,9 +11,19 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
     let (number, seconds) = unit.unwrap_or((text, 1.0));
     let digits = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if let (true, Ok(count)) = (digits, number.parse()) {
+        return whole(count, Duration::from_secs_f64(seconds)).ok_or_else(|| "too long".into());
+    }
     let number: f64 =
         number.parse().ok().filter(|_| digits).ok_or("not a duration, as in 2, 500ms, 2s or 1m")?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".into())
+}
+
+/// Multiplies exactly, as fractions of seconds are not.
+fn whole(count: u64, unit: Duration) -> Option<Duration> {
+    let nanos = unit.as_nanos() * u128::from(count);
+    let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
 }
 
 /// Formats a duration as it would be typed.
@@ -101,6 +111,7 @@ mod tests {
     fn durations_are_parsed() {
         for (text, millis) in [
             ("500ms", 500),
+            ("999999990990ms", 999_999_990_990),
             ("2s", 2000),
             ("1.5s", 1500),
             ("1m", 60_000),

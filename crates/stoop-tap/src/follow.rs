@@ -104,7 +104,7 @@ impl Current {
     /// lost in between, only if it continues where this one ended, or repeats it.
     fn is_continued_by(&self, next: &Current) -> bool {
         let is_same = (self.buffer, self.len) == (next.buffer, next.len);
-        let continues = [self.consumed, self.consumed + self.copied].contains(&next.consumed);
+        let continues = [self.consumed, self.consumed.wrapping_add(self.copied)].contains(&next.consumed);
         is_same && (self.losses == next.losses || continues)
     }
 }
@@ -230,7 +230,8 @@ impl Follow {
     pub fn give_up(&mut self, now_ns: u64) -> Vec<Piece> {
         let mut old = Vec::new();
         for waiting in self.unclear.values_mut() {
-            let len = waiting.partition_point(|(event, ..)| event.time_ns + UNCLEAR_MAX_NS < now_ns);
+            let len =
+                waiting.partition_point(|(event, ..)| event.time_ns.saturating_add(UNCLEAR_MAX_NS) < now_ns);
             old.extend(waiting.drain(..len));
         }
         self.unclear.retain(|_, waiting| !waiting.is_empty());
