@@ -288,7 +288,7 @@ impl Follow {
         }
         let what = match received.result {
             0 if event.kind == SocketKind::STREAM => What::End,
-            negative if negative < 0 => What::Error(-negative),
+            negative if negative < 0 => What::Error(negative.saturating_neg()),
             _ => return,
         };
         if event.sender != End::default() {
