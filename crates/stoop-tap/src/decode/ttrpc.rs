@@ -54,6 +54,15 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
     }
 }
 
+/// Returns whether these bytes may be the begin of a request, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let (header, payload) = bytes.split_at(bytes.len().min(HEADER_BYTES));
+    // Without the flags, which are last, a frame is valid if it is with none.
+    let frame = Frame::parse(header).or_else(|| Frame::parse(&[header, &[0]].concat()));
+    let is_request = frame.is_some_and(|frame| frame.is_valid() && frame.kind == REQUEST);
+    is_request && matches!(payload, [] | [0x0a] | [0x0a, _])
+}
+
 /// Both directions of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Ttrpc {

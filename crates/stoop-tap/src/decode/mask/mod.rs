@@ -172,7 +172,11 @@ impl Masker {
                 mask.data(from, &mut before.clone());
                 return;
             }
+            let is_open = super::ttrpc::may_begin(&first);
             *begun = Some(first).filter(|first| first.len() < BEGIN_MAX);
+            if is_open {
+                return;
+            }
         } else if self.mask.is_none() {
             *begun = Some(bytes.to_vec()).filter(|first| first.len() < BEGIN_MAX);
         }
@@ -213,6 +217,8 @@ fn choose(bytes: &[u8], methods: &Option<Arc<dyn Methods>>, is_upgraded: bool) -
         _ if mysql::begins(bytes) => Box::new(mysql::Mysql::default()),
         _ if fcgi::begins(bytes) => Box::new(fastcgi::FastCgi::default()),
         _ if rpc::begins(bytes) => Box::new(ttrpc::Ttrpc::new(methods())),
+        // Its header may look like one of HTTP/2.
+        _ if rpc::may_begin(bytes) => return None,
         _ if h2::begins(bytes) => Box::new(http2::Http2::new(methods())),
         _ => return None,
     })

@@ -334,6 +334,17 @@ fn secrets_are_overwritten_in_every_protocol() {
     }
 }
 
+/// The header of a request looks like that of a frame: from its first byte if it is of some length,
+/// and from its second one.
+#[test]
+fn a_request_of_ttrpc_in_pieces_is_no_frame_of_http2() {
+    for secret in ["Zx9secret+/=value".to_owned(), "Zx9-".repeat(23) + "Zx"] {
+        for cuts in (8..13).flat_map(|cut| [vec![cut, 18], vec![1, cut]]) {
+            check(&ttrpc(&secret), &secret, &cuts);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -1,6 +1,6 @@
 //! What the contents of a stream are, by its headers.
 
-use super::super::super::hpack::{Header, Text};
+use super::super::super::hpack::{Found, Header};
 use super::super::super::methods::Methods;
 use super::super::super::secrets::{MASK, Secrets};
 use super::super::grpc::{Known, Messages};
@@ -83,27 +83,5 @@ impl Stream {
         let Some(method) = &self.method else { return Known::Nothing };
         let fields = methods.and_then(|methods| methods.fields(method, is_response));
         fields.map_or(Known::NoSchema, Known::Schema)
-    }
-}
-
-/// A header that was looked for.
-#[derive(Clone, Copy, Debug)]
-enum Found<'h> {
-    Known(&'h [u8]),
-    /// It may be one of those that were sent before the capture.
-    Before,
-    Absent,
-}
-
-impl<'h> Found<'h> {
-    fn of(headers: &'h [Header], name: &str) -> Found<'h> {
-        let is_named =
-            |header: &&Header| matches!(&header.name, Text::Known(known) if known == name.as_bytes());
-        match headers.iter().find(is_named).map(|header| &header.value) {
-            Some(Text::Known(value)) => Found::Known(value),
-            Some(Text::Before(_)) => Found::Before,
-            None if headers.iter().any(|header| matches!(header.name, Text::Before(_))) => Found::Before,
-            None => Found::Absent,
-        }
     }
 }
