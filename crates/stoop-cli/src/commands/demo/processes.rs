@@ -20,11 +20,11 @@ pub(super) fn identity(sandbox: &Sandbox, transcript: &mut Transcript) -> Result
     let listener = Bind::new(sandbox.path("door.sock")).listen_seqpacket()?;
     let args = ["send", "door.sock", "guess who"];
     transcript.command("stoop send door.sock 'guess who'")?;
-    let mut child = sandbox.stoop(&args).stdin(Stdio::null()).spawn().map_err(starting)?;
+    let mut child = sandbox.spawn(sandbox.stoop(&args).stdin(Stdio::null()))?;
     let (client, _) = listener.accept()?;
     let message = client.recv_vec()?.unwrap_or_default();
     let peer = client.peer();
-    child.wait().map_err(starting)?;
+    sandbox.wait(&mut child)?;
 
     let uid = peer.uid.known().copied();
     let user = uid.and_then(names::user).map(|name| format!(" ({})", escaped(&name))).unwrap_or_default();
@@ -97,8 +97,4 @@ pub(super) fn permissions(sandbox: &Sandbox, transcript: &mut Transcript) -> Res
         "refused, with the user and the mode in the message",
     )?;
     transcript.suggest("stoop serve ./private.sock --mode 660 --group users")
-}
-
-fn starting(error: std::io::Error) -> Failure {
-    Failure::io("start this command again", &error)
 }

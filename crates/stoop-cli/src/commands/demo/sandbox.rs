@@ -58,14 +58,9 @@ impl Sandbox {
     /// Starts it without printing the command.
     pub(super) fn start(&self, args: &[&str]) -> Result<ServerProcess, Failure> {
         let args = [&["serve"], args].concat();
-        let child = self
-            .stoop(&args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(starting)?;
-        self.running.add(child.id());
+        let mut command = self.stoop(&args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = self.spawn(&mut command)?;
         let mut server = ServerProcess { child, said: None, running: self.running.clone() };
         let mut said =
             BufReader::new(server.child.stderr.take().ok_or_else(|| unlike("standard error is missing"))?);
@@ -91,7 +86,7 @@ impl Sandbox {
             _ => format!("printf {} | {}", quoted(&input.replace('\n', "\\n")), typed(args)),
         };
         transcript.command(&typed)?;
-        let ran = finish(self.stoop(args), input)?;
+        let ran = self.finish(self.stoop(args), input)?;
         transcript.output(&ran.stdout)?;
         transcript.output(&ran.stderr)?;
         Ok(ran)
@@ -103,7 +98,7 @@ impl Sandbox {
         transcript.command(&format!("sudo -u nobody {}", typed(args)))?;
         let mut command = self.prepare(Command::new("/proc/self/exe"), args);
         command.uid(NOBODY).gid(NOBODY);
-        let ran = finish(command, "")?;
+        let ran = self.finish(command, "")?;
         transcript.output(&ran.stdout)?;
         transcript.output(&ran.stderr)?;
         Ok(ran)
@@ -114,6 +109,31 @@ impl Sandbox {
         self.prepare(Command::new(&self.command), args)
     }
 
+    /// Starts a command.
+    pub(super) fn spawn(&self, command: &mut Command) -> Result<Child, Failure> {
+        self.running.spawn(command).map_err(starting)
+    }
+
+    /// Waits for the end of a command that was started.
+    pub(super) fn wait(&self, child: &mut Child) -> Result<(), Failure> {
+        child.wait().map_err(starting)?;
+        self.running.remove(child.id());
+        Ok(())
+    }
+
+    /// Runs a command until it exits.
+    fn finish(&self, mut command: Command, input: &str) -> Result<Finished, Failure> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn(&mut command)?;
+        let pid = child.id();
+        // The input fits into a pipe, so this does not block. A command that does not read it is not
+        // an error.
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().map_err(starting)?;
+        self.running.remove(pid);
+        Ok(Finished::new(&output))
+    }
+
     fn prepare(&self, mut command: Command, args: &[&str]) -> Command {
         command.arg0("stoop").args(args).current_dir(self.directory());
         for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] {
@@ -121,20 +141,6 @@ impl Sandbox {
         }
         command
     }
-}
-
-fn finish(mut command: Command, input: &str) -> Result<Finished, Failure> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(starting)?;
-    // The input fits into a pipe, so this does not block. A command that does not read it is not an
-    // error.
-    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().map_err(starting)?;
-    Ok(Finished::new(&output))
 }
 
 /// Formats a command line as it is typed.
@@ -192,7 +198,6 @@ impl ServerProcess {
 
     /// Kills it, without a chance to clean up.
     pub(super) fn kill(mut self) -> Result<(), Failure> {
-        self.running.remove(self.pid());
         self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(starting)
     }
 
@@ -202,16 +207,15 @@ impl ServerProcess {
         if let Some(pid) = pid {
             kill_process(pid, Signal::TERM).map_err(|errno| starting(errno.into()))?;
         }
-        self.running.remove(self.pid());
         Ok(self.child.wait().map_err(starting)?.success())
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        self.running.remove(self.pid());
         // Both fail for a process that has been waited for, which is as intended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.running.remove(self.pid());
     }
 }
