@@ -120,14 +120,16 @@ impl Package {
         grep.status().unwrap().success()
     }
 
-    /// Whether a path is in its files: as it is, in `/run`, or below a directory that a unit names.
+    /// Whether a path is in its files: as it is, in `/run`, or below a directory that a unit or the
+    /// environment names.
     fn names_path(&self, path: &str) -> bool {
         let fixed = path.split(['*', '{']).next().unwrap();
         let in_run = fixed.replacen("/var/run/", "/run/", 1);
         let below_run = in_run.strip_prefix("/run/").map(|below| format!("%t/{below}"));
         let of_postfix =
             fixed.strip_prefix("/var/spool/postfix/").map(|below| format!("$queue_directory/{below}"));
-        let spellings = [Some(fixed), Some(&in_run), below_run.as_deref(), of_postfix.as_deref()];
+        let below_tmp = fixed.strip_prefix("/tmp").filter(|name| name.len() > 1);
+        let spellings = [Some(fixed), Some(&in_run), below_run.as_deref(), of_postfix.as_deref(), below_tmp];
         let names = spellings.into_iter().flatten().map(|text| text.trim_end_matches('/'));
         // A program may put the name together from a directory of its own and the rest.
         let is_own = |directory: &&str| directory.matches('/').count() > 1;

@@ -1,7 +1,7 @@
 //! Follows one piece of advice, and checks that it does what it says.
 
 use std::io::Read;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ pub fn follow(place: &Place, world: &World, piece: &str) -> Result<(), String> {
     let mut shell = place.command(uid, "sh");
     shell.args(["-c", &format!("exec {command}")]);
     match words[..] {
+        ["stoop", "serve" | "recv", ..] if command.contains(&other_name(world)) => {
+            serves_another_name(world, shell)
+        }
         ["stoop", "serve" | "recv", ..] => serves(place, world, shell),
         ["stoop", "connect" | "send", .., "--wait", _] => waits(world, shell),
         ["stoop", "connect" | "send", ..] => connects(shell),
@@ -110,6 +113,29 @@ fn serves(place: &Place, world: &World, command: Command) -> Result<(), String> 
         }
         if Instant::now() > until {
             return Err(format!("it serves, and the call: {outcome}, {cause}"));
+        }
+    }
+}
+
+/// The name that is advised to a server whose own is in use.
+fn other_name(world: &World) -> String {
+    format!("{}.2", world.path.display())
+}
+
+/// A server whose own name is in use, at another one: clients reach it.
+fn serves_another_name(world: &World, command: Command) -> Result<(), String> {
+    let mut server = start(command)?;
+    let until = Instant::now() + SOON;
+    loop {
+        ends(&mut server.0)?;
+        let reached = match world.is_about_streams() {
+            true => UnixStream::connect(other_name(world)).map(drop),
+            false => UnixDatagram::unbound().and_then(|client| client.connect(other_name(world))),
+        };
+        match reached {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(format!("no client reaches it: {error}")),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
