@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use crate::form_field::Field;
-use crate::{curl, grpcurl, header_line, percent, time, write_out};
+use crate::{curl, foreign_flags, grpcurl, header_line, percent, time, write_out};
 
 fn words(verb: &str, data: &[u8]) -> Vec<OsString> {
     let typed = data.split(|&byte| byte == b'\n').map(|word| OsString::from_vec(word.to_vec()));
@@ -39,7 +39,7 @@ pub fn curl(data: &[u8]) {
         assert!(rewritten.ends_with(operands(&words)));
     }
     for word in words.iter().filter_map(|word| word.to_str()) {
-        if let Some((why, next)) = curl::elsewhere(word) {
+        if let Some((why, next)) = foreign_flags::find(curl::ELSEWHERE, word) {
             assert!(!why.is_empty() && next.contains("stoop"));
         }
     }

@@ -16,6 +16,9 @@ mod curl;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
 #[path = "../../crates/stoop-cli/src/docker_config.rs"]
 mod docker_config;
+/// The same for flags of other programs.
+#[path = "../../crates/stoop-cli/src/foreign_flags.rs"]
+mod foreign_flags;
 /// The same for fields of forms, as for curl.
 #[path = "../../crates/stoop-cli/src/commands/http/form_field.rs"]
 mod form_field;

@@ -29,6 +29,8 @@ mod errno;
 mod exit;
 mod failure;
 mod features;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod foreign_flags;
 mod inherited;
 mod manager;
 mod names;
@@ -43,6 +45,7 @@ mod runtime;
 mod services_d;
 mod shell;
 mod signals;
+mod size;
 mod sockets;
 mod target;
 mod time;

@@ -1,13 +1,16 @@
 //! Clients that shut down their write half or disconnect while their request is handled.
 
+mod common;
+
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::place;
+use common::slow::test as run;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -16,28 +19,11 @@ use hyper::{Request, Response};
 use stoop::serve::{self, End};
 use stoop::{Bind, aio};
 use stoop_http::Server;
-use stoop_testkit::{TempDir, has_program, skip, tempdir};
+use stoop_testkit::{has_program, skip};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-
-/// Far longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Runs a test on a runtime with two threads, within the limit.
-fn run(test: impl Future<Output = ()> + Send + 'static) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime
-        .block_on(async { tokio::time::timeout(LIMIT, tokio::spawn(test)).await.expect("in time") })
-        .unwrap();
-}
-
-fn place() -> (TempDir, String) {
-    let dir = tempdir();
-    let path = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, path)
-}
 
 /// Sends when it is dropped.
 struct Dropped(mpsc::UnboundedSender<&'static str>);

@@ -1,8 +1,9 @@
 //! HTTP between this library's client and server, hyper's pooling client, curl, and peers that
 //! violate the protocol.
 
+mod common;
+
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,6 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::place;
+use common::slow::test as run;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -19,31 +22,14 @@ use hyper_util::rt::TokioExecutor;
 use stoop::serve::{self, Counters, End};
 use stoop::{Bind, Connect, Policy, aio};
 use stoop_http::{Caller, Client, Connector, ErrorKind, Server, Version};
-use stoop_testkit::{TempDir, has_program, skip, tempdir};
+use stoop_testkit::{TempDir, has_program, skip};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Far longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(30);
-
 type Body = BoxBody<Bytes, Infallible>;
 type Pieces = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
-
-/// Runs a test on a runtime with two threads, within the limit.
-fn run(test: impl Future<Output = ()> + Send + 'static) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime
-        .block_on(async { tokio::time::timeout(LIMIT, tokio::spawn(test)).await.expect("in time") })
-        .unwrap();
-}
-
-fn place() -> (TempDir, String) {
-    let dir = tempdir();
-    let path = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, path)
-}
 
 fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed()

@@ -22,6 +22,7 @@ mod binary;
 pub mod containerd;
 pub mod docker;
 mod error_parts;
+mod programs;
 mod raw;
 mod ready;
 mod run;
@@ -34,6 +35,7 @@ pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
 
 pub use binary::binary;
 pub use error_parts::Part;
+pub use programs::{postgres_programs, redis};
 pub use raw::Raw;
 pub use ready::{is_served, wait_gone, wait_served};
 pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as, verbs};

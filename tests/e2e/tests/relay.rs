@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use rustix::process::Signal;
-use stoop_e2e::{KINDS, Running, bytes, program, serve, socket_path, stoop, wait_gone, wait_served};
+use stoop_e2e::{KINDS, Running, bytes, program, redis, serve, socket_path, stoop, wait_gone, wait_served};
 use stoop_testkit::{has_program, skip, tempdir};
 
 /// Starts a relay, and waits until it listens.
@@ -145,8 +145,7 @@ fn redis_works_through_it() {
     }
     let (dir, place) = socket_path();
     let front = dir.path().join("front").to_str().unwrap().to_owned();
-    let server = program("redis-server", ["--port", "0", "--save", "", "--unixsocket", &place]).spawn();
-    wait_served(&place);
+    let server = redis(&place);
     let _relay = relay(&[&front, &place]);
     let value = "v".repeat(300_000);
     program("redis-cli", ["-s", &front, "-x", "SET", "key"]).input(value.clone()).run().ok();

@@ -2,12 +2,12 @@
 //! containerd, Wayland.
 //! The relay stands in front of the server, at the server's own name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Signal;
 use stoop_e2e::containerd::Containerd;
 use stoop_e2e::docker::Dockerd;
-use stoop_e2e::{LIMIT, Output, Run, Running, program, stoop, wait_served};
+use stoop_e2e::{LIMIT, Output, Run, Running, postgres_programs, program, stoop, wait_served};
 use stoop_testkit::{NOBODY, deadline, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 /// A relay in front of the server at this path.
@@ -99,12 +99,6 @@ fn as_user(program_path: &Path) -> Run {
         }
         false => program(program_path, [""; 0]),
     }
-}
-
-fn postgres_programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let found = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-    found.filter(|bin| bin.join("initdb").exists()).max()
 }
 
 #[test]

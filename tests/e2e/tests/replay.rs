@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use stoop_e2e::web::{Web, answer};
-use stoop_e2e::{Run, Running, bytes, program, serve, socket_path, stoop, wait_served};
+use stoop_e2e::{Run, Running, bytes, program, redis, serve, socket_path, stoop, wait_served};
 use stoop_relay::record::{Entry, Recording, Side};
 use stoop_testkit::{has_program, is_root, public_tempdir, skip, tempdir};
 
@@ -19,12 +19,6 @@ fn record(front: &str, server: &str, file: &str, extra: &[&str]) -> Running {
 /// Paths in a directory.
 fn paths<const N: usize>(dir: &Path, names: [&str; N]) -> [String; N] {
     names.map(|name| dir.join(name).to_str().unwrap().to_owned())
-}
-
-fn redis(place: &str) -> Running {
-    let server = program("redis-server", ["--port", "0", "--save", "", "--unixsocket", place]).spawn();
-    wait_served(place);
-    server
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use stoop_e2e::{Running, program, serve, socket_path, stoop, stoop_as, wait_served};
+use stoop_e2e::{Running, program, redis, serve, socket_path, stoop, stoop_as, wait_served};
 use stoop_testkit::{has_program, is_root, public_tempdir, skip};
 
 /// Skips the test if the kernel or its owner does not permit to capture.
@@ -154,8 +154,7 @@ fn methods_are_counted_at_the_end() {
         skip!("lacks redis");
     }
     let (_dir, place) = socket_path();
-    let _server = program("redis-server", ["--port", "0", "--save", "", "--unixsocket", &place]).spawn();
-    wait_served(&place);
+    let _server = redis(&place);
     let tap = tap(&[&place, "--stats", "--count", "8"]);
     for command in [&["set", "k", "v"][..], &["get", "k"], &["get", "k"], &["auth", "s3cret"]] {
         program("redis-cli", [&["-s", place.as_str()], command].concat()).run();

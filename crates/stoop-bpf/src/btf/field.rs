@@ -52,6 +52,19 @@ impl Btf<'_> {
         Ok(Field { offset_bytes: offset_bits / 8, len_bytes: self.len_bytes(within)? })
     }
 
+    /// Finds fields of structures, each of which leads to the next one.
+    pub(crate) fn chain(&self, fields: &[(&str, &str)]) -> Result<Vec<Field>, BtfError> {
+        fields.iter().map(|(within, name)| self.field(within, name)).collect()
+    }
+
+    /// Finds what leads from a socket to its inode number: one field where the kernel has it, else
+    /// through the file.
+    pub(crate) fn inode_of_socket(&self) -> Result<Vec<Field>, BtfError> {
+        self.chain(&[("sock", "sk_ino")]).or_else(|_| {
+            self.chain(&[("sock", "sk_socket"), ("socket", "file"), ("file", "f_inode"), ("inode", "i_ino")])
+        })
+    }
+
     /// Returns the member with this name, with its offset from the beginning of the outermost
     /// structure.
     fn member(

@@ -90,7 +90,7 @@ impl CaptureLayout {
             name: btf.field("unix_sock", "addr")?,
             creator: btf.field("sock", "sk_uid.val")?,
             cgroup: cgroup(btf),
-            inode: inode(btf)?,
+            inode: btf.inode_of_socket()?,
         })
     }
 }
@@ -107,13 +107,5 @@ fn cgroup(btf: &Btf<'_>) -> Vec<Field> {
         return Vec::new();
     }
     let through = [("sock", "sk_cgrp_data.cgroup"), ("cgroup", "kn"), ("kernfs_node", "id")];
-    through.iter().map(|(within, name)| btf.field(within, name)).collect::<Result<_, _>>().unwrap_or_default()
-}
-
-fn inode(btf: &Btf<'_>) -> Result<Vec<Field>, BtfError> {
-    if let Ok(field) = btf.field("sock", "sk_ino") {
-        return Ok(vec![field]);
-    }
-    let through = [("sock", "sk_socket"), ("socket", "file"), ("file", "f_inode"), ("inode", "i_ino")];
-    through.iter().map(|(within, name)| btf.field(within, name)).collect()
+    btf.chain(&through).unwrap_or_default()
 }

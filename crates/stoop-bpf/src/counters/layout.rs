@@ -52,15 +52,7 @@ impl CounterLayout {
             queued: btf.field("sock", "sk_receive_queue.qlen")?,
             peer: btf.field("unix_sock", "peer")?,
             name: btf.field("unix_sock", "addr")?,
-            inode: inode(btf)?,
+            inode: btf.inode_of_socket()?,
         })
     }
-}
-
-fn inode(btf: &Btf<'_>) -> Result<Vec<Field>, BtfError> {
-    if let Ok(field) = btf.field("sock", "sk_ino") {
-        return Ok(vec![field]);
-    }
-    let through = [("sock", "sk_socket"), ("socket", "file"), ("file", "f_inode"), ("inode", "i_ino")];
-    through.iter().map(|(within, name)| btf.field(within, name)).collect()
 }

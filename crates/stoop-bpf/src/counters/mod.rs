@@ -12,7 +12,7 @@ pub use value::{Latencies, SocketCounts};
 use crate::asm::Instruction;
 use crate::btf::BtfError;
 use crate::loader;
-use crate::support::{Missing, Unavailable, Undetermined, refusal};
+use crate::support::{Missing, Unavailable, failed};
 use crate::sys::{self, Table, Target};
 use layout::CounterLayout;
 use programs::{NO_SOCKET, Setting, UNCOUNTED};
@@ -139,11 +139,4 @@ fn attach(
     let program = loader::load(&code.map_err(Missing::Type)?, Target::tracepoint(tracepoint))?;
     let link = sys::attach(program.as_fd()).map_err(failed("attaching a program"))?;
     Ok((program, link))
-}
-
-fn failed(step: &'static str) -> impl FnOnce(io::Error) -> Unavailable {
-    move |error| match error.raw_os_error() {
-        Some(libc::EPERM) => refusal(error),
-        _ => Undetermined::new(step, error).into(),
-    }
 }

@@ -10,6 +10,8 @@ use super::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::features::{feature_of, is_built};
+#[cfg(any(feature = "http", feature = "grpc"))]
+use crate::foreign_flags;
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
@@ -130,13 +132,13 @@ fn of_curl(error: &clap::Error) -> Option<Elsewhere<'_>> {
         return None;
     }
     let flag = text(error, ContextKind::InvalidArg)?;
-    let (why, next) = crate::commands::http::command_line::elsewhere(flag)?;
+    let (why, next) = foreign_flags::find(crate::commands::http::command_line::ELSEWHERE, flag)?;
     Some((flag, why, next))
 }
 
 #[cfg(feature = "grpc")]
 fn of_crictl(error: &clap::Error) -> Option<Elsewhere<'_>> {
-    use crate::commands::cri::crictl::{TEMPLATE_FORMAT, elsewhere};
+    use crate::commands::cri::crictl::{ELSEWHERE, TEMPLATE_FORMAT};
 
     let is_template = text(error, ContextKind::InvalidValue)
         .is_some_and(|value| value.split('=').next() == Some(TEMPLATE_FORMAT));
@@ -145,7 +147,7 @@ fn of_crictl(error: &clap::Error) -> Option<Elsewhere<'_>> {
         ErrorKind::InvalidValue if is_template => "--template",
         _ => return None,
     };
-    let (why, next) = elsewhere(flag)?;
+    let (why, next) = foreign_flags::find(ELSEWHERE, flag)?;
     Some((flag, why, next))
 }
 

@@ -4,11 +4,14 @@ use super::*;
 use proptest::prelude::*;
 
 /// Feeds a conversation, one message at a time, each a microsecond after the other.
-fn decoded(kind: SocketKind, messages: &[(Side, &[u8])]) -> Vec<Line> {
-    let mut dialogue = Dialogue::new(kind);
+pub(super) fn fed<B: AsRef<[u8]>>(mut dialogue: Dialogue, messages: &[(Side, B)]) -> Vec<Line> {
     let feed =
-        |(at, (from, bytes)): (usize, &(Side, &[u8]))| dialogue.data(*from, at as u64 * 1000, bytes, 0);
+        |(at, (from, bytes)): (usize, &(Side, B))| dialogue.data(*from, at as u64 * 1000, bytes.as_ref(), 0);
     messages.iter().enumerate().flat_map(feed).collect()
+}
+
+fn decoded(kind: SocketKind, messages: &[(Side, &[u8])]) -> Vec<Line> {
+    fed(Dialogue::new(kind), messages)
 }
 
 fn shown(lines: &[Line]) -> Vec<String> {

@@ -2,11 +2,11 @@
 //! seen, and Wireshark dissects the same.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stoop_e2e::{LIMIT, Run, program, serve, socket_path, wait_served};
+use stoop_e2e::{LIMIT, Run, postgres_programs, program, redis, serve, socket_path, wait_served};
 use stoop_testkit::{eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 use super::tap;
@@ -79,12 +79,6 @@ fn busctl_and_a_bus() {
 fn as_user(path: &Path) -> Run {
     let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
     program("setpriv", ids).arg("--clear-groups").arg(path)
-}
-
-fn postgres_programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let found = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-    found.filter(|bin| bin.join("initdb").exists()).max()
 }
 
 #[test]
@@ -194,8 +188,7 @@ fn only_what_one_end_sent_is_shown() {
         skip!("lacks redis");
     }
     let (_dir, place) = socket_path();
-    let _server = program("redis-server", ["--port", "0", "--save", "", "--unixsocket", &place]).spawn();
-    wait_served(&place);
+    let _server = redis(&place);
     for (end, event) in [("client", "call"), ("server", "response")] {
         let tap = tap(&[&place, "--sent-by", end, "--json", "--count", "2"]);
         for key in ["one", "two"] {

@@ -1,10 +1,12 @@
 //! Flags of crictl that do not exist here, why, and what does. Pure.
 
+use crate::foreign_flags::Table;
+
 /// The output format that needs one of these flags.
 pub(crate) const TEMPLATE_FORMAT: &str = "go-template";
 
 #[rustfmt::skip]
-const ELSEWHERE: &[(&[&str], &str, &str)] = &[
+pub(crate) const ELSEWHERE: &Table = &[
     (&["--template"], "there are no Go templates: programs for JSON select fields", "stoop cri inspect ID | jq -r .status.state"),
     (&["-D", "--debug"], "another command shows calls", "stoop tap cri"),
     (&["-c", "--config"], "the file is named by the environment", "CRI_CONFIG_FILE=FILE stoop cri ps"),
@@ -21,23 +23,14 @@ const ELSEWHERE: &[(&[&str], &str, &str)] = &[
     (&["--namespace"], "containers are selected by their pod", "stoop cri pods --namespace NAME"),
 ];
 
-/// Returns why a flag does not exist here, and a command that does what it is for.
-pub(crate) fn elsewhere(flag: &str) -> Option<(&'static str, &'static str)> {
-    let found = ELSEWHERE.iter().find(|(flags, ..)| flags.contains(&flag));
-    found.map(|(_, why, next)| (*why, *next))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::foreign_flags::{are_answered_once, find};
 
     #[test]
     fn flags_are_answered_once() {
-        let mut flags: Vec<_> = ELSEWHERE.iter().flat_map(|(flags, ..)| *flags).collect();
-        let count = flags.len();
-        flags.sort();
-        flags.dedup();
-        assert_eq!(flags.len(), count);
-        assert!(elsewhere("--template").is_some() && elsewhere("--frob").is_none());
+        are_answered_once(ELSEWHERE);
+        assert!(find(ELSEWHERE, "--template").is_some());
     }
 }

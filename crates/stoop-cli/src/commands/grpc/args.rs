@@ -9,7 +9,7 @@ use http::uri::Authority;
 use crate::args::footer;
 use crate::args::shared::{QuietFlag, endpoint, read_endpoint};
 use crate::endpoint::Endpoint;
-use crate::time;
+use crate::{size, time};
 
 /// The actions that show definitions.
 const SHOWING: [&str; 2] = ["list", "describe"];
@@ -141,8 +141,8 @@ pub(crate) struct Grpc {
     pub(crate) json: bool,
 
     /// Accept messages up to this size, as in 64M [default: 4M]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) max_message: Option<usize>,
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) max_message: Option<u64>,
 
     /// Send this :authority instead of localhost
     #[arg(long, value_name = "NAME", conflicts_with = "ttrpc")]
@@ -232,37 +232,10 @@ impl Grpc {
     }
 }
 
-/// Parses a number of bytes: 4096, 64K, 16M, 1G.
-fn size(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match &text[digits.len()..] {
-        "" => Some(1),
-        "K" | "k" => Some(1 << 10),
-        "M" | "m" => Some(1 << 20),
-        "G" | "g" => Some(1 << 30),
-        _ => None,
-    };
-    let bytes = unit.zip(digits.parse::<usize>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
-    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "not a size, as in 4096, 64K, 16M".into())
-}
-
 /// Parses the path of a request, with its query.
 fn path(text: &str) -> Result<String, String> {
     let is_path = text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok();
     is_path.then(|| text.to_owned()).ok_or_else(|| "not a path, as in /grpc".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_parsed() {
-        assert_eq!((size("4096"), size("64K"), size("16M")), (Ok(4096), Ok(65536), Ok(16 << 20)));
-        for wrong in ["", "M", "0", "-1", "1T", "1.5M", "99999999999999999999G"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
 }
 
 /// Files with definitions of services and messages.

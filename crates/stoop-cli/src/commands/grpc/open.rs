@@ -35,7 +35,7 @@ impl Session<'_> {
     pub(super) async fn open(&self, stream: Stream) -> Result<Client, Failure> {
         let client = self.open_unlimited(stream).await?;
         Ok(match self.flags.max_message {
-            Some(bytes) => client.max_message_bytes(bytes),
+            Some(bytes) => client.max_message_bytes(bytes.try_into().unwrap_or(usize::MAX)),
             None => client,
         })
     }

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use crate::foreign_flags::Table;
+
 /// curl's flags for the socket, which here is the first argument.
 const SOCKET_FLAGS: [(&str, &str); 2] = [("--unix-socket", ""), ("--abstract-unix-socket", "@")];
 
@@ -33,7 +35,7 @@ pub(crate) fn rewrite(mut words: Vec<OsString>) -> Vec<OsString> {
 
 /// curl's flags that do not exist here, why, and what to do instead.
 #[rustfmt::skip]
-const ELSEWHERE: &[(&[&str], &str, &str)] = &[
+pub(crate) const ELSEWHERE: &Table = &[
     (&["-c", "--cookie-jar"], "cookies are not stored", "stoop http ADDR PATH -i    # shows Set-Cookie; -b 'NAME=VALUE' sends it"),
     (&["-x", "--proxy", "-p", "--proxytunnel", "--socks5"], "a Unix socket is reached without a proxy", "stoop http ADDR PATH"),
     (&["-E", "--cert", "--key", "--cacert", "--capath", "--ciphers", "--tlsv1.2", "--tlsv1.3", "--ssl"], "there is no TLS on a Unix socket: the kernel says which user asks", "stoop http ADDR PATH"),
@@ -56,15 +58,10 @@ const ELSEWHERE: &[(&[&str], &str, &str)] = &[
     (&["--max-filesize", "--ignore-content-length", "--tr-encoding", "--expect100-timeout"], "responses are taken as they come", "stoop http ADDR PATH"),
 ];
 
-/// Returns why a flag of curl does not exist here, and a command that does what it is for.
-pub(crate) fn elsewhere(flag: &str) -> Option<(&'static str, &'static str)> {
-    let found = ELSEWHERE.iter().find(|(flags, ..)| flags.contains(&flag));
-    found.map(|(_, why, next)| (*why, *next))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::foreign_flags::{are_answered_once, find};
 
     fn rewritten(line: &str) -> String {
         let words = rewrite(line.split(' ').map(OsString::from).collect());
@@ -89,12 +86,8 @@ mod tests {
 
     #[test]
     fn flags_are_answered_once() {
-        let mut flags: Vec<_> = ELSEWHERE.iter().flat_map(|(flags, ..)| *flags).collect();
-        let count = flags.len();
-        flags.sort();
-        flags.dedup();
-        assert_eq!(flags.len(), count);
-        assert!(elsewhere("--cookie-jar").is_some() && elsewhere("--frob").is_none());
+        are_answered_once(ELSEWHERE);
+        assert!(find(ELSEWHERE, "--cookie-jar").is_some());
     }
 
     proptest::proptest! {

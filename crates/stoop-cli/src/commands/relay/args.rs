@@ -11,7 +11,7 @@ use super::place::{Front, Server, front, server};
 use super::wire::WireFlags;
 use crate::args::footer;
 use crate::args::shared::{BindFlags, QuietFlag, bind_target};
-use crate::time;
+use crate::{size, time};
 
 /// Relay the clients of one address to another.
 ///
@@ -159,16 +159,9 @@ impl Relay {
     }
 }
 
-/// Parses a number of bytes a second: 4096, 64K, 16M, 1G.
+/// Parses a number of bytes a second: 4096, 64K or 64KiB, 16M, 1G.
 fn rate(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match &text[digits.len()..] {
-        "" => Some(1),
-        "K" | "k" | "KiB" => Some(1 << 10),
-        "M" | "m" | "MiB" => Some(1 << 20),
-        "G" | "g" | "GiB" => Some(1 << 30),
-        _ => None,
-    };
-    let bytes = unit.zip(digits.parse::<u64>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
-    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "not a number of bytes, as in 4096, 64K, 16M".into())
+    let is_binary = ["KiB", "MiB", "GiB"].iter().any(|unit| text.ends_with(unit));
+    let short = if is_binary { &text[..text.len() - 2] } else { text };
+    size::parse(short).map_err(|_| "not a number of bytes, as in 4096, 64K, 16M".into())
 }

@@ -4,6 +4,7 @@
 //! joined later, or lost bytes, such headers are unknown, and the others are not.
 
 mod decode;
+mod find;
 #[allow(dead_code, reason = "the same file as in stoop-grpc")]
 mod huffman;
 #[allow(dead_code, reason = "the same file as in stoop-grpc, which also follows its size")]
@@ -14,6 +15,7 @@ mod tests;
 #[cfg(test)]
 use decode::Malformed;
 pub(super) use decode::{Decoder, Header, Text, integer};
+pub(super) use find::Found;
 
 /// Passes each letter of a string in the Huffman code to `give`, with the length of its code.
 /// Returns the bits behind the last one and how many there are; `None` if these are not codes.

@@ -1,7 +1,7 @@
 //! A stream: a call, its messages, and how it was answered.
 
 use super::super::grpc::{Messages, percent_decoded, status_name};
-use super::super::hpack::{Header, Text};
+use super::super::hpack::{Found, Header, Text};
 use super::super::line::{Call, Kind, Line, Message, Protocol};
 use super::super::methods::Methods;
 use super::super::redact::redact;
@@ -312,33 +312,4 @@ fn numbers(headers: &[Header]) -> String {
         _ => None,
     };
     headers.iter().filter_map(number).take(2).collect::<Vec<_>>().join(" ")
-}
-
-/// A header that was looked for.
-#[derive(Clone, Copy, Debug)]
-enum Found<'h> {
-    Known(&'h [u8]),
-    /// It may be one of those that were sent before.
-    Before,
-    Absent,
-}
-
-impl<'h> Found<'h> {
-    fn of(headers: &'h [Header], name: &str) -> Found<'h> {
-        let is_named =
-            |header: &&Header| matches!(&header.name, Text::Known(known) if known == name.as_bytes());
-        match headers.iter().find(is_named).map(|header| &header.value) {
-            Some(Text::Known(value)) => Found::Known(value),
-            Some(Text::Before(_)) => Found::Before,
-            None if headers.iter().any(|header| matches!(header.name, Text::Before(_))) => Found::Before,
-            None => Found::Absent,
-        }
-    }
-
-    fn text(self) -> Option<String> {
-        match self {
-            Found::Known(value) => Some(String::from_utf8_lossy(value).into_owned()),
-            _ => None,
-        }
-    }
 }

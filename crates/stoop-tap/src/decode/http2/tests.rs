@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use stoop_bpf::SocketKind;
 
+use super::super::tests::fed as decoded;
 use super::super::{Dialogue, Message};
 use super::*;
 
@@ -46,13 +47,6 @@ fn response(stream: u8) -> Vec<u8> {
 
 fn status(stream: u8, number: &str, text: &str) -> Vec<u8> {
     headers(stream, true, &[("grpc-status", number), ("grpc-message", text)])
-}
-
-/// Decodes messages, each a microsecond after the other.
-fn decoded(mut dialogue: Dialogue, messages: &[(Side, Vec<u8>)]) -> Vec<Line> {
-    let feed =
-        |(at, (from, bytes)): (usize, &(Side, Vec<u8>))| dialogue.data(*from, at as u64 * 1000, bytes, 0);
-    messages.iter().enumerate().flat_map(feed).collect()
 }
 
 fn shown(lines: &[Line]) -> Vec<String> {
