@@ -54,6 +54,9 @@ pub fn read(text: &str) -> Read<Project> {
 impl Reader<'_> {
     fn file(&mut self, node: &Node, before: &[FileDescriptorProto]) -> Read<FileDescriptorProto> {
         let [_, path] = words(node)?;
+        if before.iter().any(|file| file.name() == path) {
+            return Err(node.error(format!("file '{path}' occurs twice")));
+        }
         self.note(path.to_owned(), node);
         let mut file = FileDescriptorProto { name: Some(path.to_owned()), ..Default::default() };
         file.syntax = Some("proto3".into());

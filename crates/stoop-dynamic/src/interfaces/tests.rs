@@ -113,6 +113,7 @@ fn what_is_not_in_the_form_is_refused_with_its_line() {
         ("file a\n  service S\n    M a b", 3, "a method is"),
         ("file a\n  message M\n  package p", 3, "'package' follows a definition"),
         ("file a\n  package p\n  like b", 3, "no file 'b' precedes"),
+        ("file a\nfile b\nfile a\n  package p", 3, "file 'a' occurs twice"),
         ("file a\n  # x", 2, "nothing follows the comment"),
     ] {
         let error = read(text).unwrap_err();
