@@ -203,8 +203,12 @@ pub fn tap_dialogue(data: &[u8]) {
             masker.gap(from, u64::from(piece[0]));
             masker.lost();
         }
-        writer.data(1, from, at as u64, &masked, piece.len() as u32, 0);
+        let mut written = stoop_tap::Data::new(masked);
+        written.len = piece.len() as u32;
+        writer.data(1, from, at as u64, &written);
     }
+    dialogue.release();
+    assert!(!dialogue.is_waiting());
     assert!(writer.take().len().is_multiple_of(4));
 }
 

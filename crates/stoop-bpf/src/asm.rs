@@ -84,6 +84,8 @@ pub(crate) enum Helper {
     Tick = 118,
     /// Copies kernel memory; fails if it cannot be read.
     ReadKernel = 113,
+    /// Copies text out of kernel memory, up to a zero byte; fails if it cannot be read.
+    ReadKernelText = 115,
     /// Writes to the reader of the iterator.
     SeqWrite = 127,
     /// Returns the socket of an open file; null if it is not a socket.

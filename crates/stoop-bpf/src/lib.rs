@@ -78,8 +78,8 @@ mod types;
 
 pub use btf::{Btf, BtfError, Field, Kind, TypeId};
 pub use capture::{
-    BufferKey, Capture, CaptureOptions, Captured, End, Event, HEADER_BYTES, Key, Message, Received, Skipped,
-    SocketKind, What,
+    BufferKey, Capture, CaptureOptions, Captured, End, Event, HEADER_BYTES, Key, Message, PassedFile,
+    Received, Skipped, SocketKind, What,
 };
 pub use counters::{Counters, Latencies, SocketCounts, Uncounted};
 pub use details::Details;

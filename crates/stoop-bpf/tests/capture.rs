@@ -1,12 +1,14 @@
 //! The capture programs on the running kernel: what they report of each kind of socket.
 
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::fstat;
 use rustix::net::sockopt::socket_cookie;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use stoop_bpf::{
     Capture, CaptureOptions, Captured, Event, Key, Message, Missing, SocketKind, TaskFiles, Unavailable, What,
 };
@@ -160,6 +162,81 @@ fn what_is_received_is_captured_with_both_ends() {
         assert_eq!((of(answer.sender), of(answer.receiver)), (end(2), end(0)));
         assert_eq!(message(question).len, 8);
         assert_eq!(question.command.as_bytes(), answer.command.as_bytes());
+    }
+}
+
+/// Sends a message with open files.
+fn pass(socket: &OwnedFd, files: &[BorrowedFd<'_>]) {
+    let mut space = vec![std::mem::MaybeUninit::uninit(); 1024];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(files)));
+    let sent = sendmsg(socket, &[IoSlice::new(b"files")], &mut control, SendFlags::empty()).unwrap();
+    assert_eq!(sent, 5);
+}
+
+/// K-TAP-11
+#[test]
+fn files_that_a_message_passes_are_reported_before_it() {
+    const TEST: &str = "files_that_a_message_passes_are_reported_before_it";
+    if role().is_some() {
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let (pipe, _end) = rustix::pipe::pipe().unwrap();
+        let memory = rustix::fs::memfd_create("a b", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+        let pairs = [STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET].map(pair);
+        let socket = &pairs[0].0;
+        let name = std::fs::read_link("/proc/self/exe").unwrap();
+        println!("name {}", name.file_name().unwrap().to_str().unwrap());
+        let stats = [&file.as_fd(), &socket.as_fd()].map(|file| fstat(file).unwrap());
+        let device = stats[0].st_dev;
+        let numbers =
+            [libc::major(device).into(), libc::minor(device).into(), stats[0].st_ino, stats[1].st_ino];
+        println!("numbers {}", numbers.map(|number: u64| number.to_string()).join(" "));
+        for (one, other) in &pairs {
+            steps(&mut [("go", &mut || {
+                let few = [file.as_fd(), pipe.as_fd(), memory.as_fd(), event.as_fd(), socket.as_fd()];
+                pass(one, &few);
+                recv_with(other, 100, libc::MSG_PEEK).unwrap();
+                recv(other, 100).unwrap();
+                pass(one, &[memory.as_fd(); 100]);
+                recv(other, 100).unwrap();
+            })]);
+        }
+        return;
+    }
+    let _turn;
+    let mut capture = loaded!(_turn, everything());
+    let mut actor = Actor::start(TEST);
+    let name = actor.child.line("name", LIMIT);
+    let [major, minor, inode, socket] = actor.told("numbers")[..] else { panic!() };
+    for _ in 0..3 {
+        actor.step("go");
+        let events = seen(&mut capture, actor.pid());
+        let mut files = Vec::new();
+        let mut counts = Vec::new();
+        for (event, bytes) in &events {
+            match event.what {
+                What::Passed(file) => files.push(file),
+                What::Copied(message) => {
+                    assert!(files.iter().all(|file| file.buffer == message.buffer) && bytes == b"files");
+                    counts.push((std::mem::take(&mut files), message.fds));
+                }
+                _ => {}
+            }
+        }
+        // Peeked at, received, and a long list.
+        assert_eq!(
+            counts.iter().map(|(files, fds)| (files.len(), *fds)).collect::<Vec<_>>(),
+            [(5, 5), (5, 5), (8, 100)]
+        );
+        let files = &counts[1].0;
+        let kind = |at: usize| u32::from(files[at].mode) & libc::S_IFMT;
+        assert_eq!([0, 1, 2, 4].map(kind), [libc::S_IFREG, libc::S_IFIFO, libc::S_IFREG, libc::S_IFSOCK]);
+        let names = [0, 1, 2, 3].map(|at: usize| files[at].name.as_bytes());
+        let begin = &name.as_bytes()[..name.len().min(15)];
+        assert_eq!(names, [begin, b"", b"memfd:a b", b"[eventfd]"]);
+        assert_eq!((files[0].device, files[0].inode), ((major as u32, minor as u32), inode));
+        assert_eq!((files[4].inode, files[4].place), (socket, 4));
     }
 }
 

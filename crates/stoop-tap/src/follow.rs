@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use stoop_bpf::{BufferKey, End, Event, Message, Received, SocketKind};
 
+use crate::passed::Passed;
 use crate::reorder::{Entry, Loss};
 use crate::sockets::{Learn, Sockets};
 
@@ -11,6 +12,8 @@ use crate::sockets::{Learn, Sockets};
 const COPIES_MAX: usize = 256;
 /// How long a message waits for the name of its receiver, in nanoseconds.
 const UNCLEAR_MAX_NS: u64 = 1_000_000_000;
+/// How many messages are remembered whose files were reported before them.
+const PASSING_MAX: usize = 1_000;
 /// How many connections are remembered. Of more, the half that was used last.
 const FLOWS_MAX: usize = 50_000;
 
@@ -163,6 +166,15 @@ pub struct Data {
     pub len: u32,
     /// The number of file descriptors attached.
     pub fds: u16,
+    /// What the first of these are, as far as that is known.
+    pub files: Vec<Passed>,
+}
+
+impl Data {
+    /// Creates data without file descriptors, all of which was captured.
+    pub fn new(bytes: Vec<u8>) -> Data {
+        Data { len: u32::try_from(bytes.len()).unwrap_or(u32::MAX), bytes, ..Data::default() }
+    }
 }
 
 /// Follows connections.
@@ -179,6 +191,8 @@ pub struct Follow {
     senders: HashMap<u64, (u32, Vec<u8>)>,
     copies: HashMap<u32, VecDeque<Copied>>,
     unclear: HashMap<u32, Vec<(Event, Message, Vec<u8>)>>,
+    /// The files of messages that are still to be reported.
+    passing: HashMap<BufferKey, Vec<Passed>>,
     last_flow: FlowId,
     /// How often events were lost.
     losses: u64,
@@ -220,6 +234,7 @@ impl Follow {
                 stoop_bpf::What::Received(received) => self.received(event, received, &mut pieces),
                 stoop_bpf::What::Connected => pieces.push(connect(&event)),
                 stoop_bpf::What::Sent => self.sent(&event),
+                stoop_bpf::What::Passed(file) => self.passed(&file),
                 _ => {}
             },
         }
@@ -260,6 +275,18 @@ impl Follow {
             }
         }
         self.deliver(event, message, bytes, pieces);
+    }
+
+    /// Remembers a file of the message that is reported next.
+    fn passed(&mut self, file: &stoop_bpf::PassedFile) {
+        if self.passing.len() >= PASSING_MAX {
+            self.passing.clear();
+        }
+        let files = self.passing.entry(file.buffer).or_default();
+        if file.place == 0 {
+            files.clear();
+        }
+        files.push(Passed::of(file));
     }
 
     /// Remembers which process sends with a socket.
@@ -322,6 +349,8 @@ impl Follow {
         }
         let (buffer, len, copied) = (message.buffer, message.len, message.copied);
         copies.push_back(Copied { flow: id, from, buffer, len, copied });
+        let mut files = self.passing.remove(&message.buffer).unwrap_or_default();
+        files.truncate(message.fds.into());
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let receiver = &mut flow.ends[from.other().index()];
         receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
@@ -334,7 +363,7 @@ impl Follow {
             return;
         }
         let what = match message.consumed {
-            0 => What::Data(Data { bytes, len, fds: message.fds }),
+            0 => What::Data(Data { bytes, len, fds: message.fds, files }),
             _ if is_current => return,
             consumed => What::Missed(u64::from(len.saturating_sub(consumed))),
         };

@@ -48,6 +48,8 @@
 
 mod decode;
 mod follow;
+mod open_files;
+mod passed;
 pub mod pcapng;
 mod reorder;
 mod sockets;
@@ -59,6 +61,7 @@ pub use decode::{
     Dialogue, Field, Fields, Format, Kind, Line, Masker, Message, Methods, Protocol, mask, redact,
 };
 pub use follow::{Data, Endpoint, Flow, FlowId, Follow, Piece, Side, What};
+pub use passed::{FileType, Passed};
 pub use reorder::{Cause, Entry, Loss, Reorder};
 pub use stoop_bpf::{
     CaptureOptions, Counters, End, Key, Latencies, Missing, NameKey, SocketCounts, SocketKind, Unavailable,

@@ -6,13 +6,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use stoop_bpf::{Capture, CaptureOptions, Key, NameKey, TaskFiles, Unavailable};
 
-use crate::follow::{Flow, FlowId, Follow, Piece};
+use crate::follow::{Flow, FlowId, Follow, Piece, What};
+use crate::open_files;
+use crate::passed::Passed;
 use crate::reorder::Reorder;
 
 /// How long an event may take from its time stamp to the buffer, in nanoseconds.
 const WINDOW_NS: u64 = 2_000_000;
 /// How long to wait for a buffer to fill before reading what is there.
 const POLL: Duration = Duration::from_millis(10);
+
+/// How many processes are searched for files, each time events are read: it must keep up.
+const SEARCHES_MAX: usize = 64;
 
 /// A running capture. Dropping the value ends it.
 #[derive(Debug)]
@@ -115,7 +120,24 @@ impl Tap {
             pieces.extend(self.follow.next(entry));
         }
         pieces.extend(self.follow.give_up(until_ns));
+        self.name_files(&mut pieces);
         pieces
+    }
+
+    /// Looks up the paths of files that were passed, while a process has them open.
+    fn name_files(&self, pieces: &mut [Piece]) {
+        let mut searches = SEARCHES_MAX;
+        for piece in pieces {
+            let What::Data(data) = &mut piece.what else { continue };
+            let Some(flow) = self.follow.flow(piece.flow) else { continue };
+            let ends = [piece.from.other(), piece.from].map(|side| &flow.ends[side.index()]);
+            for pid in ends.into_iter().filter_map(|end| end.process.as_ref().map(|(pid, _)| *pid)) {
+                if searches > 0 && data.files.iter().any(Passed::is_partial) {
+                    searches -= 1;
+                    open_files::name(pid, &mut data.files);
+                }
+            }
+        }
     }
 }
 

@@ -205,24 +205,28 @@ impl<'m> Builder<'m> {
         self.code.set_32(Reg::R4, -1);
         self.code.add_register(Reg::R3, Reg::R4);
         self.code.copy(Reg::R1, Reg::R8);
-        self.write(Helper::SkbOutput);
+        self.write(Helper::SkbOutput, self.out);
     }
 
     /// Writes the record alone.
     pub(super) fn output(&mut self) {
-        self.code.copy(Reg::R1, Reg::R6);
-        self.code.set_32(Reg::R3, -1);
-        self.write(Helper::PerfOutput);
+        self.output_and_go(self.out);
     }
 
-    /// Writes the record, and counts it for this processor if that fails.
-    fn write(&mut self, helper: Helper) {
+    pub(super) fn output_and_go(&mut self, done: Label) {
+        self.code.copy(Reg::R1, Reg::R6);
+        self.code.set_32(Reg::R3, -1);
+        self.write(Helper::PerfOutput, done);
+    }
+
+    /// Writes the record and goes to `done`, or counts it for this processor if that fails.
+    fn write(&mut self, helper: Helper, done: Label) {
         self.code.load_map(Reg::R2, self.setting.buffers);
         self.code.copy(Reg::R4, Reg::Frame);
         self.code.add(Reg::R4, RECORD.into());
         self.code.set(Reg::R5, HEADER_BYTES as i32);
         self.code.call(helper);
-        self.code.jump_if(Reg::R0, 0, self.out);
+        self.code.jump_if(Reg::R0, 0, done);
         self.code.call(Helper::ThisProcessor);
         self.code.and(Reg::R0, LOST_SLOTS as i32 - 1);
         self.code.shift_left(Reg::R0, 3);
@@ -240,6 +244,6 @@ impl<'m> Builder<'m> {
     }
 }
 
-fn place(slot: Slot) -> i16 {
+pub(super) fn place(slot: Slot) -> i16 {
     RECORD + slot.at as i16
 }

@@ -34,6 +34,17 @@ pub(super) const COPIED: i32 = 1;
 pub(super) const RECEIVED: i32 = 2;
 pub(super) const CONNECTED: i32 = 3;
 pub(super) const SENT: i32 = 4;
+pub(super) const PASSED: i32 = 5;
+
+/// What a record of [`PASSED`] has in place of other things: the inode and the device of the file,
+/// its mode, its place among those of the message, and its name.
+pub(super) const FILE_INODE: Slot = slot(72, 8);
+pub(super) const FILE_DEVICE: Slot = LEN;
+pub(super) const FILE_MODE: Slot = CONSUMED;
+pub(super) const FILE_PLACE: Slot = FDS;
+pub(super) const FILE_NAME: Slot = COMMAND;
+/// How many files of a message are reported.
+pub(super) const FILES_MAX: u32 = 8;
 
 const PEEK: u32 = 2;
 
@@ -59,6 +70,9 @@ pub enum What {
     Received(Received),
     /// A process connected to the listener [`Event::receiver`].
     Connected,
+    /// A file descriptor is attached to the message that the next [`What::Copied`] of this thread is
+    /// about. [`Event::command`] is empty.
+    Passed(PassedFile),
     /// A process sent with the socket [`Event::sender`] for the first time.
     Sent,
 }
@@ -81,6 +95,26 @@ pub struct Message {
     /// Whether the receiver is among the wanted sockets. `None` if it is unknown: the next
     /// [`What::Received`] of the same thread names it.
     pub is_wanted: Option<bool>,
+}
+
+/// An open file that a message passes, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PassedFile {
+    /// The message.
+    pub buffer: BufferKey,
+    /// Its place among the file descriptors of the message, from 0. The first eight are reported.
+    pub place: u16,
+    /// The type and the permissions, as in `st_mode`. Files that the kernel made for a descriptor
+    /// may have no type.
+    pub mode: u16,
+    /// The major and the minor number of the device of its file system. On some file systems
+    /// `stat` reports others.
+    pub device: (u32, u32),
+    /// The inode.
+    pub inode: u64,
+    /// The last component of its path, up to 15 bytes of it; empty if it has none.
+    pub name: Command,
 }
 
 /// Identifies a message in a queue. The value is a kernel address and is hidden.
@@ -154,13 +188,13 @@ impl Event {
         let long = |slot: Slot| number(header, slot);
         let short = |slot: Slot| long(slot) as u32;
         let end = |cookie, inode| End { cookie: some(long(cookie)), inode: some(short(inode)) };
-        let mut command = [0; COMMAND.len_bytes];
-        command.copy_from_slice(&header[COMMAND.at..][..COMMAND.len_bytes]);
+        let command =
+            if short(WHAT) as i32 == PASSED { Command([0; COMMAND.len_bytes]) } else { name(header) };
         Some(Event {
             time_ns: long(TIME),
             pid: short(PID),
             tid: short(TID),
-            command: Command(command),
+            command,
             kind: SocketKind(long(KIND) as u16),
             sender: end(SENDER, SENDER_INODE),
             receiver: end(RECEIVER, RECEIVER_INODE),
@@ -186,8 +220,24 @@ fn what(header: &[u8; HEADER_BYTES]) -> Option<What> {
         }
         CONNECTED => Some(What::Connected),
         SENT => Some(What::Sent),
+        PASSED => Some(What::Passed(PassedFile {
+            buffer: BufferKey(number(header, BUFFER)),
+            place: short(FILE_PLACE) as u16,
+            mode: short(FILE_MODE) as u16,
+            // The kernel's own form has 20 bits for the minor number.
+            device: (short(FILE_DEVICE) >> 20, short(FILE_DEVICE) & 0xf_ffff),
+            inode: number(header, FILE_INODE),
+            name: name(header),
+        })),
         _ => None,
     }
+}
+
+/// The name of the thread, or of the file.
+fn name(header: &[u8; HEADER_BYTES]) -> Command {
+    let mut name = [0; COMMAND.len_bytes];
+    name.copy_from_slice(&header[COMMAND.at..][..COMMAND.len_bytes]);
+    Command(name)
 }
 
 fn some<N: Default + PartialEq>(number: N) -> Option<N> {

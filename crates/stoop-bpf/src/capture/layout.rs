@@ -20,12 +20,14 @@ const WANTED: &[(Kind, &str)] = &[
     (Kind::TYPEDEF, READY),
     (Kind::TYPEDEF, SEND),
     (Kind::STRUCT, "cgroup"),
+    (Kind::STRUCT, "dentry"),
     (Kind::STRUCT, "file"),
     (Kind::STRUCT, "inode"),
     (Kind::STRUCT, "kernfs_node"),
     (Kind::STRUCT, "scm_fp_list"),
     (Kind::STRUCT, "sk_buff"),
     (Kind::STRUCT, "sock"),
+    (Kind::STRUCT, "super_block"),
     (Kind::STRUCT, "socket"),
     (Kind::STRUCT, NUMBER),
     (Kind::STRUCT, "unix_skb_parms"),
@@ -49,6 +51,8 @@ pub(super) struct CaptureLayout {
     pub(super) consumed: Field,
     pub(super) fp: Field,
     pub(super) fp_count: Field,
+    /// `None` if the kernel keeps open files in another way.
+    pub(super) files: Option<FileLayout>,
     pub(super) family: Field,
     pub(super) state: Field,
     pub(super) kind: Field,
@@ -63,6 +67,30 @@ pub(super) struct CaptureLayout {
     pub(super) cgroup: Vec<Field>,
     /// From a socket to its inode number: one field where the kernel has it, else through the file.
     pub(super) inode: Vec<Field>,
+}
+
+/// What leads from the files of a message to what is said of each.
+#[derive(Clone, Debug)]
+pub(super) struct FileLayout {
+    /// The first file.
+    pub(super) first: Field,
+    pub(super) mode: [Field; 2],
+    pub(super) inode: [Field; 2],
+    pub(super) device: [Field; 3],
+    pub(super) name: [Field; 2],
+}
+
+impl FileLayout {
+    fn of(btf: &Btf<'_>) -> Result<FileLayout, BtfError> {
+        let inode = btf.field("file", "f_inode")?;
+        Ok(FileLayout {
+            first: Field { len_bytes: 8, ..btf.field("scm_fp_list", "fp")? },
+            mode: [inode, btf.field("inode", "i_mode")?],
+            inode: [inode, btf.field("inode", "i_ino")?],
+            device: [inode, btf.field("inode", "i_sb")?, btf.field("super_block", "s_dev")?],
+            name: [btf.field("file", "f_path.dentry")?, btf.field("dentry", "d_name.name")?],
+        })
+    }
 }
 
 impl CaptureLayout {
@@ -81,6 +109,7 @@ impl CaptureLayout {
             consumed: in_control_block(btf, "consumed")?,
             fp: in_control_block(btf, "fp")?,
             fp_count: btf.field("scm_fp_list", "count")?,
+            files: FileLayout::of(btf).ok(),
             family: btf.field("sock", "__sk_common.skc_family")?,
             state: btf.field("sock", "__sk_common.skc_state")?,
             kind: btf.field("sock", "sk_type")?,

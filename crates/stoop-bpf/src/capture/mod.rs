@@ -4,6 +4,7 @@ mod attached;
 mod buffer;
 mod builder;
 mod event;
+mod files;
 mod filter;
 mod layout;
 mod losses;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
-pub use event::{BufferKey, End, Event, HEADER_BYTES, Message, Received, SocketKind, What};
+pub use event::{BufferKey, End, Event, HEADER_BYTES, Message, PassedFile, Received, SocketKind, What};
 
 use crate::loader;
 use crate::record::NameKey;

@@ -19,6 +19,7 @@ pub(super) fn copy(setting: Setting<'_>) -> Code {
     program.unix_only()?;
     program.peer()?;
     program.filter(true)?;
+    program.files()?;
     program.begin(COPIED)?;
     program.message()?;
     program.ends((SENDER, SENDER_INODE), (RECEIVER, RECEIVER_INODE))?;

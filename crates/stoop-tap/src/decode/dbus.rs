@@ -21,6 +21,17 @@ fn is_message(bytes: &[u8]) -> bool {
     matches!(bytes, [b'l' | b'B', 1..=4, 0..=7, 1, rest @ ..] if rest.len() >= FIXED - 4)
 }
 
+/// Returns whether these bytes may be the begin of either, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let is_part = |word: &[u8]| bytes.len() < word.len() && word.starts_with(bytes);
+    is_part(b"\0AUTH") || is_part(b"AUTH ") || may_be_message(bytes)
+}
+
+fn may_be_message(bytes: &[u8]) -> bool {
+    let begin: Vec<u8> = bytes.iter().copied().chain([b'l', 1, 0, 1].into_iter().skip(bytes.len())).collect();
+    bytes.len() < FIXED && matches!(begin[..], [b'l' | b'B', 1..=4, 0..=7, 1, ..])
+}
+
 /// Returns the length of the message that begins here; 0 if that is not known yet, `None` if none
 /// begins here.
 pub(crate) fn message_len(bytes: &[u8]) -> Option<usize> {
@@ -92,6 +103,9 @@ impl Dbus {
     fn authentication(&mut self, from: Side, bytes: &[u8]) -> Option<usize> {
         if let Some(0) = bytes.first() {
             return Some(1);
+        }
+        if may_be_message(bytes) {
+            return Some(0);
         }
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Some(0) };
         let line = bytes[..end].trim_ascii();

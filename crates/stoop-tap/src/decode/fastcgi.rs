@@ -24,6 +24,13 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
     matches!(bytes, [1, BEGIN, _, _, 0, 8, _, _, 0, 1..=3, ..])
 }
 
+/// Returns whether these bytes may be the begin of one, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let begin = [1, BEGIN, 0, 0, 0, 8, 0, 0, 0, 1];
+    let filled: Vec<u8> = bytes.iter().copied().chain(begin.into_iter().skip(bytes.len())).collect();
+    bytes.len() < begin.len() && begins(&filled)
+}
+
 /// Both directions of a connection.
 #[derive(Debug, Default)]
 pub(super) struct FastCgi {

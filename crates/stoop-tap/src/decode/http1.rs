@@ -16,6 +16,12 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.") || METHODS.iter().any(|method| bytes.starts_with(method.as_bytes()))
 }
 
+/// Returns whether these bytes may be the begin of one, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let is_part = |word: &&str| bytes.len() < word.len() && word.as_bytes().starts_with(bytes);
+    METHODS.iter().chain(&["HTTP/1."]).any(is_part)
+}
+
 /// Both directions of a connection.
 #[derive(Debug)]
 pub(super) struct Http1 {
@@ -90,6 +96,18 @@ impl Decode for Http1 {
             _ => return false,
         }
         true
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.upgraded.is_waiting()
+    }
+
+    fn release(&mut self, lines: &mut Vec<Line>) {
+        self.upgraded.release(lines);
+    }
+
+    fn end(&mut self, from: Side, time_ns: u64, lines: &mut Vec<Line>) {
+        self.upgraded.end(from, time_ns, lines);
     }
 }
 

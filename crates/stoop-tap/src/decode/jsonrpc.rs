@@ -10,13 +10,24 @@ use crate::follow::Side;
 
 const TEXT_MAX: usize = 400;
 const CALLS_MAX: usize = 10_000;
+/// How much of an object may stand before what it says that it is.
+const BEGIN_MAX: usize = 400;
 const HEADER: &[u8] = b"Content-Length:";
 
 /// Returns whether the bytes begin an object that says what it is, or its header.
 pub(super) fn begins(bytes: &[u8]) -> bool {
-    let begin = &bytes[..bytes.len().min(400)];
-    let is_named = || begin.windows(9).any(|window| window == b"\"jsonrpc\"");
-    bytes.starts_with(HEADER) || bytes.starts_with(b"{") && is_named()
+    bytes.starts_with(HEADER) || bytes.starts_with(b"{") && is_named(bytes)
+}
+
+/// Returns whether these bytes may be the begin of either, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let is_object = bytes.starts_with(b"{") && json::value_len(bytes).is_none();
+    bytes.len() < HEADER.len() && HEADER.starts_with(bytes)
+        || is_object && bytes.len() < BEGIN_MAX && !is_named(bytes)
+}
+
+fn is_named(bytes: &[u8]) -> bool {
+    bytes[..bytes.len().min(BEGIN_MAX)].windows(9).any(|window| window == b"\"jsonrpc\"")
 }
 
 /// Both directions of a connection.

@@ -1,6 +1,7 @@
 //! What decoders return, and what they have in common. Pure.
 
 use crate::follow::Side;
+use crate::passed::Passed;
 
 /// How many bytes of an incomplete message are kept. Longer ones are not decoded.
 pub(super) const INCOMPLETE_MAX: usize = 1 << 20;
@@ -106,6 +107,8 @@ pub struct Line {
     pub len: Option<u64>,
     /// The number of file descriptors that came with it.
     pub fds: u16,
+    /// What the first of these are, as far as that is known.
+    pub files: Vec<Passed>,
 }
 
 impl Line {
@@ -134,6 +137,7 @@ impl Line {
             latency_ns: None,
             len: None,
             fds: 0,
+            files: Vec::new(),
         }
     }
 
@@ -233,6 +237,14 @@ pub(super) trait Decode: std::fmt::Debug + Send {
     fn gap(&mut self, _from: Side, _len: u64) -> bool {
         false
     }
+
+    /// Returns whether bytes are held back because the next ones may change what they mean.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// Decodes what is held back as it is.
+    fn release(&mut self, _lines: &mut Vec<Line>) {}
 
     /// The end has sent everything.
     fn end(&mut self, _from: Side, _time_ns: u64, _lines: &mut Vec<Line>) {}

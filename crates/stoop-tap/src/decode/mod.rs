@@ -32,6 +32,7 @@ use std::sync::Arc;
 use stoop_bpf::SocketKind;
 
 use crate::follow::{Piece, Side, What};
+use crate::passed::Passed;
 use line::Decode;
 pub use line::{Format, Kind, Line, Message, Protocol};
 pub use mask::Masker;
@@ -56,12 +57,15 @@ use sniff::Sniffed;
 pub struct Dialogue {
     kind: SocketKind,
     decoder: Sniffed,
+    /// The file descriptors of each direction that belong to the next line.
+    fds: [u16; 2],
+    files: [Vec<Passed>; 2],
 }
 
 impl Dialogue {
     /// Creates a decoder for a connection of sockets of this type.
     pub fn new(kind: SocketKind) -> Dialogue {
-        Dialogue { kind, decoder: Sniffed::new(None) }
+        Dialogue { kind, decoder: Sniffed::new(None), fds: [0; 2], files: Default::default() }
     }
 
     /// Uses what is known of the methods of gRPC: then the answer of a method that has one message
@@ -71,7 +75,8 @@ impl Dialogue {
         Dialogue { decoder: Sniffed::new(Some(methods)), ..self }
     }
 
-    /// Returns the protocol of what was decoded last, if anything was.
+    /// Returns the protocol of what was decoded last, if anything was. Of bytes that are too few to
+    /// tell, it is one that they may begin.
     pub fn protocol(&self) -> Option<Protocol> {
         self.decoder.chosen()
     }
@@ -81,12 +86,16 @@ impl Dialogue {
         let mut lines = Vec::new();
         match &piece.what {
             What::Data(data) => {
+                self.files[piece.from.index()].extend(data.files.iter().cloned());
                 lines = self.data(piece.from, piece.time_ns, &data.bytes, data.fds);
                 let missing = u64::from(data.len).saturating_sub(data.bytes.len() as u64);
-                self.gap(piece.from, missing);
+                lines.extend(self.gap(piece.from, missing));
             }
-            What::Missed(len) => self.gap(piece.from, *len),
-            What::Lost(_) => self.decoder.forget(),
+            What::Missed(len) => lines = self.gap(piece.from, *len),
+            What::Lost(_) => {
+                lines = self.release();
+                self.decoder.forget();
+            }
             What::End | What::Error(_) => self.decoder.end(piece.from, piece.time_ns, &mut lines),
             What::Connect { .. } => {}
         }
@@ -101,18 +110,45 @@ impl Dialogue {
         } else {
             self.decoder.packet(from, time_ns, bytes, &mut lines);
         }
-        if let Some(line) = lines.first_mut() {
-            line.fds = fds;
-        }
+        self.fds[from.index()] = self.fds[from.index()].saturating_add(fds);
+        self.attach(&mut lines);
         lines
     }
 
-    fn gap(&mut self, from: Side, len: u64) {
+    /// Returns whether bytes are held back, because the next ones may change what they mean: those
+    /// that begin a connection and are too few to show its protocol, for example.
+    pub fn is_waiting(&self) -> bool {
+        self.decoder.is_waiting()
+    }
+
+    /// Decodes what is held back as it is.
+    pub fn release(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        self.decoder.release(&mut lines);
+        self.attach(&mut lines);
+        lines
+    }
+
+    /// Counts the file descriptors that came with the begin of a message to its line.
+    fn attach(&mut self, lines: &mut [Line]) {
+        for from in [Side::First, Side::Second] {
+            if let Some(line) = lines.iter_mut().find(|line| line.from == from) {
+                line.fds = std::mem::take(&mut self.fds[from.index()]);
+                line.files = std::mem::take(&mut self.files[from.index()]);
+            }
+        }
+    }
+
+    fn gap(&mut self, from: Side, len: u64) -> Vec<Line> {
+        let lines = if len > 0 { self.release() } else { Vec::new() };
         if len > 0 {
             self.decoder.gap(from, len);
         }
+        lines
     }
 }
 
+#[cfg(test)]
+mod cuts;
 #[cfg(test)]
 mod tests;

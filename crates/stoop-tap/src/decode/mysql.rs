@@ -12,6 +12,9 @@ const KEPT_MAX: usize = 1 << 16;
 const TLS_REQUEST: usize = 32;
 const PROTOCOL_VERSION: u8 = 10;
 
+/// The second byte of a length that a greeting may have.
+const GREETING_HIGH: u8 = 3;
+
 const QUERY: u8 = 3;
 const PREPARE: u8 = 0x16;
 const INIT_DB: u8 = 2;
@@ -21,6 +24,19 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
     let [a, b, c, 0, PROTOCOL_VERSION, rest @ ..] = bytes else { return false };
     let len = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
     len == rest.len() + 1 && rest.first().is_some_and(u8::is_ascii_digit) && version(rest).is_some()
+}
+
+/// Returns whether these bytes may be the begin of a greeting, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let begin = [b'J', 0, 0, 0, PROTOCOL_VERSION, b'5'];
+    let filled: Vec<u8> = bytes.iter().copied().chain(begin.into_iter().skip(bytes.len())).collect();
+    let [a, b @ 0..=GREETING_HIGH, 0, 0, PROTOCOL_VERSION, digit, version @ ..] = &filled[..] else {
+        return false;
+    };
+    let is_version = version.iter().take_while(|byte| **byte != 0).all(u8::is_ascii);
+    bytes.len() < HEADER_BYTES + usize::from(u16::from_le_bytes([*a, *b]))
+        && digit.is_ascii_digit()
+        && is_version
 }
 
 /// The version of a server, up to a zero byte.

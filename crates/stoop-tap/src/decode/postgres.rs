@@ -15,6 +15,17 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
         && word(4).is_some_and(|code| STARTS.contains(&code))
 }
 
+/// Returns whether these bytes may be the begin of such a message, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let (len, code) = bytes.split_at(bytes.len().min(4));
+    let shortest: Vec<u8> = len.iter().copied().chain([0; 4]).take(4).collect();
+    let is_len = shortest.first_chunk().is_some_and(|len| match u32::from_be_bytes(*len) {
+        0..8 => bytes.len() < 4,
+        len => len < 10_000,
+    });
+    is_len && code.len() < 4 && STARTS.iter().any(|start| start.to_be_bytes().starts_with(code))
+}
+
 /// Both directions of a connection. The end that sent first is the client.
 #[derive(Debug, Default)]
 pub(super) struct Postgres {

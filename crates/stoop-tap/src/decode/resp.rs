@@ -18,6 +18,14 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
     (1..=7).contains(&digits) && rest[digits..].starts_with(b"\r\n$")
 }
 
+/// Returns whether these bytes may be the begin of a command, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(b"*") else { return false };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let behind = &rest[digits..];
+    digits <= 7 && behind.len() < 3 && b"\r\n$".starts_with(behind) && (digits > 0 || behind.is_empty())
+}
+
 /// Both directions of a connection. The end that sent first is the client.
 #[derive(Debug, Default)]
 pub(super) struct Resp {

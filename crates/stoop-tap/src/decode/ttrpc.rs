@@ -57,9 +57,10 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
 /// Returns whether these bytes may be the begin of a request, and are too few to tell.
 pub(super) fn may_begin(bytes: &[u8]) -> bool {
     let (header, payload) = bytes.split_at(bytes.len().min(HEADER_BYTES));
-    // Without the flags, which are last, a frame is valid if it is with none.
-    let frame = Frame::parse(header).or_else(|| Frame::parse(&[header, &[0]].concat()));
-    let is_request = frame.is_some_and(|frame| frame.is_valid() && frame.kind == REQUEST);
+    // What is missing of a header may be that of a request.
+    let request = [0, 0, 0, 2, 0, 0, 0, 1, REQUEST, 0].into_iter();
+    let filled: Vec<u8> = header.iter().copied().chain(request.skip(header.len())).collect();
+    let is_request = Frame::parse(&filled).is_some_and(|frame| frame.is_valid() && frame.kind == REQUEST);
     is_request && matches!(payload, [] | [0x0a] | [0x0a, _])
 }
 

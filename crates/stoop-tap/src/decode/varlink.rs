@@ -17,6 +17,13 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
     BEGINS.iter().any(|begin| bytes.starts_with(begin)) && bytes.contains(&0)
 }
 
+/// Returns whether these bytes may be the begin of one, and are too few to tell.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let is_part = |begin: &&[u8]| bytes.len() < begin.len() && begin.starts_with(bytes);
+    let is_begun = BEGINS.iter().any(|begin| bytes.starts_with(begin)) && !bytes.contains(&0);
+    BEGINS.iter().any(is_part) || is_begun && json::value_len(bytes).is_none_or(|len| len == bytes.len())
+}
+
 /// Both directions of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Varlink {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::passed::{FileType, Passed};
+
 /// What is known of an end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +68,33 @@ impl Label {
     }
 }
 
+/// Writes how many file descriptors there are, and `TYPE=NAME` of those that are known.
+pub(super) fn files(count: u16, files: &[Passed]) -> String {
+    let mut text = match count {
+        0 => return String::new(),
+        1 => "1 file descriptor".to_owned(),
+        count => format!("{count} file descriptors"),
+    };
+    for (at, file) in files.iter().enumerate() {
+        let separator = if at == 0 { ": " } else { " " };
+        let word = file.file_type.name().replace(' ', "-");
+        text.push_str(&format!("{separator}{word}={}", encoded(&file.name)));
+    }
+    text
+}
+
+/// Reads what [`files`] has written.
+pub(super) fn of_files(text: &str) -> (u16, Vec<Passed>) {
+    let Some((number, rest)) = text.split_once(" file descriptor") else { return (0, Vec::new()) };
+    let count = number.parse().unwrap_or(0);
+    let fields = rest.trim_start_matches('s').strip_prefix(": ").unwrap_or_default().split(' ');
+    let file = |field: &str| {
+        let (word, name) = field.split_once('=')?;
+        Some(Passed::new(FileType::of_name(&word.replace('-', " "))?, decoded(name)))
+    };
+    (count, fields.map_while(file).take(count.into()).collect())
+}
+
 /// Separates the fields of both ends.
 pub(super) const BETWEEN: &str = " | ";
 
@@ -103,6 +132,17 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn files_are_read_as_they_were_written(names: Vec<Vec<u8>>, more in 0u16..3, which in 0usize..8) {
+            let types = [FileType::Regular, FileType::Memory, FileType::Directory, FileType::Pipe,
+                FileType::Socket, FileType::CharacterDevice, FileType::BlockDevice, FileType::Other];
+            let files: Vec<Passed> = names.into_iter().map(|name| Passed::new(types[which], name)).collect();
+            let count = files.len() as u16 + more;
+            let text = super::files(count, &files);
+            prop_assert!(text.bytes().all(|byte| (b' '..0x7f).contains(&byte)));
+            prop_assert_eq!(of_files(&text), (count, files));
+        }
+
         #[test]
         fn labels_are_read_as_they_were_written(
             pid in any::<Option<u32>>(), command: Vec<u8>, address: Option<String>, workload: Option<String>

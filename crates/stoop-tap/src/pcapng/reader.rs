@@ -23,11 +23,11 @@ use crate::follow::{Flow, FlowId, Piece};
 ///
 /// ```
 /// use stoop_tap::pcapng::{Label, Reader, Writer};
-/// use stoop_tap::{Protocol, Side, SocketKind};
+/// use stoop_tap::{Data, Protocol, Side, SocketKind};
 ///
 /// let (mut writer, end) = (Writer::new("example"), Label::default());
 /// writer.open(1, SocketKind::STREAM, Protocol::Text, [&end, &end], 5_000);
-/// writer.data(1, Side::First, 6_000, b"hello", 5, 0);
+/// writer.data(1, Side::First, 6_000, &Data::new(b"hello".to_vec()));
 /// let file = writer.take();
 ///
 /// let mut reader = Reader::new(&file[..])?;

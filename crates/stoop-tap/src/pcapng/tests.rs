@@ -14,8 +14,9 @@ const START: u64 = 1_700_000_000_000_000_000;
 /// Pieces of three connections: a stream, datagrams, seqpackets.
 fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     let side = prop_oneof![Just(Side::First), Just(Side::Second)];
-    let data = (vec(any::<u8>(), 0..200), 0u32..50_000, 0u16..4)
-        .prop_map(|(bytes, missing, fds)| What::Data(Data { len: bytes.len() as u32 + missing, bytes, fds }));
+    let data = (vec(any::<u8>(), 0..200), 0u32..50_000, 0u16..4).prop_map(|(bytes, missing, fds)| {
+        What::Data(Data { len: bytes.len() as u32 + missing, bytes, fds, files: Vec::new() })
+    });
     let what = prop_oneof![
         6 => data,
         1 => Just(What::End),
@@ -58,7 +59,7 @@ fn written(pieces: &[Piece]) -> Vec<u8> {
         }
         match &piece.what {
             What::Data(data) => {
-                writer.data(piece.flow, piece.from, piece.time_ns, &data.bytes, data.len, data.fds);
+                writer.data(piece.flow, piece.from, piece.time_ns, data);
             }
             What::End => writer.end(piece.flow, piece.from, piece.time_ns),
             What::Error(errno) => writer.error(piece.flow, piece.from, piece.time_ns, *errno),
@@ -122,7 +123,7 @@ proptest! {
 
 #[test]
 fn a_second_section_begins_connections_of_its_own() {
-    let message = What::Data(Data { bytes: b"x".to_vec(), len: 1, fds: 0 });
+    let message = What::Data(Data { bytes: b"x".to_vec(), len: 1, fds: 0, files: Vec::new() });
     let one = written(&[Piece::new(START, 1, Side::First, message)]);
     let two = [&one[..], &one].concat();
     let (pieces, reader) = read(&two);
@@ -148,12 +149,12 @@ fn messages_of_dbus_are_read_with_their_connection() {
     let message = [b"l\x01\0\x01\0\0\0\0\x01\0\0\0\0\0\0\0".as_slice(), b"l\x02\0\x01"].concat();
     let mut writer = Writer::new("test");
     writer.open(3, SocketKind::STREAM, Protocol::Dbus, [&label(1), &label(2)], START);
-    writer.data(3, Side::First, START, b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n", 26, 0);
-    writer.data(3, Side::Second, START + 1, &message, 20, 0);
+    writer.data(3, Side::First, START, &Data::new(b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n".to_vec()));
+    writer.data(3, Side::Second, START + 1, &Data::new(message.to_vec()));
     let mut file = writer.take();
     writer.restart("test");
     writer.open(3, SocketKind::STREAM, Protocol::Dbus, [&label(1), &label(2)], START);
-    writer.data(3, Side::Second, START + 2, &message[4..16], 12, 0);
+    writer.data(3, Side::Second, START + 2, &Data::new(message[4..16].to_vec()));
     file.extend(writer.take());
     let (pieces, _) = read(&file);
     let seen: Vec<_> = pieces.iter().map(|piece| (piece.flow, piece.from)).collect();

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::decode::Protocol;
 use crate::decode::dbus::message_len;
-use crate::follow::{FlowId, Side};
+use crate::follow::{Data, FlowId, Side};
 use crate::reorder::{Cause, Loss};
 
 /// The numbers of the interfaces.
@@ -37,13 +37,13 @@ const CLIENT_PORT: u64 = 10_000;
 ///
 /// ```
 /// use stoop_tap::pcapng::{Label, Writer};
-/// use stoop_tap::{Protocol, Side, SocketKind};
+/// use stoop_tap::{Data, Protocol, Side, SocketKind};
 ///
 /// let mut writer = Writer::new("example");
 /// let mut server = Label::default();
 /// server.address = Some("/run/app.sock".into());
 /// writer.open(1, SocketKind::STREAM, Protocol::Http1, [&Label::default(), &server], 5_000);
-/// writer.data(1, Side::First, 6_000, b"GET / HTTP/1.1\r\n\r\n", 18, 0);
+/// writer.data(1, Side::First, 6_000, &Data::new(b"GET / HTTP/1.1\r\n\r\n".to_vec()));
 /// let file = writer.take();
 /// assert_eq!(file[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
 /// ```
@@ -146,15 +146,12 @@ impl Writer {
 
     /// Writes data. `len` is its true length if not all of it was captured. Of a message, at most
     /// 65,000 bytes are written.
-    pub fn data(&mut self, flow: FlowId, from: Side, time_ns: u64, bytes: &[u8], len: u32, fds: u16) {
-        let comment = match fds {
-            0 => String::new(),
-            1 => "1 file descriptor".to_owned(),
-            fds => format!("{fds} file descriptors"),
-        };
+    pub fn data(&mut self, flow: FlowId, from: Side, time_ns: u64, data: &Data) {
+        let Data { bytes, len, .. } = data;
+        let (comment, len) = (super::label::files(data.fds, &data.files), *len);
         let Some(conversation) = self.flows.get(&flow) else { return };
         if conversation.messages.is_some() {
-            return self.messages(flow, from, time_ns, bytes, len as usize > bytes.len());
+            return self.messages(flow, from, time_ns, data, &comment);
         }
         let mut left = len.max(bytes.len() as u32).min(GAP_MAX);
         if conversation.transport == UDP || bytes.is_empty() {
@@ -233,17 +230,22 @@ impl Writer {
 
     /// Writes the D-Bus messages that end in these bytes. The authentication is left out, which has
     /// no link type; what follows a gap, too, up to the next message that begins a piece.
-    fn messages(&mut self, flow: FlowId, from: Side, time_ns: u64, bytes: &[u8], is_cut: bool) {
+    fn messages(&mut self, flow: FlowId, from: Side, time_ns: u64, data: &Data, files: &str) {
         let Some((begun, ends)) = self.flows.get_mut(&flow).and_then(|flow| flow.messages.as_mut()) else {
             return;
         };
         let way = if from == Side::First { "1 to 2" } else { "2 to 1" };
-        let comment =
+        let mut comment =
             format!("connection {flow}, {way}: {} to {}", ends[from.index()], ends[from.other().index()]);
+        let is_cut = data.len as usize > data.bytes.len();
         let mut pending = std::mem::take(&mut begun[from.index()]);
-        pending.extend(bytes);
+        pending.extend(&data.bytes);
         let (whole, rest) = whole_messages(&pending);
         begun[from.index()] = if is_cut { Vec::new() } else { rest.to_vec() };
+        if !files.is_empty() {
+            // They come with the begin of a message, which may be the first of several.
+            comment = format!("{files}; {comment}");
+        }
         for message in whole {
             self.packet_block(DBUS, time_ns, message, message.len() as u32, &comment);
         }

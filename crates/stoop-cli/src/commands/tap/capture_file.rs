@@ -107,8 +107,9 @@ impl CaptureFile {
         }
         match &piece.what {
             What::Data(data) => {
-                let bytes = self.shown(flow, from, data);
-                self.writer.data(flow, from, time_ns, &bytes, data.len, data.fds);
+                let mut data = data.clone();
+                self.hide(flow, from, &mut data);
+                self.writer.data(flow, from, time_ns, &data);
             }
             What::Missed(len) => {
                 self.maskers.iter_mut().for_each(|all| all.gap(flow, from, *len));
@@ -120,15 +121,13 @@ impl CaptureFile {
         }
     }
 
-    /// What is written of a message: without secrets, and not more than was asked for.
-    fn shown(&mut self, flow: FlowId, from: Side, data: &Data) -> Vec<u8> {
-        let mut shown = data.bytes.clone();
+    /// Leaves what is written of a message: without secrets, and not more than was asked for.
+    fn hide(&mut self, flow: FlowId, from: Side, data: &mut Data) {
         if let Some(all) = &mut self.maskers {
-            all.masker(flow, SocketKind::STREAM).data(from, &mut shown);
-            all.gap(flow, from, u64::from(data.len).saturating_sub(shown.len() as u64));
+            all.masker(flow, SocketKind::STREAM).data(from, &mut data.bytes);
+            all.gap(flow, from, u64::from(data.len).saturating_sub(data.bytes.len() as u64));
         }
-        shown.truncate(self.snaplen);
-        shown
+        data.bytes.truncate(self.snaplen);
     }
 
     /// Writes what was added. Begins another file if that is due.

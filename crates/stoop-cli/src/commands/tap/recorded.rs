@@ -7,7 +7,7 @@ use std::time::Duration;
 use stoop::{Address, Kind};
 use stoop_inspect::Workload;
 use stoop_relay::record::{self, Entry, Process, Record, Recording, Tail};
-use stoop_tap::{Data, End, Endpoint, Flow, FlowId, Piece, Side, SocketKind, What};
+use stoop_tap::{Data, End, Endpoint, FileType, Flow, FlowId, Passed, Piece, Side, SocketKind, What};
 
 use super::names::{Label, is_container};
 
@@ -82,6 +82,7 @@ impl<R: Read> Recorded<R> {
                 let mut data = Data::default();
                 data.len = bytes.len() as u32;
                 data.fds = files.len() as u16;
+                data.files = files.into_iter().map(passed).collect();
                 data.bytes = bytes;
                 (from, What::Data(data))
             }
@@ -139,6 +140,20 @@ fn side(side: record::Side) -> Side {
         record::Side::Client => Side::First,
         record::Side::Server => Side::Second,
     }
+}
+
+fn passed(file: record::PassedFile) -> Passed {
+    let file_type = match file.file_type {
+        record::FileType::Regular if file.path.starts_with(b"/memfd:") => FileType::Memory,
+        record::FileType::Regular => FileType::Regular,
+        record::FileType::Directory => FileType::Directory,
+        record::FileType::Pipe => FileType::Pipe,
+        record::FileType::Socket => FileType::Socket,
+        record::FileType::CharacterDevice => FileType::CharacterDevice,
+        record::FileType::BlockDevice => FileType::BlockDevice,
+        _ => FileType::Other,
+    };
+    Passed::new(file_type, file.path)
 }
 
 fn label(process: &Process) -> Label {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use stoop::escaped;
-use stoop_tap::{Cause, Kind, Line, Loss, Side};
+use stoop_tap::{Cause, Kind, Line, Loss, Passed, Side};
 
 use super::names::Label;
 use super::session::{Entry, Shown, word};
@@ -99,12 +99,24 @@ fn said(line: &Line, seen: &Seen) -> String {
         None => line.len.map(bytes),
     });
     let mut text = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ");
-    match line.fds {
-        0 => {}
-        1 => text.push_str("  1 fd"),
-        fds => {
-            let _ = write!(text, "  {fds} fds");
-        }
+    text.push_str(&passed(line));
+    text
+}
+
+/// How many file descriptors came with a line, and what they are.
+fn passed(line: &Line) -> String {
+    let mut text = match line.fds {
+        0 => return String::new(),
+        1 => "  1 fd".to_owned(),
+        fds => format!("  {fds} fds"),
+    };
+    let known: Vec<String> =
+        line.files.iter().filter(|file| !file.name.is_empty()).map(|file| plain(&file.name)).collect();
+    let unknown = usize::from(line.fds).saturating_sub(known.len());
+    if !known.is_empty() {
+        let rest = (unknown > 0).then(|| format!("{unknown} unknown"));
+        let words: Vec<String> = known.into_iter().chain(rest).collect();
+        let _ = write!(text, ": {}", words.join(", "));
     }
     text
 }
@@ -173,6 +185,21 @@ struct EndFields {
     workload: Option<String>,
 }
 
+/// A file that was passed, in JSON.
+#[derive(Serialize)]
+struct FileFields {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+impl FileFields {
+    fn of(file: &Passed) -> FileFields {
+        let name = String::from_utf8_lossy(&file.name).into_owned();
+        FileFields { r#type: file.file_type.name(), name: Some(name).filter(|name| !name.is_empty()) }
+    }
+}
+
 /// A line of JSON.
 #[derive(Serialize)]
 struct Fields {
@@ -203,6 +230,8 @@ struct Fields {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     descriptors: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +258,7 @@ pub(super) fn json(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTi
         latency_ns: None,
         bytes: None,
         descriptors: None,
+        files: Vec::new(),
         errno: None,
         count: None,
         reason: None,
@@ -269,6 +299,7 @@ impl Fields {
         self.message = seen.body.as_ref().and_then(|json| serde_json::from_str(json).ok());
         (self.latency_ns, self.bytes) = (line.latency_ns, line.len);
         self.descriptors = Some(line.fds).filter(|fds| *fds != 0);
+        self.files = line.files.iter().map(FileFields::of).collect();
     }
 }
 
@@ -289,6 +320,19 @@ mod tests {
     fn nothing_that_was_sent_controls_the_terminal() {
         assert_eq!(plain(b"a\r\nb\tc\x1b[31m\xff"), "a⏎b c\\u{1b}[31m\u{fffd}");
         assert_eq!(plain("\u{202e}x\u{85}".as_bytes()), "\\u{202e}x\\u{85}");
+    }
+
+    #[test]
+    fn what_is_passed_is_named_as_far_as_it_is_known() {
+        let mut line = Line::message(0, Side::First, stoop_tap::Protocol::Text, "x");
+        let shown = |line: &Line| passed(line);
+        (line.fds, line.files) = (3, vec![]);
+        assert_eq!(shown(&line), "  3 fds");
+        line.files.push(Passed::new(stoop_tap::FileType::Regular, b"/a\x1b".to_vec()));
+        line.files.push(Passed::new(stoop_tap::FileType::Regular, Vec::new()));
+        assert_eq!(shown(&line), "  3 fds: /a\\u{1b}, 2 unknown");
+        line.fds = 1;
+        assert_eq!(shown(&line), "  1 fd: /a\\u{1b}");
     }
 
     #[test]

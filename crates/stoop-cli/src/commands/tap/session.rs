@@ -11,6 +11,8 @@ use super::source::Source;
 
 /// How long an entry may wait until both processes of its connection are known.
 const PATIENCE: Duration = Duration::from_millis(60);
+/// How long bytes may wait for more that show their protocol.
+const UNDECIDED_MAX: Duration = Duration::from_millis(250);
 /// Connections whose decoders are kept.
 pub(super) const DIALOGUES_MAX: usize = 50_000;
 
@@ -46,6 +48,8 @@ pub(super) struct Session {
     /// Connections whose ends were looked up.
     known: HashSet<FlowId>,
     waiting: VecDeque<(Instant, Entry)>,
+    /// Connections whose decoders wait for more bytes, since when.
+    undecided: VecDeque<(Instant, FlowId)>,
     with_payload: bool,
     methods: Option<Arc<dyn Methods>>,
 }
@@ -57,6 +61,7 @@ impl Session {
             dialogues: HashMap::new(),
             known: HashSet::new(),
             waiting: VecDeque::new(),
+            undecided: VecDeque::new(),
             with_payload,
             methods,
         }
@@ -72,11 +77,28 @@ impl Session {
             self.known.clear();
         }
         let shown = self.shown(source, piece);
+        self.wait(piece.flow, piece.from, piece.time_ns, shown);
+    }
+
+    fn wait(&mut self, flow: FlowId, from: Side, time_ns: u64, shown: Vec<Shown>) {
         let now = Instant::now();
-        let (flow, from) = (piece.flow, piece.from);
         for what in shown {
-            let time_ns = piece.time_ns;
+            // What was held back is older than the piece that shows what it is.
+            let (from, time_ns) = match &what {
+                Shown::Line(line) => (line.from, line.time_ns),
+                _ => (from, time_ns),
+            };
             self.waiting.push_back((now, Entry { time_ns, flow, from, what }));
+        }
+    }
+
+    /// Shows as they are the bytes that have waited for more: as long as they may, or all of them.
+    fn decide(&mut self, all: bool) {
+        while let Some((_, flow)) =
+            self.undecided.pop_front_if(|(since, _)| all || since.elapsed() > UNDECIDED_MAX)
+        {
+            let lines = self.dialogues.get_mut(&flow).map(Dialogue::release).unwrap_or_default();
+            self.wait(flow, Side::First, 0, lines.into_iter().map(Shown::Line).collect());
         }
     }
 
@@ -89,10 +111,11 @@ impl Session {
             What::Data(data) if !self.with_payload => {
                 let mut line = Line::message(piece.time_ns, piece.from, Protocol::Bytes, "");
                 line.len = Some(data.len.into());
-                line.fds = data.fds;
+                (line.fds, line.files) = (data.fds, data.files.clone());
                 vec![Shown::Line(line)]
             }
             What::Lost(loss) => {
+                self.decide(true);
                 self.dialogues.clear();
                 vec![Shown::Lost(*loss)]
             }
@@ -112,6 +135,7 @@ impl Session {
     fn decode(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Line> {
         let Some(flow) = source.flow(piece.flow) else { return Vec::new() };
         if self.dialogues.len() > DIALOGUES_MAX {
+            self.decide(true);
             self.dialogues.clear();
         }
         let methods = &self.methods;
@@ -119,7 +143,13 @@ impl Session {
             Some(methods) => Dialogue::new(flow.kind).with_methods(Arc::clone(methods)),
             None => Dialogue::new(flow.kind),
         };
-        self.dialogues.entry(piece.flow).or_insert_with(new).piece(piece)
+        let dialogue = self.dialogues.entry(piece.flow).or_insert_with(new);
+        let was_waiting = dialogue.is_waiting();
+        let lines = dialogue.piece(piece);
+        if dialogue.is_waiting() && !was_waiting {
+            self.undecided.push_back((Instant::now(), piece.flow));
+        }
+        lines
     }
 
     /// Returns the protocol of a connection.
@@ -129,6 +159,9 @@ impl Session {
 
     /// Returns the entries that can be shown: those whose ends are known, or have been waited for.
     pub(super) fn ready(&mut self, source: &dyn Source, all: bool) -> Vec<(Entry, [Label; 2])> {
+        if all || source.is_live() {
+            self.decide(all);
+        }
         let mut ready = Vec::new();
         while let Some((since, entry)) = self.waiting.front() {
             let labels = self.labels(source, entry.flow);

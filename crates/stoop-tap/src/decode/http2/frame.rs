@@ -101,10 +101,60 @@ pub(in crate::decode) fn begins(bytes: &[u8]) -> bool {
     bytes.len() >= HEADER_BYTES
 }
 
+/// Returns whether these bytes may be the begin of either, and are too few to tell.
+pub(in crate::decode) fn may_begin(bytes: &[u8]) -> bool {
+    bytes.len() < PREFACE.len() && PREFACE.starts_with(bytes) || may_be_header(bytes)
+}
+
+/// Returns whether these are a part of the header of a plausible frame.
+pub(in crate::decode) fn may_be_header(bytes: &[u8]) -> bool {
+    let filled = |header: &[u8; HEADER_BYTES]| {
+        let mut filled = *header;
+        filled[..bytes.len()].copy_from_slice(bytes);
+        Frame::parse(&filled).is_some_and(Frame::is_plausible)
+    };
+    // Data, and a frame of the connection.
+    bytes.len() < HEADER_BYTES
+        && [[0, 0, 6, 0, 0, 0, 0, 0, 1], [0, 0, 6, 4, 0, 0, 0, 0, 0]].iter().any(filled)
+}
+
+/// Finds a frame that begins within bytes of a connection: two in a row at least, one of which other
+/// bytes are hardly taken for, with the end of the last one at the end of the bytes.
+pub(in crate::decode) fn find(bytes: &[u8]) -> Option<usize> {
+    // Frames as long as those that are looked for begin with a zero.
+    (0..bytes.len()).filter(|at| bytes[*at] == 0).find(|at| is_row(&bytes[*at..]))
+}
+
+fn is_row(mut rest: &[u8]) -> bool {
+    let (mut count, mut is_certain) = (0, false);
+    while !rest.is_empty() {
+        let Some(frame) = rest.first_chunk().and_then(Frame::parse).filter(|frame| frame.is_plausible())
+        else {
+            return false;
+        };
+        let Some(behind) = rest.get(HEADER_BYTES + frame.len as usize..) else { return false };
+        (count, rest) = (count + 1, behind);
+        is_certain |= frame.kind != DATA;
+    }
+    count >= 2 && is_certain
+}
+
+/// Returns whether a direction that begins like this is at the begin of a frame or of the preface.
+pub(in crate::decode) fn is_at_frame(bytes: &[u8]) -> bool {
+    let is_preface = PREFACE.starts_with(&bytes[..bytes.len().min(PREFACE.len())]);
+    is_preface || begins_frame(bytes) || may_be_header(bytes)
+}
+
+fn begins_frame(bytes: &[u8]) -> bool {
+    bytes.first_chunk().and_then(Frame::parse).is_some_and(Frame::is_plausible)
+}
+
 /// What the bytes of a direction contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'b> {
     Preface,
+    /// The first frame follows; the direction had begun before, and so many bytes were skipped.
+    Joined(u64),
     /// A frame whose payload is not needed, or is too long.
     Skipped(Frame),
     /// A whole frame.
@@ -116,8 +166,10 @@ pub(super) enum Part<'b> {
 /// Splits the bytes of one direction.
 #[derive(Debug)]
 pub(super) struct Splitter {
-    /// Whether a preface may come.
+    /// Whether no frame has come so far, so that a preface may come.
     is_start: bool,
+    /// How many bytes were skipped because no frame begins with them.
+    skipped: u64,
     /// An incomplete preface or header of a frame; or the payload of a frame that is kept.
     kept: Vec<u8>,
     frame: Option<Frame>,
@@ -129,7 +181,7 @@ pub(super) struct Splitter {
 
 impl Default for Splitter {
     fn default() -> Splitter {
-        Splitter { is_start: true, kept: Vec::new(), frame: None, left: 0, is_broken: false }
+        Splitter { is_start: true, skipped: 0, kept: Vec::new(), frame: None, left: 0, is_broken: false }
     }
 }
 
@@ -137,9 +189,14 @@ impl Splitter {
     /// Passes the next parts to `give`. Returns `false` if the bytes are not HTTP/2.
     pub(super) fn split(&mut self, mut bytes: &[u8], mut give: impl FnMut(Part<'_>)) -> bool {
         loop {
-            match self.frame {
+            let frame = self.frame;
+            match frame {
                 Some(frame) => self.payload(frame, &mut bytes, &mut give),
                 None if bytes.is_empty() => return true,
+                None if self.is_start && self.kept.is_empty() && !self.is_synchronized(&mut bytes) => {
+                    return true;
+                }
+                None if self.skipped > 0 => give(Part::Joined(std::mem::take(&mut self.skipped))),
                 None => match self.header(&mut bytes) {
                     Some(Some(part)) => give(part),
                     Some(None) => {}
@@ -152,6 +209,15 @@ impl Splitter {
         }
     }
 
+    /// Skips the rest of a frame that began before. Returns whether a frame begins after that.
+    fn is_synchronized(&mut self, bytes: &mut &[u8]) -> bool {
+        let is_at_frame = if self.skipped == 0 { is_at_frame(bytes) } else { begins(bytes) };
+        let skipped = if is_at_frame { 0 } else { find(bytes).unwrap_or(bytes.len()) };
+        self.skipped += skipped as u64;
+        *bytes = &bytes[skipped..];
+        !bytes.is_empty()
+    }
+
     /// Takes bytes of a preface or a header. Returns `None` if it is neither.
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Option<Part<'static>>> {
         while let Some(byte) = bytes.split_off_first() {
@@ -162,9 +228,14 @@ impl Splitter {
                 return Some(Some(Part::Preface));
             }
             if !is_preface && self.kept.len() >= HEADER_BYTES {
-                let frame = Frame::parse(self.kept[..].try_into().ok()?)?;
+                let header = std::mem::take(&mut self.kept);
+                let frame = Frame::parse(header[..].try_into().ok()?);
+                let Some(frame) = frame.filter(|frame| !self.is_start || frame.is_plausible()) else {
+                    self.skipped += HEADER_BYTES as u64;
+                    return self.is_start.then_some(None);
+                };
                 (self.is_start, self.frame, self.left) = (false, Some(frame), frame.len);
-                (self.is_broken, self.kept) = (frame.len > KEPT_MAX, Vec::new());
+                self.is_broken = frame.len > KEPT_MAX;
                 return Some(None);
             }
         }

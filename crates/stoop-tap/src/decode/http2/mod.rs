@@ -12,10 +12,10 @@ use super::hpack::{Decoder, Header, Text};
 use super::line::{Decode, Kind, Line, Protocol};
 use super::methods::Methods;
 use crate::follow::Side;
-pub(super) use frame::begins;
 use frame::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PUSH_PROMISE, Part, RST_STREAM,
 };
+pub(super) use frame::{begins, may_begin};
 use stream::{At, Stream};
 
 /// Streams that are remembered. Few servers permit more at once.
@@ -24,6 +24,11 @@ const STREAMS_MAX: usize = 2_000;
 const BLOCK_MAX: usize = 1 << 20;
 /// How many bytes of incomplete messages are kept.
 const KEPT_MAX: usize = 8 << 20;
+
+/// Returns whether the bytes are of a connection that began before, and end with whole frames.
+pub(super) fn is_joined(bytes: &[u8]) -> bool {
+    frame::find(bytes).is_some()
+}
 
 /// Both directions of a connection.
 #[derive(Debug)]
@@ -87,6 +92,10 @@ impl Http2 {
             Part::Preface => {
                 self.client = Some(at.from);
                 self.halves.iter_mut().for_each(|half| half.headers = Decoder::new(true));
+            }
+            Part::Joined(skipped) => {
+                let text = format!("joined inside a frame: {skipped} bytes skipped");
+                lines.push(Line::new(at.time_ns, at.from, Protocol::Http2, Kind::Message, text));
             }
             Part::Data(frame, bytes, is_last) => {
                 self.data_of(at, frame.stream, bytes, is_last && frame.has(END_STREAM), lines);

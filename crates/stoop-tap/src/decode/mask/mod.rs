@@ -219,7 +219,7 @@ fn choose(bytes: &[u8], methods: &Option<Arc<dyn Methods>>, is_upgraded: bool) -
         _ if rpc::begins(bytes) => Box::new(ttrpc::Ttrpc::new(methods())),
         // Its header may look like one of HTTP/2.
         _ if rpc::may_begin(bytes) => return None,
-        _ if h2::begins(bytes) => Box::new(http2::Http2::new(methods())),
+        _ if h2::begins(bytes) || h2::is_joined(bytes) => Box::new(http2::Http2::new(methods())),
         _ => return None,
     })
 }

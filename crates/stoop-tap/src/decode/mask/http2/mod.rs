@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::super::hpack::{Decoder, Header, Text};
 use super::super::http2::frame::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADER_BYTES, HEADERS, PADDED, PREFACE, PRIORITY,
-    PUSH_PROMISE, RST_STREAM,
+    self, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADER_BYTES, HEADERS, PADDED, PREFACE,
+    PRIORITY, PUSH_PROMISE, RST_STREAM,
 };
 use super::super::methods::Methods;
 use super::super::secrets::MASK;
@@ -33,8 +33,10 @@ pub(super) struct Http2 {
 
 #[derive(Debug)]
 struct Half {
-    /// Whether a preface may come.
+    /// Whether no frame has come so far, so that a preface may come.
     is_start: bool,
+    /// Whether bytes of a frame came that began before.
+    is_joined: bool,
     /// A part of the preface, or of the header of a frame.
     head: Vec<u8>,
     frame: Option<Open>,
@@ -98,13 +100,14 @@ impl Open {
 impl Default for Half {
     fn default() -> Half {
         let block = Block::new(Decoder::new(false));
-        Half { is_start: true, head: Vec::new(), frame: None, block, begun: None }
+        Half { is_start: true, is_joined: false, head: Vec::new(), frame: None, block, begun: None }
     }
 }
 
 impl Mask for Http2 {
     fn data(&mut self, from: Side, bytes: &mut [u8]) -> bool {
-        let mut at = 0;
+        let mut at = self.joined(from, bytes);
+        bytes[..at].fill(MASK);
         loop {
             let half = &mut self.halves[from.index()];
             if let Some(open) = half.frame.filter(|open| open.left == 0) {
@@ -159,6 +162,17 @@ impl Mask for Http2 {
 impl Http2 {
     pub(super) fn new(methods: Option<Arc<dyn Methods>>) -> Http2 {
         Http2 { methods, client: None, halves: Default::default(), streams: HashMap::new() }
+    }
+
+    /// Returns how many bytes are of a frame that began before, so that what they are is unknown.
+    fn joined(&mut self, from: Side, bytes: &[u8]) -> usize {
+        let half = &mut self.halves[from.index()];
+        if !half.is_start || !half.head.is_empty() {
+            return 0;
+        }
+        let is_at_frame = if half.is_joined { frame::begins(bytes) } else { frame::is_at_frame(bytes) };
+        half.is_joined |= !is_at_frame;
+        if is_at_frame { 0 } else { frame::find(bytes).unwrap_or(bytes.len()) }
     }
 
     /// Takes a byte of the preface or of the header of a frame. Returns `None` if it is neither.
