@@ -168,6 +168,9 @@ pub struct Data {
     pub fds: u16,
     /// What the first of these are, as far as that is known.
     pub files: Vec<Passed>,
+    /// Whether it waited in the queue and no process had received it: [`Follow::looks_with`] has
+    /// seen it there.
+    pub is_unread: bool,
 }
 
 impl Data {
@@ -194,6 +197,8 @@ pub struct Follow {
     /// The files of messages that are still to be reported.
     passing: HashMap<BufferKey, Vec<Passed>>,
     last_flow: FlowId,
+    /// The thread that looks at what is unread.
+    looker: Option<u32>,
     /// How often events were lost.
     losses: u64,
 }
@@ -213,6 +218,13 @@ impl Follow {
     /// stays unknown are kept.
     pub fn new(all: bool) -> Follow {
         Follow { all, ..Follow::default() }
+    }
+
+    /// Takes what this thread peeks at for what is unread: it is not the receiver. When it is
+    /// received later, it is not reported again (since Linux 6.3).
+    #[must_use]
+    pub fn looks_with(self, thread: Option<u32>) -> Follow {
+        Follow { looker: thread, ..self }
     }
 
     /// Returns a connection.
@@ -352,8 +364,11 @@ impl Follow {
         let mut files = self.passing.remove(&message.buffer).unwrap_or_default();
         files.truncate(message.fds.into());
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let receiver = &mut flow.ends[from.other().index()];
-        receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
+        let is_unread = self.looker == Some(event.tid);
+        if !is_unread {
+            let receiver = &mut flow.ends[from.other().index()];
+            receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
+        }
         let direction = &mut flow.directions[from.index()];
         let current = Current::of(&message, self.losses);
         let last = direction.current.replace(current);
@@ -363,7 +378,7 @@ impl Follow {
             return;
         }
         let what = match message.consumed {
-            0 => What::Data(Data { bytes, len, fds: message.fds, files }),
+            0 => What::Data(Data { bytes, len, fds: message.fds, files, is_unread }),
             _ if is_current => return,
             consumed => What::Missed(u64::from(len.saturating_sub(consumed))),
         };

@@ -40,6 +40,8 @@
 //!
 //! * A message is reported when its receiver takes its first byte. Data that no process receives,
 //!   and data received with `splice(2)`, is not.
+//! * Of a connection joined inside a frame of HTTP/2, the rest of that frame is skipped. If it is
+//!   the end of headers and comes alone, a [`Masker`] searches it as text.
 //! * Before Linux 6.3, data that is peeked at (`MSG_PEEK`) is reported again, and ends of streams
 //!   are not seen.
 //! * The crate has no cargo features.

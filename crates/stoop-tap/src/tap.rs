@@ -51,7 +51,7 @@ impl Tap {
     /// Returns an error that names what is missing, or why that could not be determined.
     pub fn start(options: CaptureOptions) -> Result<Tap, Unavailable> {
         let capture = Capture::load(options)?;
-        let follow = Follow::new(options.all);
+        let follow = Follow::new(options.all).looks_with(options.own_thread);
         Ok(Tap { capture, reorder: Reorder::default(), follow, clock: Clock::now() })
     }
 

@@ -25,6 +25,8 @@ mod calls;
 mod programs;
 #[path = "tap/secrets.rs"]
 mod secrets;
+#[path = "tap/waiting.rs"]
+mod waiting;
 
 /// Starts a capture, and waits until it runs.
 fn tap(arguments: &[&str]) -> Running {

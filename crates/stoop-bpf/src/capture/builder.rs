@@ -36,6 +36,8 @@ pub(super) struct Setting<'m> {
     pub(super) payload_max: u32,
     /// The process whose events are dropped.
     pub(super) own_pid: u32,
+    /// Its thread whose events are not.
+    pub(super) own_thread: Option<u32>,
 }
 
 /// A program under construction.
@@ -106,9 +108,7 @@ impl<'m> Builder<'m> {
     /// Clears the record and stores what all kinds have. Leaves if it is this process.
     pub(super) fn begin(&mut self, what: i32) -> Result<(), BtfError> {
         self.code.call(Helper::ThisThread);
-        self.code.copy(Reg::R1, Reg::R0);
-        self.code.shift_right(Reg::R1, 32);
-        self.code.jump_if(Reg::R1, self.setting.own_pid as i32, self.out);
+        self.leave_if_own();
         for at in (RECORD..0).step_by(8) {
             self.code.store_number(Width::Eight, Reg::Frame, at, 0);
         }
@@ -119,6 +119,24 @@ impl<'m> Builder<'m> {
         self.step(Reg::R1, Reg::R7, self.setting.layout.kind)?;
         self.store(KIND, Reg::R1);
         Ok(())
+    }
+
+    /// Leaves if `R0` has the ids of a thread of this process, except for the one that is captured.
+    fn leave_if_own(&mut self) {
+        let go_on = self.code.label();
+        self.code.copy(Reg::R1, Reg::R0);
+        self.code.shift_right(Reg::R1, 32);
+        match self.setting.own_thread {
+            None => self.code.jump_if(Reg::R1, self.setting.own_pid as i32, self.out),
+            Some(thread) => {
+                self.code.jump_unless(Reg::R1, self.setting.own_pid as i32, go_on);
+                self.code.copy(Reg::R1, Reg::R0);
+                self.code.shift_left(Reg::R1, 32);
+                self.code.shift_right(Reg::R1, 32);
+                self.code.jump_unless(Reg::R1, thread as i32, self.out);
+            }
+        }
+        self.code.place(go_on);
     }
 
     /// Stores a register in the record.

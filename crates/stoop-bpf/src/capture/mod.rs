@@ -51,11 +51,14 @@ pub struct CaptureOptions {
     /// The size of the buffer of each processor: a power of two. The default is 4 MiB. It is halved
     /// while the kernel refuses to lock as much memory.
     pub buffer_bytes: usize,
+    /// A thread of this process whose events are captured, by its id. The default is `None`: those
+    /// of this process are dropped.
+    pub own_thread: Option<u32>,
 }
 
 impl Default for CaptureOptions {
     fn default() -> CaptureOptions {
-        CaptureOptions { all: false, payload_max: PAYLOAD_MAX, buffer_bytes: 4 << 20 }
+        CaptureOptions { all: false, payload_max: PAYLOAD_MAX, buffer_bytes: 4 << 20, own_thread: None }
     }
 }
 
@@ -128,7 +131,7 @@ impl Capture {
     /// Assembles the programs for the running kernel, loads and starts them. Requires Linux 5.8
     /// with BTF.
     ///
-    /// Events of this process are not captured.
+    /// Events of this process are not captured, except those of [`CaptureOptions::own_thread`].
     ///
     /// # Errors
     /// Returns an error that names what is missing, or why that could not be determined.
@@ -183,6 +186,7 @@ impl Capture {
             all: self.options.all,
             payload_max: self.options.payload_max.min(PAYLOAD_MAX),
             own_pid: std::process::id(),
+            own_thread: self.options.own_thread,
         }
     }
 

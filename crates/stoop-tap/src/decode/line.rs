@@ -109,6 +109,9 @@ pub struct Line {
     pub fds: u16,
     /// What the first of these are, as far as that is known.
     pub files: Vec<Passed>,
+    /// Whether its begin waited in the queue when the capture began, so that its time is not that
+    /// of its reception.
+    pub is_unread: bool,
 }
 
 impl Line {
@@ -138,6 +141,7 @@ impl Line {
             len: None,
             fds: 0,
             files: Vec::new(),
+            is_unread: false,
         }
     }
 

@@ -60,12 +60,19 @@ pub struct Dialogue {
     /// The file descriptors of each direction that belong to the next line.
     fds: [u16; 2],
     files: [Vec<Passed>; 2],
+    is_unread: [bool; 2],
 }
 
 impl Dialogue {
     /// Creates a decoder for a connection of sockets of this type.
     pub fn new(kind: SocketKind) -> Dialogue {
-        Dialogue { kind, decoder: Sniffed::new(None), fds: [0; 2], files: Default::default() }
+        Dialogue {
+            kind,
+            decoder: Sniffed::new(None),
+            fds: [0; 2],
+            files: Default::default(),
+            is_unread: [false; 2],
+        }
     }
 
     /// Uses what is known of the methods of gRPC: then the answer of a method that has one message
@@ -86,6 +93,7 @@ impl Dialogue {
         let mut lines = Vec::new();
         match &piece.what {
             What::Data(data) => {
+                self.is_unread[piece.from.index()] |= data.is_unread;
                 self.files[piece.from.index()].extend(data.files.iter().cloned());
                 lines = self.data(piece.from, piece.time_ns, &data.bytes, data.fds);
                 let missing = u64::from(data.len).saturating_sub(data.bytes.len() as u64);
@@ -129,10 +137,13 @@ impl Dialogue {
         lines
     }
 
-    /// Counts the file descriptors that came with the begin of a message to its line.
+    /// Adds to the line of a message what came with its begin.
     fn attach(&mut self, lines: &mut [Line]) {
         for from in [Side::First, Side::Second] {
+            let is_unread = self.is_unread[from.index()];
+            lines.iter_mut().filter(|line| line.from == from).for_each(|line| line.is_unread = is_unread);
             if let Some(line) = lines.iter_mut().find(|line| line.from == from) {
+                self.is_unread[from.index()] = false;
                 line.fds = std::mem::take(&mut self.fds[from.index()]);
                 line.files = std::mem::take(&mut self.files[from.index()]);
             }

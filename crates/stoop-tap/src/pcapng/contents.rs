@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use stoop_bpf::{End, SocketKind};
 
 use super::block::{Fields, Order};
-use super::label::{BETWEEN, Label, of_files};
+use super::label::{BETWEEN, Label, UNREAD, of_data};
 use super::packet::Packet;
 use super::{
     COMMENT, FIN, IF_DROP, IF_TSRESOL, INTERFACE, LINK_DBUS, LINK_RAW, NAMES, OS_DROP, PACKET, RST, SECTION,
@@ -222,11 +222,9 @@ impl Contents {
             LINK_RAW => self.segment(&Packet::parse(bytes, len)?, time_ns, &comment, ready),
             LINK_DBUS => {
                 let (flow, from) = self.of_comment(&comment)?;
-                let (fds, files) = match comment.split_once("; ") {
-                    Some((files, _)) => of_files(files),
-                    None => (0, Vec::new()),
-                };
-                let data = Data { bytes: bytes.to_vec(), len: len.max(captured), fds, files };
+                let (fds, files) = of_data(&comment);
+                let (bytes, len) = (bytes.to_vec(), len.max(captured));
+                let data = Data { bytes, len, fds, files, is_unread: is_unread(&comment) };
                 ready.push_back(Piece::new(time_ns, flow, from, What::Data(data)));
                 Some(())
             }
@@ -236,7 +234,7 @@ impl Contents {
 
     /// Returns the connection of a D-Bus message.
     fn of_comment(&self, comment: &str) -> Option<(FlowId, Side)> {
-        let ends = comment.split_once("; ").map_or(comment, |(_, ends)| ends);
+        let ends = comment.rsplit_once("; ").map_or(comment, |(_, ends)| ends);
         let (number, way) = ends.strip_prefix("connection ")?.split_once(", ")?;
         let from = if way.starts_with("1 to 2") { Side::First } else { Side::Second };
         Some((*self.by_number.get(&number.parse().ok()?)?, from))
@@ -273,8 +271,8 @@ impl Contents {
         if comment.ends_with(" bytes not seen") && bytes.is_empty() && len > 0 {
             push(What::Missed(len.into()));
         } else if len > 0 || packet.transport != TCP {
-            let (fds, files) = of_files(comment);
-            push(What::Data(Data { bytes: bytes.to_vec(), len, fds, files }));
+            let (fds, files) = of_data(comment);
+            push(What::Data(Data { bytes: bytes.to_vec(), len, fds, files, is_unread: is_unread(comment) }));
         }
         if packet.flags & RST != 0 {
             let errno = comment.strip_prefix("errno ").and_then(|number| number.parse().ok());
@@ -324,4 +322,9 @@ fn comment(mut options: Fields<'_>) -> String {
         }
     }
     String::new()
+}
+
+/// Whether a comment says that nothing had received the data.
+fn is_unread(comment: &str) -> bool {
+    comment == UNREAD || comment.strip_prefix(UNREAD).is_some_and(|rest| rest.starts_with("; "))
 }

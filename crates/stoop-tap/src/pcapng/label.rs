@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::follow::Data;
 use crate::passed::{FileType, Passed};
 
 /// What is known of an end.
@@ -69,7 +70,7 @@ impl Label {
 }
 
 /// Writes how many file descriptors there are, and `TYPE=NAME` of those that are known.
-pub(super) fn files(count: u16, files: &[Passed]) -> String {
+fn files(count: u16, files: &[Passed]) -> String {
     let mut text = match count {
         0 => return String::new(),
         1 => "1 file descriptor".to_owned(),
@@ -83,8 +84,27 @@ pub(super) fn files(count: u16, files: &[Passed]) -> String {
     text
 }
 
+/// What is said of data that nothing had received.
+pub(super) const UNREAD: &str = "unread";
+
+/// Describes data: whether it is unread, and what it passes.
+pub(super) fn of(data: &Data) -> String {
+    let files = files(data.fds, &data.files);
+    match (data.is_unread, files.is_empty()) {
+        (false, _) => files,
+        (true, true) => UNREAD.to_owned(),
+        (true, false) => format!("{UNREAD}; {files}"),
+    }
+}
+
+/// Reads what data passes from a comment with more in it.
+pub(super) fn of_data(comment: &str) -> (u16, Vec<Passed>) {
+    let part = comment.split("; ").find(|part| part.contains(" file descriptor"));
+    part.map(of_files).unwrap_or_default()
+}
+
 /// Reads what [`files`] has written.
-pub(super) fn of_files(text: &str) -> (u16, Vec<Passed>) {
+fn of_files(text: &str) -> (u16, Vec<Passed>) {
     let Some((number, rest)) = text.split_once(" file descriptor") else { return (0, Vec::new()) };
     let count = number.parse().unwrap_or(0);
     let fields = rest.trim_start_matches('s').strip_prefix(": ").unwrap_or_default().split(' ');

@@ -15,7 +15,7 @@ const START: u64 = 1_700_000_000_000_000_000;
 fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     let side = prop_oneof![Just(Side::First), Just(Side::Second)];
     let data = (vec(any::<u8>(), 0..200), 0u32..50_000, 0u16..4).prop_map(|(bytes, missing, fds)| {
-        What::Data(Data { len: bytes.len() as u32 + missing, bytes, fds, files: Vec::new() })
+        What::Data(Data { len: bytes.len() as u32 + missing, bytes, fds, ..Data::default() })
     });
     let what = prop_oneof![
         6 => data,
@@ -123,7 +123,7 @@ proptest! {
 
 #[test]
 fn a_second_section_begins_connections_of_its_own() {
-    let message = What::Data(Data { bytes: b"x".to_vec(), len: 1, fds: 0, files: Vec::new() });
+    let message = What::Data(Data { bytes: b"x".to_vec(), len: 1, ..Data::default() });
     let one = written(&[Piece::new(START, 1, Side::First, message)]);
     let two = [&one[..], &one].concat();
     let (pieces, reader) = read(&two);

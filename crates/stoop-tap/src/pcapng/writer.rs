@@ -148,7 +148,7 @@ impl Writer {
     /// 65,000 bytes are written.
     pub fn data(&mut self, flow: FlowId, from: Side, time_ns: u64, data: &Data) {
         let Data { bytes, len, .. } = data;
-        let (comment, len) = (super::label::files(data.fds, &data.files), *len);
+        let (comment, len) = (super::label::of(data), *len);
         let Some(conversation) = self.flows.get(&flow) else { return };
         if conversation.messages.is_some() {
             return self.messages(flow, from, time_ns, data, &comment);

@@ -149,7 +149,7 @@ impl Flows {
         }
         let Transfer { mut bytes, len, fds, .. } = transfer;
         bytes.drain(..bytes.len().min(known as usize));
-        let data = Data { bytes, len: len - known as u32, fds, files: Vec::new() };
+        let data = Data { bytes, len: len - known as u32, fds, ..Data::default() };
         Some(Piece::new(time_ns, id, from, What::Data(data)))
     }
 

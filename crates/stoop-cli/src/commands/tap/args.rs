@@ -39,6 +39,7 @@ use crate::time;
   stoop tap docker --stats --timeout 1m        # calls, errors and latencies, for a minute
   stoop tap ./app.sock -w app.pcapng           # for Wireshark
   stoop tap docker -w - | wireshark -k -i -    # the same, live
+  stoop tap pid:812 --unread                   # first what it has not read so far
   stoop tap -r app.pcapng --stats              # read it back, in the same forms
   stoop tap -r app.rec -w app.pcapng           # a recording of stoop relay, for Wireshark
   stoop tap -- docker ps                       # what a command says, without privileges
@@ -61,6 +62,16 @@ pub(crate) struct Tap {
     /// Do not capture contents, only lengths
     #[arg(long)]
     pub(crate) no_payload: bool,
+
+    /// Also show what waits unread in the sockets' queues at the start
+    ///
+    /// It is looked at with MSG_PEEK, which leaves it where it is, and is not shown again when it is
+    /// received. Of datagrams and packets, only the first of a queue can be seen before; of a
+    /// stream, what ends with the first message that passes file descriptors. A socket with a peek
+    /// offset (SO_PEEK_OFF) is left alone, since a look would move it. Linux 6.3 or later is
+    /// required. The latency of the answer to an unread call counts from the start.
+    #[arg(long, conflicts_with_all = ["read", "program"])]
+    pub(crate) unread: bool,
 
     /// Print a table of calls, errors and latencies at the end, instead of lines
     #[arg(long, conflicts_with = "write")]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | its flags |
 //! | `select.rs` | which sockets to capture, from a snapshot |
+//! | `unread.rs` | looks at what waits in queues |
 //! | `kernel_keys.rs` | what of a selection the kernel decides |
 //! | `filter.rs` | which calls, answers and messages are shown: pure |
 //! | `names.rs` | the processes and addresses of ends |
@@ -45,6 +46,7 @@ pub(crate) mod select;
 mod session;
 mod source;
 mod stats;
+mod unread;
 mod view;
 
 pub(super) use run::run;

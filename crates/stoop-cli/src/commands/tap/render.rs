@@ -100,6 +100,9 @@ fn said(line: &Line, seen: &Seen) -> String {
     });
     let mut text = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("  ");
     text.push_str(&passed(line));
+    if line.is_unread {
+        text.push_str("  (unread at the start)");
+    }
     text
 }
 
@@ -232,6 +235,8 @@ struct Fields {
     descriptors: Option<u16>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<FileFields>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unread: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,6 +264,7 @@ pub(super) fn json(entry: &Entry, seen: &Seen, ends: &[Label; 2], time: SystemTi
         bytes: None,
         descriptors: None,
         files: Vec::new(),
+        unread: false,
         errno: None,
         count: None,
         reason: None,
@@ -299,6 +305,7 @@ impl Fields {
         self.message = seen.body.as_ref().and_then(|json| serde_json::from_str(json).ok());
         (self.latency_ns, self.bytes) = (line.latency_ns, line.len);
         self.descriptors = Some(line.fds).filter(|fds| *fds != 0);
+        self.unread = line.is_unread;
         self.files = line.files.iter().map(FileFields::of).collect();
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stoop_inspect::SocketId;
 use stoop_tap::{CaptureOptions, Cause, Loss, Piece, Protocol, SocketKind, What};
 
 use super::args::Tap as Flags;
@@ -17,6 +18,7 @@ use super::select::{is_everything, select};
 use super::session::{Session, Shown, counts};
 use super::source::Source;
 use super::stats::Stats;
+use super::unread::Looker;
 use super::view::View;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -48,11 +50,27 @@ pub(crate) fn run(flags: &Flags) -> Outcome {
     if flags.no_payload {
         options.payload_max = 0;
     }
+    let looker = flags.unread.then(Looker::start).transpose()?;
+    options.own_thread = looker.as_ref().map(Looker::thread);
     let tap = stoop_tap::Tap::start(options).map_err(unavailable)?;
     let (names, snapshot) = Names::new();
+    if looker.is_some() && !tap.sees_receives() {
+        return Err(Failure::new(
+            Exit::Failed,
+            "this kernel cannot tell what is unread from what is received",
+        )
+        .why("before Linux 6.3, what was shown as unread would be shown again when it is received")
+        .seen("the tracepoint sock_recv_length is missing")
+        .next("stoop tap    # without --unread")
+        .into());
+    }
     let selected = select(&tap, &flags.selection, &snapshot)?;
     status(&note(&snapshot.missing));
-    status(&format!("stoop: capturing {}; press Ctrl-C to stop\n", format::plural(selected, "socket")));
+    if let Some(looker) = looker {
+        let socket = |id: &SocketId| &snapshot[*id];
+        status(&looker.look(selected.iter().map(socket)));
+    }
+    status(&format!("stoop: capturing {}; press Ctrl-C to stop\n", format::plural(selected.len(), "socket")));
     if !tap.sees_receives() {
         status("stoop: before Linux 6.3, data that is peeked at is shown again, and ends are not seen\n");
     }

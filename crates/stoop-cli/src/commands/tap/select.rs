@@ -19,14 +19,18 @@ pub(crate) fn is_everything(selection: &Selection) -> bool {
     words.iter().chain(&patterns).chain(&globs).sum::<usize>() == 0 && selection.kind.kind.is_none()
 }
 
-/// Tells the kernel which sockets are meant, and returns how many there are now.
-pub(super) fn select(tap: &Tap, selection: &Selection, snapshot: &Snapshot) -> Result<usize, Failure> {
+/// Tells the kernel which sockets are meant, and returns those that there are now.
+pub(super) fn select(
+    tap: &Tap,
+    selection: &Selection,
+    snapshot: &Snapshot,
+) -> Result<Vec<SocketId>, Failure> {
     let failed = |error| Failure::io("select sockets in the kernel", &error);
     for cookie in snapshot.sockets.iter().filter(|socket| is_own(socket)).filter_map(|socket| socket.cookie) {
         tap.exclude(Key::Cookie(cookie)).map_err(failed)?;
     }
     if is_everything(selection) {
-        return Ok(snapshot.sockets.len());
+        return Ok(snapshot.iter().map(|(id, _)| id).collect());
     }
     let keys = keys(selection);
     for key in &keys {
@@ -54,7 +58,7 @@ pub(super) fn select(tap: &Tap, selection: &Selection, snapshot: &Snapshot) -> R
             tap.want(Key::Name(name)).map_err(failed)?;
         }
     }
-    Ok(chosen.len())
+    Ok(chosen)
 }
 
 /// Returns the sockets that are selected now. There may be none if later ones are.

@@ -111,7 +111,7 @@ impl Session {
             What::Data(data) if !self.with_payload => {
                 let mut line = Line::message(piece.time_ns, piece.from, Protocol::Bytes, "");
                 line.len = Some(data.len.into());
-                (line.fds, line.files) = (data.fds, data.files.clone());
+                (line.fds, line.files, line.is_unread) = (data.fds, data.files.clone(), data.is_unread);
                 vec![Shown::Line(line)]
             }
             What::Lost(loss) => {
