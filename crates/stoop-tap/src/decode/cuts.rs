@@ -109,6 +109,12 @@ fn http2() -> Talk {
     vec![(CLIENT, [preface, request].concat()), (SERVER, answer)]
 }
 
+fn wayland() -> Talk {
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let asked = words(&[1, 12 << 16 | 1, 2, 1, 12 << 16, 3]);
+    vec![(CLIENT, asked), (SERVER, words(&[3, 12 << 16, 0, 1, 12 << 16 | 1, 3]))]
+}
+
 fn texts(talk: &[(Side, &str)]) -> Talk {
     talk.iter().map(|(from, text)| (*from, text.as_bytes().to_vec())).collect()
 }
@@ -141,6 +147,7 @@ fn talks() -> Vec<(Protocol, Talk)> {
         (Protocol::FastCgi, fastcgi()),
         (Protocol::Ttrpc, ttrpc()),
         (Protocol::Http2, http2()),
+        (Protocol::Wayland, wayland()),
     ]
 }
 
@@ -243,7 +250,7 @@ fn what_was_joined_inside_a_frame_is_overwritten_up_to_the_next_one() {
 
 proptest! {
     #[test]
-    fn any_cut_changes_nothing(lens in proptest::collection::vec(1usize..40, 1..60), which in 0usize..12) {
+    fn any_cut_changes_nothing(lens in proptest::collection::vec(1usize..40, 1..60), which in 0usize..13) {
         let (protocol, talk) = talks().swap_remove(which);
         let (_, whole) = cut(&talk, || usize::MAX);
         let mut lens = lens.into_iter().cycle();

@@ -32,6 +32,8 @@ pub enum Protocol {
     Postgres,
     /// D-Bus.
     Dbus,
+    /// Wayland.
+    Wayland,
     /// Log messages with a priority, as `/dev/log` takes them.
     Syslog,
     /// Assignments, as `sd_notify` and journald take them.
@@ -57,6 +59,7 @@ impl Protocol {
             Protocol::Redis => "redis",
             Protocol::Postgres => "postgresql",
             Protocol::Dbus => "dbus",
+            Protocol::Wayland => "wayland",
             Protocol::Syslog => "syslog",
             Protocol::Notify => "notify",
             Protocol::Text => "text",

@@ -26,6 +26,7 @@ mod syslog;
 mod text;
 mod ttrpc;
 mod varlink;
+mod wayland;
 
 use std::sync::Arc;
 

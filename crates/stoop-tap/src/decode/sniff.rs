@@ -6,6 +6,7 @@ use super::line::{Decode, Line, Protocol};
 use super::methods::Methods;
 use super::{
     dbus, fastcgi, http1, http2, jsonrpc, mysql, notify, postgres, resp, syslog, text, ttrpc, varlink,
+    wayland,
 };
 use crate::follow::Side;
 
@@ -35,7 +36,7 @@ macro_rules! known {
 }
 
 /// In the order in which they are asked.
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 12] = [
     known!(Http1, http1, |sniffed| {
         let upgraded = Sniffed { is_upgraded: true, ..Sniffed::new(sniffed.methods.clone()) };
         Box::new(http1::Http1::new(Box::new(upgraded)))
@@ -48,6 +49,7 @@ const KNOWN: [Known; 11] = [
     known!(JsonRpc, jsonrpc, |_| Box::new(jsonrpc::JsonRpc::default())),
     known!(Mysql, mysql, |_| Box::new(mysql::Mysql::default())),
     known!(FastCgi, fastcgi, |_| Box::new(fastcgi::FastCgi::default())),
+    known!(Wayland, wayland, |_| Box::new(wayland::Wayland::default())),
     known!(Ttrpc, ttrpc, |_| Box::new(ttrpc::Ttrpc::default())),
     known!(Http2, http2, |sniffed| Box::new(http2::Http2::new(sniffed.methods.clone()))),
 ];
