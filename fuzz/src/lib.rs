@@ -95,7 +95,6 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("guard_request", guard_request),
     ("guard_rules", guard_rules),
     ("recording", recordings::recording),
-    ("redaction", stoop_relay::fuzzing::redaction),
     ("fault_list", recordings::fault_list),
     ("capture_file", recordings::capture_file),
     ("curl_line", command_lines::curl),

@@ -13,9 +13,6 @@ mod exec;
 mod fate;
 pub mod fault;
 mod front;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod identity;
 mod inbox;
 mod interpose;

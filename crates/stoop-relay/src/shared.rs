@@ -220,7 +220,8 @@ impl Shared {
         if self.recorder.is_none() && self.faults.is_none() {
             return None;
         }
-        let watches = self.recorder.as_ref().map(|recorder| Watch::pair(recorder, number).map(Some));
+        let watches = self.recorder.as_ref();
+        let watches = watches.map(|recorder| Watch::pair(recorder, number, is_stream).map(Some));
         let [client, server] = watches.unwrap_or_default();
         Some([(CLIENT, client), (SERVER, server)].map(|(end, watch)| Hooks {
             watch,

@@ -53,7 +53,7 @@ pub enum Entry {
         from: Side,
         /// The bytes.
         bytes: Vec<u8>,
-        /// How many of the bytes were masked: they are `*` here, or the code of `*` in
+        /// How many of the bytes were masked: they are `*` here, or codes of such in
         /// Huffman-coded headers of HTTP/2.
         masked: u32,
         /// The file descriptors that were sent with the first byte.

@@ -37,7 +37,8 @@
 //! of file descriptors: 0 other, 1 file, 2 directory, 3 pipe, 4 socket, 5 character device, 6 block
 //! device.
 //!
-//! Masked bytes are `*`, or 0xf9 in a Huffman-coded string of HTTP/2, which is its code of `*`.
+//! Masked bytes are `*`. In a Huffman-coded string of HTTP/2 they are the code of `*`, 0xf9, and if
+//! its bits do not suffice for that, codes of other letters with as many bits as the secret had.
 //!
 //! On seqpacket and datagram sockets, each record of data is one message. On streams it is what one
 //! read returned; file descriptors belong to its first byte. A reader ignores fields after those it
@@ -45,14 +46,12 @@
 
 mod describe;
 mod format;
+mod masking;
 mod reader;
 mod recorder;
-mod redact;
 
 pub(crate) use describe::{ids, process_of};
 pub use format::{Closing, Entry, FileType, PassedFile, Process, Record, Side};
 pub use reader::{Recording, Tail};
 pub use recorder::Recorder;
 pub(crate) use recorder::Watch;
-#[cfg(feature = "fuzzing")]
-pub(crate) use redact::redaction;

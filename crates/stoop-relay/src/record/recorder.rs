@@ -9,9 +9,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use stoop_tap::Methods;
+
 use super::describe;
 use super::format::{Closing, Entry, HEADER, MASKED_AT, Process, Record, Side, encode, seal};
-use super::redact::Redactor;
+use super::masking::Masking;
 
 /// Only its owner may read a recording.
 const MODE: u32 = 0o600;
@@ -21,6 +23,7 @@ type OnFailure = Box<dyn Fn(io::Error) + Send + Sync>;
 /// Writes a recording. The relay goes on if it cannot be written.
 pub struct Recorder {
     is_redacting: bool,
+    methods: Option<Arc<dyn Methods>>,
     start: Instant,
     on_failure: Option<OnFailure>,
     file: Mutex<Output>,
@@ -49,15 +52,29 @@ impl Recorder {
         let mut file = OpenOptions::new().append(true).create_new(true).mode(MODE).open(path)?;
         file.write_all(&HEADER)?;
         let output = Output { file: Some(file), len: HEADER.len() as u64, record: Vec::new() };
-        Ok(Recorder { is_redacting: true, start: Instant::now(), on_failure: None, file: Mutex::new(output) })
+        Ok(Recorder {
+            is_redacting: true,
+            methods: None,
+            start: Instant::now(),
+            on_failure: None,
+            file: Mutex::new(output),
+        })
     }
 
-    /// Sets whether well-known secrets are masked: credentials in HTTP/1, HTTP/2 and gRPC, and
-    /// passwords of PostgreSQL and Redis. Nothing is found in what is compressed or encrypted,
-    /// except in the headers of HTTP/2.
+    /// Sets whether well-known secrets are masked, as [`stoop_tap::Masker`] does: in HTTP/1, HTTP/2,
+    /// gRPC, ttrpc, Redis, PostgreSQL, MySQL and FastCGI, and in text. Compressed contents of these
+    /// protocols are masked as a whole; nothing is found in what is encrypted. The default is on.
     #[must_use]
     pub fn redact(mut self, on: bool) -> Recorder {
         self.is_redacting = on;
+        self
+    }
+
+    /// Finds secrets in messages of gRPC and ttrpc by what is known of their methods. By default the
+    /// credentials of a few well-known methods are masked, and other messages are searched as text.
+    #[must_use]
+    pub fn methods(mut self, methods: Arc<dyn Methods>) -> Recorder {
+        self.methods = Some(methods);
         self
     }
 
@@ -98,12 +115,12 @@ impl Recorder {
         self.write_masked(connection, entry, None);
     }
 
-    /// Writes a record, whose data is masked by the redactor.
-    fn write_masked(&self, connection: u64, entry: Entry, redactor: Option<&mut Redactor>) {
+    /// Writes a record, in whose data secrets are masked.
+    fn write_masked(&self, connection: u64, entry: Entry, masking: Option<&Masking>) {
         let mut output = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // The time is taken with the lock, so that the times of a file never go back.
         let record = Record { time: self.start.elapsed(), connection, entry };
-        let result = output.write(&record, redactor);
+        let result = output.write(&record, masking);
         drop(output);
         if let (Err(error), Some(handler)) = (result, &self.on_failure) {
             handler(error);
@@ -112,12 +129,12 @@ impl Recorder {
 }
 
 impl Output {
-    fn write(&mut self, record: &Record, redactor: Option<&mut Redactor>) -> io::Result<()> {
+    fn write(&mut self, record: &Record, masking: Option<&Masking>) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         self.record.clear();
         let data = encode(record, &mut self.record);
-        if let Some(redactor) = redactor {
-            let masked = redactor.mask(&mut self.record[data]);
+        if let (Some(masking), Entry::Data { from, .. }) = (masking, &record.entry) {
+            let masked = masking.mask(*from, &mut self.record[data]);
             self.record[MASKED_AT..MASKED_AT + 4].copy_from_slice(&masked.to_le_bytes());
         }
         seal(&mut self.record);
@@ -141,27 +158,26 @@ pub(crate) struct Watch {
     recorder: Arc<Recorder>,
     connection: u64,
     from: Side,
-    redactor: Option<Redactor>,
+    masking: Option<Masking>,
 }
 
 impl Watch {
     /// Creates those of the client and of the server of a connection.
-    pub(crate) fn pair(recorder: &Arc<Recorder>, connection: u64) -> [Watch; 2] {
-        let watch = |from, redactor: Redactor| Watch {
+    pub(crate) fn pair(recorder: &Arc<Recorder>, connection: u64, is_stream: bool) -> [Watch; 2] {
+        let masking = recorder.is_redacting.then(|| Masking::new(is_stream, recorder.methods.clone()));
+        [Side::Client, Side::Server].map(|from| Watch {
             recorder: Arc::clone(recorder),
             connection,
             from,
-            redactor: recorder.is_redacting.then_some(redactor),
-        };
-        let [client, server] = Redactor::pair();
-        [watch(Side::Client, client), watch(Side::Server, server)]
+            masking: masking.clone(),
+        })
     }
 
     /// Bytes of a stream have come, or a message.
     pub(crate) fn data(&mut self, bytes: &[u8], fds: &[OwnedFd]) {
         let files = fds.iter().map(|fd| describe::file(fd.as_fd())).collect();
         let entry = Entry::Data { from: self.from, bytes: bytes.to_vec(), masked: 0, files };
-        self.recorder.write_masked(self.connection, entry, self.redactor.as_mut());
+        self.recorder.write_masked(self.connection, entry, self.masking.as_ref());
     }
 
     pub(crate) fn ended(&self) {

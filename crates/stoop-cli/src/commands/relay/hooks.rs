@@ -23,9 +23,9 @@ use crate::target::{self, BoundSocket};
 pub(crate) struct HookFlags {
     /// Record what is relayed to a new file, for stoop replay; well-known secrets are masked
     ///
-    /// Masked are credentials in HTTP/1, HTTP/2, gRPC and JSON, variables of containers, and
-    /// passwords of PostgreSQL and Redis. Nothing is found in what is compressed or encrypted,
-    /// except in headers of HTTP/2. The file has mode 600.
+    /// Masked are credentials in HTTP/1, HTTP/2, gRPC, ttrpc and JSON, variables of containers, and
+    /// passwords of PostgreSQL, MySQL, Redis and FastCGI. Compressed contents are masked as a
+    /// whole; nothing is found in what is encrypted. The file has mode 600.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
@@ -87,6 +87,8 @@ impl HookFlags {
         let Some(path) = &self.record else { return Ok(relay) };
         let errors = Arc::clone(errors);
         let recorder = Recorder::create(path).map_err(|error| not_created(path, &error))?;
+        #[cfg(feature = "grpc")]
+        let recorder = recorder.methods(crate::commands::tap::known_methods());
         let recorder = recorder.redact(!self.no_redact).on_failure(move |error| {
             let text = format!("the recording ends here: {}; the relay goes on", describe(&error));
             errors.report(None, text);

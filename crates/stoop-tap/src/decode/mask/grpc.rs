@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::methods::Fields;
+use super::super::methods::{Fields, Methods};
 use super::super::secrets::{MASK, Secrets};
 use super::protobuf::Protobuf;
+use super::well_known;
 
 /// The compression, and the length of a message.
 const PREFIX_BYTES: usize = 5;
@@ -18,6 +19,14 @@ pub(super) enum Known {
     NoSchema,
     /// Their method was named before the capture.
     Nothing,
+}
+
+impl Known {
+    /// Returns what is known of the messages of a method, from its schema or without one.
+    pub(super) fn of(methods: Option<&dyn Methods>, method: &str, is_response: bool) -> Known {
+        let fields = methods.and_then(|methods| methods.fields(method, is_response));
+        fields.or_else(|| well_known::fields(method, is_response)).map_or(Known::NoSchema, Known::Schema)
+    }
 }
 
 /// Overwrites the secrets in messages.

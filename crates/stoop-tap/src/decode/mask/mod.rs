@@ -17,6 +17,7 @@ mod redis;
 #[cfg(test)]
 mod tests;
 mod ttrpc;
+mod well_known;
 
 use std::sync::Arc;
 
@@ -74,7 +75,7 @@ impl Masker {
     }
 
     /// Uses what is known of the methods of gRPC and ttrpc. Messages of methods without a schema
-    /// are searched as text.
+    /// are searched as text, except for those of a few well-known methods with credentials.
     #[must_use]
     pub fn with_methods(self, methods: Arc<dyn Methods>) -> Masker {
         Masker { methods: Some(methods), ..self }

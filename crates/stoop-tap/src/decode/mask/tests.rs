@@ -228,6 +228,8 @@ fn http2(secret: &str, is_coded: bool, form: u8) -> Conversation {
         let message = message(secret);
         [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat()
     };
+    // What its sender calls sensitive is overwritten.
+    let open = if form == 0x10 { 0 } else { form };
     let path = format!("/known.Service/Call?token={secret}&x={KEPT}");
     let block = |path: &str, kind: &str| {
         [
@@ -237,7 +239,8 @@ fn http2(secret: &str, is_coded: bool, form: u8) -> Conversation {
             header(form, Ok(31), kind, is_coded),
             header(form, Err("x-api-key"), secret, is_coded),
             header(form, Ok(32), secret, is_coded),
-            header(form, Err("x-other"), KEPT, is_coded),
+            header(open, Err("x-other"), KEPT, is_coded),
+            if form == 0x10 { header(form, Err("x-private"), secret, is_coded) } else { Vec::new() },
         ]
         .concat()
     };
@@ -251,7 +254,7 @@ fn http2(secret: &str, is_coded: bool, form: u8) -> Conversation {
         header(form, Ok(55), secret, is_coded),
     ];
     let trailers =
-        [header(0, Err("grpc-status"), "0", is_coded), header(form, Err("x-other"), KEPT, is_coded)];
+        [header(0, Err("grpc-status"), "0", is_coded), header(open, Err("x-other"), KEPT, is_coded)];
     let zipped = [vec![0x88], header(0, Ok(26), "gzip", is_coded)].concat();
     vec![
         (CLIENT, [super::super::http2::frame::PREFACE, &frame(4, 0, 0, &[])].concat()),
@@ -343,6 +346,27 @@ fn a_request_of_ttrpc_in_pieces_is_no_frame_of_http2() {
             check(&ttrpc(&secret), &secret, &cuts);
         }
     }
+}
+
+/// Of a few methods the secrets are known without a schema.
+#[test]
+fn credentials_of_well_known_methods_are_overwritten_without_a_schema() {
+    let auth = |password: &[u8]| field(2, &[field(1, b"user"), field(2, password)].concat());
+    let create = |value: &[u8]| {
+        let variable = [field(1, b"KEY"), field(2, value)].concat();
+        field(2, &[field(1, b"web"), field(6, &variable)].concat())
+    };
+    let hidden = |service: &str, method: &str, request: &[u8]| {
+        let call = [field(1, service.as_bytes()), field(2, method.as_bytes()), field(3, request)].concat();
+        let mut frame = [&(call.len() as u32).to_be_bytes()[..], &[0, 0, 0, 1, 1, 0], &call].concat();
+        Masker::new(SocketKind::STREAM).data(CLIENT, &mut frame);
+        frame.split_off(frame.len() - request.len())
+    };
+    assert_eq!(hidden("runtime.v1.ImageService", "PullImage", &auth(b"secret")), auth(b"******"));
+    assert_eq!(hidden("runtime.v1.RuntimeService", "CreateContainer", &create(b"abc")), create(b"***"));
+    let login = |password: &[u8]| [field(1, b"root"), field(2, password)].concat();
+    assert_eq!(hidden("etcdserverpb.Auth", "Authenticate", &login(b"pw")), login(b"**"));
+    assert_eq!(hidden("etcdserverpb.Auth", "RoleAdd", &login(b"pw")), login(b"pw"));
 }
 
 proptest! {

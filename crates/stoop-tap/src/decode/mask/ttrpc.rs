@@ -127,8 +127,7 @@ impl Ttrpc {
     /// Returns what is known of the messages of a call, by its method and whether the server sends.
     fn known(&self, call: Option<(&str, bool)>) -> Known {
         let Some((method, is_response)) = call else { return Known::Nothing };
-        let fields = self.methods.as_ref().and_then(|methods| methods.fields(method, is_response));
-        fields.map_or(Known::NoSchema, Known::Schema)
+        Known::of(self.methods.as_deref(), method, is_response)
     }
 
     fn is_secret(&mut self, from: Side, frame: &mut Frame, byte: u8) -> bool {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use self::frames::{Field, Item, PREFACE, Side};
 pub(in super::super) use self::schemas::Schemas;
-use super::exact::{MASK, first_difference};
-use super::{Compare, Difference, END, NOTHING, Verdict, excerpt, json};
+use super::exact::first_difference;
+use super::{Compare, Difference, END, NOTHING, Verdict, excerpt, json, masked};
 
 /// Headers that differ from one time to the next.
 const CHANGING: [&[u8]; 1] = [b"date"];
@@ -108,17 +108,19 @@ impl Grpc {
             !is_ignored && !CHANGING.contains(&&name[..])
         });
         compared.find_map(|name| {
-            let values = |fields: &[Field]| {
-                let its = fields.iter().filter(|(its, _)| its == name);
-                its.map(|(_, value)| value.escape_ascii().to_string()).collect::<Vec<_>>()
+            let (one, other) = (values(recorded, name), values(came, name));
+            let is_same = |(one, other): (&&[u8], &&[u8])| {
+                one == other || self.is_masked && masked::matches_header(name, one, other)
             };
-            let (one, other) = (values(recorded), values(came));
-            let is_secret = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte == MASK);
-            if one == other || self.is_masked && !one.is_empty() && one.iter().all(is_secret) {
+            if one.len() == other.len() && one.iter().zip(&other).all(is_same) {
                 return None;
             }
-            let shown =
-                |values: Vec<String>| if values.is_empty() { NOTHING.into() } else { values.join(", ") };
+            let shown = |values: Vec<&[u8]>| match &values[..] {
+                [] => NOTHING.to_owned(),
+                values => {
+                    values.iter().map(|value| value.escape_ascii().to_string()).collect::<Vec<_>>().join(", ")
+                }
+            };
             let place = format!("header '{}'", name.escape_ascii());
             Some(Difference::new(place, shown(one), shown(other)))
         })
@@ -141,6 +143,11 @@ impl Grpc {
         }
         None
     }
+}
+
+/// Returns the values of a header.
+fn values<'f>(fields: &'f [Field], name: &[u8]) -> Vec<&'f [u8]> {
+    fields.iter().filter(|(its, _)| its == name).map(|(_, value)| &value[..]).collect()
 }
 
 impl Compare for Grpc {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::message::Message;
-use super::{Bytes, Compare, Difference, END, NOTHING, SHOWN_BYTES, Verdict, excerpt, json};
+use super::{Bytes, Compare, Difference, END, NOTHING, SHOWN_BYTES, Verdict, excerpt, json, masked};
 
 /// Headers that differ from one time to the next.
 const CHANGING: [&str; 1] = ["date"];
@@ -107,13 +107,18 @@ impl Http {
     fn differ(&self, recorded: &Message, came: &Message, request: Option<String>) -> Option<Difference> {
         let noun = if self.requests.is_some() { "response" } else { "request" };
         let place = |part: &str| format!("{noun} {}, {part}", self.count);
-        let found = if recorded.start != came.start {
+        let found = if !self.is_same(&recorded.start, &came.start) {
             let part = if self.requests.is_some() { "status" } else { "line" };
             Some(Difference::new(place(part), &recorded.start, &came.start))
         } else {
             self.headers(recorded, came, &place).or_else(|| self.body(recorded, came, &place))
         };
         found.map(|difference| Difference { request: request.filter(|line| !line.is_empty()), ..difference })
+    }
+
+    /// Returns whether these are the same, as far as secrets are not masked.
+    fn is_same(&self, recorded: &str, came: &str) -> bool {
+        recorded == came || self.is_masked && masked::matches(recorded.as_bytes(), came.as_bytes())
     }
 
     fn headers(
@@ -133,11 +138,11 @@ impl Http {
                 its.map(|(_, value)| value.escape_ascii().to_string()).collect::<Vec<_>>()
             };
             let (one, other) = (values(recorded), values(came));
-            let is_secret = self.is_masked && one.iter().all(|value| value.bytes().all(|byte| byte == b'*'));
+            let is_same = one.len() == other.len()
+                && one.iter().zip(&other).all(|(one, other)| self.is_same(one, other));
             let shown =
                 |values: Vec<String>| if values.is_empty() { NOTHING.to_owned() } else { values.join(", ") };
-            (one != other && (one.is_empty() || !is_secret))
-                .then(|| Difference::new(place(&format!("header '{name}'")), shown(one), shown(other)))
+            (!is_same).then(|| Difference::new(place(&format!("header '{name}'")), shown(one), shown(other)))
         })
     }
 
@@ -152,6 +157,9 @@ impl Http {
             let found = json::first_difference("", &one, &other, &self.ignore, self.is_masked)?;
             let (path, one, other) = found;
             return Some(Difference::new(place(&format!("body, {path}")), cut(&one), cut(&other)));
+        }
+        if self.is_masked && masked::matches(&recorded.body, &came.body) {
+            return None;
         }
         let mut bytes = Bytes::default();
         bytes.recorded(&recorded.body, self.is_masked);
@@ -292,6 +300,28 @@ mod tests {
         let (place, recorded, now, _) =
             found(compare(&one, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", &[]));
         assert_eq!((&place[..], &recorded[..], &now[..]), ("response 1, status", "200 OK", "404 Not Found"));
+    }
+
+    #[test]
+    fn masked_secrets_do_not_differ_and_what_is_around_them_does() {
+        let request = |token: &str, cookie: &str, body: &str| {
+            let len = body.len();
+            format!(
+                "POST /a?token={token}&b=1 HTTP/1.1\r\nCookie: {cookie}\r\nContent-Length: {len}\r\n\r\n{body}"
+            )
+        };
+        let compare = |recorded: &str, came: &str| {
+            let mut http = Http::new(false, &[]);
+            http.recorded(recorded.as_bytes(), true);
+            http.came(came.as_bytes());
+            http.verdict()
+        };
+        let recorded = request("***", "****", "user=u&password=***");
+        assert_eq!(compare(&recorded, &request("longer", "x", "user=u&password=")), Verdict::Same);
+        let (place, ..) = found(compare(&recorded, &request("abc", "x", "user=v&password=abc")));
+        assert_eq!(place, "request 1, body, byte 5");
+        let (place, ..) = found(compare(&recorded, &request("abc&c=2", "x", "").replace("b=1", "b=2")));
+        assert_eq!(place, "request 1, line");
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
+use super::exact::MASK;
+use super::masked;
+
 /// Returns the documents of a body: one, or one after the other as in a stream of events.
 pub(super) fn documents(body: &[u8]) -> Option<Vec<Value>> {
     serde_json::Deserializer::from_slice(body).into_iter().collect::<Result<_, _>>().ok()
 }
 
 /// Returns the first difference: its path, and both values. Fields of an ignored name are left out.
-/// A string of `*` alone was masked, if `is_masked`.
+/// If secrets are masked, `*` stands for anything.
 pub(super) fn first_difference(
     path: &str,
     recorded: &Value,
@@ -38,12 +41,20 @@ pub(super) fn first_difference(
                 }
             })
         }
-        (Value::String(one), _) if is_masked && !one.is_empty() && one.bytes().all(|byte| byte == b'*') => {
+        (Value::String(one), _) if is_masked && is_any(one) => None,
+        (Value::String(one), Value::String(other))
+            if is_masked && masked::matches(one.as_bytes(), other.as_bytes()) =>
+        {
             None
         }
         (one, other) if one == other => None,
         (one, other) => Some((path.to_owned(), shown(Some(one)), shown(Some(other)))),
     }
+}
+
+/// Returns whether a string was masked as a whole.
+fn is_any(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte == MASK) || masked::is_base64(text)
 }
 
 fn shown(value: Option<&Value>) -> String {
@@ -73,6 +84,9 @@ mod tests {
         assert_eq!(differ(&json!([1]), &json!([1, 2]), &[]), of("[1]", "(nothing)", "2"));
         assert_eq!(differ(&json!({"a": null}), &json!({}), &[]), of(".a", "null", "(nothing)"));
         assert_eq!(differ(&json!({"token": "****"}), &json!({"token": "abc"}), &[]), None);
+        assert_eq!(differ(&json!({"Env": ["A=**"]}), &json!({"Env": ["A=long"]}), &[]), None);
+        assert!(differ(&json!({"Env": ["A=**"]}), &json!({"Env": ["B=long"]}), &[]).is_some());
+        assert_eq!(differ(&json!({"data": "Kioq"}), &json!({"data": "a2V5Cg=="}), &[]), None);
     }
 
     #[test]

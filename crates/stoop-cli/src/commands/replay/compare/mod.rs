@@ -5,6 +5,7 @@ mod exact;
 mod grpc;
 mod http;
 mod json;
+mod masked;
 mod message;
 mod postgres;
 
@@ -19,7 +20,7 @@ pub(super) trait Compare {
     /// The other side has sent this: what it is answered may depend on it.
     fn sent(&mut self, _bytes: &[u8]) {}
 
-    /// This was recorded. If secrets in it are masked, `*` stands for any byte.
+    /// This was recorded. If secrets in it are masked, `*` stands for any bytes.
     fn recorded(&mut self, bytes: &[u8], is_masked: bool);
 
     /// This came.

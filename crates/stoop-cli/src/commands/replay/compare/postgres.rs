@@ -1,11 +1,14 @@
 //! PostgreSQL: the messages of a server, without the key of the session.
 
-use super::{Compare, Difference, END, Verdict, excerpt};
+use super::{Compare, Difference, END, Verdict, excerpt, masked};
 
 /// Requests that are answered with one byte: for TLS, and for GSSAPI.
 const REQUESTS: [u32; 2] = [80_877_103, 80_877_104];
 /// The version of the protocol that begins a session.
 const VERSION_3: u32 = 3;
+
+/// The letter of a message, and its length.
+const HEAD_BYTES: usize = 5;
 
 /// The message with the process and the key of a session, which are new each time.
 const BACKEND_KEY: u8 = b'K';
@@ -22,6 +25,8 @@ pub(in super::super) struct Postgres {
     /// How many answers of one byte are still to come.
     single_bytes: usize,
     count: u64,
+    /// Whether secrets of what was recorded are masked.
+    is_masked: bool,
 }
 
 /// Returns whether a client begins as one of PostgreSQL does.
@@ -52,7 +57,8 @@ impl Compare for Postgres {
         }
     }
 
-    fn recorded(&mut self, bytes: &[u8], _is_masked: bool) {
+    fn recorded(&mut self, bytes: &[u8], is_masked: bool) {
+        self.is_masked |= is_masked;
         self.sides[0].extend_from_slice(bytes);
     }
 
@@ -75,7 +81,7 @@ impl Compare for Postgres {
             self.count += 1;
             let (one, other) = (&self.sides[0][..recorded], &self.sides[1][..came]);
             let is_key = one[0] == BACKEND_KEY && other[0] == BACKEND_KEY && recorded > 1;
-            if one != other && !is_key {
+            if one != other && !is_key && !self.is_masked_in(one, other) {
                 let at = one.iter().zip(other).position(|(one, other)| one != other).unwrap_or(0);
                 let place = format!("message {} ({})", self.count, name(one));
                 return Verdict::Different(Difference::new(place, excerpt(one, at), excerpt(other, at)));
@@ -98,6 +104,12 @@ impl Compare for Postgres {
 }
 
 impl Postgres {
+    /// Returns whether only masked secrets differ in two messages, and so perhaps their lengths.
+    fn is_masked_in(&self, recorded: &[u8], came: &[u8]) -> bool {
+        let content = |message| <[u8]>::get(message, HEAD_BYTES..).unwrap_or_default();
+        self.is_masked && recorded[0] == came[0] && masked::matches(content(recorded), content(came))
+    }
+
     /// Returns the length of the first message of a side, if it is whole.
     fn message(&self, side: usize) -> Option<usize> {
         let bytes = &self.sides[side];
@@ -155,5 +167,18 @@ mod tests {
         let Verdict::Different(found) = compare(&came) else { panic!("the same") };
         assert_eq!(found.place, "message 3 (DataRow)");
         assert!(found.recorded.ends_with("42") && found.now.ends_with("43"), "{found:?}");
+    }
+
+    #[test]
+    fn a_masked_secret_in_a_row_is_any_value() {
+        let verdict = |is_masked: bool, now: &[u8]| {
+            let mut postgres = Postgres::default();
+            postgres.recorded(&message(b'D', b"name=u password=***;"), is_masked);
+            postgres.came(&message(b'D', now));
+            postgres.verdict()
+        };
+        assert_eq!(verdict(true, b"name=u password=longer;"), Verdict::Same);
+        assert!(matches!(verdict(true, b"name=v password=abc;"), Verdict::Different(_)));
+        assert!(matches!(verdict(false, b"name=u password=abc;"), Verdict::Different(_)));
     }
 }

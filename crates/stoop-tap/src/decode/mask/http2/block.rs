@@ -4,6 +4,9 @@ use super::super::super::hpack::{Decoder, Header, decoded, integer};
 use super::super::super::secrets::{MASK, Secrets};
 use super::coded;
 
+/// The code of `*`: eight bits.
+const CODED_MASK: u8 = 0xf9;
+
 /// The longest header.
 const HEADER_MAX: usize = 1 << 18;
 
@@ -84,6 +87,10 @@ impl Block {
             Name::Text(name) => Some(name.clone()),
             Name::Index(index) => self.decoder.name(*index),
         };
+        if value.is_sensitive && !name.as_deref().is_some_and(is_protocol) {
+            // It is in no table, which more letters would fill.
+            return masked.fill(if value.is_coded { CODED_MASK } else { MASK });
+        }
         let mut secrets = Secrets::default();
         for byte in name.iter().flatten().chain(b": ") {
             secrets.is_secret(*byte);
@@ -96,6 +103,11 @@ impl Block {
             (false, None) => masked.fill(MASK),
         }
     }
+}
+
+/// Returns whether a header of this name says how the contents are read, and is no secret.
+fn is_protocol(name: &[u8]) -> bool {
+    [&b":"[..], b"content-", b"grpc-"].iter().any(|begin| name.starts_with(begin))
 }
 
 /// A header, or the begin of one.
@@ -113,6 +125,8 @@ struct Value {
     at: usize,
     len: usize,
     is_coded: bool,
+    /// Whether its sender permits no table to have it.
+    is_sensitive: bool,
 }
 
 enum Name {
@@ -132,7 +146,8 @@ impl Parsed {
         match literal(bytes[0], &mut rest) {
             Ok(None) => Parsed::Whole(bytes.len() - rest.len(), None),
             Ok(Some((name, len, is_coded))) => {
-                let value = Value { name, at: bytes.len() - rest.len(), len, is_coded };
+                let is_sensitive = bytes[0] & 0xf0 == 0x10;
+                let value = Value { name, at: bytes.len() - rest.len(), len, is_coded, is_sensitive };
                 match value.at + len {
                     end if end <= bytes.len() => Parsed::Whole(end, Some(value)),
                     _ => Parsed::Incomplete(Some(value)),

@@ -80,8 +80,9 @@ impl Stream {
     }
 
     fn messages(&self, is_response: bool, methods: Option<&dyn Methods>) -> Known {
-        let Some(method) = &self.method else { return Known::Nothing };
-        let fields = methods.and_then(|methods| methods.fields(method, is_response));
-        fields.map_or(Known::NoSchema, Known::Schema)
+        match &self.method {
+            Some(method) => Known::of(methods, method, is_response),
+            None => Known::Nothing,
+        }
     }
 }

@@ -1,1 +1,0 @@
-../../../../../stoop-grpc/src/authority/table.rs

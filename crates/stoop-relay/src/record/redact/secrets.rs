@@ -1,1 +1,0 @@
-../../../../stoop-tap/src/decode/secrets.rs
