@@ -53,7 +53,7 @@ impl Learner {
     /// Learns from a decision of a guard. Requests that were not understood teach nothing.
     pub fn saw(&mut self, decision: &Decision) {
         if let Some(seen) = &decision.seen {
-            self.add(seen);
+            self.add(&decision.client.names, seen);
         }
     }
 }

@@ -34,7 +34,7 @@ fn learned_rules_allow(target: Target, json: Option<serde_json::Value>) {
         target,
     };
     let mut learner = Learner::new();
-    learner.add(&seen);
+    learner.add(&[], &seen);
     let text = learner.to_toml();
     let rules = Rules::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let found = rules.candidates(&Client::default(), &http::Method::POST, &seen.target, None);

@@ -76,6 +76,11 @@ impl Caller {
         })
     }
 
+    /// Returns the address that it connected from. `None` after the connection has ended.
+    pub(crate) fn address(&self) -> Option<stoop::Address> {
+        self.0.stream.upgrade()?.peer_addr().ok()
+    }
+
     #[cfg(test)]
     pub(crate) fn is_fetched(&self) -> bool {
         self.0.peer.get().is_some()

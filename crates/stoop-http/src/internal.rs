@@ -1,8 +1,14 @@
-//! Items that `stoop-grpc` and `stoop-dynamic` share with this crate. They are not part of the
-//! public API, and change without notice.
+//! Items that `stoop-grpc`, `stoop-dynamic` and `stoop-guard` share with this crate. They are not
+//! part of the public API, and change without notice.
 
 #[cfg(feature = "server")]
 pub use crate::caller::PeerHandle;
+/// Returns the address that the caller of a request connected from, as long as it is connected.
+#[cfg(feature = "server")]
+pub fn address_of(caller: &crate::Caller) -> Option<stoop::Address> {
+    caller.address()
+}
+
 #[cfg(feature = "server")]
 pub use crate::idle::{IdleTracker, TrackedBody};
 #[cfg(feature = "client")]

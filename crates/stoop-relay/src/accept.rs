@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::front::{Arrived, Listening};
 use crate::identity::Identity;
 use crate::interpose::Interposition;
+use crate::queue::Newcomer;
 use crate::shared::{Client, Shared};
 use crate::threads::named;
 
@@ -121,11 +122,11 @@ impl Acceptor {
     /// Accepts one client, if there is one.
     fn accept(&self) -> bool {
         match self.front.accept() {
-            Ok(Arrived::Client(end)) => {
+            Ok(Arrived::Client(Newcomer { end, introduction })) => {
                 if let Some(owners) = self.admit(&end) {
                     let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
                     self.shared.enter();
-                    self.connect(Client { end, owners, number });
+                    self.connect(Client { end, introduction, owners, number });
                 }
                 true
             }
@@ -152,7 +153,7 @@ impl Acceptor {
         if !self.shared.asks_who() {
             return Some(Vec::new());
         }
-        let peer = peer_of(end);
+        let peer = end.peer();
         let known = |fact: fn(&Peer) -> &Fact<u32>| fact(peer.as_ref()?).known().copied();
         let (pid, uid, gid) = (known(|peer| &peer.pid), known(|peer| &peer.uid), known(|peer| &peer.gid));
         match self.shared.admit(&Candidate { pid, uid, gid, peer: peer.as_ref(), pidfd: None }) {
@@ -171,7 +172,7 @@ impl Acceptor {
             return self.shared.begin(client, Err(error));
         }
         let client = if self.shared.server.may_answer_at_once() && !self.shared.as_client {
-            match self.shared.server.connect(self.front.kind(), Duration::ZERO) {
+            match self.shared.server.connect(&client.caller(), self.front.kind(), Duration::ZERO) {
                 Err(error) if would_wait(&error) => client,
                 server => return self.shared.begin(client, server),
             }
@@ -188,19 +189,10 @@ impl Acceptor {
     }
 }
 
-/// Returns what the kernel reports of a client.
-fn peer_of(end: &End) -> Option<Peer> {
-    match end {
-        End::Stream(stream) => Some(stream.peer()),
-        End::SeqPacket(socket) => Some(socket.peer()),
-        _ => None,
-    }
-}
-
 /// Returns the ids with which a client is connected to the server.
-fn identity(end: &End) -> io::Result<Identity> {
-    let peer = peer_of(end);
-    let peer = peer.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the client has no ids"))?;
+fn identity(client: &Client) -> io::Result<Identity> {
+    let peer =
+        client.peer().ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the client has no ids"))?;
     Identity::of(&peer)
 }
 
@@ -213,9 +205,9 @@ fn connect_each(shared: &Arc<Shared>, waiting: &Mutex<Receiver<Client>>, kind: K
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(client) = next else { return };
-        let connect = || shared.server.connect(kind, CONNECT_LIMIT);
+        let connect = || shared.server.connect(&client.caller(), kind, CONNECT_LIMIT);
         let server = match shared.as_client {
-            true => identity(&client.end).and_then(|identity| identity.run(connect)),
+            true => identity(&client).and_then(|identity| identity.run(connect)),
             false => connect(),
         };
         shared.begin(client, server);

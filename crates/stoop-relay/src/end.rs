@@ -106,12 +106,6 @@ impl End {
         !matches!(self, End::SeqPacket(_) | End::Datagram(_))
     }
 
-    /// Returns the process and the user at the other end, if the kernel reports them.
-    pub(crate) fn process_and_user(&self) -> (Option<u32>, Option<u32>) {
-        let Some(peer) = self.peer() else { return (None, None) };
-        (peer.pid.known().copied(), peer.uid.known().copied())
-    }
-
     /// Returns the process at the other end. The kernel knows none behind TCP.
     pub(crate) fn peer(&self) -> Option<Peer> {
         match self {

@@ -17,6 +17,8 @@ pub enum Event {
         pid: Option<u32>,
         /// Its user, if the kernel reports it.
         uid: Option<u32>,
+        /// The names in its certificate, if it came with TLS.
+        names: Vec<String>,
     },
     /// The policy of the listener refused a client.
     Refused {

@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use stoop::{Arrival, Connected, Datagram, Kind, Listener, Refusal, SeqPacket, SocketFile, Stream};
+use stoop::{Arrival, Connected, Datagram, Kind, Listener, Peer, Refusal, SeqPacket, SocketFile, Stream};
 
 use crate::end::{End, into_io};
-use crate::queue::{Queue, Queued};
+use crate::queue::{Introduction, Newcomer, Queue, Queued};
 #[cfg(feature = "tls")]
 use crate::tls::{self, Tls};
 use crate::{once, vsock};
@@ -105,7 +105,7 @@ impl Front {
     /// Returns an error if no thread can be started or no descriptor is left.
     pub fn stdio() -> io::Result<Front> {
         let queue = Queue::new()?;
-        queue.push(once::stdio());
+        queue.push(once::stdio().map(Newcomer::from));
         let queued = Queued { queue: Arc::new(queue), filler: None };
         Ok(Front(Source::Connections(Listening::Queued(queued))))
     }
@@ -162,8 +162,22 @@ impl Connector {
     /// # Errors
     /// Returns an error if no descriptor is left.
     pub fn connect(&self) -> stoop::Result<Stream> {
+        self.introduce(None)
+    }
+
+    /// Connects on behalf of another process. The relay then takes that process for the client: in
+    /// recordings, in PROXY headers, and when it connects as the client.
+    ///
+    /// # Errors
+    /// Returns an error if no descriptor is left.
+    pub fn connect_for(&self, client: &Peer) -> stoop::Result<Stream> {
+        self.introduce(Some(client.clone()))
+    }
+
+    fn introduce(&self, peer: Option<Peer>) -> stoop::Result<Stream> {
         let (client, accepted) = Stream::pair()?;
-        self.0.push(Ok(End::Stream(accepted)));
+        let introduction = Introduction { peer, ..Introduction::default() };
+        self.0.push(Ok(Newcomer { end: End::Stream(accepted), introduction }));
         Ok(client)
     }
 }
@@ -171,7 +185,7 @@ impl Connector {
 /// Who came.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(crate) enum Arrived {
-    Client(End),
+    Client(Newcomer),
     Refused {
         pid: Option<u32>,
         uid: Option<u32>,
@@ -216,7 +230,7 @@ impl Listening {
             }
             Listening::Queued(queued) => {
                 return Ok(match queued.queue.pop() {
-                    Some(Ok(end)) => Arrived::Client(end),
+                    Some(Ok(newcomer)) => Arrived::Client(newcomer),
                     Some(Err(error)) => Arrived::Failed(error),
                     None => Arrived::Nobody,
                 });
@@ -267,7 +281,7 @@ impl AsFd for Listening {
 
 fn accepted(result: io::Result<End>) -> io::Result<Arrived> {
     match result {
-        Ok(end) => Ok(Arrived::Client(end)),
+        Ok(end) => Ok(Arrived::Client(end.into())),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Arrived::Nobody),
         Err(error) => Err(error),
     }
@@ -275,7 +289,7 @@ fn accepted(result: io::Result<End>) -> io::Result<Arrived> {
 
 fn arrived<C: Connected>(arrival: Arrival<C>, end: fn(C) -> End) -> Arrived {
     match arrival {
-        Arrival::Accepted(client) => Arrived::Client(end(client)),
+        Arrival::Accepted(client) => Arrived::Client(end(client).into()),
         Arrival::Refused { pid, uid, reason } => Arrived::Refused { pid, uid, reason },
     }
 }

@@ -42,6 +42,6 @@ pub use front::{Connector, Front};
 pub use interpose::{Interposition, restore};
 pub use relay::Relay;
 pub use running::{FaultControl, Monitor, Running};
-pub use server::Server;
+pub use server::{Caller, Server};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

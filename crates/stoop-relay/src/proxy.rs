@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
+use stoop::Peer;
+
 use crate::end::End;
 
 /// What begins every header of version 2.
@@ -37,20 +39,21 @@ enum Addresses {
 }
 
 impl Client {
-    pub(crate) fn of(end: &End) -> Client {
-        let (addresses, peer) = match end {
+    pub(crate) fn of(end: &End, peer: Option<&Peer>) -> Client {
+        let addresses = match end {
             End::Stream(stream) => {
                 let own = stream.local_addr().ok();
                 let path = own.as_ref().and_then(|own| own.as_pathname());
                 let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
-                (Addresses::Unix(path.unwrap_or_default()), Some(stream.peer()))
+                Addresses::Unix(path.unwrap_or_default())
             }
             End::Tcp(stream) => match (stream.peer_addr(), stream.local_addr()) {
-                (Ok(from), Ok(to)) => (Addresses::Inet(from, to), None),
-                _ => (Addresses::Unknown, None),
+                (Ok(from), Ok(to)) => Addresses::Inet(from, to),
+                _ => Addresses::Unknown,
             },
-            _ => (Addresses::Unknown, None),
+            _ => Addresses::Unknown,
         };
+        let peer = peer.filter(|_| matches!(end, End::Stream(_)));
         let Some(peer) = peer else { return Client { addresses, ..Client::default() } };
         let [pid, uid, gid] = [&peer.pid, &peer.uid, &peer.gid].map(|fact| fact.known().copied());
         Client { addresses, pid, uid, gid }

@@ -8,12 +8,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use stoop::Peer;
+
 use crate::end::End;
+
+/// A client that something else has accepted.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) end: End,
+    pub(crate) introduction: Introduction,
+}
+
+/// Who a client is, as far as its own end does not say so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Introduction {
+    /// The process for which this process has connected.
+    pub(crate) peer: Option<Peer>,
+    /// The names in its certificate.
+    pub(crate) names: Vec<String>,
+}
+
+impl From<End> for Newcomer {
+    fn from(end: End) -> Newcomer {
+        Newcomer { end, introduction: Introduction::default() }
+    }
+}
 
 /// The clients that wait.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    waiting: Mutex<VecDeque<io::Result<End>>>,
+    waiting: Mutex<VecDeque<io::Result<Newcomer>>>,
     ready: OwnedFd,
 }
 
@@ -24,7 +48,7 @@ impl Queue {
     }
 
     /// Adds a client, or why there is none.
-    pub(crate) fn push(&self, client: io::Result<End>) {
+    pub(crate) fn push(&self, client: io::Result<Newcomer>) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(client);
         let _ = rustix::io::write(&self.ready, &1u64.to_ne_bytes());
     }
@@ -35,7 +59,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    pub(crate) fn pop(&self) -> Option<io::Result<End>> {
+    pub(crate) fn pop(&self) -> Option<io::Result<Newcomer>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let client = waiting.pop_front();
         if waiting.is_empty() {

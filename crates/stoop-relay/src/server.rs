@@ -8,7 +8,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use stoop::{Address, Connect, Datagram, Kind};
+use stoop::{Address, Connect, Datagram, Kind, Stream};
 
 use crate::behind::Behind;
 use crate::end::{Connected, End, into_io};
@@ -49,6 +49,27 @@ enum Inner {
         port: u16,
         tls: Tls,
     },
+    Custom(Custom),
+}
+
+/// Connects a client by itself.
+#[derive(Clone)]
+struct Custom(Arc<dyn Fn(&Caller<'_>) -> io::Result<Stream> + Send + Sync>);
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Custom")
+    }
+}
+
+/// The client for which a [custom](Server::custom) server is connected to.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Caller<'c> {
+    /// Its number, as in [`Event`](crate::Event).
+    pub number: u64,
+    /// The names in its certificate, if it came with TLS.
+    pub names: &'c [String],
 }
 
 impl Server {
@@ -110,6 +131,11 @@ impl Server {
         Server::new(Inner::Tls { host: host.into(), port, tls: tls.clone() })
     }
 
+    /// Returns a server to which this function connects.
+    pub fn custom(connect: impl Fn(&Caller<'_>) -> io::Result<Stream> + Send + Sync + 'static) -> Server {
+        Server::new(Inner::Custom(Custom(Arc::new(connect))))
+    }
+
     /// Sets the kind of a Unix server's socket, if it is not the one that clients connect with: see
     /// [`Relay::framed`](crate::Relay::framed).
     #[must_use]
@@ -143,7 +169,7 @@ impl Server {
     }
 
     /// Connects a client that came with a socket of this kind, within the limit.
-    pub(crate) fn connect(&self, kind: Kind, limit: Duration) -> io::Result<Connected> {
+    pub(crate) fn connect(&self, caller: &Caller<'_>, kind: Kind, limit: Duration) -> io::Result<Connected> {
         if let Some(address) = self.address() {
             return unix(&address, self.kind.unwrap_or(kind), limit).map(Connected::from);
         }
@@ -162,6 +188,7 @@ impl Server {
             }
             #[cfg(feature = "tls")]
             Inner::Tls { host, port, tls } => tls.connect(host, *port, limit).map(Connected::from),
+            Inner::Custom(custom) => (custom.0)(caller).map(|stream| Connected::from(End::Stream(stream))),
         }
     }
 }
@@ -199,6 +226,7 @@ impl fmt::Display for Server {
             Inner::Once { name, .. } => f.write_str(name),
             #[cfg(feature = "tls")]
             Inner::Tls { host, port, .. } => host_and_port(f, "tls", host, *port),
+            Inner::Custom(_) => f.write_str("a program"),
         }
     }
 }

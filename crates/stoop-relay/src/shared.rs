@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
+use stoop::Peer;
 
 use crate::admission::{Admission, Candidate, Owner, Seats, Shares};
 use crate::carry::Hooks;
@@ -18,8 +19,9 @@ use crate::fault::Switch;
 use crate::inbox::Inbox;
 use crate::pair::{CLIENT, Pair, SERVER};
 use crate::proxy;
+use crate::queue::Introduction;
 use crate::record::{Closing, Recorder, Watch, process_of};
-use crate::server::Server;
+use crate::server::{Caller, Server};
 
 /// Decides about clients.
 pub(crate) type Judge = Box<dyn Fn(&Candidate<'_>) -> Admission + Send + Sync>;
@@ -154,14 +156,17 @@ impl Shared {
     /// Relays a client to an end of the server.
     pub(crate) fn begin(self: &Arc<Shared>, client: Client, server: io::Result<Connected>) {
         let number = client.number;
-        let (pid, uid) = if self.handler.is_some() { client.end.process_and_user() } else { (None, None) };
+        let is_told = self.handler.is_some() || self.recorder.is_some() || self.sends_proxy;
+        let peer = if is_told { client.peer() } else { None };
+        let ids: [fn(&Peer) -> Option<u32>; 2] =
+            [|peer| peer.pid.known().copied(), |peer| peer.uid.known().copied()];
         let mut child = None;
         let pair = server.and_then(|server| {
             child = server.child;
             client.end.set_nonblocking()?;
             server.end.set_nonblocking()?;
             if self.sends_proxy {
-                introduce(&client.end, &server.end)?;
+                introduce(&client.end, peer.as_ref(), &server.end)?;
             }
             let mut pair = match self.hooks(number, client.end.is_byte_stream()) {
                 Some(hooks) => Pair::hooked(client.end, server.end, hooks, self.allows_descriptors, number)?,
@@ -173,9 +178,10 @@ impl Shared {
         match pair {
             Ok(mut pair) => {
                 pair.owners = client.owners;
-                self.record_opened(number, pair.ends());
+                self.record_opened(number, peer.as_ref(), pair.ends());
                 self.counters.connection();
-                self.tell(Event::Accepted { number, pid, uid });
+                let [pid, uid] = ids.map(|id| peer.as_ref().and_then(id));
+                self.tell(Event::Accepted { number, pid, uid, names: client.introduction.names });
                 self.give(pair);
             }
             Err(error) => {
@@ -196,8 +202,8 @@ impl Shared {
 }
 
 /// Tells the server who the client is. A new connection always has room for that.
-fn introduce(client: &End, server: &End) -> io::Result<()> {
-    let header = proxy::Client::of(client).header();
+fn introduce(client: &End, peer: Option<&Peer>, server: &End) -> io::Result<()> {
+    let header = proxy::Client::of(client, peer).header();
     match send(server, &header, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)? {
         sent if sent == header.len() => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::WriteZero, "the PROXY header was not taken whole")),
@@ -229,10 +235,10 @@ impl Shared {
         }))
     }
 
-    fn record_opened(&self, number: u64, ends: &[End; 2]) {
+    fn record_opened(&self, number: u64, client: Option<&Peer>, ends: &[End; 2]) {
         let Some(recorder) = &self.recorder else { return };
-        let process = |end: &End| end.peer().map(|peer| process_of(&peer)).unwrap_or_default();
-        recorder.opened(number, process(&ends[CLIENT]), process(&ends[SERVER]));
+        let process = |peer: Option<&Peer>| peer.map(process_of).unwrap_or_default();
+        recorder.opened(number, process(client), process(ends[SERVER].peer().as_ref()));
     }
 
     /// Returns the error with which a fault refuses a client, if one does.
@@ -256,7 +262,19 @@ fn closing(ended: &Ended) -> Closing {
 /// A client on its way to the server.
 pub(crate) struct Client {
     pub(crate) end: End,
+    pub(crate) introduction: Introduction,
     /// Whom it is counted with.
     pub(crate) owners: Vec<Owner>,
     pub(crate) number: u64,
+}
+
+impl Client {
+    /// Returns the process that asks, if the kernel reports it.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        self.introduction.peer.clone().or_else(|| self.end.peer())
+    }
+
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller { number: self.number, names: &self.introduction.names }
+    }
 }

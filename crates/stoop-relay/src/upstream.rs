@@ -16,6 +16,7 @@ use crate::carry::{Filled, Message, Messages, borrowed};
 use crate::end::{End, into_io};
 use crate::event::Event;
 use crate::pair::Pair;
+use crate::server::Caller;
 use crate::shared::Shared;
 use crate::threads::named;
 
@@ -94,7 +95,8 @@ impl AsFd for Upstream {
 
 /// Connects to the server, and relays one end of the socketpair to it.
 fn connect(shared: &Shared, there: SeqPacket) {
-    let pair = shared.server.connect(Kind::Stream, CONNECT_LIMIT).map(|server| server.end);
+    let caller = Caller { number: 0, names: &[] };
+    let pair = shared.server.connect(&caller, Kind::Stream, CONNECT_LIMIT).map(|server| server.end);
     let pair = pair.and_then(|server| {
         server.set_nonblocking()?;
         Ok(server)

@@ -22,9 +22,15 @@ fn cases() -> usize {
     std::env::var("STOOP_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES)
 }
 
-/// Raises the limit of file descriptors as far as it may go, and returns it.
+/// Raises the limit of file descriptors as far as it may go, and returns it. Root may go beyond the
+/// hard limit.
 fn descriptors() -> usize {
-    let limit = getrlimit(Resource::Nofile);
+    let wanted = 12 * cases() as u64;
+    let mut limit = getrlimit(Resource::Nofile);
+    let more = Rlimit { maximum: Some(wanted), ..limit };
+    if limit.maximum.is_some_and(|hard| hard < wanted) && setrlimit(Resource::Nofile, more).is_ok() {
+        limit = more;
+    }
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     limit.maximum.map_or(usize::MAX, |limit| limit as usize)
 }

@@ -247,6 +247,36 @@ fn names_are_of_hosts_or_uris() {
 }
 
 #[test]
+fn the_names_of_a_client_are_known_behind_the_handshake() {
+    let authority = Authority::new();
+    let (near, far) = (authority.tls(&["spiffe://example/ci", "ci.example"]), authority.tls(&["localhost"]));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ((callers, called), (events, happened)) = (channel(), channel());
+    let custom = Server::custom(move |caller| {
+        let (here, there) = Stream::pair()?;
+        callers.send((caller.number, caller.names.to_vec(), there)).unwrap();
+        Ok(here)
+    });
+    let far = Relay::to(custom)
+        .on_event(move |event| drop(events.send(event)))
+        .start(Front::tls(listener, &far).unwrap())
+        .unwrap();
+    let dir = tempdir();
+    let front = Bind::new(dir.path().join("relay")).listen().unwrap();
+    let near = Relay::to(Server::tls("localhost", port, &near)).start(front).unwrap();
+    let mut client = Stream::connect(dir.path().join("relay")).unwrap();
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let (number, its_names, mut server) = called.recv_timeout(SOON).unwrap();
+    assert_eq!((number, &its_names[..]), (1, &["spiffe://example/ci".to_owned(), "ci.example".into()][..]));
+    assert_eq!(read_all(&mut server), b"question");
+    let Event::Accepted { names, pid: None, .. } = happened.recv_timeout(SOON).unwrap() else { panic!() };
+    assert_eq!(names, its_names);
+    let _ = [near, far].map(|relay| relay.stop(Duration::ZERO));
+}
+
+#[test]
 fn a_port_scanner_holds_up_nobody() {
     let authority = Authority::new();
     let dir = tempdir();

@@ -9,6 +9,7 @@
 //! | `serve.rs` | a path for a socket, and the command serving there |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
 //! | `web.rs` | a web server that does what it is told, even if invalid |
+//! | `certificates.rs` | certificates of two machines |
 //! | `sample.rs` | bytes and messages to send |
 //! | `containerd/` | a containerd for one test, and an image for it |
 //! | `docker.rs` | a dockerd for one test |
@@ -19,6 +20,7 @@
 //! from peers written by others.
 
 mod binary;
+pub mod certificates;
 pub mod containerd;
 pub mod docker;
 mod error_parts;

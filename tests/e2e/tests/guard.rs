@@ -9,6 +9,8 @@ mod clients;
 mod hooks;
 #[path = "guard/identity.rs"]
 mod identity;
+#[path = "guard/named.rs"]
+mod named;
 #[path = "guard/raw.rs"]
 mod raw;
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use stoop_e2e::certificates::{certificates, identity};
 use stoop_e2e::{Run, Running, bytes, program, serve, socket_path, stoop, wait_served};
 use stoop_testkit::{TempDir, eventually, has_program, is_root, skip, tempdir};
 
@@ -111,54 +112,32 @@ fn a_socket_goes_over_vsock() {
     stoop(["connect", &front]).input(sent.clone()).run().ok().stdout_is(&sent);
 }
 
-/// Makes an authority, and certificates for two machines, with openssl.
-fn certificates(dir: &TempDir) {
-    let script = r#"
-        req() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "$@" 2>/dev/null; }
-        req -subj /CN=authority -keyout ca.key -out ca.pem -addext keyUsage=keyCertSign
-        for name in near far; do
-            req -CA ca.pem -CAkey ca.key -subj /CN=$name -keyout $name.key -out $name.pem \
-                -addext subjectAltName=DNS:$name,IP:127.0.0.1,IP:10.77.0.2 -addext basicConstraints=CA:false
-        done"#;
-    program("bash", ["-ec", script]).inside(dir.path()).run().ok();
-}
-
-/// The flags that make a machine show its certificate.
-fn identity(dir: &TempDir, name: &str) -> Vec<String> {
-    let file = |name: String| at(dir, &name);
-    ["--ca".into(), file("ca.pem".into())]
-        .into_iter()
-        .chain(["--cert".into(), file(format!("{name}.pem"))])
-        .chain(["--key".into(), file(format!("{name}.key"))])
-        .collect()
-}
-
 #[test]
 fn a_socket_goes_over_tls_with_certificates_of_both_sides() {
     if !has_program("openssl") {
         skip!("lacks openssl");
     }
     let (dir, place) = socket_path();
-    certificates(&dir);
+    certificates(dir.path());
     let _server = serve("stream", &place);
     let far = stoop(["relay", "tls:127.0.0.1:0", &place, "--allow-san", "near"])
-        .args(identity(&dir, "far"))
+        .args(identity(dir.path(), "far"))
         .spawn();
     far.wait_stderr("relays each client");
     let to = format!("tls:127.0.0.1:{}", port(&far));
     let front = at(&dir, "front");
-    let near = stoop(["relay", &front, &to, "--allow-san", "far"]).args(identity(&dir, "near")).spawn();
+    let near = stoop(["relay", &front, &to, "--allow-san", "far"]).args(identity(dir.path(), "near")).spawn();
     near.wait_stderr("relays each client");
     let sent = bytes(2_000_000, 9);
     stoop(["connect", &front]).input(sent.clone()).run().ok().stdout_is(&sent);
     // The same machine's certificate has another name than the one allowed.
     let other = at(&dir, "other");
-    let stranger = stoop(["relay", &other, &to]).args(identity(&dir, "far")).spawn();
+    let stranger = stoop(["relay", &other, &to]).args(identity(dir.path(), "far")).spawn();
     stranger.wait_stderr("relays each client");
     stoop(["connect", &other]).input("x").run();
-    far.wait_stderr("not allowed: far");
+    far.wait_stderr("not allowed: spiffe://test/far, far");
     // Keys are checked when the relay starts.
-    let mut wrong = identity(&dir, "near");
+    let mut wrong = identity(dir.path(), "near");
     wrong[5] = at(&dir, "far.key");
     stoop(["relay", &at(&dir, "x"), &to]).args(wrong).run().code(3).explains(&["cannot use", "near.pem"]);
 }
@@ -208,15 +187,17 @@ fn sockets_of_each_kind_go_from_one_machine_to_another() {
     }
     for kind in ["stream", "dgram", "seqpacket"] {
         let (dir, place) = socket_path();
-        certificates(&dir);
+        certificates(dir.path());
         let framed: &[&str] = if kind == "stream" { &[] } else { &["--framed"] };
         let server = format!("{kind}:{place}");
         // A datagram's sender has an abstract name, which is one of its network namespace.
         let echo = far.stoop(&["serve", &server]).spawn();
         echo.wait_stderr("serving");
-        let _far = far.relay(&[&["tls:10.77.0.2:8443", &server], framed].concat(), &identity(&dir, "far"));
+        let _far =
+            far.relay(&[&["tls:10.77.0.2:8443", &server], framed].concat(), &identity(dir.path(), "far"));
         let front = format!("{kind}:{}", at(&dir, "front"));
-        let relay = near.relay(&[&[&front, "tls:10.77.0.2:8443"], framed].concat(), &identity(&dir, "near"));
+        let relay =
+            near.relay(&[&[&front, "tls:10.77.0.2:8443"], framed].concat(), &identity(dir.path(), "near"));
         for message in ["a question", &"long ".repeat(10_000)] {
             let answer = near.stoop(&["send", &front, message, "--reply"]).run().ok();
             assert_eq!(answer.text().trim_end(), message.trim_end(), "{kind}");

@@ -183,11 +183,13 @@ fn a_wayland_compositor() {
     wait_served(&path);
     is_the_same(&path, || client("wayland-info"));
     let relay = relay(&path);
-    let window = client("weston-simple-shm").spawn();
+    let window = client("weston-simple-shm").env("WAYLAND_DEBUG", "1").spawn();
     eventually(LIMIT, || {
         relay.signal(Signal::USR1);
         relay.stderr().contains("descriptors: ")
     });
+    // The compositor has shown what is in the file, and gives it back.
+    window.wait_stderr(".release()");
     window.terminate();
     relay.terminate().ok();
 }

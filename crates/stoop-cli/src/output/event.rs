@@ -35,6 +35,9 @@ pub(crate) enum Event {
         connection: u64,
         #[serde(flatten)]
         peer: PeerInfo,
+        /// The names in the client's certificate, if it came with TLS.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
     },
     /// A client was refused by the policy.
     Refused {
@@ -105,6 +108,9 @@ pub(crate) enum Event {
         /// The client's container or unit, if a rule asks for it.
         #[serde(skip_serializing_if = "Option::is_none")]
         workload: Option<String>,
+        /// The names in the client's certificate, if it came with TLS.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
         method: String,
         /// The path and the query, as the client wrote them.
         target: String,

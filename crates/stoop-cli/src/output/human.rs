@@ -131,15 +131,17 @@ fn relayed(counts: &std::collections::BTreeMap<&'static str, u64>) -> String {
 /// Formats a decision: `refused GET /swarm for process 12 (curl), uid 0 (root): no rule allows it`.
 #[cfg(feature = "http")]
 fn decision(event: &Event) -> Option<String> {
-    let Event::Request { peer, workload, method, target, verdict, forwarded, rule, reason } = event else {
+    let Event::Request { peer, workload, names, method, target, verdict, forwarded, rule, reason } = event
+    else {
         return None;
     };
+    let client = if names.is_empty() { peer_words(peer) } else { escaped(&names.join(", ")).to_string() };
     let of = workload.as_ref().map(|name| format!(" of {}", escaped(name))).unwrap_or_default();
     let rule = rule.as_ref().map(|rule| format!(" (rule {})", escaped(rule))).unwrap_or_default();
     let reason = reason.as_ref().map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
     let anyway = if *forwarded && *verdict != "allowed" { ", but forwarded" } else { "" };
     let (method, target) = (escaped(method), escaped(target));
-    Some(format!("{verdict}{anyway}: {method} {target} for {}{of}{reason}{rule}", peer_words(peer)))
+    Some(format!("{verdict}{anyway}: {method} {target} for {client}{of}{reason}{rule}"))
 }
 
 fn plural(count: u64, noun: &str) -> String {

@@ -20,7 +20,7 @@ impl Guard {
         parts: Parts,
         outgoing: Outgoing,
     ) -> Result<Response<GuardBody>, stoop_http::Error> {
-        let mut client = self.connect().await?;
+        let mut client = self.connect(self.asking(&parts)).await?;
         let Outgoing { method, target, headers, body, upgrade, rule, visible } = outgoing;
         let mut request = Request::new(body);
         *request.method_mut() = method;

@@ -5,9 +5,11 @@ use std::{fs, process};
 use http::Extensions;
 use stoop::Peer;
 use stoop_http::Caller;
+use stoop_http::internal::address_of;
 use stoop_inspect::Workload;
 use stoop_inspect::internal::is_users_own;
 
+use super::Names;
 use crate::rules::client::Client;
 
 /// Returns the client of a request, with its workload if that is wanted.
@@ -26,6 +28,15 @@ pub(super) fn client(extensions: &Extensions, wants_workload: bool) -> Client {
         client.is_users_own = is_users_own(cgroup.as_bytes());
     }
     client
+}
+
+/// Returns the client for which this process has connected, by the address that it connected from.
+/// Who connects from another process is not one, whatever its address.
+pub(super) fn named(extensions: &Extensions, names: &Names) -> Option<Client> {
+    let caller = Caller::of(extensions)?;
+    let is_this_process = caller.pid.known() == Some(&process::id());
+    let names = names(&address_of(caller)?).filter(|_| is_this_process)?;
+    Some(Client { names, ..Client::default() })
 }
 
 /// Returns the cgroup of the process that connected. Without a pidfd that is still alive

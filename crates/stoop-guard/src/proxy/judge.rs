@@ -47,6 +47,12 @@ impl Judged {
         Judged { verdict, outgoing: None, seen: None, status }
     }
 
+    /// The client is not one that this process has connected for.
+    pub(super) fn stranger() -> Judged {
+        let why = "it did not come from a client with a certificate".into();
+        Judged::no(Verdict::Refused { rule: None, why }, StatusCode::FORBIDDEN)
+    }
+
     fn unclear(why: impl std::fmt::Display) -> Judged {
         Judged::no(unclear(why), StatusCode::BAD_REQUEST)
     }

@@ -18,11 +18,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use stoop::serve::{self, End};
-use stoop::{Address, Connect, Stream, aio};
-use stoop_http::{Settings, Version};
+use stoop::{Address, Connect, Peer, Stream, aio};
+use stoop_http::{Caller, Settings, Version};
 
 use crate::decision::{Decision, Verdict};
 use crate::rules::Rules;
@@ -36,7 +37,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 type Handler = Box<dyn Fn(Decision) + Send + Sync>;
-type Connector = Box<dyn Fn() -> stoop::Result<Stream> + Send + Sync>;
+type Connector = Box<dyn Fn(Option<&Peer>) -> stoop::Result<Stream> + Send + Sync>;
+type Names = Box<dyn Fn(&Address) -> Option<Vec<String>> + Send + Sync>;
 
 /// A guard: forwards what rules allow, and refuses everything else.
 pub struct Guard {
@@ -44,6 +46,7 @@ pub struct Guard {
     protocol: Protocol,
     server: Address,
     connector: Option<Connector>,
+    names: Option<Names>,
     is_dry_run: bool,
     max_body_bytes: usize,
     handler: Option<Handler>,
@@ -65,6 +68,7 @@ impl Guard {
             protocol,
             server,
             connector: None,
+            names: None,
             is_dry_run: false,
             max_body_bytes: MAX_BODY_BYTES,
             handler: None,
@@ -81,14 +85,30 @@ impl Guard {
         self
     }
 
-    /// Makes the connections to the server with this function, one for each request. It must not
-    /// block. By default they are made to the server's address.
+    /// Makes the connections to the server with this function, one for each request of the client
+    /// that it gets, if the kernel knows one. It must not block. By default they are made to the
+    /// server's address, which is not used then.
     #[must_use]
     pub fn connect_with(
         mut self,
-        connect: impl Fn() -> stoop::Result<Stream> + Send + Sync + 'static,
+        connect: impl Fn(Option<&Peer>) -> stoop::Result<Stream> + Send + Sync + 'static,
     ) -> Guard {
         self.connector = Some(Box::new(connect));
+        self
+    }
+
+    /// Guards clients for which this process itself connects to the listener, such as those of a
+    /// TLS listener: `names` returns the names in the certificate of the client that is behind an
+    /// address. Every request of another process, or from an address without names, is refused.
+    ///
+    /// Such a client has no process and no user: rules for users, containers and units do not match
+    /// it.
+    #[must_use]
+    pub fn named_clients(
+        mut self,
+        names: impl Fn(&Address) -> Option<Vec<String>> + Send + Sync + 'static,
+    ) -> Guard {
+        self.names = Some(Box::new(names));
         self
     }
 
@@ -129,8 +149,15 @@ impl Guard {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<GuardBody> {
         let (parts, body) = request.into_parts();
-        let client = identify::client(&parts.extensions, self.rules.ask_for_workload());
-        let judged = self.judge(&client, &parts, body).await;
+        let client = match &self.names {
+            Some(names) => identify::named(&parts.extensions, names),
+            None => Some(identify::client(&parts.extensions, self.rules.ask_for_workload())),
+        };
+        let judged = match &client {
+            Some(client) => self.judge(client, &parts, body).await,
+            None => judge::Judged::stranger(),
+        };
+        let client = client.unwrap_or_default();
         let verdict = judged.verdict.clone();
         if let Some(handler) = &self.handler {
             handler(Decision {
@@ -151,10 +178,18 @@ impl Guard {
         }
     }
 
-    /// Connects to the server: for each request anew, so that none can follow another's bytes.
-    async fn connect(&self) -> stoop_http::Result<stoop_http::Client<GuardBody>> {
+    /// Returns the process that asks, for which the server is connected to. The process that
+    /// connects for a named client is this one.
+    fn asking<'p>(&self, parts: &'p Parts) -> Option<&'p Peer> {
+        let caller = Caller::of(&parts.extensions).filter(|_| self.names.is_none());
+        caller.map(|caller| &**caller)
+    }
+
+    /// Connects to the server for a client, or for a question of the guard: for each request anew,
+    /// so that none can follow another's bytes.
+    async fn connect(&self, client: Option<&Peer>) -> stoop_http::Result<stoop_http::Client<GuardBody>> {
         let stream = match &self.connector {
-            Some(connect) => aio::Stream::try_from(connect()?)?,
+            Some(connect) => aio::Stream::try_from(connect(client)?)?,
             None => Connect::new(&self.server).timeout(CONNECT_TIMEOUT).stream_async().await?,
         };
         let version = match self.protocol {

@@ -19,7 +19,7 @@ impl Guard {
         let mut request = Request::new(empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = Target { segments, query: Vec::new() }.to_text().parse().ok()?;
-        let response = self.connect().await.ok()?.send(request).await.ok()?;
+        let response = self.connect(None).await.ok()?.send(request).await.ok()?;
         if response.status() != StatusCode::OK {
             return None;
         }

@@ -14,6 +14,8 @@ pub struct Client {
     pub gid: Option<u32>,
     /// Its supplementary groups when it connected.
     pub groups: Vec<u32>,
+    /// The names of hosts and the URIs in its certificate, if it came with TLS.
+    pub names: Vec<String>,
     /// The container, unit or session of its process. Fetched only if a rule asks for it.
     pub workload: Workload,
     /// Whether that container or unit is below a user's own manager. Users choose the names there.
@@ -27,6 +29,8 @@ pub(crate) struct Clients {
     pub(crate) gids: Vec<u32>,
     pub(crate) containers: Vec<String>,
     pub(crate) units: Vec<String>,
+    /// Names in a certificate.
+    pub(crate) names: Vec<String>,
 }
 
 impl Clients {
@@ -43,11 +47,20 @@ impl Clients {
             && meets(self.gids.is_empty(), groups.any(|gid| self.gids.contains(gid)))
             && meets(self.containers.is_empty(), self.has_container(client))
             && meets(self.units.is_empty(), self.has_unit(client))
+            && meets(self.names.is_empty(), self.has_name(client))
     }
 
     fn has_container(&self, client: &Client) -> bool {
         let Workload::Container { id, .. } = &client.workload else { return false };
         !client.is_users_own && self.containers.iter().any(|start| id.starts_with(start.as_str()))
+    }
+
+    /// Names of hosts are the same in either case, URIs are not.
+    fn has_name(&self, client: &Client) -> bool {
+        let is = |name: &String, its: &String| {
+            name == its || !name.contains("://") && name.eq_ignore_ascii_case(its)
+        };
+        self.names.iter().any(|name| client.names.iter().any(|its| is(name, its)))
     }
 
     fn has_unit(&self, client: &Client) -> bool {
@@ -84,6 +97,22 @@ mod tests {
         assert!(!Clients { uids: vec![0], ..container(ID) }.matches(&client));
         assert!(!Clients { gids: vec![8], ..Clients::default() }.matches(&client));
         assert!(!Clients { uids: vec![0], ..Clients::default() }.matches(&Client::default()), "unknown");
+    }
+
+    #[test]
+    fn a_client_is_known_by_the_names_in_its_certificate() {
+        let named = |names: &[&str]| Client {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Client::default()
+        };
+        let rules = |name: &str| Clients { names: vec![name.into()], ..Clients::default() };
+        assert!(rules("spiffe://a/ci").matches(&named(&["ci.example", "spiffe://a/ci"])));
+        assert!(rules("CI.example").matches(&named(&["ci.Example"])));
+        assert!(!rules("spiffe://a/CI").matches(&named(&["spiffe://a/ci"])), "a URI has its case");
+        assert!(!rules("ci").matches(&named(&["ci.example"])), "not a part of one");
+        assert!(!rules("ci").matches(&Client { uid: Some(0), ..Client::default() }), "no certificate");
+        let users = Clients { uids: vec![0], ..rules("ci") };
+        assert!(!users.matches(&named(&["ci"])), "a user and a name, and it has no user");
     }
 
     #[test]

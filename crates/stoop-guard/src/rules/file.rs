@@ -44,6 +44,8 @@ struct RawClient {
     #[serde(default)]
     unit: Vec<String>,
     #[serde(default)]
+    san: Vec<Spanned<String>>,
+    #[serde(default)]
     include: Vec<Spanned<String>>,
     #[serde(default)]
     requests: Vec<Spanned<String>>,
@@ -85,6 +87,7 @@ pub(super) fn read(text: &str) -> Result<(Vec<Group>, bool), RulesError> {
         gid: Vec::new(),
         container: Vec::new(),
         unit: Vec::new(),
+        san: Vec::new(),
         include: file.include,
         requests: file.requests,
         allow: file.allow,
@@ -121,8 +124,12 @@ impl Reader<'_> {
                 return Err(self.wrong(id, "a container is given by 12 or more digits of its id"));
             }
         }
+        if let Some(empty) = raw.san.iter().find(|name| name.get_ref().is_empty()) {
+            return Err(self.wrong(empty, "a certificate has no empty name"));
+        }
         let containers = raw.container.into_iter().map(Spanned::into_inner).collect();
-        let clients = Clients { uids: raw.uid, gids: raw.gid, containers, units: raw.unit };
+        let names = raw.san.into_iter().map(Spanned::into_inner).collect();
+        let clients = Clients { uids: raw.uid, gids: raw.gid, containers, units: raw.unit, names };
         let visible = raw.visible_label.as_ref().map(|label| self.label(label)).transpose()?;
         let own = raw.own_label.as_ref().map(|label| self.label(label)).transpose()?;
         let simple =

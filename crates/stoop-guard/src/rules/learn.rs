@@ -25,7 +25,8 @@ pub(crate) struct Seen {
 /// bodies are listed as they were.
 #[derive(Clone, Debug, Default)]
 pub struct Learner {
-    rules: BTreeMap<(String, String), Learned>,
+    /// By the names in the certificate of the client, the path and the method.
+    rules: BTreeMap<(Vec<String>, String, String), Learned>,
     has_version: bool,
 }
 
@@ -58,7 +59,8 @@ impl Learner {
         Learner::default()
     }
 
-    pub(crate) fn add(&mut self, seen: &Seen) {
+    /// Learns from a request of a client with these names in its certificate, if it has one.
+    pub(crate) fn add(&mut self, names: &[String], seen: &Seen) {
         let segments = match seen.target.segments.split_first() {
             Some((first, rest)) if is_version(first) && !rest.is_empty() => {
                 self.has_version = true;
@@ -68,7 +70,7 @@ impl Learner {
         };
         let path = if seen.is_call { segments.join("/") } else { template(segments) };
         let method = if seen.is_call { String::new() } else { seen.method.clone() };
-        let rule = self.rules.entry((path, method)).or_default();
+        let rule = self.rules.entry((names.to_vec(), path, method)).or_default();
         for (index, (key, _)) in seen.target.query.iter().enumerate() {
             let is_repeated = seen.target.query[..index].iter().any(|(other, _)| other == key);
             if is_repeated {
@@ -94,19 +96,28 @@ impl Learner {
         if self.has_version {
             text.push_str("version-prefix = true\n");
         }
-        self.rules.iter().for_each(|((path, method), rule)| rule.write(&mut text, method, path));
+        let mut client: &[String] = &[];
+        for ((names, path, method), rule) in &self.rules {
+            if names != client {
+                text.push_str("\n[[client]]\n");
+                list(&mut text, "san", names);
+                client = names;
+            }
+            let table = if names.is_empty() { "allow" } else { "client.allow" };
+            rule.write(&mut text, table, method, path);
+        }
         text
     }
 }
 
 impl Learned {
-    fn write(&self, text: &mut String, method: &str, path: &str) {
+    fn write(&self, text: &mut String, table: &str, method: &str, path: &str) {
         let _ = match method {
-            "" => writeln!(text, "\n[[allow]]\ncall = {}", quoted(path)),
+            "" => writeln!(text, "\n[[{table}]]\ncall = {}", quoted(path)),
             method => {
                 let keys: Vec<&str> = self.query.difference(&self.repeated).map(String::as_str).collect();
                 let query = if keys.is_empty() { String::new() } else { format!("?{}", keys.join("&")) };
-                writeln!(text, "\n[[allow]]\nrequest = {}", quoted(&format!("{method} {path}{query}")))
+                writeln!(text, "\n[[{table}]]\nrequest = {}", quoted(&format!("{method} {path}{query}")))
             }
         };
         if !self.repeated.is_empty() {
@@ -121,25 +132,25 @@ impl Learned {
             return;
         }
         match &self.json {
-            Some(fields) => write_fields(text, fields),
+            Some(fields) => write_fields(text, table, fields),
             None => list(text, "stream", &self.types),
         }
     }
 }
 
-fn list(text: &mut String, key: &str, values: &BTreeSet<String>) {
+fn list<'v>(text: &mut String, key: &str, values: impl IntoIterator<Item = &'v String>) {
+    let values: Vec<String> = values.into_iter().map(|value| quoted(value)).collect();
     if !values.is_empty() {
-        let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
         let _ = writeln!(text, "{key} = [{}]", values.join(", "));
     }
 }
 
-fn write_fields(text: &mut String, fields: &BTreeMap<String, Shape>) {
+fn write_fields(text: &mut String, table: &str, fields: &BTreeMap<String, Shape>) {
     if fields.get("").is_some_and(|shape| shape.is_any || !shape.values.is_empty()) {
         text.push_str("json = \"any\"\n");
         return;
     }
-    text.push_str("[allow.json]\n");
+    let _ = writeln!(text, "[{table}.json]");
     for (path, shape) in fields.iter().filter(|(path, _)| !path.is_empty()) {
         let is_above = |other: &String| {
             other.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['.', '[']))
@@ -269,13 +280,32 @@ mod tests {
             ("/users/0123456789ab/posts/7", "/users/{id}/posts/{number}"),
         ] {
             let mut learner = Learner::new();
-            learner.add(&seen("GET", target, None));
+            learner.add(&[], &seen("GET", target, None));
             assert!(
                 learner.to_toml().contains(&format!("\"GET {path}\"")),
                 "{target}: {}",
                 learner.to_toml()
             );
         }
+    }
+
+    #[test]
+    fn what_a_named_client_asked_for_is_allowed_to_it_alone() {
+        let mut learner = Learner::new();
+        let names = ["spiffe://a/ci".to_owned()];
+        let create = seen("POST", "/containers/create", Some(json!({"Image": "a"})));
+        learner.add(&names, &create);
+        learner.add(&names, &seen("GET", "/info", None));
+        learner.add(&[], &seen("GET", "/version", None));
+        let rules = Rules::parse(&learner.to_toml()).unwrap_or_else(|e| panic!("{e}\n{}", learner.to_toml()));
+        let ci = Client { names: names.to_vec(), ..Client::default() };
+        let is_allowed = |client: &Client, request: &Seen| {
+            rules.candidates(client, &request.method.parse().unwrap(), &request.target, None).is_ok()
+        };
+        assert!(is_allowed(&ci, &create) && !is_allowed(&Client::default(), &create));
+        assert!(is_allowed(&ci, &seen("GET", "/info", None)));
+        assert!(!is_allowed(&Client::default(), &seen("GET", "/info", None)));
+        assert!(is_allowed(&Client::default(), &seen("GET", "/version", None)));
     }
 
     #[test]
@@ -292,7 +322,7 @@ mod tests {
             ),
         ];
         let mut learner = Learner::new();
-        requests.iter().for_each(|request| learner.add(request));
+        requests.iter().for_each(|request| learner.add(&[], request));
         let rules = Rules::parse(&learner.to_toml()).unwrap_or_else(|e| panic!("{e}\n{}", learner.to_toml()));
         let find = |request: &Seen| {
             let method = request.method.parse().unwrap();

@@ -61,7 +61,7 @@ impl Datagrams {
         let to_server = self.open(number).inspect_err(|_| self.shared.dismiss(&owners))?;
         self.shared.counters.connection();
         self.shared.enter();
-        self.shared.tell(Event::Accepted { number, pid, uid });
+        self.shared.tell(Event::Accepted { number, pid, uid, names: Vec::new() });
         self.numbers.insert(address, number);
         if let Some(recorder) = &self.shared.recorder {
             recorder.opened(number, ids(pid, uid, gid), Process::default());

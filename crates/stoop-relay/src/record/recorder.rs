@@ -61,17 +61,19 @@ impl Recorder {
         })
     }
 
-    /// Sets whether well-known secrets are masked, as [`stoop_tap::Masker`] does: in HTTP/1, HTTP/2,
-    /// gRPC, ttrpc, Redis, PostgreSQL, MySQL and FastCGI, and in text. Compressed contents of these
-    /// protocols are masked as a whole; nothing is found in what is encrypted. The default is on.
+    /// Sets whether well-known secrets are masked, as [`stoop_tap::Masker`] does: in HTTP/1,
+    /// HTTP/2, gRPC, ttrpc, Redis, PostgreSQL, MySQL and FastCGI, and in text. Compressed contents
+    /// of these protocols are masked as a whole; nothing is found in what is encrypted. The default
+    /// is on.
     #[must_use]
     pub fn redact(mut self, on: bool) -> Recorder {
         self.is_redacting = on;
         self
     }
 
-    /// Finds secrets in messages of gRPC and ttrpc by what is known of their methods. By default the
-    /// credentials of a few well-known methods are masked, and other messages are searched as text.
+    /// Finds secrets in messages of gRPC and ttrpc by what is known of their methods. By default
+    /// the credentials of a few well-known methods are masked, and other messages are searched as
+    /// text.
     #[must_use]
     pub fn methods(mut self, methods: Arc<dyn Methods>) -> Recorder {
         self.methods = Some(methods);

@@ -76,13 +76,11 @@ impl Tls {
         Tls(Arc::new(inner))
     }
 
-    /// Checks the names of a peer's certificate.
-    pub(super) fn check(&self, certificates: Option<&[CertificateDer<'_>]>) -> io::Result<()> {
-        if self.0.names.is_empty() {
-            return Ok(());
-        }
+    /// Checks the names of a peer's certificate, and returns them.
+    pub(super) fn check(&self, certificates: Option<&[CertificateDer<'_>]>) -> io::Result<Vec<String>> {
         match certificates.and_then(<[_]>::first) {
             Some(certificate) => names::check(certificate, &self.0.names),
+            None if self.0.names.is_empty() => Ok(Vec::new()),
             None => Err(invalid("the peer has no certificate")),
         }
     }

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{Tls, pump, runtime, timed_out};
 use crate::end::{End, into_io, prepare_tcp};
 use crate::fate::Fate;
-use crate::queue::{Queue, Queued};
+use crate::queue::{Introduction, Newcomer, Queue, Queued};
 
 /// How long a client has for the handshake, and how many may be at it.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -72,22 +72,25 @@ pub(crate) fn listen(listener: net::TcpListener, tls: &Tls) -> io::Result<Queued
     Ok(Queued { queue, filler: Some(Box::new(Filler(task.abort_handle()))) })
 }
 
-type Accepted = tokio_rustls::server::TlsStream<TcpStream>;
+/// A connection, and the names in the certificate of its client.
+type Accepted = (tokio_rustls::server::TlsStream<TcpStream>, Vec<String>);
 
 async fn accept(acceptor: &TlsAcceptor, tls: &Tls, stream: TcpStream) -> io::Result<Accepted> {
     prepare_tcp(&stream)?;
     let stream = acceptor.accept(stream).await?;
-    tls.check(stream.get_ref().1.peer_certificates())?;
-    Ok(stream)
+    let names = tls.check(stream.get_ref().1.peer_certificates())?;
+    Ok((stream, names))
 }
 
 /// Hands a client to the relay, and moves its data.
 async fn serve(accepted: io::Result<Accepted>, queue: &Queue) {
     let pair = Stream::pair().map_err(into_io);
     match accepted.and_then(|stream| Ok((stream, pair?))) {
-        Ok((stream, (here, there))) => {
+        Ok(((stream, names), (here, there))) => {
             let fate = Arc::new(Fate::default());
-            queue.push(Ok(End::Bridged(here, Arc::clone(&fate))));
+            let end = End::Bridged(here, Arc::clone(&fate));
+            let introduction = Introduction { names, ..Introduction::default() };
+            queue.push(Ok(Newcomer { end, introduction }));
             pump::run(stream.into(), there, fate).await;
         }
         Err(error) => queue.push(Err(error)),

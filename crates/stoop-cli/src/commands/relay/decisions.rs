@@ -48,9 +48,11 @@ fn event(decision: Decision) -> Event {
         _ => (None, None),
     };
     let workload = client.workload.to_string();
+    let peer = PeerInfo::new(client.pid, client.uid, client.gid);
     Event::Request {
-        peer: PeerInfo::new(client.pid, client.uid, client.gid),
+        peer,
         workload: Some(workload).filter(|name| name != "-"),
+        names: decision.client.names,
         method: decision.method,
         target: decision.target,
         verdict,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use stoop::internal::Place;
 use stoop::{Address, Kind, Listener, Stream, aio};
 use stoop_guard::Guard;
 use stoop_relay::{Connector, Displaced, Event as Happened, Interposition, Running};
@@ -14,9 +13,11 @@ use tokio::sync::oneshot;
 use super::allow::Who;
 use super::args::Relay;
 use super::decisions::{Counts, Learning, handler};
-use super::place::{Front, Server};
-use super::{hooks, interpose, metrics, report};
-use crate::exit::Exit;
+use super::named::{self, Named};
+use super::place::Front;
+use super::run::Resolved;
+use super::wire::Wire;
+use super::{hooks, identity, interpose, metrics, report};
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
 use crate::manager::Manager;
@@ -38,17 +39,23 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     let errors = Arc::new(ErrorLog::new(output));
     let asked =
         flags.metrics.as_ref().map(|place| metrics::bind(place, &flags.metrics_bind())).transpose()?;
-    let Bound { listener, server, listening, place } = bind(flags, inherited)?;
+    let Bound { listener, server, listening, place, named } = bind(flags, inherited, output, &errors)?;
     // Its file descriptor is the server's address for as long as requests are forwarded.
     let _kept = listener.file().and_then(Interposition::of);
     let counts = Arc::new(Counts::default());
     let behind = behind(flags, &server, output, &errors)?;
-    let mut guard = Guard::new(rules, flags.rules.protocol(), server)
+    let mut guard = Guard::new(rules, flags.rules.protocol(), server.address.unwrap_or(Address::UNNAMED))
         .dry_run(flags.rules.dry_run || flags.rules.learn.is_some())
         .on_decision(handler(output, Arc::clone(&counts), learning));
     if let Some((_, connector)) = &behind {
         let connector = connector.clone();
-        guard = guard.connect_with(move || connector.connect());
+        guard = guard.connect_with(move |client| match client {
+            Some(client) => connector.connect_for(client),
+            None => connector.connect(),
+        });
+    }
+    if let Some(named) = &named {
+        guard = guard.named_clients(named.lookup());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the guard", &error))?;
@@ -60,22 +67,27 @@ pub(super) fn run(flags: &Relay) -> Outcome {
         output.tell(&listening)?;
         let manager = Manager::from_env(output, &errors, "relay")?;
         manager.ready();
-        let mut why = None;
+        let (mut why, mut stopped) = (None, None);
         let stopping = async {
             why = first(stop, displaced).await;
             if let Some(why) = why {
                 output.note(&Event::Displaced { reason: interpose::word(why) });
             }
             manager.stopping();
+            stopped = named.map(|named| named.stop(flags.grace));
         };
         let ended = tokio::select! {
             ended = guard.run(serving, stopping) => ended.map(|_| ()).map_err(Failure::from),
             _ = stop_at_once => Ok(()),
         };
-        ended.map(|()| (manager, why))
+        ended.map(|()| (manager, why, stopped))
     });
     runtime.shutdown_background();
-    let (manager, why) = ended?;
+    let (manager, why, stopped) = ended?;
+    if let Some(Ok(stopped)) = stopped {
+        // Its clients' connections to the guard have ended.
+        let _ = stopped.join();
+    }
     if let Some((relay, _)) = behind {
         // The guard has waited for the requests already.
         let _ = relay.stop(Duration::ZERO);
@@ -86,29 +98,32 @@ pub(super) fn run(flags: &Relay) -> Outcome {
     interpose::ended(why, flags)
 }
 
-/// Starts the relay that is between the guard and the server, if what was allowed is recorded or
-/// disturbed. It has no address, so that no client can go around the rules.
+/// Starts the relay that is between the guard and the server, if the guard does not do everything
+/// by itself. It has no address, so that no client can go around the rules.
 fn behind(
     flags: &Relay,
-    server: &Address,
+    server: &Guarded,
     output: Output,
     errors: &Arc<ErrorLog>,
 ) -> Result<Option<(Running, Connector)>, Failure> {
-    if !flags.hooks.are_given() {
+    let is_shaped = flags.as_client || flags.send_proxy || flags.max_rate.is_some();
+    if !flags.hooks.are_given() && !is_shaped && server.address.is_some() {
         return Ok(None);
     }
     let failed = |error| Failure::io("start the relay behind the guard", &error);
     let control = flags.hooks.bind_control(&flags.metrics_bind())?;
     let reporting = Arc::clone(errors);
-    let relay = stoop_relay::Relay::to(stoop_relay::Server::unix(server.clone())).on_event(move |happened| {
+    let relay = stoop_relay::Relay::to(server.relay.clone()).on_event(move |happened| {
         // The guard reports its clients itself.
         if matches!(happened, Happened::Unreached { .. }) {
             report::report(happened, output, &reporting);
         }
     });
+    let relay = relay.as_client(flags.as_client).send_proxy(flags.send_proxy);
+    let relay = flags.max_rate.into_iter().fold(relay, stoop_relay::Relay::bytes_per_second);
     let relay = flags.hooks.apply(relay, Kind::Stream, errors)?;
     let (front, connector) = stoop_relay::Front::private().map_err(failed)?;
-    let relay = relay.start(front).map_err(failed)?;
+    let relay = relay.start(front).map_err(|error| identity::not_started(flags, &error))?;
     if let (Some(bound), Some(faults)) = (control, relay.faults()) {
         hooks::serve_control(bound, faults, Kind::Stream);
     }
@@ -163,59 +178,91 @@ fn watched(mut place: Interposition) -> Result<oneshot::Receiver<Displaced>, Fai
 fn supported(flags: &Relay) -> Result<(), Failure> {
     let needs_workload = flags.allow.iter().any(Who::needs_workload);
     let given = [
-        ("--restore", flags.restore.is_some()),
-        ("--as-client", flags.as_client),
-        ("--send-proxy", flags.send_proxy),
-        ("--max-rate", flags.max_rate.is_some()),
-        ("--max-per-container", flags.max_per_container.is_some()),
-        ("--framed", flags.wire.framed),
-        ("--cert", flags.wire.cert.is_some()),
-        ("--allow-san", !flags.wire.allow_san.is_empty()),
-        ("--allow container:… and unit:…", needs_workload),
+        ("--restore", flags.restore.is_some(), "it gives a name back and relays nothing"),
+        ("--framed", flags.wire.framed, "requests are a stream of bytes, which has no messages to frame"),
+        ("--max-per-container", flags.max_per_container.is_some(), BY_RULES),
+        ("--allow container:… and unit:…", needs_workload, BY_RULES),
     ];
-    match given.iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => Err(Failure::new(Exit::Usage, format!("{flag} cannot be used with rules"))
-            .why("a relay with rules judges requests; rules of [[client]] in the file are for users, containers and units")
-            .next("# another relay between the guard and the server limits what was allowed; one with tls: in front of the guard is a client to it, and [[client]] can name its unit")
-            .into()),
+    match given.iter().find(|(_, is_given, _)| *is_given) {
+        Some((flag, _, why)) => Err(Failure::usage(format!("{flag} cannot be used with rules"), *why)),
         None => Ok(()),
     }
 }
 
-/// Returns the address of the server, which must be a Unix socket.
-fn server(flags: &Relay) -> Result<Address, Failure> {
-    let Some(connect) = &flags.connect else { return Err(not_unix("no server")) };
-    let Server::Unix(endpoint) = connect else { return Err(not_unix(&connect.to_string())) };
-    let (target, _) = endpoint.target()?;
-    match target.place {
-        Place::Address(address) if target.kind.is_none_or(|kind| kind == Kind::Stream) => Ok(address),
-        _ => Err(not_unix(&connect.to_string())),
+const BY_RULES: &str = "rules say for which containers and units they are: [[client]] in their file";
+
+/// The server behind a guard.
+struct Guarded {
+    relay: stoop_relay::Server,
+    /// If the guard can connect to it without a relay.
+    address: Option<Address>,
+}
+
+impl Guarded {
+    fn unix(address: Address) -> Guarded {
+        Guarded { relay: stoop_relay::Server::unix(address.clone()), address: Some(address) }
     }
 }
 
-fn not_unix(place: &str) -> Failure {
-    let why = "rules are for HTTP and gRPC between Unix stream sockets, where each client is known";
+fn server(flags: &Relay) -> Result<Guarded, Failure> {
+    let Some(connect) = &flags.connect else { return Err(not_a_stream("no server")) };
+    let relay = match super::run::resolve(connect)? {
+        Resolved::Unix(address, None | Some(Kind::Stream)) => return Ok(Guarded::unix(address)),
+        Resolved::Unix(..) | Resolved::Wire(Wire::Stdio) => return Err(not_a_stream(&connect.to_string())),
+        Resolved::Tcp(place) => stoop_relay::Server::tcp(&place.host, place.port),
+        Resolved::Wire(wire) => wire.server(&flags.wire)?,
+    };
+    Ok(Guarded { relay, address: None })
+}
+
+fn not_a_stream(place: &str) -> Failure {
+    let why = "rules are for HTTP and gRPC, to a server that takes a stream for each request";
+    Failure::usage(format!("'{place}' cannot be guarded by rules"), why)
+}
+
+fn not_known(place: &str) -> Failure {
+    let why =
+        "rules need to know each client: by the kernel at a Unix stream socket, by its certificate at tls:";
     Failure::usage(format!("'{place}' cannot be guarded by rules"), why)
 }
 
 /// What the guard serves, and for whom.
 struct Bound {
     listener: Listener<Stream>,
-    server: Address,
+    server: Guarded,
     listening: Event,
     /// If it stands in front of the server, at its name.
     place: Option<Interposition>,
+    /// If its clients come with TLS.
+    named: Option<Named>,
 }
 
-fn bind(flags: &Relay, inherited: Option<Inherited>) -> Result<Bound, Failure> {
+fn bind(
+    flags: &Relay,
+    inherited: Option<Inherited>,
+    output: Output,
+    errors: &Arc<ErrorLog>,
+) -> Result<Bound, Failure> {
     if let Some(name) = &flags.interpose {
         let taken = interpose::take_over_for_guard(name, flags, super::run::policy(flags, name))?;
         let interpose::TakenByGuard { listener, place, server } = taken;
         let listening = announcement(&listener, &name.to_string(), false);
-        return Ok(Bound { listener, server, listening, place: Some(place) });
+        let server = Guarded::unix(server);
+        return Ok(Bound { listener, server, listening, place: Some(place), named: None });
     }
     let server = server(flags)?;
-    let Some(Front::Unix(target)) = &flags.listen else { return Err(not_unix("the address to listen at")) };
+    let target = match &flags.listen {
+        Some(Front::Unix(target)) => target,
+        Some(Front::Wire(wire @ Wire::Tls(_))) => {
+            super::run::refuse_who(flags, wire)?;
+            let (named, listener, place) = named::listen(wire, flags, output, errors)?;
+            let listening = listening(Text(place), None, false);
+            return Ok(Bound { listener, server, listening, place: None, named: Some(named) });
+        }
+        Some(Front::Tcp(place)) => return Err(not_known(&place.to_string())),
+        Some(Front::Wire(wire)) => return Err(not_known(&wire.to_string())),
+        None => return Err(not_known("the address to listen at")),
+    };
     let policy = super::run::policy(flags, target);
     let is_inherited = inherited.is_some();
     let socket = match inherited {
@@ -226,9 +273,9 @@ fn bind(flags: &Relay, inherited: Option<Inherited>) -> Result<Bound, Failure> {
         }
         None => target::serve(target, Kind::Stream, &flags.bind, |bind, _| bind.policy(policy))?,
     };
-    let BoundSocket::Stream(listener) = socket else { return Err(not_unix(&target.to_string())) };
+    let BoundSocket::Stream(listener) = socket else { return Err(not_known(&target.to_string())) };
     let listening = announcement(&listener, &target.to_string(), is_inherited);
-    Ok(Bound { listener, server, listening, place: None })
+    Ok(Bound { listener, server, listening, place: None, named: None })
 }
 
 fn announcement(listener: &Listener<Stream>, name: &str, inherited: bool) -> Event {
@@ -238,6 +285,10 @@ fn announcement(listener: &Listener<Stream>, name: &str, inherited: bool) -> Eve
     };
     let mode = listener.file().and_then(|file| std::fs::symlink_metadata(file.path()).ok());
     let mode = mode.map(|mode| format!("{:o}", mode.permissions().mode() & 0o7777));
+    listening(address, mode, inherited)
+}
+
+fn listening(address: Text, mode: Option<String>, inherited: bool) -> Event {
     Event::Listening { address, kind: Word(Kind::Stream), answer: "guard", mode, inherited }
 }
 

@@ -5,6 +5,7 @@
 //! | `args.rs` | its flags |
 //! | `rules.rs` | the flags of a guard, and reading the rules |
 //! | `guard.rs` | a relay with rules: starts the guard |
+//! | `named.rs` | clients of a guard that come with TLS |
 //! | `decisions.rs` | reports the decisions of a guard |
 //! | `place.rs` | what can be at either side: a Unix socket, or `tcp:HOST:PORT` |
 //! | `run.rs` | starts the relay, waits, and stops it |
@@ -27,6 +28,8 @@ mod hooks;
 mod identity;
 mod interpose;
 pub(crate) mod metrics;
+#[cfg(feature = "http")]
+mod named;
 pub(crate) mod place;
 mod report;
 #[cfg(feature = "http")]

@@ -10,8 +10,9 @@ use crate::output::{ErrorLog, Event, Output, PeerInfo};
 /// Reports what happened to a client.
 pub(super) fn report(happened: Happened, output: Output, errors: &ErrorLog) {
     match happened {
-        Happened::Accepted { number, pid, uid } if output.is_json() => {
-            output.note(&Event::Accepted { connection: number, peer: PeerInfo::new(pid, uid, None) });
+        Happened::Accepted { number, pid, uid, names } if output.is_json() => {
+            let peer = PeerInfo::new(pid, uid, None);
+            output.note(&Event::Accepted { connection: number, peer, names });
         }
         Happened::Refused { pid, uid, reason } => output.note(&Event::refused(pid, uid, reason)),
         Happened::Rejected { pid, uid, reason } => {

@@ -13,7 +13,9 @@ pub(crate) struct RuleFlags {
     /// Forward only HTTP requests that rules allow: of a file, or a set such as docker:read-only
     ///
     /// The sets are docker:read-only, docker:traefik and docker:ci-build. May be repeated: a
-    /// request is allowed if one of them allows it. LISTEN and CONNECT must be Unix stream sockets.
+    /// request is allowed if one of them allows it. LISTEN must be a Unix stream socket, or tls:
+    /// (clients are known by the names in their certificates). With --max-rate, --as-client and
+    /// --send-proxy each request is a connection.
     #[arg(long, help_heading = "Rules", value_name = "RULES", conflicts_with = "grpc_rules")]
     pub(crate) http_rules: Vec<String>,
 

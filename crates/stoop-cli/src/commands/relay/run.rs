@@ -219,13 +219,13 @@ fn wait(signals: &Signals, asked: &Signals, displaced: &Noticed, report: impl Fn
 }
 
 /// The server, after a name has been looked up.
-enum Resolved {
+pub(super) enum Resolved {
     Unix(Address, Option<Kind>),
     Tcp(HostAndPort),
     Wire(Wire),
 }
 
-fn resolve(server: &Server) -> Result<Resolved, Failure> {
+pub(super) fn resolve(server: &Server) -> Result<Resolved, Failure> {
     let endpoint = match server {
         Server::Tcp(place) => return Ok(Resolved::Tcp(place.clone())),
         Server::Wire(wire) => return Ok(Resolved::Wire(wire.clone())),
@@ -309,7 +309,7 @@ fn listen_tcp(flags: &Relay, place: &HostAndPort) -> Result<Bound, Failure> {
     tcp::listen(place).map(|(listener, place)| Bound::Tcp(listener, place))
 }
 
-fn refuse_who(flags: &Relay, place: &impl std::fmt::Display) -> Result<(), Failure> {
+pub(super) fn refuse_who(flags: &Relay, place: &impl std::fmt::Display) -> Result<(), Failure> {
     let asks_who = flags.max_per_uid.is_some()
         || flags.max_per_container.is_some()
         || !flags.allow.is_empty()

@@ -26,7 +26,11 @@ pub(super) fn begin(
     let is_asked = shared.output.is_json() || shared.service.runs_programs();
     let peer = is_asked.then(|| socket(&client).peer());
     if let Some(peer) = peer.as_ref().filter(|_| shared.output.is_json()) {
-        shared.output.note(&Event::Accepted { connection: number, peer: PeerInfo::from(peer) });
+        shared.output.note(&Event::Accepted {
+            connection: number,
+            peer: PeerInfo::from(peer),
+            names: Vec::new(),
+        });
     }
     let (Some(client), Some(peer)) = (clients.serve(shared, number, client), peer) else { return };
     shared.start(move |shared| run_program(shared, client, &peer, number, reserve));

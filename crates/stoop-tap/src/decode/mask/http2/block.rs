@@ -105,7 +105,7 @@ impl Block {
     }
 }
 
-/// Returns whether a header of this name says how the contents are read, and is no secret.
+/// Returns whether a header of this name says how the contents are read, which no secret does.
 fn is_protocol(name: &[u8]) -> bool {
     [&b":"[..], b"content-", b"grpc-"].iter().any(|begin| name.starts_with(begin))
 }
