@@ -17,15 +17,14 @@ impl Masking {
         Masking(Arc::new(Mutex::new(masker)))
     }
 
-    /// Masks the secrets in what a side sends next. Returns how many bytes were changed.
-    pub(super) fn mask(&self, from: Side, bytes: &mut [u8]) -> u32 {
-        let plain = bytes.to_vec();
+    /// Masks the secrets in a copy of what a side sends next. Returns how many bytes were changed.
+    pub(super) fn mask(&self, from: Side, plain: &[u8], copy: &mut [u8]) -> u32 {
         let from = match from {
             Side::Client => stoop_tap::Side::First,
             Side::Server => stoop_tap::Side::Second,
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).data(from, bytes);
-        let changed = plain.iter().zip(&*bytes).filter(|(plain, masked)| plain != masked).count();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).data(from, copy);
+        let changed = plain.iter().zip(&*copy).filter(|(plain, masked)| plain != masked).count();
         u32::try_from(changed).unwrap_or(u32::MAX)
     }
 }
@@ -40,9 +39,9 @@ mod tests {
         let masking = Masking::new(true, None);
         let mut sum = 0;
         let mut mask = |(from, bytes): &(Side, &[u8])| {
-            let mut bytes = bytes.to_vec();
-            sum += masking.mask(*from, &mut bytes);
-            bytes
+            let mut copy = bytes.to_vec();
+            sum += masking.mask(*from, bytes, &mut copy);
+            copy
         };
         (conversation.iter().map(&mut mask).collect(), sum)
     }

@@ -135,8 +135,8 @@ impl Output {
         let Some(file) = &mut self.file else { return Ok(()) };
         self.record.clear();
         let data = encode(record, &mut self.record);
-        if let (Some(masking), Entry::Data { from, .. }) = (masking, &record.entry) {
-            let masked = masking.mask(*from, &mut self.record[data]);
+        if let (Some(masking), Entry::Data { from, bytes, .. }) = (masking, &record.entry) {
+            let masked = masking.mask(*from, bytes, &mut self.record[data]);
             self.record[MASKED_AT..MASKED_AT + 4].copy_from_slice(&masked.to_le_bytes());
         }
         seal(&mut self.record);

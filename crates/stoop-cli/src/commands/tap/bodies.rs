@@ -82,6 +82,29 @@ impl stoop_tap::Methods for Bodies {
     }
 }
 
+/// The built-in schema alone, which takes a few MiB and is read when a method is called.
+#[cfg(feature = "grpc")]
+#[derive(Debug, Default)]
+pub(super) struct BuiltIn(std::sync::OnceLock<Bodies>);
+
+#[cfg(feature = "grpc")]
+impl BuiltIn {
+    fn bodies(&self) -> &Bodies {
+        self.0.get_or_init(|| Bodies::new(None))
+    }
+}
+
+#[cfg(feature = "grpc")]
+impl stoop_tap::Methods for BuiltIn {
+    fn streams(&self, method: &str) -> Option<bool> {
+        stoop_tap::Methods::streams(self.bodies(), method)
+    }
+
+    fn fields(&self, method: &str, is_response: bool) -> Option<std::sync::Arc<dyn stoop_tap::Fields>> {
+        stoop_tap::Methods::fields(self.bodies(), method, is_response)
+    }
+}
+
 /// Returns the bytes, decompressed. `None` if the compression is not known, or if they are many.
 #[cfg(feature = "grpc")]
 fn decompressed(message: &Message) -> Option<Vec<u8>> {

@@ -54,5 +54,5 @@ pub(super) use run::run;
 /// Returns what is known of methods by the built-in definitions.
 #[cfg(feature = "grpc")]
 pub(super) fn known_methods() -> std::sync::Arc<dyn stoop_tap::Methods> {
-    std::sync::Arc::new(bodies::Bodies::new(None))
+    std::sync::Arc::new(bodies::BuiltIn::default())
 }
