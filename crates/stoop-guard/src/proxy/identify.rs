@@ -3,14 +3,16 @@
 use std::{fs, process};
 
 use http::Extensions;
-use stoop::Peer;
+use stoop::{Address, Peer};
 use stoop_http::Caller;
 use stoop_http::internal::address_of;
 use stoop_inspect::Workload;
 use stoop_inspect::internal::is_users_own;
 
-use super::Names;
 use crate::rules::client::Client;
+
+/// Returns the names in the certificate of the client that is behind an address.
+pub(super) type Names = Box<dyn Fn(&Address) -> Option<Vec<String>> + Send + Sync>;
 
 /// Returns the client of a request, with its workload if that is wanted.
 pub(super) fn client(extensions: &Extensions, wants_workload: bool) -> Client {

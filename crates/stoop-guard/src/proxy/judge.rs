@@ -48,7 +48,7 @@ impl Judged {
     }
 
     /// The client is not one that this process has connected for.
-    pub(super) fn stranger() -> Judged {
+    fn stranger() -> Judged {
         let why = "it did not come from a client with a certificate".into();
         Judged::no(Verdict::Refused { rule: None, why }, StatusCode::FORBIDDEN)
     }
@@ -82,7 +82,8 @@ struct Head<'p> {
 }
 
 impl Guard {
-    pub(super) async fn judge(&self, client: &Client, parts: &Parts, body: Incoming) -> Judged {
+    pub(super) async fn judge(&self, client: Option<&Client>, parts: &Parts, body: Incoming) -> Judged {
+        let Some(client) = client else { return Judged::stranger() };
         let (method, uri) = (&parts.method, &parts.uri);
         let framing = match framing(method, uri, &parts.headers, parts.version) {
             Ok(framing) => framing,

@@ -28,6 +28,7 @@ use stoop_http::{Caller, Settings, Version};
 use crate::decision::{Decision, Verdict};
 use crate::rules::Rules;
 use body::GuardBody;
+use identify::Names;
 pub use protocol::Protocol;
 
 /// How long connecting to the server may take.
@@ -38,7 +39,6 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 
 type Handler = Box<dyn Fn(Decision) + Send + Sync>;
 type Connector = Box<dyn Fn(Option<&Peer>) -> stoop::Result<Stream> + Send + Sync>;
-type Names = Box<dyn Fn(&Address) -> Option<Vec<String>> + Send + Sync>;
 
 /// A guard: forwards what rules allow, and refuses everything else.
 pub struct Guard {
@@ -153,10 +153,7 @@ impl Guard {
             Some(names) => identify::named(&parts.extensions, names),
             None => Some(identify::client(&parts.extensions, self.rules.ask_for_workload())),
         };
-        let judged = match &client {
-            Some(client) => self.judge(client, &parts, body).await,
-            None => judge::Judged::stranger(),
-        };
+        let judged = self.judge(client.as_ref(), &parts, body).await;
         let client = client.unwrap_or_default();
         let verdict = judged.verdict.clone();
         if let Some(handler) = &self.handler {

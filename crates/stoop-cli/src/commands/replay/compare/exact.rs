@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Compare, Difference, END, NOTHING, SHOWN_BYTES, Verdict, excerpt, masked};
-
-/// What a masked byte became in the recording.
-pub(super) const MASK: u8 = b'*';
+use super::masked::{self, MASK};
+use super::{Compare, Difference, END, NOTHING, SHOWN_BYTES, Verdict, excerpt};
 
 /// How many bytes that were the same are kept, to be shown before a difference.
 const CONTEXT_BYTES: usize = SHOWN_BYTES / 3;

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::exact::MASK;
-use super::masked;
+use super::masked::{self, MASK};
 
 /// Returns the documents of a body: one, or one after the other as in a stream of events.
 pub(super) fn documents(body: &[u8]) -> Option<Vec<Value>> {

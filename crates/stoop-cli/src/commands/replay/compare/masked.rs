@@ -1,6 +1,7 @@
 //! What may stand behind masked secrets: a comparison must not fail because of them. Pure.
 
-use super::exact::MASK;
+/// What a masked byte became in the recording.
+pub(super) const MASK: u8 = b'*';
 
 /// Returns whether these bytes, masked, may be what was recorded: each run of `*` stands for
 /// anything, of any length.
