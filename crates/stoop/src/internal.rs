@@ -22,6 +22,13 @@ pub use crate::socket_file::mounts::Mounts;
 pub use crate::socket_file::other_views::{Doubt, Elsewhere, Views};
 pub use crate::sys::query;
 
+/// File systems that do not respond.
+pub mod responding {
+    pub use crate::responding::{
+        NotResponding, check, check_below, check_file, check_name, learn, lstat, metadata, stat,
+    };
+}
+
 use crate::{Bind, SocketFile};
 
 /// Returns the user id, or `None` if the number stands for no user in particular: the overflow id

@@ -145,6 +145,7 @@ mod peer;
 mod policy;
 mod refusals;
 mod reply;
+mod responding;
 mod retry;
 mod send_quota;
 mod sends;

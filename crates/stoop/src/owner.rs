@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::diag::{self, Entry, FileId};
 use crate::socket_file::is_alive;
-use crate::{Address, Kind, escaped};
+use crate::{Address, Kind, escaped, responding};
 
 /// The socket and process that own an address, as far as this process may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +95,7 @@ impl fmt::Display for Holder {
 /// Returns the owner of the socket bound to this path. Its fields are unknown if the kernel does
 /// not show the socket here, but a socket is bound to the file.
 fn of_path(path: &Path) -> Option<Holder> {
+    responding::check(path).ok()?;
     let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let id = FileId::of(&rustix::fs::fstat(&file).ok()?);
     let bound = diag::bound_to(id);

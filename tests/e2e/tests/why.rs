@@ -1,6 +1,10 @@
 //! `stoop why`: predictions about real sockets, the drawing of the path walk, `--try`, other users
 //! and processes, JSON.
 
+mod why {
+    mod not_responding;
+}
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;

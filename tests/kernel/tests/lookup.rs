@@ -2,9 +2,12 @@
 
 use std::ffi::c_int;
 use std::fs::{self, Permissions};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags, getxattr, removexattr, setxattr, statx};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -452,6 +455,80 @@ fn a_fuse_mount_whose_server_has_exited_is_not_connected() {
         try_connect(&at(&dir, "socket"))
     });
     assert_eq!(answer, Err(Errno::NOTCONN));
+}
+
+/// Answers the first request of a FUSE file system, after which others follow.
+fn start_fuse(server: &OwnedFd) {
+    let mut request = vec![0; 64 * 1024];
+    rustix::io::read(server, &mut request).unwrap();
+    // The length, no error, the number of the request; version 7.31, and limits.
+    let mut reply = [80_u32.to_ne_bytes(), [0; 4]].concat();
+    reply.extend(&request[8..16]);
+    for number in [7_u32, 31, 4096, 0, 0x0009_000c, 4096, 1] {
+        reply.extend(number.to_ne_bytes());
+    }
+    reply.resize(80, 0);
+    assert_eq!(rustix::io::write(server, &reply), Ok(80));
+}
+
+fn wait_readable(server: &OwnedFd) {
+    let mut entry = [PollFd::from_borrowed_fd(server.as_fd(), PollFlags::IN)];
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    assert_eq!(poll(&mut entry, Some(&limit)), Ok(1), "a request");
+}
+
+/// K-FUSE-3
+#[test]
+fn a_lookup_that_a_fuse_server_has_read_outlives_a_kill() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root or FUSE");
+    }
+    let dir = tempdir();
+    let answer = with_own_mounts(|| {
+        let server = mount_fuse(dir.path(), 0o40777, "user_id=0,group_id=0,allow_other")?;
+        start_fuse(&server);
+        let look_up = || {
+            let child = Command::new("stat").arg(dir.path().join("x")).stderr(Stdio::null()).spawn();
+            wait_readable(&server);
+            child.unwrap()
+        };
+        let mut unread = look_up();
+        unread.kill().unwrap();
+        eventually(SOON, || unread.try_wait().unwrap().is_some());
+
+        let mut read = look_up();
+        rustix::io::read(&server, &mut vec![0; 64 * 1024])?;
+        read.kill().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(read.try_wait().unwrap(), None, "it waits for the answer");
+        close(server);
+        eventually(SOON, || read.try_wait().unwrap().is_some());
+        Ok(())
+    });
+    assert_eq!(answer, Ok(()));
+}
+
+/// K-FUSE-4
+#[test]
+fn the_process_that_serves_a_fuse_mount_is_known() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root or FUSE");
+    }
+    let dir = tempdir();
+    let answer = with_own_mounts(|| {
+        let server = mount_fuse(dir.path(), 0o40777, "user_id=0,group_id=0,allow_other")?;
+        let root = rustix::fs::open(dir.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let stat = statx(&root, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)?;
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", raw(&server))).unwrap();
+        let shown =
+            info.lines().find_map(|line| line.strip_prefix("fuse_connection:")).ok_or(Errno::NOSYS)?;
+        assert_eq!(shown.trim().parse(), Ok((stat.stx_dev_major << 20) | stat.stx_dev_minor));
+        Ok(())
+    });
+    match answer {
+        Err(Errno::NOSYS) => skip!("lacks the line, which older kernels do not write"),
+        answer => assert_eq!(answer, Ok(())),
+    }
 }
 
 /// K-SERVED-1

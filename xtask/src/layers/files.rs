@@ -39,7 +39,7 @@ const LAYERS: &[&[&str]] = &[
     // what every kind of socket shares
     &["message.rs", "refusals.rs", "socket.rs", "socket_ext.rs", "socket_methods.rs"],
     // socket files, and server sockets of any kind
-    &["server_options.rs", "socket_file"],
+    &["responding", "server_options.rs", "socket_file"],
     // sockets
     &[
         "batch.rs",

@@ -4,7 +4,7 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use stoop::internal::{Place, Target};
+use stoop::internal::{Place, Target, responding};
 use stoop::{Address, escaped};
 use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Source};
 use stoop_inspect::internal;
@@ -26,8 +26,9 @@ impl Endpoint {
             Endpoint::Named(name) => *name,
         };
         let candidates = candidates(name)?;
-        let is_there =
-            |candidate: &&Candidate| candidate.address.as_pathname().is_some_and(|path| path.exists());
+        let is_there = |candidate: &&Candidate| {
+            candidate.address.as_pathname().is_some_and(|path| responding::metadata(path).is_ok())
+        };
         let Some(candidate) = candidates.iter().find(is_there).or(candidates.first()) else {
             return Err(not_found(name, &[]));
         };
@@ -111,7 +112,7 @@ pub(super) fn usual_instead(name: Name, configured: &Candidate) -> Option<String
 }
 
 fn is_socket(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
+    responding::metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
 fn not_local(name: Name, elsewhere: &NotLocal) -> Failure {

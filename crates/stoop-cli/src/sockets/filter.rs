@@ -1,10 +1,9 @@
 //! Selects lines by flags. Creating and preparing a filter looks files up; all else is pure.
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stoop::internal::Place;
+use stoop::internal::{Place, responding};
 use stoop::{Address, Kind, escaped};
 use stoop_inspect::FileId;
 use stoop_inspect::internal::FileLocator;
@@ -97,7 +96,7 @@ impl<'a> Filter<'a> {
             };
             kinds.extend(kind_of(&target, flags.kind.kind)?);
             let address = absolute(address);
-            let file = address.as_pathname().and_then(|path| fs::metadata(path).ok());
+            let file = address.as_pathname().and_then(|path| responding::metadata(path).ok());
             let (typed, file) = (which.to_string(), file.as_ref().map(FileId::from));
             addresses.push(AddressFilter { typed, address, file, is_exact: false, strangers: Vec::new() });
         }
@@ -161,7 +160,8 @@ impl<'a> Filter<'a> {
             let file = place.file?;
             let is_it = |socket: &&Socket| socket.may_be_from().is_none() && place.is_bound(socket);
             let name = &snapshot.sockets.iter().find(is_it)?.name;
-            let leads_there = fs::metadata(name.as_pathname()?).is_ok_and(|now| FileId::from(&now) == file);
+            let now = responding::metadata(name.as_pathname()?);
+            let leads_there = now.is_ok_and(|now| FileId::from(&now) == file);
             (!leads_there).then_some((&place.address, name))
         })
     }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use stoop::Address;
-use stoop::internal::Place;
+use stoop::internal::{Place, responding};
 use stoop_inspect::FileId;
 use stoop_inspect::internal::FileLocator;
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
@@ -45,7 +45,7 @@ impl ResolvedSelector {
         };
         let Some(path) = address.as_pathname() else { return Ok(ResolvedSelector::Name(address.clone())) };
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let file = fs::metadata(&path).map(|file| FileId::from(&file));
+        let file = responding::metadata(&path).map(|file| FileId::from(&file));
         Ok(ResolvedSelector::Path(path, file))
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use stoop::escaped;
+use stoop::internal::responding;
 use stoop_inspect::{Missing, Snapshot};
 
 use super::suggest::{describe_non_socket, other_spellings};
@@ -39,7 +40,7 @@ pub(crate) fn note(missing: &[Missing]) -> String {
 /// Reports paths that were asked for but whose sockets are listed under other names.
 pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
     for (typed, address) in filter.without_file() {
-        let what = match address.as_pathname().map(std::fs::metadata) {
+        let what = match address.as_pathname().map(responding::metadata) {
             Some(Err(error)) if !is_absence(&error) => {
                 format!("cannot look up '{address}' ({})", describe(&error))
             }

@@ -2,10 +2,10 @@
 //! inspects.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use stoop::internal::responding;
 use stoop_inspect::{Pid, Snapshot, SocketIno};
 
 use super::format;
@@ -31,7 +31,7 @@ pub(crate) fn other_spellings(typed: &str, snapshot: &Snapshot) -> Vec<String> {
 /// Describes a file that is not a socket. For a directory, also returns how to list the sockets in
 /// it.
 pub(crate) fn describe_non_socket(path: &Path) -> Option<(&'static str, Option<String>)> {
-    let kind = fs::metadata(path).ok()?.file_type();
+    let kind = responding::metadata(path).ok()?.file_type();
     if kind.is_dir() {
         let inside = format!("{}/*", format::path(path).trim_end_matches('/'));
         return Some(("a directory", Some(format!("--name {}", quoted(inside)))));

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use stoop::diag::{self, FileId};
+use stoop::internal::responding;
 
 use super::view::{Found, Stat, View, Views, path_of, stat};
 use super::{FileLocation, FileSearch, NameTarget, OtherView, ViewDifference};
@@ -71,7 +72,7 @@ impl FileLocator {
     /// Returns whether a path leads to the socket's file, in the view of this process. A relative
     /// path starts at the working directory.
     pub fn leads_to(&self, path: &Path, socket: &Socket) -> bool {
-        let Some(bound) = socket.file else { return false };
+        let Some(bound) = socket.file.filter(|_| responding::check(path).is_ok()) else { return false };
         let Some(ours) = &self.ours else {
             return std::fs::metadata(path).is_ok_and(|metadata| bound.may_be(FileId::from(&metadata)));
         };

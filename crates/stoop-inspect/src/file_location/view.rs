@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statx};
 use stoop::diag::FileId;
+use stoop::internal::responding;
 
 use crate::mountinfo::{MountEntry, Mountinfo};
 
@@ -38,6 +39,7 @@ pub(super) struct Stat {
 pub(super) enum Found {
     File(OwnedFd, Stat),
     Nothing,
+    /// It may not be looked up, or its file system does not respond.
     Hidden,
 }
 
@@ -47,7 +49,9 @@ impl View {
         let directory = |name: &str| open_directory(&format!("{proc}/{name}"));
         let root = directory("root")?;
         let root_id = stat(&root)?;
-        Some(View { working: directory("cwd"), mounts: Mountinfo::read(proc), root, root_id })
+        let mounts = Mountinfo::read(proc);
+        responding::learn(mounts.0.values());
+        Some(View { working: directory("cwd"), mounts, root, root_id })
     }
 
     /// Looks up a path in this view, without following a link at its end. An absolute link leads
@@ -60,6 +64,9 @@ impl View {
             true => ResolveFlags::IN_ROOT,
             false => ResolveFlags::NO_MAGICLINKS,
         };
+        if responding::check_below(self.root.as_fd(), start.as_fd(), path, false).is_err() {
+            return Found::Hidden;
+        }
         match openat2(start, path, flags, Mode::empty(), resolve).map_err(io::Error::from) {
             Ok(fd) => stat(&fd).map_or(Found::Hidden, |stat| Found::File(fd, stat)),
             Err(error) if is_nothing(&error) => Found::Nothing,

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::action::{Action, FileFlag, ModeClass, Permission, Program, Renewal, Site};
 use super::messages::quoted;
 use crate::file_location::ViewDifference;
+use stoop::internal::file_system::is_fuse;
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,6 +70,17 @@ impl fmt::Display for Action {
                 "mount the file system with {} with the option allow_other; for a user other than root, \
                  /etc/fuse.conf must have user_allow_other",
                 shown(path)
+            ),
+            Action::ReachFileSystem { point, file_system, .. } if is_fuse(file_system) => write!(
+                f,
+                "find the program that serves the file system at {}, and see why it does not answer",
+                shown(point)
+            ),
+            Action::ReachFileSystem { point, source, .. } => write!(
+                f,
+                "check whether the server of the file system at {} can be reached: {}",
+                shown(point),
+                stoop::escaped(source)
             ),
             Action::MountFileSystemAgain(path) => write!(
                 f,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use stoop::{Address, Kind};
 
 use super::action::{Action, FileFlag, ModeClass, Permission, Program, Renewal, Site};
-use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Mount, Owner, Step, Subject};
+use super::facts::{
+    AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Mount, Owner, SilentMount, Step, Subject,
+};
 use super::owner_program;
 use super::permission::{By, SEARCH};
 use super::question::{Operation, Question, Who};
@@ -333,6 +335,21 @@ pub(super) fn its_server(facts: &Facts, client: &Endpoint) -> Option<Action> {
     let address = client.server.as_ref().filter(|_| facts.question.operation == Operation::Connect)?;
     let kind = client.kind.filter(|kind| *kind != Kind::Stream);
     Some(Action::Connect { at: other_site(address), kind })
+}
+
+/// Advises what may make a file system respond again, or shows why it does not.
+pub(super) fn reach_file_system(facts: &Facts, mount: &SilentMount) -> Action {
+    match &mount.server {
+        Some(server) => relieve(facts, server).unwrap_or_else(|| Action::ShowWaitChannel {
+            pid: server.pid,
+            as_root: needs_root(facts, server.uid),
+        }),
+        None => Action::ReachFileSystem {
+            point: mount.point.clone(),
+            file_system: mount.file_system.clone(),
+            source: mount.source.clone(),
+        },
+    }
 }
 
 /// Advises what ends the hindrance of an owner.

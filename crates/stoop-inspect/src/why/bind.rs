@@ -1,8 +1,6 @@
 //! Predicts whether a name can be created: the parents are looked up, then the name, and then the
 //! directory's permissions are checked (`filename_create`, `vfs_mknod`). Pure.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -12,11 +10,11 @@ use stoop::{Address, Kind, escaped};
 use super::action::{Action, FileFlag, Site};
 use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, IdRange, Step};
-use super::lookup::{entered, failing, hidden, steps};
+use super::lookup::{entered, failing, hidden, no_start, steps};
 use super::messages::{Messages, kind_of, quoted, quoted_bytes};
 use super::permission::{Access, By, SEARCH, WRITE, access, has};
 use super::verdict::{Outcome, Stop, Verdict};
-use super::{advise, other_server};
+use super::{advise, lookup_error, other_server};
 
 /// Predicts a bind.
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -78,7 +76,7 @@ fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
 }
 
 fn path(facts: &Facts) -> Verdict {
-    let Some(walk) = &facts.walk else { return hidden(facts, "the path") };
+    let Some(walk) = &facts.walk else { return no_start(facts) };
     let Some((last, parents)) = walk.steps.split_last().filter(|(last, _)| last.last) else {
         return match steps(facts, &walk.steps) {
             Some(stopped) => stopped,
@@ -99,10 +97,8 @@ fn path(facts: &Facts) -> Verdict {
             taken(facts, file)
         }
         Found::Hidden(_) => hidden(facts, &format!("whether {} is there", quoted_bytes(&last.name))),
-        Found::Failing { errno, mount } => {
-            let path = last.directory.path.join(OsStr::from_bytes(&last.name));
-            failing(facts, &path, *errno, mount)
-        }
+        Found::NotResponding => lookup_error::not_responding(facts, &last.path()),
+        Found::Failing { errno, mount } => failing(facts, &last.path(), *errno, mount),
         Found::Nothing if walk.trailing_slash && last.directory.mount.file_system != "proc" => {
             trailing_slash(facts, last)
         }
@@ -165,7 +161,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
 fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
     let name = quoted_bytes(&last.name);
     let why = format!("the path ends in a slash, and the directory {name} does not exist");
-    let path = last.directory.path.join(OsStr::from_bytes(&last.name));
+    let path = last.path();
     let address = Address::path(advise::reached(facts, &path));
     Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).advise_all(address.ok().map(|address| {
         let operation = facts.question.operation;

@@ -88,6 +88,8 @@ causes! {
     NameTooLong => "name-too-long",
     /// The path leads through a FUSE mount that only another user may use (no `allow_other`).
     OtherUsersMount => "other-users-mount",
+    /// The file system does not respond: the lookup does not return.
+    NotResponding => "not-responding",
     /// The file system fails the lookup: its server has exited, for example.
     FileSystemFails => "file-system-fails",
 

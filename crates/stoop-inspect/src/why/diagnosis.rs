@@ -403,7 +403,7 @@ fn server(facts: &Facts) -> Option<&Endpoint> {
 fn file_at_end(facts: &Facts) -> Option<&File> {
     match &facts.walk.as_ref()?.steps.last()?.found {
         Found::File(file) | Found::Link { link: file, .. } | Found::Magic { link: file, .. } => Some(file),
-        Found::Nothing | Found::Hidden(_) | Found::Failing { .. } => None,
+        Found::Nothing | Found::Hidden(_) | Found::NotResponding | Found::Failing { .. } => None,
     }
 }
 

@@ -30,13 +30,21 @@ pub(super) enum Lookup<'f> {
 
 /// Checks the whole lookup of a connect or a send, which follows every link.
 pub(super) fn whole(facts: &Facts) -> Lookup<'_> {
-    let Some(walk) = &facts.walk else { return Lookup::Stopped(hidden(facts, "the path")) };
+    let Some(walk) = &facts.walk else { return Lookup::Stopped(no_start(facts)) };
     if let Some(stopped) = steps(facts, &walk.steps) {
         return Lookup::Stopped(stopped);
     }
     match &walk.reached {
         Some(file) => Lookup::Reached(file),
         None => Lookup::Stopped(hidden(facts, "what the path leads to")),
+    }
+}
+
+/// Returns the verdict if the lookup cannot even start.
+pub(super) fn no_start(facts: &Facts) -> Verdict {
+    match &facts.not_responding {
+        Some(mount) => lookup_error::not_responding(facts, &mount.point),
+        None => hidden(facts, "the path"),
     }
 }
 
@@ -91,12 +99,13 @@ fn no_search(facts: &Facts, directory: &File, by: By) -> Verdict {
 
 /// Checks that the lookup can continue with what the name led to.
 fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
-    let path = step.directory.path.join(Path::new(as_os_str(&step.name)));
+    let path = step.path();
     match &step.found {
         Found::Nothing => Some(missing(facts, step, &path)),
         Found::Hidden(errno) => {
             Some(hidden(facts, &quoted(&path)).seen(format!("the lookup fails with {}", symbol(*errno))))
         }
+        Found::NotResponding => Some(lookup_error::not_responding(facts, &path)),
         Found::Failing { errno, mount } => Some(failing(facts, &path, *errno, mount)),
         Found::File(file) => not_a_directory(facts, step, file),
         Found::Link { link, .. } => link_refused(facts, step, link, links),
@@ -162,6 +171,11 @@ fn is_circle(facts: &Facts, link: &File) -> bool {
 }
 
 impl Step {
+    /// Returns the path of the name.
+    pub(super) fn path(&self) -> std::path::PathBuf {
+        self.directory.path.join(as_os_str(&self.name))
+    }
+
     /// Returns whether `fs.protected_symlinks` forbids following this link. Capabilities do not
     /// override it ([K-LOOKUP-4]).
     ///

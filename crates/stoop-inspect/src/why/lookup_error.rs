@@ -9,8 +9,28 @@ use super::action::Action;
 use super::advise;
 use super::cause::Cause;
 use super::facts::{Facts, Mount, Subject};
-use super::messages::{Messages, quoted, symbol};
+use super::lookup::hidden;
+use super::messages::{Messages, hindered, process, quoted, symbol};
 use super::verdict::Verdict;
+
+/// The file system does not respond to the lookup of this path. What the call returns is unknown,
+/// and whether it ever does: no timeout of a socket applies to a lookup ([K-FUSE-3]).
+///
+/// [K-FUSE-3]: stoop::kernel_facts#K-FUSE-3
+pub(super) fn not_responding(facts: &Facts, path: &Path) -> Verdict {
+    let Some(mount) = &facts.not_responding else { return hidden(facts, &quoted(path)) };
+    let (name, point) = (escaped(&mount.file_system), quoted(&mount.point));
+    let why = format!("the file system {name} at {point} does not respond: a lookup in it does not return");
+    let server = mount.server.as_ref().map(|server| match &server.hindrance {
+        Some(hindrance) => format!("{} serves it, and {}", process(server), hindered(hindrance)),
+        None => format!("{} serves it", process(server)),
+    });
+    Verdict { cause: Cause::NotResponding, ..Verdict::unknown(why) }
+        .seen(format!("the lookup of {} had not returned after 2 s, and is not made again", quoted(path)))
+        .seen_all((!mount.source.is_empty()).then(|| format!("what is mounted: {}", escaped(&mount.source))))
+        .seen_all(server)
+        .advise(advise::reach_file_system(facts, mount))
+}
 
 /// The file system answers the lookup of this path with an error. Returns `None` if it does so only
 /// because this process is another user than the subject.

@@ -23,6 +23,7 @@ use super::probe::is_alive;
 use super::stat::{self, Stat};
 use crate::escaped;
 use crate::file_id::FileId;
+use crate::responding;
 
 /// What is known of servers that this file's own inode does not show.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,6 +154,11 @@ impl Views<'_> {
     /// Opens a file, if there is one.
     fn open(self, path: &Path) -> rustix::io::Result<Option<OwnedFd>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let responds = match self.root {
+            Some(root) => responding::check_below(root, root, path, false),
+            None => responding::check(path),
+        };
+        responds.map_err(|_| Errno::TIMEDOUT)?;
         let file = match self.root {
             Some(root) => rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT),
             None => rustix::fs::openat(CWD, path, flags, Mode::empty()),

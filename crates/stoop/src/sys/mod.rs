@@ -10,6 +10,7 @@
 mod address;
 mod batch;
 mod inherited;
+mod lookup_process;
 mod message;
 mod option;
 pub mod query;
@@ -21,6 +22,7 @@ mod tokio;
 pub(crate) use address::RawAddress;
 pub(crate) use batch::{BATCH_MAX, BatchEntry, receive_batch, send_batch};
 pub(crate) use inherited::{FIRST_PASSED, copy_inherited, take_passed};
+pub(crate) use lookup_process::{LookupProcess, LookupState};
 pub(crate) use message::{Incoming, ReceivedMessage, peek_sends, receive_message, send_message};
 pub(crate) use option::*;
 pub(crate) use socket::*;

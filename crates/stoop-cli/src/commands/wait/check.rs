@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
-use stoop::internal::{Connection, Place, Socket};
+use stoop::internal::{Connection, Place, Socket, responding};
 use stoop::{Address, Connect, Kind, escaped};
 use stoop_inspect::endpoints::Service;
 use stoop_inspect::internal::run_as;
@@ -100,7 +100,7 @@ pub(super) fn check(flags: &Wait, condition: Condition, limit: &Deadline) -> Res
 
 fn exists(address: &Address) -> Result<(), String> {
     match address.as_pathname() {
-        Some(path) => match std::fs::metadata(path) {
+        Some(path) => match responding::metadata(path) {
             Ok(file) if file.file_type().is_socket() => Ok(()),
             Ok(_) => Err("the file is not a socket".into()),
             Err(error) => Err(describe(&error)),
@@ -216,6 +216,8 @@ fn services_run(flags: &Wait, address: &Address) -> Result<Option<&'static Servi
 }
 
 fn connect(address: &Address, kind: Option<Kind>, limit: &Deadline) -> Result<Connection, String> {
+    // The timeout of a connection does not end the lookup of its path.
+    address.as_pathname().map_or(Ok(()), responding::check).map_err(|error| error.to_string())?;
     let connect = Connect::new(address);
     let connect = limit.left().map_or(connect.clone(), |left| connect.timeout(left));
     let connected = match kind {

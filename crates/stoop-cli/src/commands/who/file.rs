@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use stoop::diag::{self, FileId};
+use stoop::internal::responding;
 use stoop_inspect::internal::{FileLocation, FileLocator, FileSearch, NameTarget, ViewDifference};
 use stoop_inspect::{Snapshot, SocketId};
 
@@ -158,12 +159,17 @@ fn link(file: &File) -> PathBuf {
 /// resolve to that root (`RESOLVE_IN_ROOT`, Linux 5.6).
 fn open(root: Option<&Path>, name: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let Some(root) = root else { return Ok(openat(CWD, name, flags | more, Mode::empty())?.into()) };
+    let Some(root) = root else {
+        responding::check(name)?;
+        return Ok(openat(CWD, name, flags | more, Mode::empty())?.into());
+    };
     let root = openat(CWD, root, flags | OFlags::DIRECTORY, Mode::empty())?;
+    responding::check_below(root.as_fd(), root.as_fd(), name, true)?;
     Ok(openat2(root, name, flags | more, Mode::empty(), ResolveFlags::IN_ROOT)?.into())
 }
 
 fn status_of(file: &File, others_may_enter: Option<bool>) -> Option<Status> {
+    responding::check_file(file.as_fd()).ok()?;
     let metadata = file.metadata().ok()?;
     // Extended attributes cannot be read through an `O_PATH` descriptor, but through its link in
     // `/proc`.

@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use stoop::diag::FileId;
 use stoop::internal::mountinfo::{self, MountEntry};
+use stoop::internal::responding;
 use stoop_inspect::Workload;
 
 /// A view of the file system in which the file is.
@@ -29,8 +30,8 @@ pub(super) struct MountedIn {
 /// Returns the views in which the file at this path, as seen from here, is found elsewhere. Views
 /// of processes that may not be inspected are missing.
 pub(super) fn mounted_in(path: &Path) -> Vec<MountedIn> {
-    let Some((path, file)) = fs::canonicalize(path).ok().and_then(|path| Some((path.clone(), id(&path)?)))
-    else {
+    let whole = responding::check(path).ok().and_then(|()| fs::canonicalize(path).ok());
+    let Some((path, file)) = whole.and_then(|path| Some((path.clone(), id(&path)?))) else {
         return Vec::new();
     };
     // Read once for all sockets.
@@ -55,7 +56,8 @@ impl Views {
         let mut is_new =
             |pid: &u32| namespace(&pid.to_string()).is_some_and(|namespace| seen.insert(namespace));
         let others = pids().into_iter().filter(|pid| is_new(pid));
-        let others = others.filter_map(|pid| Some((pid, table(&pid.to_string())?))).collect();
+        let others: Vec<_> = others.filter_map(|pid| Some((pid, table(&pid.to_string())?))).collect();
+        others.iter().for_each(|(_, mounts)| responding::learn(mounts));
         Views { own: table("self").unwrap_or_default(), others }
     }
 }
@@ -104,8 +106,8 @@ fn view(
 }
 
 fn id(path: &Path) -> Option<FileId> {
-    let status = fs::symlink_metadata(path).ok()?;
-    Some(FileId { dev: status.dev(), ino: status.ino() })
+    let status = responding::lstat(path).ok()?;
+    Some(FileId { dev: status.st_dev, ino: status.st_ino })
 }
 
 /// Returns the mount namespace of a process.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stoop::internal::Place;
-use stoop_inspect::internal::{Delivery, Probe, denial_of_probe, gather, probe_and_listen, why};
+use stoop_inspect::internal::{Cause, Delivery, Probe, denial_of_probe, gather, probe_and_listen, why};
 use stoop_inspect::why::{Errno, Operation, Question, Who};
 
 use super::prediction::Prediction;
@@ -23,7 +23,9 @@ pub(crate) fn run(flags: &Why) -> Outcome {
     let facts = gather(&question).map_err(|error| not_inspected(&question, &error))?;
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
-    let tried = flags.attempt.then(|| probe_and_listen(&facts, delivery, PATIENCE));
+    // A lookup that does not return would not return to the attempt, either.
+    let may_try = flags.attempt && verdict.cause != Cause::NotResponding;
+    let tried = may_try.then(|| probe_and_listen(&facts, delivery, PATIENCE));
     let is_refused = matches!(tried, Some(Probe::Failed(Errno::PERM | Errno::ACCESS)));
     let denied = is_refused.then(|| denial_of_probe(&facts)).flatten();
     let answer = Prediction { facts, verdict, tried, denied, found };

@@ -118,6 +118,7 @@ impl Action {
             | Action::AddName(path)
             | Action::AllowOthers(path)
             | Action::MountFileSystemAgain(path)
+            | Action::ReachFileSystem { point: path, .. }
             | Action::FindFile { mount: path, .. }
             | Action::ClearFlag { path, .. }
             | Action::ShowInodes(path)

@@ -125,6 +125,15 @@ pub enum Action {
     },
     /// Mount a FUSE file system such that it lets other users in.
     AllowOthers(PathBuf),
+    /// Find out why a file system does not respond.
+    ReachFileSystem {
+        /// Where it is mounted.
+        point: PathBuf,
+        /// Its type.
+        file_system: String,
+        /// What is mounted.
+        source: Vec<u8>,
+    },
     /// Mount a file system again whose server has exited.
     MountFileSystemAgain(PathBuf),
     /// Find the present path of a file.

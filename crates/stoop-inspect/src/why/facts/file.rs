@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::socket::Owner;
 use super::subject::IdRange;
 
 /// A path lookup, component by component. It goes as far as the files lead: whether the subject is
@@ -62,6 +63,8 @@ pub enum Found {
     },
     /// This process is not permitted, or not able, to look it up.
     Hidden(Errno),
+    /// Its file system does not respond: [`Facts::not_responding`](super::Facts::not_responding).
+    NotResponding,
     /// The file system does not answer for the name, or not to this process.
     Failing {
         /// The error.
@@ -168,6 +171,21 @@ pub struct Mount {
     pub is_of_file: bool,
     /// Whether what is mounted has been unlinked: its name belongs to another file, or to none.
     pub is_unlinked: bool,
+}
+
+/// A mount whose file system does not respond: a lookup in it waits indefinitely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilentMount {
+    /// Where it is mounted, in the view of which it is a mount.
+    pub point: PathBuf,
+    /// The file system's type.
+    pub file_system: String,
+    /// What is mounted: a device, a directory, a name of another machine, or any text.
+    pub source: Vec<u8>,
+    /// The process that serves it by FUSE, if the kernel shows that ([K-FUSE-4]).
+    ///
+    /// [K-FUSE-4]: stoop::kernel_facts#K-FUSE-4
+    pub server: Option<Owner>,
 }
 
 /// The user of a mount that is for one user alone, who has to have this group, too.

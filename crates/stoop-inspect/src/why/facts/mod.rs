@@ -33,6 +33,8 @@ pub struct Facts {
     pub asker_rights: AskerRights,
     /// How the path is looked up, without regard to permissions. `None` for other addresses.
     pub walk: Option<Walk>,
+    /// The mount in which the lookup ended, because its file system does not respond.
+    pub not_responding: Option<SilentMount>,
     /// The sockets that are bound to the file reached, or that have the abstract name in the
     /// subject's network namespace.
     pub sockets: Option<Vec<Endpoint>>,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use stoop::Address;
 use stoop::diag::FileId;
-use stoop::internal::DIRECT_PATH_MAX_BYTES;
+use stoop::internal::{DIRECT_PATH_MAX_BYTES, responding};
 
 use crate::endpoints;
 use crate::model::{Snapshot, Socket, SocketId, State};
@@ -156,13 +156,13 @@ fn is_truncation(bound: &Path, asked: &Path) -> bool {
 }
 
 fn is_in(path: &Path, directory: (u64, u64)) -> bool {
-    let parent = path.parent().and_then(|parent| rustix::fs::stat(parent).ok());
+    let parent = path.parent().and_then(|parent| responding::stat(parent).ok());
     parent.is_some_and(|parent| (parent.st_dev, parent.st_ino) == directory)
 }
 
 /// Returns whether the name of a socket leads this process to its file.
 fn is_reached(socket: &Socket) -> bool {
-    let stat = socket.name.as_pathname().and_then(|path| rustix::fs::stat(path).ok());
+    let stat = socket.name.as_pathname().and_then(|path| responding::stat(path).ok());
     let file = stat.map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
     file.zip(socket.file).is_some_and(|(file, bound)| bound.may_be(file))
 }

@@ -10,6 +10,7 @@ mod id_maps;
 mod mounts;
 mod other_server;
 pub(crate) mod settings;
+mod silent;
 mod sockets;
 pub(crate) mod subject;
 mod traces;
@@ -18,6 +19,8 @@ mod users;
 mod walk;
 
 use std::io;
+
+use stoop::internal::responding;
 
 use super::facts::{Facts, File, Found, Names, OtherServer, Traces, Walk};
 use super::question::{Operation, Question, Who};
@@ -41,6 +44,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         asker_uid: rustix::process::geteuid().as_raw(),
         asker_rights: AskerRights::read(),
         walk: None,
+        not_responding: None,
         sockets: None,
         alive: None,
         other_server: OtherServer::Unexamined,
@@ -69,8 +73,9 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
 fn look(facts: &mut Facts, found: &subject::SubjectContext) {
     let mut reached = None;
     if let Some(path) = facts.question.address.as_pathname() {
-        let (walk, file) = walk::walk(path, found, facts.question.operation == Operation::Bind);
-        (facts.walk, reached) = (walk, file);
+        let walked = walk::walk(path, found, facts.question.operation == Operation::Bind);
+        facts.not_responding = walked.not_responding.map(silent::mount);
+        (facts.walk, reached) = (walked.walk, walked.reached);
     }
     sockets::inspect(facts, found, reached);
 }
@@ -83,7 +88,7 @@ fn has_appeared(facts: &Facts) -> bool {
     let is_missing = last.is_some_and(|step| matches!(step.found, Found::Nothing));
     is_ours
         && is_missing
-        && facts.question.address.as_pathname().is_some_and(|path| rustix::fs::stat(path).is_ok())
+        && facts.question.address.as_pathname().is_some_and(|path| responding::stat(path).is_ok())
 }
 
 /// Reads what was denied. Not every mechanism that denies calls is visible: one that was set by a
@@ -138,7 +143,7 @@ fn files(walk: &Walk) -> impl Iterator<Item = &File> {
                 Found::File(file) | Found::Link { link: file, .. } | Found::Magic { link: file, .. } => {
                     Some(file)
                 }
-                Found::Nothing | Found::Hidden(_) | Found::Failing { .. } => None,
+                Found::Nothing | Found::Hidden(_) | Found::NotResponding | Found::Failing { .. } => None,
             };
             std::iter::once(&step.directory).chain(found)
         })

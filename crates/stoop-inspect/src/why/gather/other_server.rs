@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use stoop::internal::{Doubt, Elsewhere, Mounts, Views};
+use stoop::internal::{Doubt, Elsewhere, Mounts, Views, responding};
 
 use super::subject::SubjectContext;
 use crate::file_location::path_of;
@@ -25,7 +25,8 @@ fn leads_to(path: &Path, file: &OwnedFd) -> bool {
         rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino, super::file::mount_number(file)))
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::empty()).is_ok_and(|here| id(&here) == id(file))
+    responding::check(path).is_ok()
+        && openat(CWD, path, flags, Mode::empty()).is_ok_and(|here| id(&here) == id(file))
 }
 
 fn in_our_view(path: &Path, file: &OwnedFd) -> Option<Elsewhere> {

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::diag::FileId;
-use stoop::internal::Elsewhere as Found;
+use stoop::internal::{Elsewhere as Found, responding};
 use stoop::{Address, Kind};
 
 use super::subject::SubjectContext;
@@ -76,7 +76,7 @@ fn with_sockets(found: Found, snapshot: &Snapshot) -> OtherServer {
         Found::Nowhere => OtherServer::Nowhere,
         Found::Possible(doubt) => OtherServer::Possible(doubt),
         Found::Bound(path) => {
-            let file = rustix::fs::lstat(&path).ok();
+            let file = responding::lstat(&path).ok();
             let file = file.map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
             let bound = file.map_or(Vec::new(), |file| bound_to(snapshot, file));
             let sockets = bound.into_iter().map(|id| endpoint(snapshot, id, Some(true)));
@@ -200,7 +200,7 @@ fn server(snapshot: &Snapshot, client: &Socket) -> Option<Address> {
     let other = &snapshot[client.peer.or(client.waits_for)?];
     match other.name.as_pathname() {
         Some(path) => {
-            let file = rustix::fs::stat(path).ok()?;
+            let file = responding::stat(path).ok()?;
             let is_there = other.file?.may_be(FileId { dev: file.st_dev, ino: file.st_ino });
             is_there.then(|| other.name.clone())
         }
@@ -367,7 +367,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
 fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_pathname().map(PathBuf::from) else { return };
     let absolute = context.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
-    let ours = rustix::fs::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
+    let ours = responding::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
     let at = |file: Option<FileId>| file.map_or(Vec::new(), |file| bound_to(snapshot, file));
     let found = [at(reached), at(ours)].concat();
     let mut locator = FileLocator::new();

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use super::file;
 use super::users::Users;
 use crate::hindrance::{Hindrance, hindrance};
 use crate::model::NamespaceIno;
@@ -87,7 +88,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
     subject.account_groups = users.groups_of(subject.uid);
     let (root, working) = match who {
         Who::Process(pid) => (open(&format!("/proc/{pid}/root")), open(&format!("/proc/{pid}/cwd"))),
-        _ => (open("/"), open(".")),
+        _ => (open("/"), open("/proc/thread-self/cwd")),
     };
     let working_name = fs::read_link(format!("{proc}/cwd")).ok();
     let inner_pid = inner_pid.filter(|_| !matches!(who, Who::User(_)));
@@ -105,8 +106,9 @@ fn namespace(proc: &str, name: &str) -> Option<NamespaceIno> {
 
 /// Returns whether its root is another directory than that of this process.
 fn other_root(pid: u32) -> bool {
-    let id = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino)).ok();
-    id(&format!("/proc/{pid}/root/")) != id("/")
+    // Not through `stat`: its file system may not respond.
+    let id = |path: &str| open(path).ok().and_then(file::cached_id);
+    id(&format!("/proc/{pid}/root")) != id("/")
 }
 
 /// Counts the file descriptors of a process that are below its limit.

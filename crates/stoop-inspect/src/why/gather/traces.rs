@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use stoop::internal::responding;
+
 use super::units;
 use super::users::Users;
 use crate::Workload;
@@ -27,7 +29,8 @@ pub(super) fn find(facts: &Facts, users: &Users) -> Traces {
         home,
         ..Traces::default()
     };
-    let Some(path) = place(facts) else { return traces };
+    let responds = |path: &PathBuf| responding::check(path).is_ok();
+    let Some(path) = place(facts).filter(responds) else { return traces };
     traces.units = units::naming(&path, traces.home.as_deref(), traces.runtime_dir.as_deref());
     traces.lock = lock(&path);
     traces.is_of_stoop = staging(&path).is_some_and(|directory| directory.is_dir());

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
+use stoop::internal::mountinfo::{self, MountEntry};
+use stoop::internal::responding::{NotResponding, check_file, check_name, learn};
 
 use super::file;
 use super::mounts::Mounts;
@@ -44,12 +46,27 @@ struct Walker<'s> {
     current: Position,
     links: usize,
     steps: Vec<Step>,
+    not_responding: Option<MountEntry>,
 }
 
-/// Walks the path. Returns the steps, and a file descriptor of the file reached. Returns `None` if
-/// the subject's root or working directory is not accessible.
-pub(super) fn walk(path: &Path, context: &SubjectContext, is_bind: bool) -> (Option<Walk>, Option<OwnedFd>) {
-    let Some(mut walker) = Walker::start(path, context) else { return (None, None) };
+/// The result of a walk.
+#[derive(Default)]
+pub(super) struct Walked {
+    /// The steps. `None` if the subject's root or working directory is not accessible.
+    pub(super) walk: Option<Walk>,
+    /// A file descriptor of the file reached.
+    pub(super) reached: Option<OwnedFd>,
+    /// The mount at which the walk ended, because its file system does not respond.
+    pub(super) not_responding: Option<MountEntry>,
+}
+
+/// Walks the path.
+pub(super) fn walk(path: &Path, context: &SubjectContext, is_bind: bool) -> Walked {
+    learn(&mountinfo::read(&context.proc).unwrap_or_default());
+    let mut walker = match Walker::start(path, context) {
+        Ok(walker) => walker,
+        Err(error) => return Walked { not_responding: error.silent(), ..Walked::default() },
+    };
     let bytes = path.as_os_str().as_bytes();
     let mut rest: VecDeque<Component> = components(bytes, true, false, None).into();
     let mut trailing_slash = bytes.ends_with(b"/");
@@ -83,8 +100,10 @@ pub(super) fn walk(path: &Path, context: &SubjectContext, is_bind: bool) -> (Opt
         Some(position) => (Some(position.fd), Some(position.file)),
         None => (None, None),
     };
-    let space = is_bind.then(|| file::space(&walker.current.fd)).flatten();
-    (Some(Walk { steps: walker.steps, reached: file, trailing_slash, space }), fd)
+    let is_asked = is_bind && walker.not_responding.is_none();
+    let space = is_asked.then(|| file::space(&walker.current.fd)).flatten();
+    let walk = Walk { steps: walker.steps, reached: file, trailing_slash, space };
+    Walked { walk: Some(walk), reached: fd, not_responding: walker.not_responding }
 }
 
 /// How the walk continues after a component.
@@ -95,21 +114,21 @@ enum Next {
 }
 
 impl<'s> Walker<'s> {
-    fn start(path: &Path, context: &'s SubjectContext) -> Option<Walker<'s>> {
+    fn start(path: &Path, context: &'s SubjectContext) -> Result<Walker<'s>, LookupError> {
         let mounts = Mounts::of(context);
-        let position = |fd: &OwnedFd, name: PathBuf| {
-            let file = inspect(fd, name, &mounts, context).ok()?;
-            Some(Position { fd: fd.try_clone().ok()?, file })
+        let position = |fd: &Result<OwnedFd, Errno>, name: PathBuf| {
+            let fd = fd.as_ref().map_err(|errno| LookupError::from(*errno))?;
+            check_file(fd.as_fd())?;
+            let file = inspect(fd, name, &mounts, context)?;
+            Ok::<_, LookupError>(Position { fd: fd.try_clone().map_err(|_| Errno::MFILE)?, file })
         };
-        let root = position(context.root.as_ref().ok()?, "/".into())?;
+        let working_name = || context.working_name.clone().unwrap_or_else(|| ".".into());
+        let root = position(&context.root, "/".into())?;
         let current = match path.is_absolute() {
-            true => position(context.root.as_ref().ok()?, "/".into())?,
-            false => position(
-                context.working.as_ref().ok()?,
-                context.working_name.clone().unwrap_or_else(|| ".".into()),
-            )?,
+            true => position(&context.root, "/".into())?,
+            false => position(&context.working, working_name())?,
         };
-        Some(Walker { context, mounts, root, current, links: 0, steps: Vec::new() })
+        Ok(Walker { context, mounts, root, current, links: 0, steps: Vec::new(), not_responding: None })
     }
 
     fn copy(&self, position: &Position) -> Option<Position> {
@@ -155,7 +174,11 @@ impl<'s> Walker<'s> {
         };
         let position = match position {
             Ok(position) => position,
-            Err(error) => return (error.found(), Next::Stop),
+            Err(error) => {
+                let found = error.found();
+                self.not_responding = error.silent();
+                return (found, Next::Stop);
+            }
         };
         if position.file.kind != FileKind::Link || !follow {
             let found = Found::File(position.file.clone());
@@ -207,27 +230,30 @@ impl<'s> Walker<'s> {
         let own = pid.is_some_and(|own| link.path.as_os_str().as_bytes().starts_with(own.as_bytes()));
         let to = (own || self.context.is_self).then(|| {
             let fd = openat(&self.current.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            check_file(fd.as_fd())?;
             let file = inspect(&fd, link.path.clone(), &self.mounts, self.context)?;
-            Ok::<_, Errno>(Position { fd, file })
+            Ok::<_, LookupError>(Position { fd, file })
         });
         match to {
             Some(Ok(position)) => {
                 (Found::Magic { link, to: Some(position.file.clone()) }, Next::Arrived(position))
             }
-            Some(Err(Errno::NOENT)) => (Found::Nothing, Next::Stop),
+            Some(Err(LookupError::Failing { errno: Errno::NOENT, .. })) => (Found::Nothing, Next::Stop),
             _ => (Found::Magic { link, to: None }, Next::Stop),
         }
     }
 
     fn child(&self, name: &[u8]) -> Result<Position, LookupError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let there = |errno| LookupError { errno, mount: self.current.file.mount.clone() };
+        let there = |errno| LookupError::Failing { errno, mount: self.current.file.mount.clone() };
+        check_name(self.current.fd.as_fd(), name)?;
         let fd = openat(&self.current.fd, name, flags, Mode::empty()).map_err(there)?;
+        check_file(fd.as_fd())?;
         let path = self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name)));
         match inspect(fd.as_fd(), path, &self.mounts, self.context) {
             Ok(file) => Ok(Position { fd, file }),
             // It may be the root of another mount.
-            Err(errno) => Err(LookupError { errno, mount: file::mount_of(&fd, &self.mounts) }),
+            Err(errno) => Err(LookupError::Failing { errno, mount: file::mount_of(&fd, &self.mounts) }),
         }
     }
 
@@ -243,37 +269,55 @@ impl<'s> Walker<'s> {
         if self.is_at_root() {
             return self.copy(&self.root).ok_or(Errno::MFILE.into());
         }
+        check_name(self.current.fd.as_fd(), b"..")?;
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        check_file(fd.as_fd())?;
         let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
         let file = inspect(fd.as_fd(), path, &self.mounts, self.context)?;
         Ok(Position { fd, file })
     }
 }
 
-/// Why a component could not be looked up, and on which mount.
-struct LookupError {
-    errno: Errno,
-    mount: Mount,
+/// Why a component could not be looked up.
+enum LookupError {
+    /// The lookup fails, on this mount.
+    Failing { errno: Errno, mount: Mount },
+    /// It would not return.
+    Silent(MountEntry),
 }
 
 impl From<Errno> for LookupError {
     fn from(errno: Errno) -> LookupError {
-        LookupError { errno, mount: Mount::default() }
+        LookupError::Failing { errno, mount: Mount::default() }
+    }
+}
+
+impl From<NotResponding> for LookupError {
+    fn from(error: NotResponding) -> LookupError {
+        LookupError::Silent(error.mount)
     }
 }
 
 impl LookupError {
     /// Returns what is recorded: whether nothing is there, this process may not look, or the file
     /// system does not answer.
-    fn found(self) -> Found {
-        let LookupError { errno, mount } = self;
-        match errno {
+    fn found(&self) -> Found {
+        let LookupError::Failing { errno, mount } = self else { return Found::NotResponding };
+        let failing = || Found::Failing { errno: *errno, mount: mount.clone() };
+        match *errno {
             Errno::NOENT | Errno::NAMETOOLONG => Found::Nothing,
             // The file system's own rule, which is known.
-            Errno::ACCESS if mount.only_user.is_some() => Found::Failing { errno, mount },
-            Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE | Errno::NOMEM => Found::Hidden(errno),
-            _ if mount == Mount::default() => Found::Hidden(errno),
-            _ => Found::Failing { errno, mount },
+            Errno::ACCESS if mount.only_user.is_some() => failing(),
+            Errno::ACCESS | Errno::PERM | Errno::MFILE | Errno::NFILE | Errno::NOMEM => Found::Hidden(*errno),
+            _ if *mount == Mount::default() => Found::Hidden(*errno),
+            _ => failing(),
+        }
+    }
+
+    fn silent(self) -> Option<MountEntry> {
+        match self {
+            LookupError::Silent(mount) => Some(mount),
+            LookupError::Failing { .. } => None,
         }
     }
 }

@@ -201,6 +201,14 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             }),
         ),
         (
+            NotResponding,
+            Unknown,
+            connect(|facts| {
+                facts.ends(1, Found::NotResponding);
+                facts.not_responding = Some(silent_mount());
+            }),
+        ),
+        (
             OtherUsersMount,
             Fails(Errno::ACCESS),
             connect(|facts| facts.ends(1, failing(Errno::ACCESS, Some(1001)))),
@@ -339,6 +347,28 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             bind(|facts| facts.step(2).directory.mount.file_system = "proc".into()),
         ),
     ]
+}
+
+/// A file system that does not respond.
+fn silent_mount() -> SilentMount {
+    SilentMount { point: "/run".into(), file_system: "nfs4".into(), source: b"host:/".into(), server: None }
+}
+
+/// The server of a file system that is stopped is shown and resumed; no advice abandons the mount.
+#[test]
+fn a_file_system_that_does_not_respond_is_unknown_ground() {
+    let stopped = Owner { pid: 7, hindrance: Some(Hindrance::Stopped), ..owner(7, "x") };
+    let started = |server: Option<Owner>| {
+        connect(|facts| {
+            facts.walk = None;
+            facts.not_responding = Some(SilentMount { server: server.clone(), ..silent_mount() });
+        })
+    };
+    let verdict = started(Some(stopped));
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Unknown, Cause::NotResponding));
+    assert!(matches!(verdict.advice[..], [Action::Resume { pid: 7, .. }]), "{:?}", verdict.advice);
+    assert!(verdict.seen.iter().any(|line| line.contains("serves it, and is stopped")), "{:?}", verdict.seen);
+    assert!(matches!(started(None).advice[..], [Action::ReachFileSystem { .. }]));
 }
 
 /// A file system that fails a lookup, perhaps for one user alone.

@@ -52,6 +52,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
         asker_uid: 0,
         asker_rights: AskerRights::ALL,
         walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false, space: None }),
+        not_responding: None,
         sockets: Some(vec![listening()]),
         alive: Some(true),
         other_server: OtherServer::Nowhere,

@@ -94,6 +94,7 @@ fn any_found() -> impl Strategy<Value = Found> {
         any_file().prop_map(|link| Found::Link { link, target: b"\n".to_vec() }),
         (any_file(), proptest::option::of(any_file())).prop_map(|(link, to)| Found::Magic { link, to }),
         Just(Found::Hidden(Errno::ACCESS)),
+        Just(Found::NotResponding),
         any_mount().prop_map(|mount| Found::Failing { errno: Errno::ACCESS, mount }),
         any_mount().prop_map(|mount| Found::Failing { errno: Errno::STALE, mount }),
     ]
@@ -245,6 +246,7 @@ prop_compose! {
             asker_uid: 7,
             asker_rights: AskerRights::default(),
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
+            not_responding: None,
             sockets,
             alive,
             other_server,

@@ -151,11 +151,12 @@ fn component(answer: &Prediction, at: usize, step: &Step) -> Component {
         Found::File(file) => (Some(file), None),
         Found::Link { link, target } => (Some(link), Some(Text(escaped(target).to_string()))),
         Found::Magic { link, .. } => (Some(link), None),
-        Found::Nothing | Found::Hidden(_) | Found::Failing { .. } => (None, None),
+        Found::Nothing | Found::Hidden(_) | Found::NotResponding | Found::Failing { .. } => (None, None),
     };
     let found = match (&step.found, file.map(|file| file.kind)) {
         (Found::Nothing, _) => "nothing",
         (Found::Failing { .. }, _) => "failing",
+        (Found::NotResponding, _) => "not-responding",
         (_, None) => "hidden",
         (_, Some(FileKind::Socket)) => "socket",
         (_, Some(FileKind::Directory)) => "directory",

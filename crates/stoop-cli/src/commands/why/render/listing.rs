@@ -82,6 +82,7 @@ impl Lines<'_> {
             }
             Found::Magic { link, to: None } => self.file(link, format!("{name} => ?")),
             Found::Nothing => self.empty(format!("{name} (does not exist)")),
+            Found::NotResponding => self.empty(format!("{name} (the file system does not respond)")),
             Found::Hidden(errno) | Found::Failing { errno, .. } => {
                 self.empty(format!("{name} (not accessible: {})", symbol(*errno)))
             }

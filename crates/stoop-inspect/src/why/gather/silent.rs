@@ -1,0 +1,59 @@
+//! Finds the process that serves a file system that does not respond.
+
+use std::fs;
+use std::path::Path;
+
+use stoop::internal::mountinfo::MountEntry;
+
+use crate::Workload;
+use crate::hindrance::{Hindrance, hindrance};
+use crate::why::facts::{Owner, SilentMount};
+
+/// Returns what is known of the mount.
+pub(super) fn mount(entry: MountEntry) -> SilentMount {
+    let MountEntry { point, file_system, source, device, .. } = entry;
+    let server = server(device).map(owner);
+    SilentMount { point, file_system, source, server }
+}
+
+/// Returns the process that has the connection of this FUSE mount open. A helper that is stopped is
+/// preferred: several processes may have it, such as the parent of a server.
+fn server(device: u64) -> Option<u32> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    // The kernel writes a device as it has it internally.
+    let connection = format!("fuse_connection:\t{}", (major << 20) | minor);
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut servers: Vec<u32> = pids.filter(|pid| serves(*pid, &connection)).collect();
+    servers.sort_by_key(|pid| hindrance(*pid).is_none());
+    servers.first().copied()
+}
+
+fn serves(pid: u32, connection: &str) -> bool {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors.into_iter().any(|fd| {
+        fs::read_link(fd.path()).is_ok_and(|link| link == Path::new("/dev/fuse"))
+            && fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(fd.file_name()))
+                .is_ok_and(|info| info.lines().any(|line| line == connection))
+    })
+}
+
+fn owner(pid: u32) -> Owner {
+    let text = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&text("status")).into_owned();
+    let number = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    };
+    let hindrance: Option<Hindrance> = hindrance(pid);
+    Owner {
+        pid,
+        command: String::from_utf8_lossy(text("comm").trim_ascii_end()).into_owned(),
+        uid: number("Uid:"),
+        is_blocked: false,
+        hindrance,
+        parent: number("PPid:"),
+        clients: 0,
+        workload: Workload::from_cgroup(&text("cgroup")),
+    }
+}

@@ -1,0 +1,115 @@
+//! A file system that does not respond holds up no command, and nothing is claimed of what is on it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use stoop_e2e::{Output, Running, serve, stoop};
+use stoop_testkit::{KillOnDrop, TempDir, eventually, has_program, is_root, skip, tempdir};
+
+/// A FUSE mount whose server is stopped, with the socket of a live server. It is resumed and
+/// unmounted in the end, even if the test fails.
+struct Stopped {
+    server: Option<Running>,
+    bindfs: KillOnDrop,
+    /// A process whose working directory is on it.
+    sleeper: KillOnDrop,
+    view: PathBuf,
+    _dir: TempDir,
+}
+
+impl Stopped {
+    fn mount() -> Option<Stopped> {
+        if !is_root() || !has_program("bindfs") || !Path::new("/dev/fuse").exists() {
+            return None;
+        }
+        let dir = tempdir();
+        let [real, view] = ["real", "view"].map(|name| dir.path().join(name));
+        fs::create_dir(&real).unwrap();
+        fs::create_dir(&view).unwrap();
+        let before = fs::metadata(dir.path()).unwrap().dev();
+        let bindfs = Command::new("bindfs").arg("-f").args([&real, &view]).spawn().unwrap();
+        let bindfs = KillOnDrop(bindfs);
+        eventually(Duration::from_secs(20), || fs::metadata(&view).is_ok_and(|now| now.dev() != before));
+        let sleeper = KillOnDrop(Command::new("sleep").arg("60").current_dir(&view).spawn().unwrap());
+        let server = Some(serve("stream", view.join("app.sock").to_str().unwrap()));
+        let stopped = Stopped { server, bindfs, sleeper, view, _dir: dir };
+        stopped.signal(Signal::STOP);
+        Some(stopped)
+    }
+
+    fn socket(&self) -> String {
+        self.view.join("app.sock").to_str().unwrap().to_owned()
+    }
+
+    fn pid(&self) -> u32 {
+        self.bindfs.0.id()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pid() as i32).unwrap(), signal).unwrap();
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+        drop(self.server.take());
+        let _ = Command::new("umount").arg("-l").arg(&self.view).status();
+    }
+}
+
+fn run(args: &[&str]) -> Output {
+    stoop(args).run()
+}
+
+#[test]
+fn a_stopped_file_system_holds_up_no_command() {
+    let Some(stopped) = Stopped::mount() else { skip!("lacks root, bindfs or FUSE") };
+    let (socket, pid) = (stopped.socket(), stopped.pid());
+    let view = stopped.view.to_str().unwrap().to_owned();
+    let server = stopped.server.as_ref().unwrap().pid();
+
+    let text = run(&["why", &socket, "--try"]).code(6).text();
+    for part in [
+        &format!("the file system fuse at {view} does not respond"),
+        &format!("kill -CONT {pid}"),
+        "(the file system does not respond)",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(!text.contains("umount") && !text.contains("removed"), "{text}");
+    let json = &run(&["why", &socket, "--json"]).code(6).json()[0];
+    assert_eq!((&json["outcome"], &json["cause"]), (&"unknown".into(), &"not-responding".into()));
+
+    // Of the socket itself, the kernel's table is enough. Of its file, nothing is known.
+    let text = run(&["who", &socket]).text();
+    assert!(text.contains(&format!("{server}")) && !text.contains("removed"), "{text}");
+    let text = run(&["ls", &socket]).text();
+    assert!(text.contains(&socket), "{text}");
+    for args in [&["ls"][..], &["tree"], &["who", &format!("pid:{server}")]] {
+        let text = run(args).text();
+        assert!(!text.is_empty(), "{args:?}");
+    }
+    let started = std::time::Instant::now();
+    let output = run(&["wait", &socket, "--accepting", "--timeout", "300ms"]).code(1);
+    assert!(output.stderr.contains("does not respond"), "{}", output.stderr);
+    assert!(started.elapsed() < Duration::from_secs(15));
+
+    stopped.signal(Signal::CONT);
+    let text = run(&["why", &socket]).ok().text();
+    assert!(text.contains("would succeed"), "{text}");
+}
+
+/// The process whose view is asked for works in it, so that a relative path starts there.
+#[test]
+fn a_working_directory_that_does_not_respond_is_named() {
+    let Some(stopped) = Stopped::mount() else { skip!("lacks root, bindfs or FUSE") };
+    let pid = stopped.sleeper.0.id().to_string();
+    let text = run(&["why", "./app.sock", "--pid", &pid]).code(6).text();
+    assert!(text.contains("does not respond"), "{text}");
+    run(&["who", &format!("pid:{pid}")]).code(1);
+}
