@@ -225,3 +225,43 @@ fn the_server_behind_a_fuse_mount_is_found() {
     }
     unmount(dir.path().join("view"), UnmountFlags::DETACH).unwrap();
 }
+
+/// A lookup in it would never return: it is not made by this process.
+#[test]
+fn a_fuse_mount_that_does_not_respond_is_named() {
+    if !has_own_mounts("a_fuse_mount_that_does_not_respond_is_named") {
+        return;
+    }
+    if !has_program("bindfs") {
+        skip!("lacks bindfs");
+    }
+    let dir = tempdir();
+    let [real, view] = ["real", "view"].map(|name| dir.path().join(name));
+    fs::create_dir(&real).unwrap();
+    fs::create_dir(&view).unwrap();
+    let bindfs = KillOnDrop(spawn(Command::new("bindfs").arg("-f").args([&real, &view])).unwrap());
+    let before = fs::metadata(dir.path()).unwrap();
+    eventually(SOON, || fs::metadata(&view).is_ok_and(|now| now.dev() != before.dev()));
+    let path = view.join("app.sock");
+    let server = UnixListener::bind(&path).unwrap();
+    let signal = |signal| {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(bindfs.0.id() as i32).unwrap(), signal)
+    };
+    let question = Question {
+        operation: Operation::Connect,
+        kind: None,
+        address: Address::path(&path).unwrap(),
+        subject: Who::CurrentProcess,
+    };
+    signal(rustix::process::Signal::STOP).unwrap();
+    let verdict = why(&gather(&question).unwrap());
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Unknown, Cause::NotResponding), "{verdict:?}");
+    // Again without waiting, and without a word on the server's file.
+    let snapshot = stoop_inspect::Inspector::new(stoop_inspect::Options::default()).snapshot();
+    let id = snapshot.socket_of(&server).unwrap();
+    let location = stoop_inspect::internal::FileLocator::new().locate(&snapshot, id).unwrap();
+    assert_eq!((location.here, location.is_removed), (None, None));
+    signal(rustix::process::Signal::CONT).unwrap();
+    eventually(SOON, || why(&gather(&question).unwrap()).outcome == Outcome::Succeeds);
+    unmount(&view, UnmountFlags::DETACH).unwrap();
+}

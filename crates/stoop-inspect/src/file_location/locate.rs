@@ -1,6 +1,6 @@
 //! Determines where the file of a socket is, from what its name leads to in each view.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use stoop::diag::{self, FileId};
@@ -120,6 +120,8 @@ impl FileLocator {
         so_far: FileLocation,
     ) -> FileLocation {
         let file = socket.dup_fd().ok().and_then(|copy| diag::bound_file_of(copy).ok());
+        // What is cached of a file whose file system does not respond may have changed there.
+        let file = file.filter(|file| responding::check_file(file.as_fd()).is_ok());
         let Some((stat, fd)) = file.and_then(|fd| Some((stat(&fd)?, fd))) else { return so_far };
         if !bound.may_be(stat.id) {
             return so_far;
