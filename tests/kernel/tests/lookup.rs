@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags, getxattr, remove
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use stoop_kernel_facts::*;
-use stoop_testkit::{NOBODY, eventually, is_root, public_tempdir, skip, tempdir};
+use stoop_testkit::{NOBODY, close, eventually, is_root, public_tempdir, skip, tempdir};
 use tempfile::TempDir;
 
 /// Users other than root and `nobody`.
