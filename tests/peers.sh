@@ -45,6 +45,7 @@ peers=(
     tmux:tmux
     zsh:zsh
     fish:fish
+    zstd:zstd
     mandoc:mandoc
     man:man-db
     rsvg-convert:librsvg2-bin

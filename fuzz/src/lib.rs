@@ -80,6 +80,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("ttrpc_frames", ttrpc_frames),
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
+    ("compressed_messages", stoop_dynamic::fuzzing::compressed_messages),
     ("interface_facts", stoop_dynamic::fuzzing::interfaces),
     ("grpc_reflection", stoop_dynamic::fuzzing::reflection),
     ("http_first_bytes", stoop_http::fuzzing::first_bytes),

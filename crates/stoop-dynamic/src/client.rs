@@ -14,13 +14,12 @@ use stoop_grpc::{HttpResponse, Raw, code_name};
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::client::Grpc;
-use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 
 use crate::box_channel::BoxChannel;
 use crate::metadata::pairs;
-use crate::{compression, ttrpc};
+use crate::{Compression, compression, ttrpc};
 
 /// The default limit on received messages: 4 MiB, the same as in gRPC's own clients.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -68,7 +67,7 @@ pub struct Options {
     /// The timeout to send to the server. It is not enforced on this side.
     pub timeout: Option<Duration>,
     /// The compression of requests; by default they are not compressed. ttrpc has no compression.
-    pub compression: Option<CompressionEncoding>,
+    pub compression: Option<Compression>,
 }
 
 /// Why a call failed.
@@ -137,8 +136,11 @@ impl CallError {
             CallError::Http(Box::new(response.clone()))
         } else if source_of::<NoStatus>(&status).is_some() {
             CallError::NoStatus
-        } else if let Some(unsupported) = source_of::<compression::Unsupported>(&status) {
-            CallError::Malformed(unsupported.to_string())
+        } else if let Some(refused) = source_of::<compression::Refused>(&status) {
+            match refused {
+                compression::Refused::TooLarge => CallError::TooLarge { max_bytes },
+                other => CallError::Malformed(other.to_string()),
+            }
         } else if source_of::<tonic::TimeoutExpired>(&status).is_some() {
             CallError::Late
         } else if status.source().is_some() {
@@ -348,11 +350,12 @@ impl Client {
         let wrong = |status| CallError::from_tonic(status, max_bytes);
         let wire = match &self.wire {
             Wire::Grpc(channel) => {
-                let mut grpc = compression::READ.into_iter().fold(
-                    Grpc::new(channel.clone()).max_decoding_message_size(max_bytes),
-                    Grpc::accept_compressed,
-                );
-                if let Some(compression) = options.compression {
+                let is_zstd = options.compression == Some(Compression::Zstd);
+                let channel = compression::Channel::new(channel.clone(), max_bytes, is_zstd);
+                let mut grpc = compression::READ
+                    .into_iter()
+                    .fold(Grpc::new(channel).max_decoding_message_size(max_bytes), Grpc::accept_compressed);
+                if let Some(compression) = options.compression.and_then(Compression::of_tonic) {
                     grpc = grpc.send_compressed(compression);
                 }
                 grpc.ready().await.map_err(wrong)?;
@@ -362,7 +365,8 @@ impl Client {
                 let path = PathAndQuery::try_from(format!("/{}/{}", call.service, call.method));
                 let path = path.map_err(|error| CallError::Malformed(error.to_string()))?;
                 let response = grpc.streaming(request, path, Raw).await.map_err(wrong)?;
-                let (headers, stream, _) = response.into_parts();
+                let (mut headers, stream, extensions) = response.into_parts();
+                compression::restore(&mut headers, &extensions);
                 RawWire::Grpc { headers, stream: Box::new(stream) }
             }
             Wire::Ttrpc(client) => {

@@ -7,6 +7,11 @@ pub fn reflection(data: &[u8]) {
     crate::reflection::fuzz(data);
 }
 
+/// Reads the compressed messages of a response.
+pub fn compressed_messages(data: &[u8]) {
+    crate::compression::messages::fuzz(data);
+}
+
 /// Reads interfaces. Those that are read can be written, and are read back the same.
 pub fn interfaces(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };

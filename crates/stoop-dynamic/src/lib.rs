@@ -81,6 +81,7 @@ pub mod ttrpc;
 mod wire;
 
 pub use client::{Answers, CallError, Client, Options};
+pub use compression::Compression;
 pub use describe::describe;
 pub use details::details;
 pub use presence::Presence;
@@ -91,7 +92,6 @@ pub use template::template;
 pub use wire::{Greeting, Listening, channel, channel_as};
 
 pub use stoop_grpc::{HttpResponse, code_name, code_number};
-pub use tonic::codec::CompressionEncoding;
 pub use tonic::metadata::MetadataMap;
 pub use tonic::{Code, Status};
 

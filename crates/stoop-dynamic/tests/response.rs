@@ -9,7 +9,8 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use stoop::aio::Stream;
 use stoop_dynamic::{
-    CallError, Client, CompressionEncoding, Options, Schema, channel_as, code_name, code_number, json,
+    CallError, Client, Compression as MessageCompression, Options, Schema, channel_as, code_name,
+    code_number, json,
 };
 use stoop_testkit::deadline;
 use tonic::Code;
@@ -107,6 +108,11 @@ const OK: Option<Pairs> = Some(&[("grpc-status", "0")]);
 /// `{"status": "SERVING"}`.
 const SERVING: [u8; 2] = [8, 1];
 
+/// The same as a frame of the program `zstd`, and a frame of 128 KiB of zeros.
+const ZSTD_SERVING: [u8; 15] =
+    [0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x58, 0x11, 0x00, 0x00, 0x08, 0x01, 0x6b, 0x0e, 0xee, 0x53];
+const ZSTD_BOMB: [u8; 10] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x03, 0x00, 0x10, 0x00];
+
 /// Encodes a message, with the flag for compression.
 fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -129,6 +135,7 @@ fn zlib(message: &[u8]) -> Vec<u8> {
 fn compressed_responses_are_read() {
     const GZIP: Pairs = &[GRPC, ("grpc-encoding", "gzip")];
     const DEFLATE: Pairs = &[GRPC, ("grpc-encoding", "deflate")];
+    const ZSTD: Pairs = &[GRPC, ("grpc-encoding", "zstd")];
     const IDENTITY: Pairs = &[GRPC, ("grpc-encoding", "identity")];
     for (headers, body) in [
         (GZIP, framed(1, &gzip(&SERVING))),
@@ -136,6 +143,8 @@ fn compressed_responses_are_read() {
         // Each message says whether it is compressed.
         (GZIP, framed(0, &SERVING)),
         (IDENTITY, framed(0, &SERVING)),
+        (ZSTD, framed(1, &ZSTD_SERVING)),
+        (ZSTD, framed(0, &SERVING)),
     ] {
         let scripted = Scripted { status: 200, headers, body, trailers: OK };
         assert_eq!(answer(scripted).unwrap(), [r#"{"status":"SERVING"}"#], "{headers:?}");
@@ -147,7 +156,13 @@ fn compressed_responses_are_read() {
     assert!(malformed(GZIP, framed(1, b"not gzip")).contains("cannot be decompressed"));
     assert!(malformed(&[GRPC], framed(1, &gzip(&SERVING))).contains("without the name"));
     let unknown = malformed(&[GRPC, ("grpc-encoding", "snappy")], framed(1, b"x"));
-    assert!(unknown.contains("'snappy', and only gzip and deflate"), "{unknown}");
+    assert!(unknown.contains("'snappy', and only gzip, deflate and zstd"), "{unknown}");
+    assert!(malformed(ZSTD, framed(1, b"plain")).contains("cannot be decompressed: not zstd"));
+    let cut = malformed(ZSTD, framed(1, &ZSTD_SERVING[..9]));
+    assert!(cut.contains("truncated zstd frame"), "{cut}");
+    let scripted = Scripted { status: 200, headers: ZSTD, body: framed(1, &ZSTD_BOMB), trailers: OK };
+    let (large, _) = call_with(scripted, Options::default(), 64 << 10);
+    assert!(matches!(large, Err(CallError::TooLarge { max_bytes: 65536 })), "{large:?}");
     // A small message that becomes a large one is stopped at the limit.
     let body = framed(1, &gzip(&vec![0; 1 << 20]));
     let scripted = Scripted { status: 200, headers: GZIP, body, trailers: OK };
@@ -167,12 +182,18 @@ fn requests_name_the_client_and_are_compressed_on_demand() {
     assert!(agent.starts_with("stoop/") && agent.contains(" tonic/"), "{agent}");
     assert_eq!(received.head.uri().authority().unwrap(), "app.example");
     let accepted = header(&received, "grpc-accept-encoding").unwrap();
-    assert!(accepted.starts_with("gzip,deflate"), "{accepted}");
+    assert!(accepted.starts_with("gzip,deflate,zstd"), "{accepted}");
     assert_eq!((header(&received, "grpc-encoding"), received.body[0]), (None, 0));
-    let options = Options { compression: Some(CompressionEncoding::Gzip), ..Options::default() };
-    let (compressed, received) = call_with(ok(), options, 1 << 20);
-    assert!(compressed.is_ok(), "{compressed:?}");
-    assert_eq!((header(&received, "grpc-encoding").as_deref(), received.body[0]), (Some("gzip"), 1));
+    for (compression, name, magic) in [
+        (MessageCompression::Gzip, "gzip", &b"\x1f\x8b"[..]),
+        (MessageCompression::Zstd, "zstd", &ZSTD_SERVING[..4]),
+    ] {
+        let options = Options { compression: Some(compression), ..Options::default() };
+        let (compressed, received) = call_with(ok(), options, 1 << 20);
+        assert!(compressed.is_ok(), "{compressed:?}");
+        assert_eq!((header(&received, "grpc-encoding").as_deref(), received.body[0]), (Some(name), 1));
+        assert!(received.body[5..].starts_with(magic), "{:02x?}", received.body);
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub use crate::stream::linger::Linger;
 pub use crate::stream::peer_stream::PeerStream;
 #[cfg(feature = "client")]
 pub use crate::stream::record_prefix::{Opening, RecordPrefix};
+#[cfg(feature = "zstd")]
+pub use crate::zstd::{DamagedZstd, MAX_WINDOW_BYTES, ZstdDecoder, ZstdError, compress, decompress};
 pub use crate::{flush_within, read_within, shutdown_within, write_within};
 
 /// Returns settings with which a client records this number of the server's first bytes.

@@ -113,6 +113,8 @@ mod spawn;
 mod stream;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "zstd")]
+mod zstd;
 
 #[cfg(feature = "axum")]
 pub use axum::AxumListener;

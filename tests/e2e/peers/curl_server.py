@@ -4,6 +4,7 @@ Usage: curl_server.py SOCKET
 """
 
 import gzip
+import subprocess
 import json
 import os
 import socket
@@ -54,6 +55,11 @@ def answer(method, target, headers, body):
             return response("200 OK", text)
         kind = "gzip" if path == "/gzip" else "deflate"
         return response("200 OK", encoded, f"Content-Encoding: {kind}")
+    if path.startswith("/zstd"):
+        frame = subprocess.run(["zstd", "-q", "-c"], input=b"compressed " * 1000, stdout=subprocess.PIPE).stdout
+        frame = {"/zstd": frame, "/zstd-frames": frame + b"\x50\x2a\x4d\x18\1\0\0\0x" + frame,
+                 "/zstd-cut": frame[:-9], "/zstd-wrong": frame[:-1] + b"x"}[path]
+        return response("200 OK", frame, "Content-Encoding: zstd")
     if path == "/large":
         return response("200 OK", bytes(range(256)) * 1000)
     if path == "/odd":

@@ -93,7 +93,7 @@ pub(crate) struct Grpc {
     pub(crate) expand_headers: bool,
 
     /// Compress requests; responses may always be compressed
-    #[arg(long, value_name = "gzip|deflate")]
+    #[arg(long, value_name = "gzip|deflate|zstd")]
     pub(crate) compress: Option<Compression>,
 
     /// Also print the server's headers and trailers (metadata), to standard error
@@ -189,6 +189,7 @@ pub(crate) struct Grpc {
 pub(crate) enum Compression {
     Gzip,
     Deflate,
+    Zstd,
 }
 
 /// The format of messages.
@@ -234,6 +235,13 @@ impl Grpc {
 
 /// Parses the path of a request, with its query.
 fn path(text: &str) -> Result<String, String> {
+    if text.split('?').next() == Some("/session") {
+        return Err(
+            "there the daemon makes the calls, to a client that has the files of a build: use docker \
+                    build; methods are at /grpc"
+                .into(),
+        );
+    }
     let is_path = text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok();
     is_path.then(|| text.to_owned()).ok_or_else(|| "not a path, as in /grpc".into())
 }

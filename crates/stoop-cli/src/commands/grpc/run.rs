@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use stoop_dynamic::{CompressionEncoding, Options};
+use stoop_dynamic::Options;
 
 use super::args::Compression;
 use super::error::ErrorContext;
@@ -68,8 +68,9 @@ pub(super) fn options(flags: &Grpc, headers: &[String]) -> Result<Options, Failu
         metadata::read(headers)?
     };
     let compression = flags.compress.map(|compression| match compression {
-        Compression::Gzip => CompressionEncoding::Gzip,
-        Compression::Deflate => CompressionEncoding::Deflate,
+        Compression::Gzip => stoop_dynamic::Compression::Gzip,
+        Compression::Deflate => stoop_dynamic::Compression::Deflate,
+        Compression::Zstd => stoop_dynamic::Compression::Zstd,
     });
     Ok(Options { metadata, timeout: flags.timeout, compression })
 }

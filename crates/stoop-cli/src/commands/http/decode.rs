@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::header::{self, HeaderMap};
+use stoop_http::internal::ZstdDecoder;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -21,6 +22,7 @@ enum Decoder {
     Unknown,
     Zlib(ZlibDecoder<Vec<u8>>),
     Raw(DeflateDecoder<Vec<u8>>),
+    Zstd(ZstdDecoder),
 }
 
 impl Decoded {
@@ -31,11 +33,13 @@ impl Decoded {
         let decoder = match &*encoding {
             "gzip" | "x-gzip" => Decoder::Gzip(MultiGzDecoder::new(Vec::new())),
             "deflate" => Decoder::Unknown,
+            // Each piece is bounded by the window, so the whole needs no limit.
+            "zstd" => Decoder::Zstd(ZstdDecoder::new(usize::MAX)),
             "identity" => return Ok(sink),
             _ => {
                 let what = format!("the response has the encoding '{}'", stoop::escaped(&*encoding));
-                let report =
-                    Failure::new(Exit::Failed, what).why("gzip and deflate were offered, and are decoded");
+                let report = Failure::new(Exit::Failed, what)
+                    .why("gzip, deflate and zstd were offered, and are decoded");
                 return Err(report
                     .next("stoop http …    # without --compressed: the bytes as they are")
                     .into());
@@ -46,7 +50,8 @@ impl Decoded {
 }
 
 impl Decoder {
-    /// Decodes a piece, and returns what it gave.
+    /// Decodes a piece, and returns what it gave: in Zstandard the beginning of that, and the rest
+    /// with empty pieces.
     fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
         if let (Decoder::Unknown, Some(first)) = (&self, piece.first()) {
             // The first byte of zlib names the method (8) in its low half (RFC 1950). No raw stream
@@ -61,6 +66,18 @@ impl Decoder {
             Decoder::Gzip(decoder) => all(decoder, piece, MultiGzDecoder::get_mut),
             Decoder::Zlib(decoder) => all(decoder, piece, ZlibDecoder::get_mut),
             Decoder::Raw(decoder) => all(decoder, piece, DeflateDecoder::get_mut),
+            Decoder::Zstd(decoder) => {
+                decoder.push(piece);
+                decoder.next_piece().map(Option::unwrap_or_default).map_err(io::Error::other)
+            }
+        }
+    }
+
+    /// Returns more of what the last piece gave. Empty at the end of that.
+    fn more(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Decoder::Zstd(_) => self.push(&[]),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -71,6 +88,7 @@ impl Decoder {
             Decoder::Gzip(decoder) => decoder.finish(),
             Decoder::Zlib(decoder) => decoder.finish(),
             Decoder::Raw(decoder) => decoder.finish(),
+            Decoder::Zstd(decoder) => decoder.finish().map(|()| Vec::new()).map_err(io::Error::other),
         }
     }
 }
@@ -87,8 +105,12 @@ fn all<W: Write>(
 
 impl Sink for Decoded {
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        let decoded = self.decoder.push(piece).map_err(|error| damaged(&error))?;
-        if decoded.is_empty() { Ok(()) } else { self.sink.put(&decoded) }
+        let mut decoded = self.decoder.push(piece).map_err(|error| damaged(&error))?;
+        while !decoded.is_empty() {
+            self.sink.put(&decoded)?;
+            decoded = self.decoder.more().map_err(|error| damaged(&error))?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
@@ -128,6 +150,7 @@ mod tests {
         match form {
             0 => (Decoder::Gzip(MultiGzDecoder::new(Vec::new())), with!(GzEncoder)),
             1 => (Decoder::Unknown, with!(ZlibEncoder)),
+            2 => (Decoder::Zstd(ZstdDecoder::new(usize::MAX)), stoop_http::internal::compress(bytes)),
             _ => (Decoder::Unknown, with!(DeflateEncoder)),
         }
     }
@@ -135,7 +158,11 @@ mod tests {
     fn decoded(mut decoder: Decoder, bytes: &[u8], piece_bytes: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         for piece in bytes.chunks(piece_bytes) {
-            all.extend(decoder.push(piece)?);
+            let mut decoded = decoder.push(piece)?;
+            while !decoded.is_empty() {
+                all.append(&mut decoded);
+                decoded = decoder.more()?;
+            }
         }
         all.extend(decoder.end()?);
         Ok(all)
@@ -143,14 +170,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_compressed_is_restored(bytes: Vec<u8>, form in 0_usize..3, piece_bytes in 1_usize..50) {
+        fn what_was_compressed_is_restored(bytes: Vec<u8>, form in 0_usize..4, piece_bytes in 1_usize..50) {
             let (decoder, encoded) = compressed(&bytes, form);
             prop_assert_eq!(decoded(decoder, &encoded, piece_bytes).unwrap(), bytes);
         }
 
         #[test]
-        fn a_truncated_gzip_stream_is_an_error(bytes: Vec<u8>, cut in 1_usize..10) {
-            let (decoder, encoded) = compressed(&bytes, 0);
+        fn a_truncated_stream_is_an_error(bytes: Vec<u8>, cut in 1_usize..10, is_zstd: bool) {
+            let (decoder, encoded) = compressed(&bytes, if is_zstd { 2 } else { 0 });
             prop_assert!(decoded(decoder, &encoded[..encoded.len() - cut], 7).is_err());
         }
 

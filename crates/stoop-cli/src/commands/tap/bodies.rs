@@ -114,13 +114,20 @@ fn decompressed(message: &Message) -> Option<Vec<u8>> {
         None | Some("identity") => return Some(bytes.to_vec()),
         Some("gzip") => Box::new(flate2::read::GzDecoder::new(bytes)),
         Some("deflate") => Box::new(flate2::read::ZlibDecoder::new(bytes)),
-        // It was named before the capture: gzip says itself what it is.
+        Some("zstd") => return zstd(bytes),
+        // It was named before the capture: these say themselves what they are.
+        Some("") if bytes.starts_with(b"\x28\xb5\x2f\xfd") => return zstd(bytes),
         Some("") if bytes.starts_with(b"\x1f\x8b") => Box::new(flate2::read::GzDecoder::new(bytes)),
         _ => return None,
     };
     let mut text = Vec::new();
     let len = reader.take(DECOMPRESSED_MAX + 1).read_to_end(&mut text).ok()? as u64;
     (len <= DECOMPRESSED_MAX).then_some(text)
+}
+
+#[cfg(feature = "grpc")]
+fn zstd(bytes: &[u8]) -> Option<Vec<u8>> {
+    stoop_http::internal::decompress(bytes, DECOMPRESSED_MAX as usize).ok()
 }
 
 #[cfg(all(test, feature = "grpc"))]
@@ -170,6 +177,15 @@ mod tests {
         };
         assert_eq!(bodies.json(&gzip(b"\x0a\x02id")).unwrap(), r#"{"podSandboxId":"id"}"#);
         assert_eq!(bodies.json(&gzip(&vec![0; 5 << 20])), None);
+        let zstd = |name: &str, bytes: &[u8]| {
+            let mut message = message(RUN, true, &stoop_http::internal::compress(bytes));
+            message.encoding = Some(name.to_owned());
+            message
+        };
+        for name in ["zstd", ""] {
+            assert_eq!(bodies.json(&zstd(name, b"\x0a\x02id")).unwrap(), r#"{"podSandboxId":"id"}"#);
+        }
+        assert_eq!(bodies.json(&zstd("zstd", &vec![0; 5 << 20])), None);
     }
 
     #[test]
