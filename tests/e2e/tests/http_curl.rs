@@ -54,6 +54,14 @@ const LINES: &[&str] = &[
     "-b a=1 @/echo",
     "-b a=1;b=2 @/echo",
     "-r 0-4 @/echo",
+    "-r -4 @/echo",
+    "--basic -u me:secret @/echo",
+    "-F a=@- @/echo",
+    "@/echo?q=1#part",
+    "--url @/echo",
+    "-# -S --no-progress-meter --tcp-nodelay --no-keepalive --keepalive-time 5 @/echo",
+    "--data-ascii x @/echo",
+    "-G -I -d a=b @/echo",
     "-H Authorization:x -u me:secret @/echo",
     // Output.
     "-i @/status/204",
@@ -87,9 +95,17 @@ const LINES: &[&str] = &[
     "-L -b a=1 @/redirect/302/x?http://other/echo",
     "-L -w %{num_redirects}|%{url_effective} @/redirect/302/x?../../echo/./y",
     "-L -w %{num_redirects} -o /dev/null @/loop",
+    "-L --max-redirs 2 -w %{num_redirects} -o /dev/null @/loop",
+    "-L --max-redirs 1 @/redirect/302/x",
+    "-w %{urlnum}|%{http_connect}|%{ssl_verify_result}|%{header_json} -o /dev/null @/redirect/302/x",
+    "-w @{}/text -o /dev/null @/echo",
     // Compression.
     "--compressed @/gzip",
     "--compressed @/deflate",
+    "--compressed @/zstd",
+    "--compressed @/zstd-frames",
+    "--compressed -f @/zstd-cut",
+    "--compressed @/zstd-wrong",
     "--compressed @/raw-deflate",
     "@/gzip",
     "-H Accept-Encoding:gzip @/gzip",
@@ -121,6 +137,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("--json {\"a\":1} @/echo", "--data"),
     ("@/echo --json {\"a\":1}", "--data"),
     ("-Z @/echo", "makes one request"),
+    ("@/echo @/odd", "one request"),
+    ("@/{echo,odd}", "one request"),
+    ("@/echo?[1-3]", "one request"),
+    ("-e ;auto -L @/echo", "the same Referer"),
+    ("--stderr x @/echo", "the shell"),
+    ("-I -d a @/echo", "--get"),
     ("-J -O @/echo", "does not choose the name"),
     ("-0 @/echo", "HTTP/1.1"),
     ("--trace - @/echo", "-v"),
@@ -255,6 +277,27 @@ fn a_body_is_saved_by_the_name_of_the_path() {
     assert_eq!(fs::read(place.path().join("large")).unwrap().len(), 256_000);
     assert!(fs::read_to_string(head).unwrap().starts_with("HTTP/1.1 200 OK\n"));
     fails(world.stoop("-O @/").inside(place.path()).run(), 2, &["finds no file name"]);
+}
+
+#[test]
+fn heads_go_where_the_body_goes() {
+    if !has_program("curl") || !has_program("python3") {
+        skip!("lacks curl or python3");
+    }
+    let world = world();
+    let file = world.dir.path().join("headed");
+    for line in ["-i -o {}/headed @/odd", "-i -o {}/headed -L @/redirect/302/x", "-I -o {}/headed @/odd"] {
+        let saved = |run: Run| {
+            run.run().ok().stdout_is(b"");
+            fs::read_to_string(&file).unwrap().replace('\r', "")
+        };
+        let expected = saved(world.curl(line));
+        // Each shorter than the one before would leave an end of that.
+        assert_eq!(saved(world.stoop(line)), expected, "{line}");
+        fs::remove_file(&file).unwrap();
+    }
+    let silent = world.stoop("-s -f @/status/404").run();
+    assert_eq!((silent.code, &*silent.stderr), (Some(22), ""));
 }
 
 #[test]

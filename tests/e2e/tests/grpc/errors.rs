@@ -78,6 +78,7 @@ fn invalid_requests_are_rejected_before_sending() {
         for (words, code, parts) in wrong {
             talk.grpc(words).run().fails(code, parts);
         }
+        talk.grpc(&["-d", "", "Say"]).run().ok();
         talk.grpc(&["Say", "-"]).input("").run().fails(2, &[(What, "standard input has none")]);
         let third = talk.grpc(&["Chat", "-"]).input("{}{}{\"no\":1}").run();
         third.fails(2, &[(Seen, "message 3, field 'no'")]);

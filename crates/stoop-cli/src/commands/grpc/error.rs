@@ -12,7 +12,7 @@ use stoop_dynamic::{
 
 use super::cri_plugin::CriPlugin;
 use super::h2c::Refusal;
-use super::meaning::meaning;
+use super::meaning::{meaning, session};
 use super::metadata;
 use super::probed::Probed;
 use crate::accepted;
@@ -172,6 +172,9 @@ impl ErrorContext<'_> {
         }
         for line in metadata::lines(status.metadata()) {
             report = report.seen(format!("metadata {line}"));
+        }
+        if let Some((seen, next)) = session(status) {
+            return report.seen(seen).next(next).into();
         }
         let lacks_namespace = called.starts_with("containerd.")
             && !self

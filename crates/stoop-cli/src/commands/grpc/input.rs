@@ -71,8 +71,14 @@ impl RequestInput {
         options: ParseOptions,
         address: &str,
     ) -> Result<DynamicMessage, Failure> {
-        let name = self.name();
-        let mut messages = options.messages(message.clone(), self.reader());
+        // An empty word is what a script writes for no message. Empty input is more likely to be a
+        // program that failed.
+        let input = match self {
+            RequestInput::Text(text) if text.trim().is_empty() => RequestInput::None,
+            input => input,
+        };
+        let name = input.name();
+        let mut messages = options.messages(message.clone(), input.reader());
         let first = messages.next().ok_or_else(|| count(&name, "none"))?;
         let first = first.map_err(|error| explain(&error, &name, 1, message, address))?;
         if let Some(lacks) = lacks(&first) {

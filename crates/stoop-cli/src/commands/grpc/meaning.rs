@@ -1,6 +1,6 @@
 //! What the status codes of gRPC mean, in words.
 
-use stoop_dynamic::Code;
+use stoop_dynamic::{Code, Status};
 
 /// Returns the meaning of a code.
 pub(super) fn meaning(code: Code) -> &'static str {
@@ -23,4 +23,13 @@ pub(super) fn meaning(code: Code) -> &'static str {
         Code::DataLoss => "data was lost or corrupted",
         Code::Unauthenticated => "the caller is not authenticated",
     }
+}
+
+/// Returns what is to be known of BuildKit's sessions if the server has asked one in vain, and a
+/// command that has one.
+pub(super) fn session(status: &Status) -> Option<(&'static str, &'static str)> {
+    status.message().contains("no active session").then_some((
+        "it asks a session of the client for files and passwords, and this client has none",
+        "docker build DIR    # has a session; without one, sources are images, git and URLs",
+    ))
 }

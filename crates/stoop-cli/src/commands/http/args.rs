@@ -39,7 +39,7 @@ pub(crate) struct Http {
     pub(crate) endpoint: Endpoint,
 
     /// Path to request, with its query; preceded by the method if that is not the default
-    #[arg(value_name = "PATH", num_args = 1..=2, required = true)]
+    #[arg(value_name = "PATH", num_args = 1..=2, required_unless_present = "url")]
     pub(crate) request: Vec<String>,
 
     /// Send this header; may be repeated; @FILE sends those of a file
@@ -109,4 +109,11 @@ pub(crate) struct Http {
 
     #[command(flatten)]
     pub(crate) curl: CurlFlags,
+}
+
+impl Http {
+    /// Returns the path or the URL to request.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.curl.url.as_ref().or(self.request.last()).map(String::as_str)
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) struct CurlFlags {
     pub(crate) method: Option<String>,
 
     /// Print only the head of the response, with the method HEAD
-    #[arg(long, visible_short_alias = 'I', conflicts_with_all = ["data", "form", "upload_file", "upgrade"])]
+    #[arg(long, visible_short_alias = 'I', conflicts_with_all = ["form", "upload_file", "upgrade"])]
     pub(crate) head: bool,
 
     /// Print the request and the head of the response on standard error
@@ -35,6 +35,10 @@ pub(crate) struct CurlFlags {
     /// Follow redirects, up to 50; always to the same socket
     #[arg(long, short = 'L', conflicts_with = "upgrade")]
     pub(crate) location: bool,
+
+    /// Fail after this number of redirects, instead of 50
+    #[arg(long, value_name = "N", requires = "location")]
+    pub(crate) max_redirs: Option<u32>,
 
     /// Send the data in the query of a GET request
     #[arg(long, short = 'G', conflicts_with_all = ["form", "upload_file"])]
@@ -70,10 +74,10 @@ pub(crate) struct CurlFlags {
     pub(crate) referer: Option<String>,
 
     /// Request only these bytes, as in 0-499 or -500
-    #[arg(long, short, value_name = "RANGE")]
+    #[arg(long, short, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<String>,
 
-    /// Request a compressed response, and decompress it (gzip, deflate)
+    /// Request a compressed response, and decompress it (gzip, deflate, zstd)
     #[arg(long)]
     pub(crate) compressed: bool,
 
@@ -123,9 +127,29 @@ pub(crate) struct CurlFlags {
     #[arg(long, short = 'N', hide = true)]
     no_buffer: bool,
 
-    /// Has no effect: braces and brackets have no meaning
+    /// Braces and brackets of a URL have no meaning, as always for a path
     #[arg(long, short_alias = 'g', hide = true)]
-    globoff: bool,
+    pub(crate) globoff: bool,
+
+    /// The path or URL, in the place that curl has for it too
+    #[arg(long, value_name = "URL", hide = true, conflicts_with = "request")]
+    pub(crate) url: Option<String>,
+
+    /// Has no effect: there is no progress meter
+    #[arg(long, alias = "progress-bar", short_alias = '#', hide = true)]
+    no_progress_meter: bool,
+
+    /// Has no effect: there is no TCP
+    #[arg(long, alias = "no-keepalive", hide = true)]
+    tcp_nodelay: bool,
+
+    /// Has no effect: there is no TCP
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    keepalive_time: Option<String>,
+
+    /// Has no effect: --auth is Basic authentication
+    #[arg(long, hide = true)]
+    basic: bool,
 
     /// Has no effect: paths are sent as they are
     #[arg(long, hide = true)]

@@ -63,7 +63,10 @@ impl Args for DataFlags {
                      application/x-www-form-urlencoded, unless --header sets it. If repeated, the parts are \
                      joined with '&'.",
                 ),
-            flag("data-binary", "TEXT|@FILE|@-").hide(true).help("Send this body unchanged, as --data does"),
+            flag("data-binary", "TEXT|@FILE|@-")
+                .hide(true)
+                .alias("data-ascii")
+                .help("Send this body unchanged, as --data does"),
             flag("data-raw", "TEXT").hide(true).help("Send this body unchanged, even if it begins with '@'"),
             flag("data-urlencode", "TEXT")
                 .help("Percent-encode this, and add it to the data: TEXT, NAME=TEXT, @FILE or NAME@FILE")

@@ -6,7 +6,6 @@ use stoop::escaped;
 use stoop_http::{Error, ErrorKind};
 
 use super::head::ResponseHead;
-use super::redirect::MAX_REDIRECTS;
 use crate::accepted;
 use crate::advice::Client;
 use crate::args::Http;
@@ -117,8 +116,8 @@ impl ErrorContext<'_> {
     }
 
     /// Reports an endless redirect.
-    pub(super) fn too_many_redirects(&self) -> Failure {
-        self.report(&format!("more than {MAX_REDIRECTS} redirects"))
+    pub(super) fn too_many_redirects(&self, max: u32) -> Failure {
+        self.report(&format!("more than {max} redirects"))
             .why("each response redirects to another path, and perhaps back")
             .next(self.command("-i    # shows where to"))
             .into()
@@ -169,7 +168,13 @@ impl ErrorContext<'_> {
     /// Returns this command line with `more` appended. A body is left to the reader to fill in.
     fn command(&self, more: &str) -> String {
         let flags = self.flags;
-        let request = flags.request.iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
+        let request = flags
+            .request
+            .iter()
+            .chain(&flags.curl.url)
+            .map(|word| quoted(word.as_ref()))
+            .collect::<Vec<_>>()
+            .join(" ");
         let data = if !flags.data.0.is_empty() { " --data …" } else { "" };
         let http2 = if flags.http2 { " --http2" } else { "" };
         let more = if more.is_empty() { String::new() } else { format!(" {more}") };
@@ -197,6 +202,13 @@ pub(super) fn json_is_data(path: &str, data: &str) -> Failure {
         report.why("--json prints the response as JSON lines; JSON is sent by --data, which recognizes it");
     let [path, data] = [path, data].map(|word| quoted(word.as_ref()));
     report.next(format!("stoop http ADDR {path} --data {data}")).into()
+}
+
+/// Reports a request to several URLs, as curl makes them.
+pub(super) fn one_request(url: &str) -> Failure {
+    let report = Failure::new(Exit::Usage, format!("more than one URL: {}", quoted(url.as_ref())));
+    let report = report.why("a command makes one request; --globoff takes braces and brackets as they are");
+    report.next("xargs -n 1 stoop http ADDR < paths").into()
 }
 
 /// Returns the first line that the server sent.

@@ -76,7 +76,11 @@ impl<'a> Field<'a> {
             head += &format!("; filename=\"{}\"", in_quotes(name));
         }
         head += "\r\n";
-        let guessed = || attached.map(|path| content_type(self.file_name.unwrap_or(path)).as_bytes());
+        let guessed = || {
+            attached
+                .filter(|path| *path != b"-")
+                .map(|path| content_type(self.file_name.unwrap_or(path)).as_bytes())
+        };
         if let Some(kind) = self.content_type.or_else(guessed) {
             head += &format!("Content-Type: {}\r\n", String::from_utf8_lossy(kind));
         }

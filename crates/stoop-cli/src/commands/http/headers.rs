@@ -84,9 +84,15 @@ fn usual(flags: &Http, body: &RequestBody, host: HeaderValue) -> Result<HeaderMa
     }
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     if curl.compressed {
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("deflate, gzip"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("deflate, gzip, zstd"));
     }
     if let Some(referer) = &curl.referer {
+        if referer.ends_with(";auto") {
+            return Err(Failure::usage(
+                "--referer has no ';auto'",
+                "every request after a redirect has the same Referer",
+            ));
+        }
         headers.insert(header::REFERER, value(referer, "--referer")?);
     }
     if !curl.cookie.is_empty() {

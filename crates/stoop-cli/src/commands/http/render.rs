@@ -54,7 +54,8 @@ impl<'f> ResponsePrinter<'f> {
         let file = output_file(flags).filter(|_| !is_refused);
         let headers = head.headers();
         let sink = match is_refused && !flags.json {
-            true => Box::new(Screen::on_stderr()) as Box<dyn Sink>,
+            true if flags.curl.silent => Box::new(Nowhere) as Box<dyn Sink>,
+            true => Box::new(Screen::on_stderr()),
             false => sink(flags, headers, file.as_deref())?,
         };
         let sink = if flags.curl.compressed { Decoded::wrap(headers, sink)? } else { sink };
@@ -96,7 +97,7 @@ impl<'f> ResponsePrinter<'f> {
 /// Returns the file that the body is written to, or `None` for standard output.
 pub(super) fn output_file(flags: &Http) -> Option<PathBuf> {
     let output = flags.output.clone().filter(|path| path != Path::new("-"));
-    output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.request.last()?)).flatten())
+    output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.target()?)).flatten())
 }
 
 /// Checks that --remote-name finds a name.
@@ -124,12 +125,23 @@ pub(super) fn announce(flags: &Http, head: &ResponseHead) -> Result<(), Failure>
         show(&prefixed(b"< ", head.text().strip_suffix(b"\n").unwrap_or_default()))?;
     }
     if flags.include || flags.curl.head {
-        let mut screen = Screen::new(None);
-        return screen.put(&head.text()).and_then(|()| screen.finish());
+        return include(flags, head);
     }
     let headers = listed(head.headers());
     let (version, status, reason) = (head.version(), head.status(), head.reason());
     Output::new(flags.json, false).emit(&Event::Response { version, status, reason, headers })
+}
+
+/// Prints the head where the body goes.
+fn include(flags: &Http, head: &ResponseHead) -> Result<(), Failure> {
+    let is_refused = flags.fail && head.status() >= 400;
+    match output_file(flags).filter(|_| !is_refused) {
+        Some(path) => append(&path, &head.text(), &INCLUDED),
+        None => {
+            let mut screen = Screen::new(None);
+            screen.put(&head.text()).and_then(|()| screen.finish())
+        }
+    }
 }
 
 /// Shows the head of a request on standard error.
@@ -151,13 +163,21 @@ fn show(text: &[u8]) -> Result<(), Failure> {
     screen.put(text).and_then(|()| screen.finish())
 }
 
-/// Writes the head of a response to a file: those of several responses one after the other.
+/// Whether the file of the body has the head of a response already.
+static INCLUDED: AtomicBool = AtomicBool::new(false);
+
+/// Writes the head of a response to the file of --dump-header.
 fn dump(path: &Path, text: &[u8]) -> Result<(), Failure> {
     static DUMPED: AtomicBool = AtomicBool::new(false);
-    if path == Path::new("-") {
-        return output::print(text);
+    match path == Path::new("-") {
+        true => output::print(text),
+        false => append(path, text, &DUMPED),
     }
-    let is_first = !DUMPED.swap(true, Relaxed);
+}
+
+/// Writes the head of a response to a file: those of several responses one after the other.
+fn append(path: &Path, text: &[u8], has_begun: &AtomicBool) -> Result<(), Failure> {
+    let is_first = !has_begun.swap(true, Relaxed);
     let written = File::options().create(true).write(true).truncate(is_first).append(!is_first).open(path);
     let written = written.and_then(|mut file| file.write_all(text));
     let name = escaped(path.as_os_str().as_encoded_bytes());
@@ -217,6 +237,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.ends_with("/json") || essence.ends_with("+json") || essence.ends_with("ndjson")
 }
 
+/// Discards what is not to be shown.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn put(&mut self, _: &[u8]) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
 /// Indents JSON for a terminal.
 struct Pretty {
     indenter: Indenter,
@@ -242,7 +271,9 @@ struct ToFile {
 impl ToFile {
     fn create(path: &Path) -> Result<ToFile, Failure> {
         let name = escaped(path.as_os_str().as_encoded_bytes()).to_string();
-        let file = File::create(path).map_err(|error| Failure::io(format!("create '{name}'"), &error))?;
+        let is_empty = !INCLUDED.load(Relaxed);
+        let file = File::options().create(true).write(true).truncate(is_empty).append(!is_empty).open(path);
+        let file = file.map_err(|error| Failure::io(format!("create '{name}'"), &error))?;
         Ok(ToFile { file, name })
     }
 }

@@ -11,7 +11,7 @@ use super::body::{BodyStream, RequestBody};
 use super::data;
 use super::headers::{headers, is_given};
 use super::redirect::{self, Next};
-use super::target::{LOCALHOST, method, uri, without_user};
+use super::target::{LOCALHOST, is_url, method, refuse_several, uri, without_user};
 use crate::args::Http;
 use crate::failure::Failure;
 
@@ -28,6 +28,9 @@ impl HttpRequest {
     /// Parses it from the flags.
     pub(super) fn read(flags: &Http) -> Result<HttpRequest, Failure> {
         let (method, target) = method_and_target(flags)?;
+        if !flags.curl.globoff {
+            refuse_several(target)?;
+        }
         let (uri, user) = without_user(uri(&uploaded(flags, target))?)?;
         let uri = match data::query(flags)? {
             Some(query) => with_query(uri, &query)?,
@@ -175,17 +178,25 @@ fn method_and_target(flags: &Http) -> Result<(Method, &str), Failure> {
         () if !flags.data.0.is_empty() || !curl.form.is_empty() => Method::POST,
         () => Method::GET,
     };
-    match (&flags.request[..], &curl.method) {
-        ([path, data] | [data, path], None) if flags.json && data.starts_with(['{', '[', '@']) => {
+    if curl.head && !curl.get && !flags.data.0.is_empty() {
+        return Err(Failure::usage(
+            "--head cannot be used with --data",
+            "a HEAD request has no body; --get sends the data in the query",
+        ));
+    }
+    let given: Vec<&str> = flags.request.iter().chain(&curl.url).map(String::as_str).collect();
+    match (&given[..], &curl.method) {
+        ([first, second], _) if is_url(first) && is_url(second) => Err(super::error::one_request(second)),
+        (&([path, data] | [data, path]), None) if flags.json && data.starts_with(['{', '[', '@']) => {
             Err(super::error::json_is_data(path, data))
         }
-        ([word, target], None) => Ok((method(word)?, target)),
+        (&[word, target], None) => Ok((method(word)?, target)),
         ([word, _], Some(other)) => Err(Failure::usage(
             format!("two methods: '{word}' and '{other}'"),
             "a method precedes the path, or is given with --request",
         )),
-        ([target], Some(word)) => Ok((method(word)?, target)),
-        ([target], None) => Ok((default, target)),
+        (&[target], Some(word)) => Ok((method(word)?, target)),
+        (&[target], None) => Ok((default, target)),
         _ => Err(Failure::usage("a path is missing", "a request names what it is for, such as '/'")),
     }
 }

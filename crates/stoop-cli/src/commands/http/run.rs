@@ -182,9 +182,10 @@ impl Session<'_> {
         let Some(location) = head.headers().get(LOCATION).filter(|_| self.flags.curl.location) else {
             return Ok(None);
         };
+        let max = self.flags.curl.max_redirs.unwrap_or(MAX_REDIRECTS);
         let next = request.redirected(self.flags, head.parts.status, location)?;
         match next {
-            Some(_) if self.transfer.redirects() >= MAX_REDIRECTS => Err(self.errors.too_many_redirects()),
+            Some(_) if self.transfer.redirects() >= max => Err(self.errors.too_many_redirects(max)),
             Some(next) if !next.is_repeatable() => Err(self.errors.cannot_repeat("the server redirects")),
             next => Ok(next),
         }

@@ -106,10 +106,14 @@ impl Transfer {
         let Some(format) = &flags.curl.write_out else { return Ok(()) };
         let format = match format.strip_prefix('@') {
             None => format.clone(),
-            Some("-") => std::io::read_to_string(std::io::stdin())
-                .map_err(|error| Failure::io("read the format", &error))?,
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::io(format!("read '{}'", stoop::escaped(path)), &error))?,
+            Some("-") => without_line_ends(
+                std::io::read_to_string(std::io::stdin())
+                    .map_err(|error| Failure::io("read the format", &error))?,
+            ),
+            Some(path) => without_line_ends(
+                std::fs::read_to_string(path)
+                    .map_err(|error| Failure::io(format!("read '{}'", stoop::escaped(path)), &error))?,
+            ),
         };
         let mut facts = self.facts.borrow_mut();
         let (connected, now) = (self.connected.get(), Instant::now());
@@ -124,6 +128,11 @@ impl Transfer {
             ("time_pretransfer", seconds(self.begun, connected)),
             ("time_starttransfer", seconds(self.begun, self.responded.get())),
             ("time_total", seconds(self.begun, Some(now))),
+            ("http_connect", "000".to_owned()),
+            ("ssl_verify_result", "0".to_owned()),
+            ("proxy_ssl_verify_result", "0".to_owned()),
+            ("ftp_entry_path", String::new()),
+            ("urlnum", "0".to_owned()),
             ("time_namelookup", seconds(self.begun, None)),
             ("time_appconnect", seconds(self.begun, None)),
         ]);
@@ -139,6 +148,12 @@ impl Transfer {
         output::print(written.out.as_bytes())?;
         output::complain(written.err.as_bytes())
     }
+}
+
+/// Removes the ends of lines from a format in a file, as curl does: `\n` stands for them.
+fn without_line_ends(mut text: String) -> String {
+    text.retain(|character| !"\r\n".contains(character));
+    text
 }
 
 /// Formats how long something took.

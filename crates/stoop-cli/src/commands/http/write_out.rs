@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 
 /// What is known of a transfer, by the names of curl's variables.
 #[derive(Debug, Default)]
@@ -49,6 +49,7 @@ fn token(rest: &str, first: char, facts: &Facts, to_err: &mut bool) -> (String, 
     if let Some((name, used)) = enclosed("%{") {
         match name {
             "stdout" | "stderr" => *to_err = name == "stderr",
+            "header_json" => return (header_json(&facts.headers), used, None),
             _ => match facts.values.get(name) {
                 Some(value) => return (value.clone(), used, None),
                 None => return (String::new(), used, Some(name.to_owned())),
@@ -62,6 +63,16 @@ fn token(rest: &str, first: char, facts: &Facts, to_err: &mut bool) -> (String, 
         return (value.unwrap_or_default(), used, None);
     }
     (first.into(), first.len_utf8(), None)
+}
+
+/// Returns the headers as JSON: each name with its values, in lines as curl has them.
+fn header_json(headers: &HeaderMap) -> String {
+    let quoted = |text: &[u8]| serde_json::Value::from(String::from_utf8_lossy(text)).to_string();
+    let line = |name: &HeaderName| {
+        let values = headers.get_all(name).iter().map(|value| quoted(value.as_bytes()));
+        format!("{}:[{}]", quoted(name.as_str().as_bytes()), values.collect::<Vec<_>>().join(","))
+    };
+    format!("{{{}\n}}", headers.keys().map(line).collect::<Vec<_>>().join(",\n"))
 }
 
 #[cfg(test)]
@@ -82,6 +93,10 @@ mod tests {
             Written { out: ".".into(), err: "stoop: unknown --write-out variable: 'frob'\n".into() }
         );
         assert_eq!(of("%{open").out, "%{open");
+        facts.headers.append("x-a", "\"c\"".parse().unwrap());
+        facts.headers.append("x-b", "d".parse().unwrap());
+        let json = format("%{header_json}", &facts).out;
+        assert_eq!(json, "{\"x-a\":[\"b\",\"\\\"c\\\"\"],\n\"x-b\":[\"d\"]\n}");
     }
 
     proptest::proptest! {

@@ -15,7 +15,7 @@ fn any() {
     same(r#"{"any":{}}"#.into());
     same(format!(r#"{{"any":{{"@type":"{}"}}}}"#, url("google.protobuf.Empty")));
     same(format!(r#"{{"any":{{"@type":"{}","value":"1s"}}}}"#, url("google.protobuf.Duration")));
-    same(format!(r#"{{"any":{{"@type":"{}","value":{{"a":1.0}}}}}}"#, url("google.protobuf.Struct")));
+    same(format!(r#"{{"any":{{"@type":"{}","value":{{"a":1}}}}}}"#, url("google.protobuf.Struct")));
     same(format!(r#"{{"any":{{"@type":"{}","int":1}}}}"#, url("t.All")));
     let nested = url("google.protobuf.Any");
     same(format!(

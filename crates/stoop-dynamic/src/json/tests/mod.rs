@@ -128,7 +128,7 @@ fn fractions() {
             (r#"{"float":"NaN","double":"-Infinity"}"#, r#"{"float":"NaN","double":"-Infinity"}"#),
             (r#"{"wDouble":"NaN","wFloat":"Infinity"}"#, r#"{"wDouble":"NaN","wFloat":"Infinity"}"#),
             (r#"{"wDouble":-0.0,"doubles":{"a":-0.0}}"#, r#"{"doubles":{"a":-0.0},"wDouble":-0.0}"#),
-            (r#"{"wDouble":0,"double":0.0,"float":-0}"#, r#"{"float":-0.0,"wDouble":0.0}"#),
+            (r#"{"wDouble":0,"double":0.0,"float":-0}"#, r#"{"float":-0.0,"wDouble":0}"#),
             (
                 r#"{"double":0.30000000000000004,"float":0.1}"#,
                 r#"{"float":0.1,"double":0.30000000000000004}"#,
@@ -253,7 +253,7 @@ fn well_known_types() {
             ),
             (r#"{"mask":"a.fooBar,b"}"#, r#"{"mask":"a.fooBar,b"}"#),
             (r#"{"mask":"","object":{},"list":[]}"#, r#"{"mask":"","object":{},"list":[]}"#),
-            (r#"{"object":{"a":[1,{"b":null},"x",true]}}"#, r#"{"object":{"a":[1.0,{"b":null},"x",true]}}"#),
+            (r#"{"object":{"a":[1,{"b":null},"x",true]}}"#, r#"{"object":{"a":[1,{"b":null},"x",true]}}"#),
             (r#"{"wLong":"5","wText":""}"#, r#"{"wLong":"5","wText":""}"#),
         ],
     );

@@ -223,10 +223,16 @@ impl Serialize for Member<'_> {
             Value::U32(value) => serializer.serialize_u32(*value),
             Value::I64(value) => serializer.collect_str(value),
             Value::U64(value) => serializer.collect_str(value),
-            Value::F32(value) if value.is_finite() => serializer.serialize_f32(*value),
-            Value::F64(value) if value.is_finite() => serializer.serialize_f64(*value),
-            Value::F32(value) => serializer.serialize_str(not_finite((*value).into())),
-            Value::F64(value) => serializer.serialize_str(not_finite(*value)),
+            Value::F32(value) => match integer((*value).into()) {
+                Some(whole) => serializer.serialize_i64(whole),
+                None if value.is_finite() => serializer.serialize_f32(*value),
+                None => serializer.serialize_str(not_finite((*value).into())),
+            },
+            Value::F64(value) => match integer(*value) {
+                Some(whole) => serializer.serialize_i64(whole),
+                None if value.is_finite() => serializer.serialize_f64(*value),
+                None => serializer.serialize_str(not_finite(*value)),
+            },
             Value::String(value) => serializer.serialize_str(value),
             Value::Bytes(value) => serializer.serialize_str(&STANDARD.encode(value)),
             Value::EnumNumber(number) => self.enumerated(*number, serializer),
@@ -276,6 +282,14 @@ fn value_name(values: &EnumDescriptor, number: i32) -> Option<&str> {
     values.get_value(number)?;
     let declared = &values.enum_descriptor_proto().value;
     declared.iter().find(|value| value.number() == number).map(|value| value.name())
+}
+
+/// Returns a whole number that is written as one, as most programs do: `1`, not `1.0`. The sign of
+/// zero would be lost.
+fn integer(value: f64) -> Option<i64> {
+    const MAX: f64 = 1e15;
+    let is_whole = value.trunc() == value && value.abs() < MAX;
+    (is_whole && !(value == 0.0 && value.is_sign_negative())).then_some(value as i64)
 }
 
 fn not_finite(value: f64) -> &'static str {
