@@ -56,7 +56,6 @@ const LINES: &[&str] = &[
     "-r 0-4 @/echo",
     "-r -4 @/echo",
     "--basic -u me:secret @/echo",
-    "-F a=@- @/echo",
     "@/echo?q=1#part",
     "--url @/echo",
     "-# -S --no-progress-meter --tcp-nodelay --no-keepalive --keepalive-time 5 @/echo",
@@ -104,8 +103,6 @@ const LINES: &[&str] = &[
     "--compressed @/deflate",
     "--compressed @/zstd",
     "--compressed @/zstd-frames",
-    "--compressed -f @/zstd-cut",
-    "--compressed @/zstd-wrong",
     "--compressed @/raw-deflate",
     "@/gzip",
     "-H Accept-Encoding:gzip @/gzip",
@@ -277,6 +274,16 @@ fn a_body_is_saved_by_the_name_of_the_path() {
     assert_eq!(fs::read(place.path().join("large")).unwrap().len(), 256_000);
     assert!(fs::read_to_string(head).unwrap().starts_with("HTTP/1.1 200 OK\n"));
     fails(world.stoop("-O @/").inside(place.path()).run(), 2, &["finds no file name"]);
+}
+
+#[test]
+fn damaged_zstd_is_told() {
+    if !has_program("zstd") || !has_program("python3") {
+        skip!("lacks zstd or python3");
+    }
+    let world = world();
+    fails(world.stoop("--compressed @/zstd-cut").run(), 3, &["truncated zstd frame"]);
+    fails(world.stoop("--compressed @/zstd-wrong").run(), 3, &["the checksum does not match"]);
 }
 
 #[test]

@@ -19,10 +19,9 @@ fn a_server_that_compresses_is_read() {
             assert_eq!(answer.json()[0]["text"], text);
             assert!(answer.stderr.contains("< grpc-encoding: gzip\n"), "{}", answer.stderr);
         }
-        // grpcio does not know zstd, which is its answer: 12, UNIMPLEMENTED.
-        talk.grpc(&["--compress", "zstd", "Say"]).run().fails(76, &[(What, "UNIMPLEMENTED")]);
         talk.grpc(&["--compress", "br", "Say"]).run().code(2);
-        talk.grpc(&["--h2c", "/session", "list"]).run().fails(2, &[(What, "docker build")]);
+        let refused = talk.grpc(&["--h2c", "/session", "list"]).run().code(2);
+        assert!(refused.stderr.contains("docker"), "{}", refused.stderr);
     });
 }
 

@@ -136,12 +136,12 @@ pub(crate) struct CurlFlags {
     pub(crate) url: Option<String>,
 
     /// Has no effect: there is no progress meter
-    #[arg(long, alias = "progress-bar", short_alias = '#', hide = true)]
-    no_progress_meter: bool,
+    #[arg(long, alias = "progress-bar", short_alias = '#', hide = true, action = clap::ArgAction::Count)]
+    no_progress_meter: u8,
 
     /// Has no effect: there is no TCP
-    #[arg(long, alias = "no-keepalive", hide = true)]
-    tcp_nodelay: bool,
+    #[arg(long, alias = "no-keepalive", hide = true, action = clap::ArgAction::Count)]
+    tcp_nodelay: u8,
 
     /// Has no effect: there is no TCP
     #[arg(long, value_name = "SECONDS", hide = true)]
