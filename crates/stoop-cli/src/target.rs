@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use stoop::internal::{Connection, Place, Socket, Target};
+use stoop::internal::{Connection, Place, Socket, Target, responding};
 use stoop::{Address, Bind, Connect, Datagram, Kind, Listener, Policy, SeqPacket, SocketFile, Stream};
 
 use crate::args::{BindFlags, ConnectFlags};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::shell;
 
 /// The permission bits of directories created by `--mkdir`.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -166,6 +167,7 @@ pub(crate) fn connect(
     let Place::Address(address) = &target.place else {
         return Err(Failure::usage(format!("'{target}' cannot be connected to"), NOT_AN_ADDRESS));
     };
+    check_responds(address)?;
     let mut connect = Connect::new(address).wait_for_server(flags.wait.unwrap_or_default());
     if let Some(timeout) = timeout {
         connect = connect.timeout(timeout);
@@ -188,6 +190,21 @@ pub(crate) fn connect(
         )),
         (connection, None) => Ok(connection),
     }
+}
+
+/// Fails if the file system of an address does not respond: a connect would wait for it, whatever
+/// its time limit.
+pub(crate) fn check_responds(address: &Address) -> Result<(), Failure> {
+    let Some(path) = address.as_pathname() else { return Ok(()) };
+    responding::check(path).map_err(|error| {
+        let address = shell::address(address);
+        Failure::new(Exit::Failed, format!("cannot connect to {address}"))
+            .of_call(Exit::TimedOut)
+            .why(error.to_string())
+            .seen(format!("it is mounted from '{}'", stoop::escaped(&error.mount.source)))
+            .next(format!("stoop why {address}"))
+            .into()
+    })
 }
 
 #[cfg(test)]

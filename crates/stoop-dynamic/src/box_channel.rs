@@ -12,8 +12,6 @@ use stoop_grpc::internal::accept;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::compression;
-
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
 /// A channel of any type.
@@ -35,7 +33,7 @@ impl BoxChannel {
                 let response = channel.call(request).await;
                 let response = response.map_err(|error| Status::from_error(error.into()))?;
                 // A channel of `stoop-grpc` has done so already, and any other has not.
-                compression::check(accept(response).await?)
+                accept(response).await
             })
         };
         BoxChannel(Arc::new(call))

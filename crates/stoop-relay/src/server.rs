@@ -52,9 +52,11 @@ enum Inner {
     Custom(Custom),
 }
 
+type Connecting = dyn Fn(&Caller<'_>) -> io::Result<Stream> + Send + Sync;
+
 /// Connects a client by itself.
 #[derive(Clone)]
-struct Custom(Arc<dyn Fn(&Caller<'_>) -> io::Result<Stream> + Send + Sync>);
+struct Custom(Arc<Connecting>);
 
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -169,12 +169,12 @@ fn one_after_the_other(count: usize) {
     ask(100);
     let before = Held::now();
     ask(count);
-    let after = Held::now();
-    // What came before this may have been about to end.
-    assert!(
-        after.descriptors <= before.descriptors && after.threads <= before.threads,
-        "{before:?} {after:?}"
-    );
+    // The server may still have the last client's connection.
+    let mut after = Held::now();
+    eventually(LONG, || {
+        after = Held::now();
+        after.descriptors <= before.descriptors && after.threads <= before.threads
+    });
     // An allocator may keep some; a leak of 100 bytes for each of 100,000 would be 2,400 pages.
     assert!(after.pages < before.pages + 512, "{before:?} {after:?}");
     echoing.join().unwrap();

@@ -70,8 +70,8 @@ pub enum What {
     Received(Received),
     /// A process connected to the listener [`Event::receiver`].
     Connected,
-    /// A file descriptor is attached to the message that the next [`What::Copied`] of this thread is
-    /// about. [`Event::command`] is empty.
+    /// A file descriptor is attached to the message that the next [`What::Copied`] of this thread
+    /// is about. [`Event::command`] is empty.
     Passed(PassedFile),
     /// A process sent with the socket [`Event::sender`] for the first time.
     Sent,

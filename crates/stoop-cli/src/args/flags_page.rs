@@ -68,8 +68,9 @@ fn lines(address: &str) -> Vec<Vec<String>> {
     let mut cli = Cli::command();
     cli.build();
     let of = |verb: &Command| {
-        // Those of `relay` are required unless a flag takes their place.
-        let is_required = |argument: &Arg| argument.is_required_set() || verb.get_name() == "relay";
+        // Those of `relay` and `http` are required unless a flag takes their place.
+        let are_replaceable = ["relay", "http"].contains(&verb.get_name());
+        let is_required = |argument: &Arg| argument.is_required_set() || are_replaceable;
         let required = |argument: &&Arg| argument.is_positional() && is_required(argument);
         let is_address = |argument: &Arg| {
             argument.is_positional()

@@ -111,7 +111,10 @@ fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>)
             )),
         },
         None => match &target.place {
-            Place::Address(address) => Ok(to_address(address, wait.unwrap_or_default(), timeout)?),
+            Place::Address(address) => {
+                target::check_responds(address)?;
+                Ok(to_address(address, wait.unwrap_or_default(), timeout)?)
+            }
             _ => Err(Failure::usage(format!("'{target}' cannot be connected to"), target::NOT_AN_ADDRESS)),
         },
     }

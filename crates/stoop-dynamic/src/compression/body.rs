@@ -10,14 +10,23 @@ use http::{Request, Response};
 use http_body::Frame;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::metadata::MetadataMap;
 
 use super::messages::Messages;
-use super::{GRPC_ENCODING, Refused, ZSTD, announce};
+use super::{GRPC_ENCODING, Refused, ZSTD, announce, check};
 use crate::box_channel::BoxChannel;
 
-/// The compression of a response, which tonic is not told of.
+/// The compression of a response, which is removed from what tonic reads.
 #[derive(Clone, Debug)]
-pub(crate) struct ReceivedEncoding(pub(crate) HeaderValue);
+struct ReceivedEncoding(HeaderValue);
+
+/// Adds the name of the compression to headers that tonic has read without it.
+pub(crate) fn restore(headers: &mut MetadataMap, extensions: &http::Extensions) {
+    let encoding = extensions.get::<ReceivedEncoding>().and_then(|name| name.0.to_str().ok()?.parse().ok());
+    if let Some(encoding) = encoding {
+        headers.insert("grpc-encoding", encoding);
+    }
+}
 
 /// A channel around another.
 #[derive(Clone, Debug)]
@@ -46,11 +55,11 @@ impl tower_service::Service<Request<Body>> for Channel {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         announce(request.headers_mut(), self.is_zstd);
         if self.is_zstd {
-            request = request.map(|body| Translated::new(body, Messages::compressed()));
+            request = request.map(|body| Translated::wrap(body, Messages::compressed()));
         }
         let response = self.inner.call(request);
         let max_bytes = self.max_message_bytes;
-        Box::pin(async move { Ok(readable(response.await?, max_bytes)) })
+        Box::pin(async move { Ok(readable(check(response.await?)?, max_bytes)) })
     }
 }
 
@@ -62,7 +71,7 @@ fn readable(mut response: Response<Body>, max_bytes: usize) -> Response<Body> {
     if let Some(encoding) = response.headers_mut().remove(GRPC_ENCODING) {
         response.extensions_mut().insert(ReceivedEncoding(encoding));
     }
-    response.map(|body| Translated::new(body, Messages::decompressed(max_bytes)))
+    response.map(|body| Translated::wrap(body, Messages::decompressed(max_bytes)))
 }
 
 /// A body whose messages are translated.
@@ -74,7 +83,7 @@ struct Translated {
 }
 
 impl Translated {
-    fn new(body: Body, messages: Messages) -> Body {
+    fn wrap(body: Body, messages: Messages) -> Body {
         Body::new(Translated { body, messages, end: None })
     }
 

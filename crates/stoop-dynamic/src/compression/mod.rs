@@ -11,10 +11,8 @@ use http::{HeaderMap, Response};
 use stoop_http::internal::{DamagedZstd, ZstdError};
 use tonic::Status;
 use tonic::codec::CompressionEncoding;
-use tonic::metadata::MetadataMap;
 
-pub(crate) use body::Channel;
-use body::ReceivedEncoding;
+pub(crate) use body::{Channel, restore};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -84,21 +82,13 @@ impl From<ZstdError> for Refused {
 }
 
 /// Refuses a response whose messages cannot be read.
-pub(crate) fn check<B>(response: Response<B>) -> Result<Response<B>, Status> {
+fn check<B>(response: Response<B>) -> Result<Response<B>, Status> {
     match response.headers().get(GRPC_ENCODING) {
         Some(name) if ![&b"identity"[..], b"gzip", b"deflate", b"zstd"].contains(&name.as_bytes()) => {
             let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
             Err(Status::from_error(Box::new(Refused::Unsupported(name))))
         }
         _ => Ok(response),
-    }
-}
-
-/// Adds the name of the compression to headers that tonic has read without it.
-pub(crate) fn restore(headers: &mut MetadataMap, extensions: &http::Extensions) {
-    let encoding = extensions.get::<ReceivedEncoding>().and_then(|name| name.0.to_str().ok()?.parse().ok());
-    if let Some(encoding) = encoding {
-        headers.insert("grpc-encoding", encoding);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The header of a frame (RFC 8878, section 3.1.1.1).
 
-use super::{DamagedZstd, ZstdError};
+use super::error::{DamagedZstd, ZstdError};
 
 /// The first bytes of a frame.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// "hello hello hello hello hello\n", as the program `zstd` writes it from a file without a checksum,
-/// and from a pipe.
+/// "hello hello hello hello hello\n", as the program `zstd` writes it from a file without a
+/// checksum, and from a pipe.
 const FROM_FILE: &[u8] = &[
     0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x1e, 0x6d, 0x00, 0x00, 0x38, 0x68, 0x65, 0x6c, 0x6c, 0x6f, 0x20, 0x0a,
     0x01, 0x00, 0xa9, 0x4b, 0x11,

@@ -9,6 +9,7 @@ use stoop::Address;
 use super::action::Action;
 use super::cause::Cause;
 use super::facts::{Facts, File, FileKind, Found, Mount, Near, Nearness, Step};
+use super::lookup_error::hidden;
 use super::messages::{Messages, quoted, quoted_bytes, symbol};
 use super::permission::{Access, By, SEARCH, access};
 use super::question::Operation;
@@ -251,12 +252,6 @@ pub(super) fn failing(facts: &Facts, path: &Path, errno: Errno, mount: &Mount) -
             .seen("it is in a FUSE mount that only its user may use, and not even root".to_owned())
             .advise_all(advise::predict_as(facts, mount))
     })
-}
-
-/// Returns a verdict that names what is not known.
-pub(super) fn hidden(facts: &Facts, what: &str) -> Verdict {
-    Verdict::unknown(format!("it cannot be determined from here: {what} is not visible"))
-        .advise_all(advise::with_more_privileges(facts))
 }
 
 fn as_os_str(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -9,7 +9,6 @@ use super::action::Action;
 use super::advise;
 use super::cause::Cause;
 use super::facts::{Facts, Mount, Subject};
-use super::lookup::hidden;
 use super::messages::{Messages, hindered, process, quoted, symbol};
 use super::verdict::Verdict;
 
@@ -74,4 +73,10 @@ fn broken(facts: &Facts, path: &Path, errno: Errno, mount: &Mount) -> Verdict {
         .seen(format!("the lookup fails with {}", symbol(errno)));
     let path = advise::reached(facts, path);
     verdict.advise(if has_ended { Action::MountFileSystemAgain(path) } else { Action::ShowMount(path) })
+}
+
+/// Returns a verdict that names what is not known.
+pub(super) fn hidden(facts: &Facts, what: &str) -> Verdict {
+    Verdict::unknown(format!("it cannot be determined from here: {what} is not visible"))
+        .advise_all(advise::with_more_privileges(facts))
 }

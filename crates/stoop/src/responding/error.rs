@@ -10,7 +10,7 @@ use crate::mountinfo::MountEntry;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotResponding {
     /// The mount.
-    pub mount: MountEntry,
+    pub mount: Box<MountEntry>,
 }
 
 impl fmt::Display for NotResponding {

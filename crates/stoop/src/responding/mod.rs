@@ -31,8 +31,8 @@ pub use mounts::learn;
 /// Checks a path in the view of this process, with all its links.
 ///
 /// # Errors
-/// Returns an error if a lookup of the path would not return. That it finds nothing, or is not
-/// permitted, is none.
+/// Returns an error if a lookup of the path would not return. One that finds nothing, or is not
+/// permitted, has returned.
 pub fn check(path: &Path) -> Result<(), NotResponding> {
     check_own(path, true)
 }

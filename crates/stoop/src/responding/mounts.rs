@@ -57,7 +57,7 @@ pub(super) fn check(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), NotRes
     let Some(mount) = mounts.find(device, mount) else { return Ok(()) };
     match mounts.responds(device, directory, name) {
         true => Ok(()),
-        false => Err(NotResponding { mount }),
+        false => Err(NotResponding { mount: Box::new(mount) }),
     }
 }
 

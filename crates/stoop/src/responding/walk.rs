@@ -13,7 +13,7 @@ use super::mounts;
 /// One more than the kernel follows.
 const LINKS_MAX: usize = 41;
 
-/// Follows a path from `start`, below `root`. Where the lookup ends early, nothing is left to check.
+/// Follows a path from `start`, below `root`. If the lookup ends early, nothing is left to check.
 pub(super) fn walk(
     root: BorrowedFd<'_>,
     start: BorrowedFd<'_>,

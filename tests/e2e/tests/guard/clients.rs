@@ -381,9 +381,8 @@ fn what_cannot_be_guarded_is_said() {
     ]);
     relay("./s", &["--http-rules", "docker:all"]).explains(&["neither a file nor a set", "docker:read-only"]);
     relay("./s", &["--allow-request", "get /a"]).explains(&["'get /a' is not a rule", "capital letters"]);
-    relay("tcp:127.0.0.1:1", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
     relay("dgram:./s", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);
-    for flag in ["--max-rate=5", "--allow=unit:x", "--as-client", "--send-proxy", "--framed"] {
+    for flag in ["--allow=unit:x", "--max-per-container=5", "--framed"] {
         relay("./s", &["--http-rules", "docker:read-only", flag]).explains(&["cannot be used with rules"]);
     }
     assert!(!path.exists());

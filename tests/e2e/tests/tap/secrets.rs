@@ -76,8 +76,9 @@ fn a_secret_that_comes_in_pieces_is_not_written() {
     let texts: Vec<&str> = seen.iter().filter_map(|line| line["text"].as_str()).collect();
     assert!(texts.contains(&"PING") && texts.iter().any(|text| text.contains("kept")), "{texts:?}");
     if has_program("tshark") {
-        // Three bytes do not tell Wireshark what it is.
-        assert_eq!(field(&file, "http.request.method"), ["POST"; 2]);
+        // Three bytes do not tell what it is, if the next ones come late.
+        let methods = field(&file, "http.request.method");
+        assert!(methods.len() >= 2 && methods.iter().all(|method| method == "POST"), "{methods:?}");
         assert!(
             field(&file, "http.authorization").iter().all(|value| value.bytes().all(|byte| byte == b'*'))
         );

@@ -1,4 +1,4 @@
-//! A file system that does not respond holds up no command, and nothing is claimed of what is on it.
+//! A file system that does not respond holds up no command, and nothing is claimed of its files.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -75,7 +75,7 @@ fn a_stopped_file_system_holds_up_no_command() {
 
     let text = run(&["why", &socket, "--try"]).code(6).text();
     for part in [
-        format!("the file system fuse at {view} does not respond").as_str(),
+        format!("the file system fuse at '{view}' does not respond").as_str(),
         format!("kill -CONT {pid}").as_str(),
         "(the file system does not respond)",
     ] {
@@ -100,6 +100,16 @@ fn a_stopped_file_system_holds_up_no_command() {
     let output = run(&["wait", &socket, "--accepting", "--timeout", "300ms"]).code(1);
     assert!(output.stderr.contains("does not respond"), "{}", output.stderr);
     assert!(started.elapsed() < Duration::from_secs(15));
+
+    for args in [
+        &["connect", socket.as_str(), "--timeout", "300ms"][..],
+        &["send", socket.as_str(), "hello"],
+        &["http", socket.as_str(), "/"],
+    ] {
+        let output = run(args);
+        let parts = ["does not respond", "\n  seen: it is mounted from ", "\n  next: stoop why "];
+        assert!(parts.iter().all(|part| output.stderr.contains(part)), "{args:?}: {}", output.stderr);
+    }
 
     stopped.signal(Signal::CONT);
     let text = run(&["why", &socket]).ok().text();

@@ -54,7 +54,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 31] = [
+const FREE: [&str; 32] = [
     "TIME",
     "OCTAL",
     "N",
@@ -83,6 +83,7 @@ const FREE: [&str; 31] = [
     "TOKEN",
     "TEXT",
     "URL",
+    "SECONDS",
     "RANGE",
     "FORMAT",
     "FACTOR",

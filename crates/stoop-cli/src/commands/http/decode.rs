@@ -22,7 +22,7 @@ enum Decoder {
     Unknown,
     Zlib(ZlibDecoder<Vec<u8>>),
     Raw(DeflateDecoder<Vec<u8>>),
-    Zstd(ZstdDecoder),
+    Zstd(Box<ZstdDecoder>),
 }
 
 impl Decoded {
@@ -34,7 +34,7 @@ impl Decoded {
             "gzip" | "x-gzip" => Decoder::Gzip(MultiGzDecoder::new(Vec::new())),
             "deflate" => Decoder::Unknown,
             // Each piece is bounded by the window, so the whole needs no limit.
-            "zstd" => Decoder::Zstd(ZstdDecoder::new(usize::MAX)),
+            "zstd" => Decoder::Zstd(Box::new(ZstdDecoder::new(usize::MAX))),
             "identity" => return Ok(sink),
             _ => {
                 let what = format!("the response has the encoding '{}'", stoop::escaped(&*encoding));
@@ -150,7 +150,9 @@ mod tests {
         match form {
             0 => (Decoder::Gzip(MultiGzDecoder::new(Vec::new())), with!(GzEncoder)),
             1 => (Decoder::Unknown, with!(ZlibEncoder)),
-            2 => (Decoder::Zstd(ZstdDecoder::new(usize::MAX)), stoop_http::internal::compress(bytes)),
+            2 => {
+                (Decoder::Zstd(Box::new(ZstdDecoder::new(usize::MAX))), stoop_http::internal::compress(bytes))
+            }
             _ => (Decoder::Unknown, with!(DeflateEncoder)),
         }
     }

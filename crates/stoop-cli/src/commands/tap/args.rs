@@ -18,8 +18,8 @@ use crate::time;
 ///
 /// Each call, answer and message is a line with the processes at both ends, once its receiver has
 /// taken its first byte. HTTP, gRPC, ttrpc, varlink, JSON-RPC, Redis, PostgreSQL, MySQL, D-Bus,
-/// FastCGI, Wayland, syslog and sd_notify are decoded, and answers are paired with their calls; everything
-/// else is shown as text or bytes. Messages of gRPC and ttrpc are JSON, by --proto,
+/// FastCGI, Wayland, syslog and sd_notify are decoded, and answers are paired with their calls;
+/// everything else is shown as text or bytes. Messages of gRPC and ttrpc are JSON, by --proto,
 /// --descriptor-set or the built-in definitions of Kubernetes and containerd: the server is not
 /// asked. Sockets are selected as by `stoop ls`, without a selection all of them; the connections
 /// of a listening socket are shown from their first byte. Well-known secrets, such as passwords and
@@ -65,7 +65,7 @@ pub(crate) struct Tap {
 
     /// Also show what waits unread in the sockets' queues at the start
     ///
-    /// It is looked at with MSG_PEEK, which leaves it where it is, and is not shown again when it is
+    /// It is read with MSG_PEEK, which leaves it in the queue, and is not shown again when it is
     /// received. Of datagrams and packets, only the first of a queue can be seen before; of a
     /// stream, what ends with the first message that passes file descriptors. A socket with a peek
     /// offset (SO_PEEK_OFF) is left alone, since a look would move it. Linux 6.3 or later is

@@ -127,7 +127,7 @@ pub enum Action {
     AllowOthers(PathBuf),
     /// Find out why a file system does not respond.
     ReachFileSystem {
-        /// Where it is mounted.
+        /// The mount point.
         point: PathBuf,
         /// Its type.
         file_system: String,

@@ -176,7 +176,7 @@ pub struct Mount {
 /// A mount whose file system does not respond: a lookup in it waits indefinitely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilentMount {
-    /// Where it is mounted, in the view of which it is a mount.
+    /// The mount point, in the view in which it is one.
     pub point: PathBuf,
     /// The file system's type.
     pub file_system: String,

@@ -88,13 +88,6 @@ pub(super) fn granted(fd: impl AsFd) -> Option<u8> {
     Some(u8::from(may(Access::EXEC_OK)?) | u8::from(may(Access::WRITE_OK)?) << 1)
 }
 
-/// Returns the identity of a file, as the kernel has it, without a question to its file system.
-pub(super) fn cached_id(fd: impl AsFd) -> Option<(u32, u32, u64)> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(&fd, c"", flags, StatxFlags::INO).ok()?;
-    Some((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
-}
-
 /// Returns the attributes that a mount reports of itself, for mounts in no list.
 fn mount(fd: impl AsFd) -> Mount {
     let flags = fstatvfs(&fd).map(|about| about.f_flag).unwrap_or(StatVfsMountFlags::empty());

@@ -283,7 +283,7 @@ enum LookupError {
     /// The lookup fails, on this mount.
     Failing { errno: Errno, mount: Mount },
     /// It would not return.
-    Silent(MountEntry),
+    Silent(Box<MountEntry>),
 }
 
 impl From<Errno> for LookupError {
@@ -316,7 +316,7 @@ impl LookupError {
 
     fn silent(self) -> Option<MountEntry> {
         match self {
-            LookupError::Silent(mount) => Some(mount),
+            LookupError::Silent(mount) => Some(*mount),
             LookupError::Failing { .. } => None,
         }
     }

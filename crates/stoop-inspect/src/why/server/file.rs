@@ -9,7 +9,7 @@ use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{EndpointState, Facts, File, FileKind, Nearness};
 use crate::why::file_systems::SOCKFS;
-use crate::why::lookup::hidden;
+use crate::why::lookup_error::hidden;
 use crate::why::messages::{Messages, kind_of, quoted};
 use crate::why::other_server;
 use crate::why::permission::{Access, By, WRITE, access};

@@ -7,7 +7,7 @@ use crate::why::action::Action;
 use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{Endpoint, EndpointState, Facts};
-use crate::why::lookup::hidden;
+use crate::why::lookup_error::hidden;
 use crate::why::messages::{Messages, all_busy, clients_wait};
 use crate::why::question::Operation;
 use crate::why::verdict::Verdict;

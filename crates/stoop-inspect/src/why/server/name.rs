@@ -9,7 +9,7 @@ use crate::why::action::{Action, Site};
 use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{Endpoint, EndpointState, Facts, Nearness};
-use crate::why::lookup::hidden;
+use crate::why::lookup_error::hidden;
 use crate::why::messages::{Messages, with_article};
 use crate::why::question::Operation;
 use crate::why::verdict::Verdict;

@@ -6,7 +6,7 @@ use super::outcome::{relieves, succeeds, wait_channel};
 use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{Endpoint, EndpointState, Facts};
-use crate::why::lookup::hidden;
+use crate::why::lookup_error::hidden;
 use crate::why::messages::{Messages, plural_messages};
 use crate::why::question::Operation;
 use crate::why::verdict::Verdict;

@@ -118,8 +118,8 @@ pub(in crate::decode) fn may_be_header(bytes: &[u8]) -> bool {
         && [[0, 0, 6, 0, 0, 0, 0, 0, 1], [0, 0, 6, 4, 0, 0, 0, 0, 0]].iter().any(filled)
 }
 
-/// Finds a frame that begins within bytes of a connection: two in a row at least, one of which other
-/// bytes are hardly taken for, with the end of the last one at the end of the bytes.
+/// Finds a frame that begins within bytes of a connection: two in a row at least, one of which
+/// other bytes are hardly taken for, with the end of the last one at the end of the bytes.
 pub(in crate::decode) fn find(bytes: &[u8]) -> Option<usize> {
     // Frames as long as those that are looked for begin with a zero.
     (0..bytes.len()).filter(|at| bytes[*at] == 0).find(|at| is_row(&bytes[*at..]))
