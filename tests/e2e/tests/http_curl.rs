@@ -305,6 +305,8 @@ fn heads_go_where_the_body_goes() {
     }
     let silent = world.stoop("-s -f @/status/404").run();
     assert_eq!((silent.code, &*silent.stderr), (Some(22), ""));
+    let told = world.stoop("-sSf @/status/404").run();
+    assert_eq!((told.code, told.stderr.trim_end()), (Some(22), "stoop: the status is 404 My own reason"));
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! What is decoded, what is refused, and that no input makes more of itself than is allowed.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use proptest::prelude::*;
+use stoop_testkit::{has_program, skip};
 
 use super::*;
 
@@ -130,6 +134,34 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
         bytes.extend(rest);
         bytes
     })
+}
+
+/// Decompresses with the program `zstd`.
+fn by_the_program(bytes: &[u8]) -> Vec<u8> {
+    let mut command = Command::new("zstd");
+    command.args(["-d", "-c"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut input, bytes) = (child.stdin.take().unwrap(), bytes.to_vec());
+    let writing = std::thread::spawn(move || input.write_all(&bytes));
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+#[test]
+fn the_program_restores_what_was_compressed() {
+    if !has_program("zstd") {
+        skip!("lacks zstd");
+    }
+    // Of one block and of several, repetitive, and as good as random.
+    for len in [0, 1, 100, 128 << 10, 300_000_usize] {
+        let noise = |at: usize| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8;
+        for content in [vec![b'a'; len], (0..len).map(noise).collect(), (0..len).map(|at| at as u8).collect()]
+        {
+            assert!(by_the_program(&compress(&content)) == content, "{len} bytes");
+        }
+    }
 }
 
 proptest! {

@@ -53,6 +53,9 @@ impl<'f> ResponsePrinter<'f> {
         // With `--fail`, an error body must not end up in the output.
         let file = output_file(flags).filter(|_| !is_refused);
         let headers = head.headers();
+        if is_refused && flags.curl.silent && flags.curl.show_error {
+            show(format!("stoop: the status is {} {}\n", head.status(), head.reason()).as_bytes())?;
+        }
         let sink = match is_refused && !flags.json {
             true if flags.curl.silent => Box::new(Nowhere) as Box<dyn Sink>,
             true => Box::new(Screen::on_stderr()),
