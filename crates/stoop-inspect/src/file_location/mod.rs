@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use crate::model::Pid;
 
 pub use locate::FileLocator;
-pub(crate) use view::path_of;
+pub(crate) use view::{id_of, path_of};
 
 /// The present location of the file of a bound socket, as far as that can be determined.
 #[derive(Clone, Debug, PartialEq, Eq)]

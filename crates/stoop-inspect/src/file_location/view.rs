@@ -111,7 +111,12 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Returns the identity of an open file.
+/// Returns which file an open one is.
+pub(crate) fn id_of(fd: impl AsFd) -> Option<FileId> {
+    stat(fd).map(|stat| stat.id)
+}
+
+/// Returns the identity of an open file, as the kernel has it cached: its file system is not asked.
 pub(super) fn stat(fd: impl AsFd) -> Option<Stat> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     let stat = statx(fd, c"", flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID).ok()?;

@@ -123,8 +123,7 @@ fn encoded(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
     for &byte in value {
         match byte {
-            b'%' | b'|' => text.push_str(&format!("%{byte:02x}")),
-            byte if byte.is_ascii_graphic() => text.push(byte.into()),
+            byte if byte.is_ascii_graphic() && !b"%|".contains(&byte) => text.push(byte.into()),
             byte => text.push_str(&format!("%{byte:02x}")),
         }
     }

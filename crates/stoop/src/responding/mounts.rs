@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, StatxFlags, makedev, statx};
+use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
 
 use super::error::NotResponding;
 use crate::mountinfo::{self, MountEntry};
@@ -52,9 +52,10 @@ pub(super) fn are_all_local() -> bool {
 
 /// Checks the lookup of a name in this directory, or with no name the directory or file itself.
 pub(super) fn check(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), NotResponding> {
-    let Some((device, mount)) = device(directory) else { return Ok(()) };
+    let Some(stat) = cached(directory) else { return Ok(()) };
+    let device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
     let mut mounts = locked();
-    let Some(mount) = mounts.find(device, mount) else { return Ok(()) };
+    let Some(mount) = mounts.find(device, stat.stx_mnt_id) else { return Ok(()) };
     match mounts.responds(device, directory, name) {
         true => Ok(()),
         false => Err(NotResponding { mount: Box::new(mount) }),
@@ -117,14 +118,13 @@ fn served(mounts: impl IntoIterator<Item = MountEntry>) -> Vec<MountEntry> {
     if relevant.iter().any(is_served) { relevant } else { Vec::new() }
 }
 
-/// Returns the device and the mount of a file, as they are cached: this never waits ([K-LOCK-6]).
-/// `None` if the file system has refused this user without a question to its server.
+/// Returns what the kernel has cached of a file: this never waits ([K-LOCK-6]). `None` if the file
+/// system has refused this user without a question to its server.
 ///
 /// [K-LOCK-6]: crate::kernel_facts#K-LOCK-6
-fn device(file: BorrowedFd<'_>) -> Option<(u64, u64)> {
+pub(super) fn cached(file: BorrowedFd<'_>) -> Option<Statx> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(file, c"", flags, StatxFlags::TYPE | StatxFlags::MNT_ID).ok()?;
-    Some((makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mnt_id))
+    statx(file, c"", flags, StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID).ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{FileType, Mode, OFlags, openat, readlinkat};
 use rustix::io::Result;
 
 use super::error::NotResponding;
@@ -62,15 +62,12 @@ fn open(root: BorrowedFd<'_>, directory: &OwnedFd, name: &[u8]) -> Result<Option
 }
 
 fn id(file: BorrowedFd<'_>) -> Option<(u32, u32, u64)> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(file, c"", flags, StatxFlags::INO).ok()?;
-    Some((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
+    mounts::cached(file).map(|stat| (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
 }
 
 fn is_link(file: &OwnedFd) -> bool {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    statx(file, c"", flags, StatxFlags::TYPE)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Symlink)
+    mounts::cached(file.as_fd())
+        .is_some_and(|stat| FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Symlink)
 }
 
 /// What a link leads to.

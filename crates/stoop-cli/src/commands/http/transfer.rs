@@ -106,14 +106,10 @@ impl Transfer {
         let Some(format) = &flags.curl.write_out else { return Ok(()) };
         let format = match format.strip_prefix('@') {
             None => format.clone(),
-            Some("-") => without_line_ends(
-                std::io::read_to_string(std::io::stdin())
-                    .map_err(|error| Failure::io("read the format", &error))?,
-            ),
-            Some(path) => without_line_ends(
-                std::fs::read_to_string(path)
-                    .map_err(|error| Failure::io(format!("read '{}'", stoop::escaped(path)), &error))?,
-            ),
+            Some("-") => without_line_ends(std::io::read_to_string(std::io::stdin()))
+                .map_err(|error| Failure::io("read the format", &error))?,
+            Some(path) => without_line_ends(std::fs::read_to_string(path))
+                .map_err(|error| Failure::io(format!("read '{}'", stoop::escaped(path)), &error))?,
         };
         let mut facts = self.facts.borrow_mut();
         let (connected, now) = (self.connected.get(), Instant::now());
@@ -151,9 +147,8 @@ impl Transfer {
 }
 
 /// Removes the ends of lines from a format in a file, as curl does: `\n` stands for them.
-fn without_line_ends(mut text: String) -> String {
-    text.retain(|character| !"\r\n".contains(character));
-    text
+fn without_line_ends(text: std::io::Result<String>) -> std::io::Result<String> {
+    text.map(|text| text.replace(['\r', '\n'], ""))
 }
 
 /// Formats how long something took.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use stoop::internal::file_system::is_fuse;
 use stoop::internal::mountinfo::{self, MountEntry};
-use stoop::internal::query;
+use stoop::internal::{query, responding};
 
 use super::id_maps::{self, Shown};
 use super::subject::SubjectContext;
@@ -72,9 +72,10 @@ fn lets_administrators_in() -> bool {
     value.is_ok_and(|value| value.starts_with(b"Y"))
 }
 
-/// Reads the mounts by id, each with its device.
+/// Reads the mounts by id, each with its device. From then on, lookups in them are checked.
 fn read(proc: &str) -> HashMap<u64, (u64, Mount)> {
     let entries = mountinfo::read(proc).unwrap_or_default();
+    responding::learn(&entries);
     entries.into_iter().map(|entry| (entry.id, (entry.device, mount(&entry)))).collect()
 }
 

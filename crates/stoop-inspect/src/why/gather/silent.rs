@@ -5,28 +5,27 @@ use std::path::Path;
 
 use stoop::internal::mountinfo::MountEntry;
 
-use crate::Workload;
+use super::traces;
 use crate::hindrance::{Hindrance, hindrance};
+use crate::procfs::pids;
 use crate::why::facts::{Owner, SilentMount};
 
 /// Returns what is known of the mount.
 pub(super) fn mount(entry: MountEntry) -> SilentMount {
     let MountEntry { point, file_system, source, device, .. } = entry;
-    let server = server(device).map(owner);
+    let server = server(device);
     SilentMount { point, file_system, source, server }
 }
 
 /// Returns the process that has the connection of this FUSE mount open. A helper that is stopped is
 /// preferred: several processes may have it, such as the parent of a server.
-fn server(device: u64) -> Option<u32> {
+fn server(device: u64) -> Option<Owner> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     // The kernel writes a device as it has it internally.
     let connection = format!("fuse_connection:\t{}", (major << 20) | minor);
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mut servers: Vec<u32> = pids.filter(|pid| serves(*pid, &connection)).collect();
-    servers.sort_by_key(|pid| hindrance(*pid).is_none());
-    servers.first().copied()
+    let servers = pids().unwrap_or_default().into_iter().filter(|pid| serves(pid.0, &connection));
+    let servers = servers.map(|pid| (pid.0, hindrance(pid.0)));
+    servers.min_by_key(|(_, hindrance)| hindrance.is_none()).map(|(pid, hindrance)| owner(pid, hindrance))
 }
 
 fn serves(pid: u32, connection: &str) -> bool {
@@ -38,14 +37,13 @@ fn serves(pid: u32, connection: &str) -> bool {
     })
 }
 
-fn owner(pid: u32) -> Owner {
+fn owner(pid: u32, hindrance: Option<Hindrance>) -> Owner {
     let text = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let status = String::from_utf8_lossy(&text("status")).into_owned();
     let number = |key: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
         line.split_ascii_whitespace().next()?.parse().ok()
     };
-    let hindrance: Option<Hindrance> = hindrance(pid);
     Owner {
         pid,
         command: String::from_utf8_lossy(text("comm").trim_ascii_end()).into_owned(),
@@ -54,6 +52,6 @@ fn owner(pid: u32) -> Owner {
         hindrance,
         parent: number("PPid:"),
         clients: 0,
-        workload: Workload::from_cgroup(&text("cgroup")),
+        workload: traces::workload(pid),
     }
 }

@@ -21,13 +21,13 @@ use stoop::internal::{Elsewhere as Found, responding};
 use stoop::{Address, Kind};
 
 use super::subject::SubjectContext;
-use super::{elsewhere, other_server};
+use super::{elsewhere, other_server, traces};
 use crate::file_location::FileLocator;
 use crate::hindrance::hindrance;
 use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, OtherServer, Owner};
 use crate::why::{Operation, Question, Who};
-use crate::{Inspector, Options, Workload};
+use crate::{Inspector, Options};
 
 /// The maximum number of similar names that are shown.
 const ALIKE_SHOWN: usize = 3;
@@ -241,8 +241,7 @@ fn owners(snapshot: &Snapshot, id: SocketId, state: EndpointState) -> Option<Vec
         hindrance: is_reached.then(|| hindrance(process.pid.0)).flatten(),
         parent: process.parent.map(|parent| parent.0),
         clients: if is_reached { clients_of(snapshot, id, process.pid) } else { 0 },
-        workload: std::fs::read(format!("/proc/{}/cgroup", process.pid.0))
-            .map_or(Workload::Unknown, |text| Workload::from_cgroup(&text)),
+        workload: traces::workload(process.pid.0),
     };
     let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
     // In a pid namespace, a process outside may have it.

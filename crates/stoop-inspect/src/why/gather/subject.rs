@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::users::Users;
+use crate::file_location::id_of;
 use crate::hindrance::{Hindrance, hindrance};
 use crate::model::NamespaceIno;
 use crate::procfs::namespace_link;
@@ -106,15 +107,8 @@ fn namespace(proc: &str, name: &str) -> Option<NamespaceIno> {
 /// Returns whether its root is another directory than that of this process.
 fn other_root(pid: u32) -> bool {
     // Not through `stat`: its file system may not respond.
-    let id = |path: &str| open(path).ok().and_then(cached_id);
+    let id = |path: &str| open(path).ok().and_then(id_of);
     id(&format!("/proc/{pid}/root")) != id("/")
-}
-
-/// Returns the identity of a file, as the kernel has it, without a question to its file system.
-fn cached_id(fd: impl AsFd) -> Option<(u32, u32, u64)> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
-    let stat = statx(&fd, c"", flags, StatxFlags::INO).ok()?;
-    Some((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
 }
 
 /// Counts the file descriptors of a process that are below its limit.

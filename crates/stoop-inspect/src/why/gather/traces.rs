@@ -22,7 +22,10 @@ pub(super) fn find(facts: &Facts, users: &Users) -> Traces {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let has_systemd = Path::new("/run/systemd/system").is_dir();
     let mut traces = Traces {
-        subject_workload: workload(&facts.question.subject),
+        subject_workload: match facts.question.subject {
+            Who::Process(pid) => workload(pid),
+            _ => Workload::Unknown,
+        },
         has_systemd,
         has_manager: has_systemd || Path::new("/run/openrc").is_dir(),
         runtime_dir: runtime_dir.filter(|path| path.is_absolute() && path.is_dir()),
@@ -40,8 +43,8 @@ pub(super) fn find(facts: &Facts, users: &Users) -> Traces {
     traces
 }
 
-fn workload(subject: &Who) -> Workload {
-    let Who::Process(pid) = subject else { return Workload::Unknown };
+/// Returns the container, unit or session of a process.
+pub(super) fn workload(pid: u32) -> Workload {
     fs::read(format!("/proc/{pid}/cgroup")).map_or(Workload::Unknown, |text| Workload::from_cgroup(&text))
 }
 

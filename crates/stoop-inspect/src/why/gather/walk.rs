@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
-use stoop::internal::mountinfo::{self, MountEntry};
-use stoop::internal::responding::{NotResponding, check_file, check_name, learn};
+use stoop::internal::mountinfo::MountEntry;
+use stoop::internal::responding::{NotResponding, check_file, check_name};
 
 use super::file;
 use super::mounts::Mounts;
@@ -62,7 +62,6 @@ pub(super) struct Walked {
 
 /// Walks the path.
 pub(super) fn walk(path: &Path, context: &SubjectContext, is_bind: bool) -> Walked {
-    learn(&mountinfo::read(&context.proc).unwrap_or_default());
     let mut walker = match Walker::start(path, context) {
         Ok(walker) => walker,
         Err(error) => return Walked { not_responding: error.silent(), ..Walked::default() },
