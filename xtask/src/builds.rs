@@ -1,6 +1,6 @@
-//! Builds that a build of the workspace does not cover: each crate with each of its features alone,
-//! and without each of its default features (in a workspace, a feature that one crate enables is
-//! enabled for all), and for other targets.
+//! Builds that a build of the workspace does not cover: each crate with each of its features alone
+//! (in a workspace, a feature that one crate enables is enabled for all), and for other targets.
+//! One alone finds what it uses of any other, which is then disabled.
 //! Nothing is linked or run.
 
 use std::path::Path;
@@ -20,7 +20,7 @@ pub fn run() -> Outcome {
     let metadata = output_of(&mut cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
     let metadata: Value = serde_json::from_slice(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
     let mut findings = Vec::new();
-    for (package, features) in alone(&metadata).into_iter().chain(without(&metadata)) {
+    for (package, features) in alone(&metadata) {
         let mut command = cargo(&["clippy", "-q", "-p", &package, "--no-default-features"]);
         if succeed(command.args(["--features", &features, "--", "-D", "warnings"])).is_err() {
             findings.push(format!("{package} does not build with only '{features}'"));
@@ -52,21 +52,6 @@ fn alone(metadata: &Value) -> Vec<(String, String)> {
         names.map(move |feature| (package.clone(), feature)).collect::<Vec<_>>()
     };
     shipped(metadata).flat_map(with).collect()
-}
-
-/// Builds each published crate without each of its default features. If there are only two, each is
-/// built alone already.
-fn without(metadata: &Value) -> Vec<(String, String)> {
-    let mut builds = Vec::new();
-    for package in published(metadata) {
-        let default = package["features"]["default"].as_array().into_iter().flatten();
-        let default: Vec<&str> = default.filter_map(Value::as_str).collect();
-        for left_out in default.iter().filter(|_| default.len() > 2) {
-            let rest: Vec<&str> = default.iter().copied().filter(|name| name != left_out).collect();
-            builds.push((package["name"].as_str().unwrap_or_default().to_owned(), rest.join(",")));
-        }
-    }
-    builds
 }
 
 /// Builds each published crate, with all features that require nothing of the machine.
@@ -112,17 +97,5 @@ mod tests {
         assert_eq!(alone(&metadata), [pair("f"), pair("tls"), pair("")]);
         let together: Vec<_> = together(&metadata).collect();
         assert_eq!(together, [("a".to_owned(), vec!["f".to_owned()])]);
-    }
-
-    #[test]
-    fn each_of_several_default_features_is_left_out() {
-        let metadata = serde_json::json!({"packages": [
-            {"name": "a", "manifest_path": "/x/crates/a/Cargo.toml", "features": {"default": ["f", "g", "h"]}},
-            {"name": "b", "manifest_path": "/x/crates/b/Cargo.toml", "features": {"default": ["f", "g"]}},
-        ]});
-        let pairs = without(&metadata);
-        let features: Vec<&str> = pairs.iter().map(|(_, features)| &**features).collect();
-        assert_eq!(features, ["g,h", "f,h", "f,g"]);
-        assert!(pairs.iter().all(|(package, _)| package == "a"));
     }
 }

@@ -40,7 +40,7 @@ const VERBS: &[Verb] = &[
     (
         "check",
         "all of these except man, pictures, bench and vm, and of package the crates; also format, lints, docs, and cargo-deny if installed",
-        |_| check::run(),
+        check::run,
     ),
     ("builds", "each crate with each feature alone, and for other targets that are installed", |_| {
         builds::run()
