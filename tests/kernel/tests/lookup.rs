@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags, getxattr, removexattr, setxattr, statx};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, XattrFlags, getxattr, openat2, removexattr,
+    setxattr, statx,
+};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use stoop_kernel_facts::*;
@@ -530,6 +533,33 @@ fn the_process_that_serves_a_fuse_mount_is_known() {
         Err(Errno::NOSYS) => skip!("lacks the line, which older kernels do not write"),
         answer => assert_eq!(answer, Ok(())),
     }
+}
+
+/// K-FUSE-5
+#[test]
+fn a_cached_lookup_asks_no_file_system() {
+    let open = |path: &Path| {
+        openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::CACHED).map(drop)
+    };
+    let local = tempdir();
+    fs::write(local.path().join("file"), "").unwrap();
+    if open(&local.path().join("file")) == Err(Errno::INVAL) {
+        skip!("lacks RESOLVE_CACHED");
+    }
+    assert_eq!(open(&local.path().join("file")), Ok(()));
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        skip!("lacks root or FUSE");
+    }
+    let dir = tempdir();
+    let answer = with_own_mounts(|| {
+        let server = mount_fuse(dir.path(), 0o40777, "user_id=0,group_id=0,allow_other")?;
+        start_fuse(&server);
+        assert_eq!(open(&dir.path().join("x")), Err(Errno::AGAIN));
+        let mut entry = [PollFd::from_borrowed_fd(server.as_fd(), PollFlags::IN)];
+        assert_eq!(poll(&mut entry, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0), "no request");
+        Ok(())
+    });
+    assert_eq!(answer, Ok(()));
 }
 
 /// K-SERVED-1

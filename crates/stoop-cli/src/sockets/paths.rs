@@ -1,5 +1,6 @@
 //! The present paths of socket files, for lists. Only inspects.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use stoop_inspect::internal::FileLocator;
@@ -10,17 +11,28 @@ use stoop_inspect::{Snapshot, SocketId};
 pub(crate) struct Paths<'a> {
     snapshot: &'a Snapshot,
     locator: FileLocator,
+    /// What was found: the accepted sockets of a listener have one file.
+    found: HashMap<SocketId, Option<PathBuf>>,
 }
 
 impl<'a> Paths<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Paths<'a> {
-        Paths { snapshot, locator: FileLocator::new() }
+        Paths { snapshot, locator: FileLocator::new(), found: HashMap::new() }
     }
 
     /// Returns a path that leads to the file of a socket, or of the listener it came from, if that
     /// is not the name given to bind: the file was moved, or is in another view of the files.
     pub(crate) fn other_than_name(&mut self, id: SocketId) -> Option<PathBuf> {
         let id = self.snapshot[id].listener.unwrap_or(id);
+        if let Some(found) = self.found.get(&id) {
+            return found.clone();
+        }
+        let found = self.find(id);
+        self.found.insert(id, found.clone());
+        found
+    }
+
+    fn find(&mut self, id: SocketId) -> Option<PathBuf> {
         let name = self.snapshot[id].name.as_pathname()?;
         let location = self.locator.locate(self.snapshot, id)?;
         let path = location.here.or_else(|| Some(location.view?.through_proc()))?;

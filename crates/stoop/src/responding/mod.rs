@@ -3,9 +3,10 @@
 //!
 //! So a path is checked before it is used on somebody's behalf. As long as the mounts of this
 //! process, and those that it has learned of, are all of this machine's kernel, that costs nothing.
-//! Otherwise the path is followed component by component. The first component in a mount that may
-//! not respond is looked up by a process of its own, which this one waits for no longer than
-//! two seconds.
+//! Otherwise, a path that the kernel has cached as a whole, and that does not end in such a mount,
+//! is known without a question ([K-FUSE-5]): nearly every path of this machine. Any other one is
+//! followed component by component. The first component in a mount that may not respond is
+//! looked up by a process of its own, which this one waits for no longer than two seconds.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -14,6 +15,7 @@
 //! | `error` | the result |
 //!
 //! [K-FUSE-3]: crate::kernel_facts#K-FUSE-3
+//! [K-FUSE-5]: crate::kernel_facts#K-FUSE-5
 
 mod error;
 mod mounts;
@@ -23,7 +25,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, Stat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Stat, openat2};
 
 pub use error::NotResponding;
 pub use mounts::learn;
@@ -38,7 +40,7 @@ pub fn check(path: &Path) -> Result<(), NotResponding> {
 }
 
 fn check_own(path: &Path, follows: bool) -> Result<(), NotResponding> {
-    if mounts::are_all_local() {
+    if mounts::are_all_local() || is_at_hand(CWD, path, follows, ResolveFlags::empty()) {
         return Ok(());
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -61,7 +63,16 @@ pub fn check_below(
     path: &Path,
     follows: bool,
 ) -> Result<(), NotResponding> {
-    if mounts::are_all_local() { Ok(()) } else { walk::walk(root, start, path, follows) }
+    let is_at_hand = || path.is_absolute() && is_at_hand(root, path, follows, ResolveFlags::IN_ROOT);
+    if mounts::are_all_local() || is_at_hand() { Ok(()) } else { walk::walk(root, start, path, follows) }
+}
+
+/// Returns whether the kernel has cached a whole path, which ends where no lookup has to wait.
+fn is_at_hand(start: BorrowedFd<'_>, path: &Path, follows: bool, resolve: ResolveFlags) -> bool {
+    let last = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = OFlags::PATH | OFlags::CLOEXEC | last;
+    let file = openat2(start, path, flags, Mode::empty(), resolve | ResolveFlags::CACHED);
+    file.is_ok_and(|file| !mounts::may_wait(file.as_fd()))
 }
 
 /// Checks the lookup of one name in a directory.

@@ -62,6 +62,13 @@ pub(super) fn check(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), NotRes
     }
 }
 
+/// Returns whether a file is in a mount that may not respond, or whether that is not known.
+pub(super) fn may_wait(file: BorrowedFd<'_>) -> bool {
+    cached(file).is_none_or(|stat| {
+        locked().find(makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_mnt_id).is_some()
+    })
+}
+
 impl Mounts {
     fn add(&mut self, served: Vec<MountEntry>) {
         let known = self.served.get_or_insert_default();
