@@ -1,14 +1,17 @@
 //! Formats parts of a schema as `.proto` source, with comments if they are known. Does no I/O.
 
-use prost_reflect::{ExtensionDescriptor, FileDescriptor, MessageDescriptor};
+use prost_reflect::{
+    EnumDescriptor, ExtensionDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor,
+};
 
 use crate::Symbol;
 use crate::source::{Names, Printer};
 
-/// Returns the definition of a service, method, message, enum or file as `.proto` source.
+/// Returns the definition of a service, method, message, field, enum or file as `.proto` source.
 ///
-/// What is not a file has its full name. For a method, the text includes its input and output
-/// messages; for a message, the known extensions of it, with their names in JSON.
+/// What is not a file or a field has its full name. For a method, the text includes its input and
+/// output messages; for a field, the message or enum that is its type; for a message, the known
+/// extensions of it, with their names in JSON.
 ///
 /// ```
 /// use stoop_dynamic::{Schema, describe};
@@ -35,11 +38,32 @@ pub fn describe(symbol: &Symbol) -> String {
             text
         }
         Symbol::Message(found) => message(found),
-        Symbol::Enum(found) => print(&found.parent_file(), |printer| {
-            printer.enumeration(found.enum_descriptor_proto(), found.path(), found.full_name());
-        }),
+        Symbol::Field(found) => field(found),
+        Symbol::Enum(found) => enumeration(found),
         Symbol::File(found) => print(found, |printer| printer.whole()),
     }
+}
+
+fn field(field: &FieldDescriptor) -> String {
+    let parent = field.parent_message();
+    let mut text = print(&parent.parent_file(), |printer| {
+        let member = (field.field_descriptor_proto(), field.path());
+        printer.member(member, (parent.descriptor_proto(), parent.path()), parent.full_name());
+    });
+    match field.kind() {
+        // The field shows them itself.
+        _ if field.is_map() || field.is_group() => {}
+        Kind::Message(kind) => text += &format!("\n{}", message(&kind)),
+        Kind::Enum(kind) => text += &format!("\n{}", enumeration(&kind)),
+        _ => {}
+    }
+    text
+}
+
+fn enumeration(values: &EnumDescriptor) -> String {
+    print(&values.parent_file(), |printer| {
+        printer.enumeration(values.enum_descriptor_proto(), values.path(), values.full_name());
+    })
 }
 
 fn message(message: &MessageDescriptor) -> String {
@@ -104,6 +128,17 @@ mod tests {
         let ask = described("grpc.reflection.v1.ServerReflectionRequest");
         assert!(ask.contains("  oneof message_request {\n"), "{ask}");
         assert!(ask.contains("    string file_by_filename = 3;\n"), "{ask}");
+    }
+
+    #[test]
+    fn a_field_is_described_with_its_type() {
+        let state = described("runtime.v1.ContainerStatus.state");
+        assert!(state.contains("runtime.v1.ContainerState state = 3;\n\n"), "{state}");
+        assert!(state.contains("enum runtime.v1.ContainerState {\n"), "{state}");
+        let labels = described("runtime.v1.PodSandboxConfig.labels");
+        assert!(labels.ends_with("map<string, string> labels = 6;\n"), "{labels}");
+        let part = described("grpc.reflection.v1.ServerReflectionRequest.file_by_filename");
+        assert!(part.ends_with("string file_by_filename = 3;\n") && !part.contains("optional"), "{part}");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use prost_reflect::{EnumDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{
+    EnumDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+};
 use stoop::escaped;
 
 use crate::Schema;
@@ -18,6 +20,8 @@ pub enum Symbol {
     Method(MethodDescriptor),
     /// A message.
     Message(MessageDescriptor),
+    /// A field of a message.
+    Field(FieldDescriptor),
     /// An enum.
     Enum(EnumDescriptor),
     /// A file.
@@ -31,8 +35,20 @@ impl Symbol {
             Symbol::Service(service) => service.full_name().into(),
             Symbol::Method(method) => path_of(method),
             Symbol::Message(message) => message.full_name().into(),
+            Symbol::Field(field) => field.full_name().into(),
             Symbol::Enum(values) => values.full_name().into(),
             Symbol::File(file) => file.name().into(),
+        }
+    }
+
+    fn package(&self) -> String {
+        match self {
+            Symbol::Service(service) => service.package_name().into(),
+            Symbol::Method(method) => method.parent_service().package_name().into(),
+            Symbol::Message(message) => message.package_name().into(),
+            Symbol::Field(field) => field.parent_message().package_name().into(),
+            Symbol::Enum(values) => values.package_name().into(),
+            Symbol::File(file) => file.package_name().into(),
         }
     }
 }
@@ -104,9 +120,10 @@ impl Schema {
         .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, methods.iter().map(path_of)))))
     }
 
-    /// Returns the service, method, message or enum of this name, or with this suffix, or the file
-    /// with this path.
+    /// Returns the service, method, message, field or enum of this name, or with this suffix, or
+    /// the file with this path.
     ///
+    /// A field's name begins with its message's: `PodSandboxConfig.labels`.
     /// Ambiguity is resolved by `preferred`, like in [`method`](Schema::method).
     ///
     /// ```
@@ -130,16 +147,14 @@ impl Schema {
         if let Some(symbol) = exact {
             return Ok(symbol.clone());
         }
-        let fits = all.iter().filter(|symbol| is_end_of(&symbol.name(), name)).cloned().collect();
-        let package = |symbol: &Symbol| match symbol {
-            Symbol::Service(service) => service.package_name().to_owned(),
-            Symbol::Method(method) => method.parent_service().package_name().to_owned(),
-            Symbol::Message(message) => message.package_name().to_owned(),
-            Symbol::Enum(values) => values.package_name().to_owned(),
-            Symbol::File(file) => file.package_name().to_owned(),
-        };
-        one_of(fits, preferred, |symbol: &Symbol| (symbol.name(), package(symbol)))
-            .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, all.iter().map(Symbol::name)))))
+        let mut fits: Vec<_> = all.iter().filter(|symbol| is_end_of(&symbol.name(), name)).cloned().collect();
+        let fields = fields_of(&all, name);
+        if fits.is_empty() {
+            fits = fields.iter().filter(|field| is_end_of(&field.name(), name)).cloned().collect();
+        }
+        one_of(fits, preferred, |symbol: &Symbol| (symbol.name(), symbol.package())).unwrap_or_else(|| {
+            Err(Unresolved::Unknown(near(name, all.iter().chain(&fields).map(Symbol::name))))
+        })
     }
 
     fn symbols(&self) -> Vec<Symbol> {
@@ -155,6 +170,16 @@ impl Schema {
             .chain(self.pool().all_enums().map(Symbol::Enum))
             .collect()
     }
+}
+
+/// Returns the fields of the messages that a name names up to its last component.
+fn fields_of(symbols: &[Symbol], name: &str) -> Vec<Symbol> {
+    let Some((front, _)) = name.rsplit_once('.') else { return Vec::new() };
+    let messages = symbols.iter().filter_map(|symbol| match symbol {
+        Symbol::Message(message) if is_end_of(message.full_name(), front) => Some(message),
+        _ => None,
+    });
+    messages.flat_map(MessageDescriptor::fields).map(Symbol::Field).collect()
 }
 
 /// Returns `package.Service/Method`.
@@ -268,6 +293,13 @@ mod tests {
         assert_eq!(symbol("RuntimeService/Version").unwrap(), VERSION);
         assert_eq!(symbol("PodSandboxConfig").unwrap(), "runtime.v1.PodSandboxConfig");
         assert_eq!(symbol("NamespaceMode").unwrap(), "runtime.v1.NamespaceMode");
+        assert_eq!(symbol("PodSandboxConfig.labels").unwrap(), "runtime.v1.PodSandboxConfig.labels");
+        assert_eq!(
+            symbol(".runtime.v1.PodSandboxConfig.labels").unwrap(),
+            "runtime.v1.PodSandboxConfig.labels"
+        );
         assert!(symbol("PodSandboxConfg").is_err());
+        let Err(Unresolved::Unknown(names)) = symbol("PodSandboxConfig.label") else { panic!("no field") };
+        assert_eq!(names[0], "runtime.v1.PodSandboxConfig.labels");
     }
 }

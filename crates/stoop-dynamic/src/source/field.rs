@@ -52,6 +52,17 @@ impl Printer<'_> {
         }
     }
 
+    /// Prints one field of a message, without what surrounds it.
+    pub(crate) fn member(
+        &mut self,
+        (field, at): (&FieldDescriptorProto, &[i32]),
+        (message, outer): (&DescriptorProto, &[i32]),
+        scope: &str,
+    ) {
+        let is_labelled = field.oneof_index.is_none() || field.proto3_optional();
+        self.field(field, at, Place { messages: &message.nested_type, outer, scope, is_labelled });
+    }
+
     /// Prints extensions, those of one message that follow each other in one block.
     pub(super) fn extensions(
         &mut self,
