@@ -65,7 +65,7 @@ pub fn grpcurl(data: &[u8]) {
 /// Checks curl's notations: the head of a form's part cannot be broken by a field, headers keep
 /// their name, and what is percent-encoded is decoded to the same.
 pub fn values(data: &[u8]) {
-    if let Some(field) = Field::parse(data) {
+    for field in [Field::parse(data), Field::plain(data)].into_iter().flatten() {
         let head = field.head();
         assert!(head.ends_with("\r\n") && head.lines().all(|line| line.starts_with("Content-")), "{head:?}");
     }

@@ -40,6 +40,8 @@ const LINES: &[&str] = &[
     "-F file=@{}/picture.png @/echo",
     "-F file=@{}/text;type=x/y;filename=other.bin @/echo",
     "-F a=<{}/text @/echo",
+    "--form-string a=@b --form-string c=<d;type=e @/echo",
+    "-F a=b --form-string c=@d @/echo",
     // Headers.
     "-H X-One:1 -H X-Two: @/echo",
     "-H X-One:1 -H Accept: @/echo",
@@ -88,6 +90,10 @@ const LINES: &[&str] = &[
     "-L -d a=b @/redirect/303/x",
     "-L -d a=b @/redirect/307/x",
     "-L -X POST -d a=b @/redirect/308/x",
+    "-L -d a=b --post301 @/redirect/301/x",
+    "-L -d a=b --post302 @/redirect/302/x",
+    "-L -d a=b --post303 @/redirect/303/x",
+    "-L -d a=b --post301 @/redirect/302/x",
     "-L -T {}/text @/redirect/307/x",
     "-L -u me:secret @/redirect/302/x",
     "-L -u me:secret @/redirect/302/x?http://other/echo",
@@ -274,6 +280,9 @@ fn a_body_is_saved_by_the_name_of_the_path() {
     assert_eq!(fs::read(place.path().join("large")).unwrap().len(), 256_000);
     assert!(fs::read_to_string(head).unwrap().starts_with("HTTP/1.1 200 OK\n"));
     fails(world.stoop("-O @/").inside(place.path()).run(), 2, &["finds no file name"]);
+    world.stoop("--output-dir a/b --create-dirs -O @/large").inside(place.path()).run().ok();
+    assert_eq!(fs::read(place.path().join("a/b/large")).unwrap().len(), 256_000);
+    fails(world.stoop("--output-dir none -O @/large").inside(place.path()).run(), 3, &["no such file"]);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) enum Class {
 }
 
 /// The names of values that cannot be listed.
-const FREE: [&str; 32] = [
+const FREE: [&str; 33] = [
     "TIME",
     "OCTAL",
     "N",
@@ -78,6 +78,7 @@ const FREE: [&str; 32] = [
     // Of curl.
     "METHOD",
     "NAME=CONTENT",
+    "NAME=TEXT",
     "NAME=VALUE",
     "USER:PASSWORD",
     "TOKEN",

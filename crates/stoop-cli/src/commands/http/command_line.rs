@@ -57,9 +57,7 @@ pub(crate) const ELSEWHERE: &Table = &[
     (&["--retry-max-time"], "each attempt has its own limit", "stoop http ADDR PATH --retry 3 --timeout 10s"),
     (&["--digest", "--ntlm", "--negotiate", "--anyauth", "-n", "--netrc"], "the methods are Basic and Bearer", "stoop http ADDR PATH -u USER:PASSWORD"),
     (&["--resolve", "--connect-to", "--interface", "--dns-servers", "--local-port", "-4", "-6", "--ipv4", "--ipv6"], "the address of the socket is the server", "stoop http ADDR PATH"),
-    (&["--output-dir", "--create-dirs"], "the file is named with its directory", "stoop http ADDR PATH --output DIR/FILE"),
-    (&["--form-string"], "a field that begins with '@' or '<' cannot be given here", "stoop http ADDR PATH --data-urlencode 'NAME=@TEXT'"),
-    (&["--proto", "--proto-redir", "--post301", "--post302", "--post303", "--location-trusted"], "redirects stay on this socket, and change a POST as browsers do", "stoop http ADDR PATH --location"),
+    (&["--proto", "--proto-redir", "--location-trusted"], "redirects stay on this socket, and tell no password to another host", "stoop http ADDR PATH --location"),
     (&["--max-filesize", "--ignore-content-length", "--tr-encoding", "--expect100-timeout"], "responses are taken as they come", "stoop http ADDR PATH"),
 ];
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use http::StatusCode;
 
 use crate::time;
 
@@ -40,6 +41,18 @@ pub(crate) struct CurlFlags {
     #[arg(long, value_name = "N", requires = "location")]
     pub(crate) max_redirs: Option<u32>,
 
+    /// With --location, repeat a POST after the status 301, instead of a GET
+    #[arg(long, requires = "location")]
+    pub(crate) post301: bool,
+
+    /// With --location, repeat a POST after the status 302, instead of a GET
+    #[arg(long, requires = "location")]
+    pub(crate) post302: bool,
+
+    /// With --location, repeat a POST after the status 303, instead of a GET
+    #[arg(long, requires = "location")]
+    pub(crate) post303: bool,
+
     /// Send the data in the query of a GET request
     #[arg(long, short = 'G', conflicts_with_all = ["form", "upload_file"])]
     pub(crate) get: bool,
@@ -48,6 +61,11 @@ pub(crate) struct CurlFlags {
     /// may be repeated
     #[arg(long, short = 'F', value_name = "NAME=CONTENT", conflicts_with_all = ["data", "upload_file"])]
     pub(crate) form: Vec<OsString>,
+
+    /// Send a form with this field, even if its value begins with @ or <; after those of --form;
+    /// may be repeated
+    #[arg(long, value_name = "NAME=TEXT", conflicts_with_all = ["data", "upload_file", "get", "head"])]
+    pub(crate) form_string: Vec<OsString>,
 
     /// Send this file with PUT; - is standard input
     #[arg(long, short = 'T', value_name = "FILE", conflicts_with = "data")]
@@ -84,6 +102,14 @@ pub(crate) struct CurlFlags {
     /// Write the body to a file named like the last part of the path
     #[arg(long, short = 'O', conflicts_with_all = ["output", "json", "upgrade"])]
     pub(crate) remote_name: bool,
+
+    /// Write the file of --output or --remote-name to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+
+    /// Create the directory of the file of --output or --remote-name if it does not exist
+    #[arg(long)]
+    pub(crate) create_dirs: bool,
 
     /// Write the head of the response to this file; - is standard output
     #[arg(long, short = 'D', value_name = "FILE")]
@@ -162,4 +188,21 @@ pub(crate) struct CurlFlags {
     /// Has no effect: there is no proxy
     #[arg(long, value_name = "TEXT", hide = true)]
     noproxy: Option<String>,
+}
+
+impl CurlFlags {
+    /// Returns whether the body is a form.
+    pub(super) fn sends_form(&self) -> bool {
+        !self.form.is_empty() || !self.form_string.is_empty()
+    }
+
+    /// Returns whether a POST is repeated after a redirect with this status that makes it a GET.
+    pub(super) fn keeps_post(&self, status: StatusCode) -> bool {
+        match status.as_u16() {
+            301 => self.post301,
+            302 => self.post302,
+            303 => self.post303,
+            _ => false,
+        }
+    }
 }

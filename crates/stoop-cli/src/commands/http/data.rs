@@ -23,8 +23,8 @@ pub(super) fn body(flags: &Http) -> Result<RequestBody, Failure> {
     if let Some(path) = &curl.upload_file {
         return Ok(RequestBody::of(vec![Part::File(FilePart::named(path.as_os_str())?)]));
     }
-    if !curl.form.is_empty() {
-        return form::body(&curl.form);
+    if curl.sends_form() {
+        return form::body(&curl.form, &curl.form_string);
     }
     if curl.get {
         return Ok(RequestBody::default());

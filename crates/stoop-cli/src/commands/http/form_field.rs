@@ -63,6 +63,14 @@ impl<'a> Field<'a> {
         Some(Field { name, content, content_type, file_name })
     }
 
+    /// Parses a field whose content is text, whatever it begins with. Returns `None` if it has no
+    /// `=`.
+    pub(super) fn plain(text: &'a [u8]) -> Option<Field<'a>> {
+        let at = text.iter().position(|&byte| byte == b'=')?;
+        let content = Content::Text(&text[at + 1..]);
+        Some(Field { name: &text[..at], content, content_type: None, file_name: None })
+    }
+
     /// Returns the headers of its part, each with its line ending.
     pub(super) fn head(&self) -> String {
         let mut head = format!("Content-Disposition: form-data; name=\"{}\"", in_quotes(self.name));
@@ -125,6 +133,8 @@ mod tests {
         );
         assert_eq!(Field::parse(b"a=<x;type=t").unwrap().content, Content::ValueOf(b"x"));
         assert_eq!(Field::parse(b"a=b;c=d").unwrap().content, Content::Text(b"b;c=d"));
+        assert_eq!(Field::plain(b"a=@x;type=t").unwrap().content, Content::Text(b"@x;type=t"));
+        assert_eq!(Field::plain(b"a"), None);
         for wrong in ["a", "a=b;type=x\r\nX: y"] {
             assert_eq!(Field::parse(wrong.as_bytes()), None, "{wrong:?}");
         }

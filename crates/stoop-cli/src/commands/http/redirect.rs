@@ -17,11 +17,12 @@ pub(super) struct Next {
 }
 
 /// Returns what follows a response with this status, if it redirects. `is_fixed`: the method was
-/// requested for every request.
-pub(super) fn next(status: StatusCode, method: &Method, is_fixed: bool) -> Option<Next> {
+/// requested for every request; `keeps_post`: a POST is repeated as it is.
+pub(super) fn next(status: StatusCode, method: &Method, is_fixed: bool, keeps_post: bool) -> Option<Next> {
+    let is_post = *method == Method::POST;
     let becomes_get = match status.as_u16() {
-        301 | 302 => *method == Method::POST,
-        303 => *method != Method::HEAD,
+        301 | 302 => is_post && !keeps_post,
+        303 => *method != Method::HEAD && !(is_post && keeps_post),
         307 | 308 => false,
         _ => return None,
     };
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn the_method_follows_from_the_status() {
         let of = |status: u16, method: Method, is_fixed| {
-            next(StatusCode::from_u16(status).unwrap(), &method, is_fixed)
+            next(StatusCode::from_u16(status).unwrap(), &method, is_fixed, false)
                 .map(|next| (next.method, next.keeps_body))
         };
         assert_eq!(of(200, Method::GET, false), None);
@@ -95,6 +96,12 @@ mod tests {
         for status in [301, 302, 303] {
             assert_eq!(of(status, Method::POST, false), Some((Method::GET, false)), "{status}");
             assert_eq!(of(status, Method::POST, true), Some((Method::POST, false)), "{status}");
+        }
+        for (status, method, kept) in
+            [(301, Method::POST, true), (303, Method::POST, true), (303, Method::PUT, false)]
+        {
+            let next = next(StatusCode::from_u16(status).unwrap(), &method, false, true).unwrap();
+            assert_eq!((next.method == method, next.keeps_body), (kept, kept), "{status} {method}");
         }
         assert_eq!(of(302, Method::PUT, false), Some((Method::PUT, true)));
         assert_eq!(of(303, Method::PUT, false), Some((Method::GET, false)));

@@ -100,7 +100,8 @@ impl<'f> ResponsePrinter<'f> {
 /// Returns the file that the body is written to, or `None` for standard output.
 pub(super) fn output_file(flags: &Http) -> Option<PathBuf> {
     let output = flags.output.clone().filter(|path| path != Path::new("-"));
-    output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.target()?)).flatten())
+    let file = output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.target()?)).flatten())?;
+    Some(flags.curl.output_dir.as_ref().map_or_else(|| file.clone(), |directory| directory.join(&file)))
 }
 
 /// Checks that --remote-name finds a name.
@@ -210,7 +211,12 @@ fn sink(flags: &Http, headers: &HeaderMap, file: Option<&Path>) -> Result<Box<dy
         });
     }
     let out: Box<dyn Sink> = match file {
-        Some(path) => Box::new(ToFile::create(path)?),
+        Some(path) => {
+            if flags.curl.create_dirs {
+                create_directory_of(path)?;
+            }
+            Box::new(ToFile::create(path)?)
+        }
         None => {
             let screen = Screen::new(None);
             // Enlarges the pipe, because with little space this process and the reader have to take
@@ -263,6 +269,14 @@ impl Sink for Pretty {
     fn finish(&mut self) -> Result<(), Failure> {
         self.screen.finish()
     }
+}
+
+fn create_directory_of(path: &Path) -> Result<(), Failure> {
+    let Some(directory) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(directory).map_err(|error| {
+        let name = escaped(directory.as_os_str().as_encoded_bytes());
+        Failure::io(format!("create '{name}'"), &error)
+    })
 }
 
 /// Writes to a file, created when a response arrives.

@@ -96,7 +96,9 @@ impl HttpRequest {
         location: &HeaderValue,
     ) -> Result<Option<HttpRequest>, Failure> {
         let is_fixed = flags.curl.method.is_some();
-        let Some(Next { method, keeps_body }) = redirect::next(status, &self.method, is_fixed) else {
+        let keeps_post = flags.curl.keeps_post(status);
+        let Some(Next { method, keeps_body }) = redirect::next(status, &self.method, is_fixed, keeps_post)
+        else {
             return Ok(None);
         };
         let target = redirect::resolve(&self.uri, location)?;
@@ -147,6 +149,13 @@ impl HttpRequest {
         format!("{scheme}://{host}{}", self.uri.path_and_query().map_or("/", PathAndQuery::as_str))
     }
 
+    /// Returns the number of bytes that are sent: of the head as HTTP/1.1, and of the body, if
+    /// known.
+    pub(super) fn len_bytes(&self) -> u64 {
+        let head: usize = self.head(false).iter().map(|line| line.len() + 2).sum();
+        head as u64 + 2 + self.body_bytes()
+    }
+
     /// Returns the number of bytes of its body, if it is known.
     pub(super) fn body_bytes(&self) -> u64 {
         self.body.len_bytes().unwrap_or_default()
@@ -175,7 +184,7 @@ fn method_and_target(flags: &Http) -> Result<(Method, &str), Failure> {
         () if curl.head => Method::HEAD,
         () if curl.upload_file.is_some() => Method::PUT,
         () if curl.get => Method::GET,
-        () if !flags.data.0.is_empty() || !curl.form.is_empty() => Method::POST,
+        () if !flags.data.0.is_empty() || curl.sends_form() => Method::POST,
         () => Method::GET,
     };
     if curl.head && !curl.get && !flags.data.0.is_empty() {

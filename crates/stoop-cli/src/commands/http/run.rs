@@ -149,6 +149,7 @@ impl Session<'_> {
             render::show_request(flags, request)?;
         }
         let sent = request.to_request()?;
+        self.transfer.requested(request);
         let answer = async {
             let mut client = Client::with(stream, version, &settings(flags)).await?;
             let answer = client.send(sent).await?;

@@ -17,6 +17,9 @@ pub(super) struct Transfer {
     connected: Cell<Option<Instant>>,
     responded: Cell<Option<Instant>>,
     received_bytes: Cell<u64>,
+    requested_bytes: Cell<u64>,
+    /// When the request was sent that no redirect follows.
+    redirected: Cell<Option<Instant>>,
     redirects: Cell<u32>,
     facts: RefCell<Facts>,
 }
@@ -31,14 +34,22 @@ impl Transfer {
         for name in ["http_code", "response_code"] {
             facts.values.insert(name, "000".into());
         }
-        for name in ["content_type", "redirect_url", "remote_ip", "local_ip", "num_headers", "errormsg"] {
+        for name in
+            ["content_type", "redirect_url", "remote_ip", "local_ip", "num_headers", "errormsg", "certs"]
+        {
             facts.values.insert(name, String::new());
         }
+        for name in ["local_port", "remote_port", "num_certs"] {
+            facts.values.insert(name, "0".into());
+        }
+        facts.values.insert("referer", flags.curl.referer.clone().unwrap_or_default());
         Transfer {
             begun: Instant::now(),
             connected: Cell::default(),
             responded: Cell::default(),
             received_bytes: Cell::default(),
+            requested_bytes: Cell::default(),
+            redirected: Cell::default(),
             redirects: Cell::default(),
             facts: RefCell::new(facts),
         }
@@ -46,6 +57,11 @@ impl Transfer {
 
     pub(super) fn connected(&self) {
         self.connected.set(Some(Instant::now()));
+    }
+
+    /// Records that a request is sent.
+    pub(super) fn requested(&self, request: &HttpRequest) {
+        self.requested_bytes.set(self.requested_bytes.get() + request.len_bytes());
     }
 
     /// Records the head of a response.
@@ -95,6 +111,7 @@ impl Transfer {
 
     pub(super) fn redirected(&self) {
         self.redirects.set(self.redirects.get() + 1);
+        self.redirected.set(Some(Instant::now()));
     }
 
     pub(super) fn redirects(&self) -> u32 {
@@ -114,15 +131,18 @@ impl Transfer {
         let mut facts = self.facts.borrow_mut();
         let (connected, now) = (self.connected.get(), Instant::now());
         let size = self.received_bytes.get();
-        let speed = (size as f64 / (now - self.begun).as_secs_f64()) as u64;
+        let speed = |bytes: u64| (bytes as f64 / (now - self.begun).as_secs_f64()) as u64;
         facts.values.extend([
             ("size_download", size.to_string()),
-            ("speed_download", speed.to_string()),
+            ("speed_download", speed(size).to_string()),
+            ("speed_upload", speed(self.requested_bytes.get()).to_string()),
+            ("size_request", self.requested_bytes.get().to_string()),
             ("num_redirects", self.redirects.get().to_string()),
             ("num_connects", (self.redirects.get() + u32::from(connected.is_some())).to_string()),
             ("time_connect", seconds(self.begun, connected)),
             ("time_pretransfer", seconds(self.begun, connected)),
             ("time_starttransfer", seconds(self.begun, self.responded.get())),
+            ("time_redirect", seconds(self.begun, self.redirected.get())),
             ("time_total", seconds(self.begun, Some(now))),
             ("http_connect", "000".to_owned()),
             ("ssl_verify_result", "0".to_owned()),

@@ -49,6 +49,7 @@ fn token(rest: &str, first: char, facts: &Facts, to_err: &mut bool) -> (String, 
     if let Some((name, used)) = enclosed("%{") {
         match name {
             "stdout" | "stderr" => *to_err = name == "stderr",
+            "json" => return (json(&facts.values), used, None),
             "header_json" => return (header_json(&facts.headers), used, None),
             _ => match facts.values.get(name) {
                 Some(value) => return (value.clone(), used, None),
@@ -63,6 +64,25 @@ fn token(rest: &str, first: char, facts: &Facts, to_err: &mut bool) -> (String, 
         return (value.unwrap_or_default(), used, None);
     }
     (first.into(), first.len_utf8(), None)
+}
+
+/// The variables whose values are text even if they look like numbers.
+const TEXTS: [&str; 6] =
+    ["content_type", "errormsg", "filename_effective", "http_version", "method", "referer"];
+
+/// Returns all variables as one JSON object. What has no value is null.
+fn json(values: &BTreeMap<&'static str, String>) -> String {
+    let value = |name: &str, text: &str| {
+        let is_number = !TEXTS.contains(&name);
+        match (text.parse::<u64>(), text.parse::<f64>()) {
+            (Ok(number), _) if is_number => number.into(),
+            (_, Ok(number)) if is_number => number.into(),
+            _ if text.is_empty() => serde_json::Value::Null,
+            _ => text.into(),
+        }
+    };
+    let members = values.iter().map(|(name, text)| ((*name).to_owned(), value(name, text)));
+    serde_json::Value::Object(members.collect()).to_string()
 }
 
 /// Returns the headers as JSON: each name with its values, in lines as curl has them.
@@ -97,6 +117,23 @@ mod tests {
         facts.headers.append("x-b", "d".parse().unwrap());
         let json = format("%{header_json}", &facts).out;
         assert_eq!(json, "{\"x-a\":[\"b\",\"\\\"c\\\"\"],\n\"x-b\":[\"d\"]\n}");
+    }
+
+    #[test]
+    fn all_variables_are_one_object() {
+        let values = [
+            ("http_code", "404"),
+            ("http_version", "1.1"),
+            ("errormsg", ""),
+            ("time_total", "0.25"),
+            ("url", "a\"b"),
+        ];
+        let facts =
+            Facts { values: values.map(|(name, text)| (name, text.to_owned())).into(), ..Facts::default() };
+        assert_eq!(
+            format("%{json}", &facts).out,
+            r#"{"errormsg":null,"http_code":404,"http_version":"1.1","time_total":0.25,"url":"a\"b"}"#
+        );
     }
 
     proptest::proptest! {
