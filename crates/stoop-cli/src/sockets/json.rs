@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use serde::{Serialize, Serializer};
 use stoop::{Address, escaped};
@@ -21,11 +22,12 @@ use super::row::{Row, Shape};
 use crate::names;
 use crate::output::{Data, SCHEMA, push_json};
 
-/// Formats the lines of one snapshot as JSON. User names are looked up once.
+/// Formats the lines of one snapshot as JSON. Names of users and services are looked up once.
 #[derive(Debug)]
 pub(crate) struct JsonFormatter<'a> {
     snapshot: &'a Snapshot,
     users: HashMap<u32, Option<String>>,
+    services: HashMap<&'a Path, Option<&'static str>>,
     paths: Option<Paths<'a>>,
     has_ages: bool,
 }
@@ -195,7 +197,13 @@ impl Serialize for AddressText<'_> {
 
 impl<'a> JsonFormatter<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> JsonFormatter<'a> {
-        JsonFormatter { snapshot, users: HashMap::new(), paths: None, has_ages: false }
+        JsonFormatter {
+            snapshot,
+            users: HashMap::new(),
+            services: HashMap::new(),
+            paths: None,
+            has_ages: false,
+        }
     }
 
     /// Adds the present paths of files, which it looks for.
@@ -241,7 +249,7 @@ impl<'a> JsonFormatter<'a> {
             kind: row.kind(snapshot).map(|kind| kind.word()),
             state: format::state(row.state(snapshot)),
             address: named(&snapshot[row.named(snapshot)].name),
-            service: recognise(&snapshot[row.named(snapshot)].name).map(|service| service.label()),
+            service: self.service(&snapshot[row.named(snapshot)].name),
             waiting: backlog.map(|(waiting, _)| waiting),
             backlog: backlog.map(|(_, limit)| limit),
             listener_inode: row.listener.map(|id| snapshot[id].ino.0),
@@ -315,6 +323,11 @@ impl<'a> JsonFormatter<'a> {
             user: process.uid.and_then(|uid| self.user(uid)),
             place: WorkloadFields::of(&process.workload),
         }
+    }
+
+    fn service(&mut self, name: &'a Address) -> Option<&'static str> {
+        let recognised = || recognise(name).map(|service| service.label());
+        *self.services.entry(name.as_pathname()?).or_insert_with(recognised)
     }
 
     fn user(&mut self, uid: u32) -> Option<String> {
