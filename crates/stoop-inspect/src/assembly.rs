@@ -36,6 +36,12 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
+    /// Makes room for as many more sockets.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.sockets.reserve(more);
+        self.links.reserve(more);
+    }
+
     pub(crate) fn add(&mut self, rows: impl IntoIterator<Item = Row>) {
         for (socket, links) in rows {
             self.sockets.push(socket);

@@ -31,9 +31,9 @@ pub(crate) fn inner(record: &Record) -> Inner {
     Inner { is_bound_to_path, slot, queue }
 }
 
-/// Returns the sockets of these records with all their owners, each once: those of the own
-/// namespace first, ordered by namespace and inode.
-pub(crate) fn rows(records: &[Record], own: NamespaceIno, with_memory: bool) -> Vec<Row> {
+/// Calls `each` for the sockets of these records with all their owners, once for each: those of the
+/// own namespace first, ordered by namespace and inode.
+pub(crate) fn each_row(records: &[Record], own: NamespaceIno, with_memory: bool, mut each: impl FnMut(Row)) {
     let key = |record: &Record| {
         let namespace = namespace(record, own);
         (namespace != own, namespace, record.inode, record.cookie)
@@ -41,16 +41,14 @@ pub(crate) fn rows(records: &[Record], own: NamespaceIno, with_memory: bool) -> 
     let detailed = records.iter().filter_map(|record| Some((key(record), record, record.details.as_ref()?)));
     let mut detailed: Vec<_> = detailed.collect();
     detailed.sort_unstable_by_key(|(key, ..)| *key);
-    let mut rows = Vec::with_capacity(detailed.len());
     for same in detailed.chunk_by(|(one, ..), (other, ..)| one == other) {
         let &((_, namespace, ..), record, details) = &same[0];
         let (mut socket, mut links) = table::row(entry(record, details, with_memory), namespace);
         socket.cookie = record.cookie;
         socket.owners = same.iter().map(|(_, record, _)| owner(record)).collect();
         (links.name, links.inner) = (record.name, Some(inner(record)));
-        rows.push((socket, links));
+        each((socket, links));
     }
-    rows
 }
 
 /// Returns what the table of its namespace has of the socket. The queue is missing if the program

@@ -126,7 +126,9 @@ impl Inspector {
             true => self.read_unknown(&records, assembly),
             false => records.retain(|record| listed::namespace(record, own) == own),
         }
-        assembly.add(listed::rows(&records, own, self.options.memory));
+        assembly.reserve(records.len());
+        listed::each_row(&records, own, self.options.memory, |row| assembly.add([row]));
+        drop(records);
         for (ino, unseen) in assembly.count() {
             self.read_some(ino, &unseen, assembly);
         }
