@@ -86,6 +86,7 @@ pub(crate) fn serve(
     if address.as_pathname().is_none() {
         refuse(&about_the_file(flags), target, "an abstract name has no file, and no permissions")?;
     }
+    check_responds(address, Call::Bind)?;
     let kind = kind.unwrap_or(default_kind);
     let bind = adjust(bind(address, flags), kind);
     Ok(match kind {
@@ -167,7 +168,7 @@ pub(crate) fn connect(
     let Place::Address(address) = &target.place else {
         return Err(Failure::usage(format!("'{target}' cannot be connected to"), NOT_AN_ADDRESS));
     };
-    check_responds(address)?;
+    check_responds(address, Call::Connect)?;
     let mut connect = Connect::new(address).wait_for_server(flags.wait.unwrap_or_default());
     if let Some(timeout) = timeout {
         connect = connect.timeout(timeout);
@@ -192,17 +193,28 @@ pub(crate) fn connect(
     }
 }
 
-/// Fails if the file system of an address does not respond: a connect would wait for it, whatever
+/// What is to be done at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Connect,
+    Bind,
+}
+
+/// Fails if the file system of an address does not respond: the call would wait for it, whatever
 /// its time limit.
-pub(crate) fn check_responds(address: &Address) -> Result<(), Failure> {
+pub(crate) fn check_responds(address: &Address, call: Call) -> Result<(), Failure> {
     let Some(path) = address.as_pathname() else { return Ok(()) };
     responding::check(path).map_err(|error| {
         let address = shell::address(address);
-        Failure::new(Exit::Failed, format!("cannot connect to {address}"))
+        let (what, flag) = match call {
+            Call::Connect => ("cannot connect to", ""),
+            Call::Bind => ("cannot bind", " --op bind"),
+        };
+        Failure::new(Exit::Failed, format!("{what} {address}"))
             .of_call(Exit::TimedOut)
             .why(error.to_string())
             .seen(format!("it is mounted from '{}'", stoop::escaped(&error.mount.source)))
-            .next(format!("stoop why {address}"))
+            .next(format!("stoop why {address}{flag}"))
             .into()
     })
 }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use stoop::internal::responding;
+
 use crate::model::{Snapshot, SocketId};
 
 impl Snapshot {
@@ -49,9 +51,11 @@ fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// Returns the path with the links of its directory resolved, or as it is if that does not exist.
+/// Returns the path with the links of its directory resolved, or as it is if that does not exist, or
+/// its file system does not respond.
 fn resolved(path: &Path) -> PathBuf {
-    match (path.parent().and_then(|parent| fs::canonicalize(parent).ok()), path.file_name()) {
+    let directory = path.parent().filter(|parent| responding::check(parent).is_ok());
+    match (directory.and_then(|parent| fs::canonicalize(parent).ok()), path.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => plain(path),
     }

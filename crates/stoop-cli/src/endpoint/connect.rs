@@ -112,7 +112,7 @@ fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>)
         },
         None => match &target.place {
             Place::Address(address) => {
-                target::check_responds(address)?;
+                target::check_responds(address, target::Call::Connect)?;
                 Ok(to_address(address, wait.unwrap_or_default(), timeout)?)
             }
             _ => Err(Failure::usage(format!("'{target}' cannot be connected to"), target::NOT_AN_ADDRESS)),

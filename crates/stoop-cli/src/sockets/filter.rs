@@ -289,6 +289,7 @@ fn absolute(address: &Address) -> Address {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use stoop_testkit::tempdir;
 
     use super::*;
     use crate::args::{Cli, Verb};
@@ -296,12 +297,39 @@ mod tests {
 
     /// Returns how many lines of the sample these flags select.
     fn count(flags: &[&str]) -> usize {
+        count_of(&sample::machine(), flags)
+    }
+
+    fn count_of(machine: &Snapshot, flags: &[&str]) -> usize {
         let words = ["stoop", "ls"].iter().chain(flags);
         let Verb::Ls(flags) = Cli::try_parse_from(words).unwrap().verb else { panic!("ls") };
-        let machine = sample::machine();
         let mut filter = Filter::new(&flags.selection).unwrap();
-        filter.prepare(&machine);
-        rows(&machine).iter().filter(|row| filter.matches(&machine, row)).count()
+        filter.prepare(machine);
+        rows(machine).iter().filter(|row| filter.matches(machine, row)).count()
+    }
+
+    /// The table has the listener's file for accepted sockets, too.
+    #[test]
+    fn connections_to_another_file_of_that_inode_number_are_not_selected() {
+        let dir = tempdir();
+        let path = dir.path().join("app.sock");
+        std::fs::write(&path, "").unwrap();
+        let file = FileId::from(&std::fs::metadata(&path).unwrap());
+        let path = path.to_str().unwrap();
+        let database = "/var/run/postgresql/.s.PGSQL.5432";
+        let on_device = |dev: u64| {
+            let mut machine = sample::machine();
+            let is_it = |socket: &&mut Socket| socket.name == Address::path(database).unwrap();
+            machine.sockets.iter_mut().filter(is_it).for_each(|socket| {
+                socket.file = Some(FileId { dev, ino: file.ino });
+            });
+            machine
+        };
+        // A listener, two connections and a waiting client.
+        assert_eq!(count_of(&on_device(file.dev), &[path]), 4);
+        let strangers = on_device(file.dev + 1);
+        assert_eq!(count_of(&strangers, &[path]), 0);
+        assert_eq!(count_of(&strangers, &["--name", database]), 4, "they are listed as what they are");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl View {
         let root = directory("root")?;
         let root_id = stat(&root)?;
         let mounts = Mountinfo::read(proc);
-        responding::learn(mounts.0.values());
+        responding::learn(proc, mounts.0.values());
         Some(View { working: directory("cwd"), mounts, root, root_id })
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Statx, StatxFlags, makedev, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, makedev, statx};
 
 use super::error::NotResponding;
 use crate::mountinfo::{self, MountEntry};
@@ -16,32 +18,51 @@ use crate::sys::{LookupProcess, LookupState};
 /// How long a file system has to respond.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What takes longer than this may take all of [`PATIENCE`], so the other file systems are asked
+/// meanwhile.
+const USUAL: Duration = Duration::from_millis(50);
+
+/// The largest number of file systems that are asked meanwhile.
+const OTHERS_MAX: usize = 64;
+
 /// How long what was found is good for.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// This process, in `/proc`.
+const OURS: &str = "/proc/thread-self";
 
 static MOUNTS: Mutex<Mounts> = Mutex::new(Mounts { served: None, read: None, lookups: None });
 
 #[derive(Debug)]
 struct Mounts {
     /// The mounts that may not respond, by device.
-    served: Option<HashMap<u64, Vec<MountEntry>>>,
+    served: Option<HashMap<u64, Vec<Served>>>,
     /// When those of this process were read.
     read: Option<Instant>,
     lookups: Option<HashMap<u64, Lookup>>,
 }
 
+/// A mount that may not respond.
+#[derive(Clone, Debug)]
+struct Served {
+    entry: MountEntry,
+    /// The root directory of a process that reaches the mount by its path, without another such
+    /// mount on the way.
+    root: Option<Arc<OwnedFd>>,
+}
+
 #[derive(Debug)]
 enum Lookup {
     Returned(Instant),
-    /// It is still waiting. Another one would wait, too.
-    Waiting(LookupProcess),
+    /// It was still waiting when it was last seen, and has until then.
+    Waiting(LookupProcess, Instant),
 }
 
-/// Learns of the mounts in the view of another process.
-pub fn learn<'m>(mounts: impl IntoIterator<Item = &'m MountEntry>) {
+/// Learns of the mounts in the view of the process with this directory in `/proc`.
+pub fn learn<'m>(proc: &str, mounts: impl IntoIterator<Item = &'m MountEntry>) {
     let served = served(mounts.into_iter().cloned());
     if !served.is_empty() {
-        locked().add(served);
+        locked().add(proc, served);
     }
 }
 
@@ -70,48 +91,94 @@ pub(super) fn may_wait(file: BorrowedFd<'_>) -> bool {
 }
 
 impl Mounts {
-    fn add(&mut self, served: Vec<MountEntry>) {
+    fn add(&mut self, proc: &str, served: Vec<MountEntry>) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, format!("{proc}/root"), flags, Mode::empty());
+        let root = root.ok().map(Arc::new);
+        let reached = are_reached_directly(&served);
         let known = self.served.get_or_insert_default();
-        for entry in served {
+        for (entry, is_reached) in served.into_iter().zip(reached) {
             let of_device = known.entry(entry.device).or_default();
-            of_device.retain(|other| other.id != entry.id);
-            of_device.push(entry);
+            of_device.retain(|other| other.entry.id != entry.id);
+            of_device.push(Served { entry, root: root.clone().filter(|_| is_reached) });
         }
     }
 
     /// Returns the mount of a device with this id, or else any.
     fn find(&self, device: u64, id: u64) -> Option<MountEntry> {
         let of_device = self.served.as_ref()?.get(&device)?;
-        of_device.iter().find(|entry| entry.id == id).or(of_device.last()).cloned()
+        let mount = of_device.iter().find(|mount| mount.entry.id == id).or(of_device.last())?;
+        Some(mount.entry.clone())
     }
 
     fn responds(&mut self, device: u64, directory: BorrowedFd<'_>, name: &[u8]) -> bool {
-        let lookups = self.lookups.get_or_insert_default();
-        match lookups.get(&device) {
+        match self.lookups.get_or_insert_default().get(&device) {
             Some(Lookup::Returned(at)) if at.elapsed() < FRESH => return true,
-            Some(Lookup::Waiting(process)) => match process.wait(Duration::ZERO) {
-                LookupState::Waiting => return false,
-                LookupState::Returned | LookupState::Killed => {}
-            },
+            Some(Lookup::Waiting(process, until)) if is_waiting(process, *until) => return false,
             _ => {}
         }
         let name = if name.is_empty() { b"." } else { name };
-        let started = CString::new(name).ok().and_then(|name| LookupProcess::start(directory, &name).ok());
-        // Where no process can be started, this one has to try.
-        let Some(process) = started else { return true };
-        let state = process.wait(PATIENCE);
-        let responds = state != LookupState::Waiting;
-        let lookup = if responds { Lookup::Returned(Instant::now()) } else { Lookup::Waiting(process) };
-        lookups.insert(device, lookup);
+        // If no process can be started, this one has to try.
+        let Some((process, until)) = start(directory, name) else { return true };
+        if process.wait(USUAL) == LookupState::Waiting {
+            self.ask_others(device);
+        }
+        let responds = !is_waiting(&process, until);
+        let lookup =
+            if responds { Lookup::Returned(Instant::now()) } else { Lookup::Waiting(process, until) };
+        self.lookups.get_or_insert_default().insert(device, lookup);
         responds
     }
+
+    /// Starts to look up the other mounts: those that do not respond share one deadline, instead of
+    /// having one after another.
+    fn ask_others(&mut self, device: u64) {
+        let lookups = self.lookups.get_or_insert_default();
+        let is_known = |device: &u64| match lookups.get(device) {
+            Some(Lookup::Returned(at)) => at.elapsed() < FRESH,
+            Some(Lookup::Waiting(process, _)) => process.wait(Duration::ZERO) == LookupState::Waiting,
+            None => false,
+        };
+        let others = self.served.iter().flatten().filter(|(other, _)| **other != device && !is_known(other));
+        let ask = |(device, mounts): (&u64, &Vec<Served>)| {
+            let (mount, root) = mounts.iter().find_map(|mount| Some((mount, mount.root.as_ref()?)))?;
+            let point = mount.entry.point.strip_prefix("/").unwrap_or(&mount.entry.point);
+            let (process, until) = start(root.as_fd(), point.as_os_str().as_bytes())?;
+            Some((*device, Lookup::Waiting(process, until)))
+        };
+        let asked: Vec<_> = others.filter_map(ask).take(OTHERS_MAX).collect();
+        lookups.extend(asked);
+    }
+}
+
+fn start(directory: BorrowedFd<'_>, name: &[u8]) -> Option<(LookupProcess, Instant)> {
+    let process = LookupProcess::start(directory, &CString::new(name).ok()?).ok()?;
+    Some((process, Instant::now() + PATIENCE))
+}
+
+/// Returns whether a lookup has not returned when its time is up.
+fn is_waiting(process: &LookupProcess, until: Instant) -> bool {
+    process.wait(until.saturating_duration_since(Instant::now())) == LookupState::Waiting
+}
+
+/// Returns for each of these mounts whether its path leads to it through none of the others: then a
+/// lookup of the path that does not return is due to this mount. Pure.
+fn are_reached_directly(mounts: &[MountEntry]) -> Vec<bool> {
+    // The root directory, which is often an overlay, responds: no process runs otherwise.
+    let is_root = |mount: &MountEntry| mount.point == Path::new("/");
+    let is_on_the_way = |other: &MountEntry, to: &MountEntry| {
+        other.id != to.id && to.point.starts_with(&other.point) && !is_root(other)
+    };
+    mounts.iter().map(|to| !mounts.iter().any(|other| is_on_the_way(other, to))).collect()
 }
 
 fn locked() -> MutexGuard<'static, Mounts> {
     let mut mounts = MOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     if mounts.read.is_none_or(|at| at.elapsed() >= FRESH) {
-        let own = mountinfo::read("/proc/thread-self").unwrap_or_default();
-        mounts.add(served(own));
+        let own = served(mountinfo::read(OURS).unwrap_or_default());
+        if !own.is_empty() {
+            mounts.add(OURS, own);
+        }
         mounts.read = Some(Instant::now());
     }
     mounts
@@ -144,5 +211,19 @@ mod tests {
         assert_eq!(table("1 0 8:1 / / rw - ext4 x rw\n2 1 0:9 / /o rw - overlay o rw\n"), 0);
         assert_eq!(table("2 1 0:9 / /o rw - overlay o rw\n3 1 0:10 / /m rw - nfs4 host:/ rw\n"), 2);
         assert_eq!(table("3 1 0:10 / /m rw - fuse.x x rw\n4 1 0:11 / /sys rw - fusectl f rw\n"), 1);
+    }
+
+    #[test]
+    fn a_mount_below_or_under_another_is_not_asked_by_its_path() {
+        let reached = |points: &[&str]| {
+            let line = |(id, point): (usize, &&str)| format!("{id} 1 0:{id} / {point} rw - fuse.x x rw\n");
+            let table: String = points.iter().enumerate().map(line).collect();
+            are_reached_directly(&mountinfo::parse(table.as_bytes()).collect::<Vec<_>>())
+        };
+        assert_eq!(reached(&["/a", "/b", "/ab"]), [true, true, true]);
+        assert_eq!(reached(&["/a", "/a/b"]), [true, false], "the way leads through /a");
+        assert_eq!(reached(&["/a/b", "/a"]), [false, true], "it may be covered");
+        assert_eq!(reached(&["/a", "/a"]), [false, false], "one covers the other");
+        assert_eq!(reached(&["/"]), [true]);
     }
 }

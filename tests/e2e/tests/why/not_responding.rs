@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use stoop_e2e::{Output, Running, serve, stoop};
@@ -16,13 +16,24 @@ struct Stopped {
     server: Option<Running>,
     bindfs: KillOnDrop,
     /// A process whose working directory is on it.
-    sleeper: KillOnDrop,
+    sleeper: Option<KillOnDrop>,
     view: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Stopped {
+    /// With a server in it, and a process that works there.
     fn mount() -> Option<Stopped> {
+        let mut stopped = Stopped::mount_empty()?;
+        stopped.signal(Signal::CONT);
+        let sleeper = Command::new("sleep").arg("60").current_dir(&stopped.view).spawn().unwrap();
+        stopped.sleeper = Some(KillOnDrop(sleeper));
+        stopped.server = Some(serve("stream", &stopped.socket()));
+        stopped.signal(Signal::STOP);
+        Some(stopped)
+    }
+
+    fn mount_empty() -> Option<Stopped> {
         if !is_root() || !has_program("bindfs") || !Path::new("/dev/fuse").exists() {
             return None;
         }
@@ -34,9 +45,7 @@ impl Stopped {
         let bindfs = Command::new("bindfs").arg("-f").args([&real, &view]).spawn().unwrap();
         let bindfs = KillOnDrop(bindfs);
         eventually(Duration::from_secs(20), || fs::metadata(&view).is_ok_and(|now| now.dev() != before));
-        let sleeper = KillOnDrop(Command::new("sleep").arg("60").current_dir(&view).spawn().unwrap());
-        let server = Some(serve("stream", view.join("app.sock").to_str().unwrap()));
-        let stopped = Stopped { server, bindfs, sleeper, view, _dir: dir };
+        let stopped = Stopped { server: None, bindfs, sleeper: None, view, dir };
         stopped.signal(Signal::STOP);
         Some(stopped)
     }
@@ -58,6 +67,7 @@ impl Drop for Stopped {
     fn drop(&mut self) {
         self.signal(Signal::CONT);
         drop(self.server.take());
+        drop(self.sleeper.take());
         let _ = Command::new("umount").arg("-l").arg(&self.view).status();
     }
 }
@@ -96,15 +106,21 @@ fn a_stopped_file_system_holds_up_no_command() {
         let output = run(&args);
         assert!(!output.text().is_empty() || !output.stderr.is_empty(), "{args:?}");
     }
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let output = run(&["wait", &socket, "--accepting", "--timeout", "300ms"]).code(1);
     assert!(output.stderr.contains("does not respond"), "{}", output.stderr);
     assert!(started.elapsed() < Duration::from_secs(15));
 
+    let free = stopped.dir.path().join("free.sock").to_str().unwrap().to_owned();
     for args in [
         &["connect", socket.as_str(), "--timeout", "300ms"][..],
         &["send", socket.as_str(), "hello"],
         &["http", socket.as_str(), "/"],
+        &["serve", socket.as_str()],
+        &["recv", socket.as_str()],
+        &["relay", free.as_str(), socket.as_str()],
+        &["relay", socket.as_str(), free.as_str()],
+        &["relay", "--interpose", socket.as_str()],
     ] {
         let output = run(args);
         let parts = ["does not respond", "\n  seen: it is mounted from ", "\n  next: stoop why "];
@@ -120,8 +136,24 @@ fn a_stopped_file_system_holds_up_no_command() {
 #[test]
 fn a_working_directory_that_does_not_respond_is_named() {
     let Some(stopped) = Stopped::mount() else { skip!("lacks root, bindfs or FUSE") };
-    let pid = stopped.sleeper.0.id().to_string();
+    let pid = stopped.sleeper.as_ref().unwrap().0.id().to_string();
     let text = run(&["why", "./app.sock", "--pid", &pid]).code(6).text();
     assert!(text.contains("does not respond"), "{text}");
     run(&["who", &format!("pid:{pid}")]).code(1);
+}
+
+/// Each has two seconds to respond, all at the same time.
+#[test]
+fn several_file_systems_take_no_longer_than_one() {
+    let all: Option<Vec<Stopped>> = (0..6).map(|_| Stopped::mount_empty()).collect();
+    let Some(all) = all else { skip!("lacks root, bindfs or FUSE") };
+    let sockets: Vec<String> = all.iter().map(Stopped::socket).collect();
+    let started = Instant::now();
+    let args: Vec<&str> = ["ls"].into_iter().chain(sockets.iter().map(String::as_str)).collect();
+    run(&args);
+    assert!(started.elapsed() < Duration::from_secs(10), "one after another: {:?}", started.elapsed());
+    // What responds again is asked again.
+    all[5].signal(Signal::CONT);
+    let text = run(&["why", &sockets[5]]).text();
+    assert!(text.contains("does not exist") && !text.contains("does not respond"), "{text}");
 }

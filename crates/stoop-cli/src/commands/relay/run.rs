@@ -233,7 +233,10 @@ pub(super) fn resolve(server: &Server) -> Result<Resolved, Failure> {
     };
     let (target, _) = endpoint.target()?;
     match target.place {
-        Place::Address(address) => Ok(Resolved::Unix(address, target.kind)),
+        Place::Address(address) => {
+            target::check_responds(&address, target::Call::Connect)?;
+            Ok(Resolved::Unix(address, target.kind))
+        }
         _ => Err(Failure::usage(format!("'{server}' cannot be relayed to"), target::NOT_AN_ADDRESS)),
     }
 }

@@ -57,7 +57,9 @@ impl Views {
             |pid: &u32| namespace(&pid.to_string()).is_some_and(|namespace| seen.insert(namespace));
         let others = pids().into_iter().filter(|pid| is_new(pid));
         let others: Vec<_> = others.filter_map(|pid| Some((pid, table(&pid.to_string())?))).collect();
-        others.iter().for_each(|(_, mounts)| responding::learn(mounts));
+        for (pid, mounts) in &others {
+            responding::learn(&format!("/proc/{pid}"), mounts);
+        }
         Views { own: table("self").unwrap_or_default(), others }
     }
 }

@@ -9,6 +9,7 @@ mod file;
 mod id_maps;
 mod mounts;
 mod other_server;
+mod owner;
 pub(crate) mod settings;
 mod silent;
 mod sockets;

@@ -75,7 +75,7 @@ fn lets_administrators_in() -> bool {
 /// Reads the mounts by id, each with its device. From then on, lookups in them are checked.
 fn read(proc: &str) -> HashMap<u64, (u64, Mount)> {
     let entries = mountinfo::read(proc).unwrap_or_default();
-    responding::learn(&entries);
+    responding::learn(proc, &entries);
     entries.into_iter().map(|entry| (entry.id, (entry.device, mount(&entry)))).collect()
 }
 

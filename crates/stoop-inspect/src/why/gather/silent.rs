@@ -5,8 +5,8 @@ use std::path::Path;
 
 use stoop::internal::mountinfo::MountEntry;
 
-use super::traces;
-use crate::hindrance::{Hindrance, hindrance};
+use super::owner;
+use crate::hindrance::hindrance;
 use crate::procfs::pids;
 use crate::why::facts::{Owner, SilentMount};
 
@@ -24,8 +24,8 @@ fn server(device: u64) -> Option<Owner> {
     // The kernel writes a device as it has it internally.
     let connection = format!("fuse_connection:\t{}", (major << 20) | minor);
     let servers = pids().unwrap_or_default().into_iter().filter(|pid| serves(pid.0, &connection));
-    let servers = servers.map(|pid| (pid.0, hindrance(pid.0)));
-    servers.min_by_key(|(_, hindrance)| hindrance.is_none()).map(|(pid, hindrance)| owner(pid, hindrance))
+    let servers = servers.filter_map(|pid| Some(Owner { hindrance: hindrance(pid.0), ..owner::read(pid)? }));
+    servers.min_by_key(|server| server.hindrance.is_none())
 }
 
 fn serves(pid: u32, connection: &str) -> bool {
@@ -35,23 +35,4 @@ fn serves(pid: u32, connection: &str) -> bool {
             && fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(fd.file_name()))
                 .is_ok_and(|info| info.lines().any(|line| line == connection))
     })
-}
-
-fn owner(pid: u32, hindrance: Option<Hindrance>) -> Owner {
-    let text = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let status = String::from_utf8_lossy(&text("status")).into_owned();
-    let number = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_ascii_whitespace().next()?.parse().ok()
-    };
-    Owner {
-        pid,
-        command: String::from_utf8_lossy(text("comm").trim_ascii_end()).into_owned(),
-        uid: number("Uid:"),
-        is_blocked: false,
-        hindrance,
-        parent: number("PPid:"),
-        clients: 0,
-        workload: traces::workload(pid),
-    }
 }

@@ -21,10 +21,10 @@ use stoop::internal::{Elsewhere as Found, responding};
 use stoop::{Address, Kind};
 
 use super::subject::SubjectContext;
-use super::{elsewhere, other_server, traces};
+use super::{elsewhere, other_server, owner};
 use crate::file_location::FileLocator;
 use crate::hindrance::hindrance;
-use crate::model::{Pid, ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
+use crate::model::{Pid, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, OtherServer, Owner};
 use crate::why::{Operation, Question, Who};
 use crate::{Inspector, Options};
@@ -234,14 +234,9 @@ fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointS
 fn owners(snapshot: &Snapshot, id: SocketId, state: EndpointState) -> Option<Vec<Owner>> {
     let is_reached = state != EndpointState::Accepted;
     let owner = |process: &crate::Process| Owner {
-        pid: process.pid.0,
-        command: String::from_utf8_lossy(process.command.as_encoded_bytes()).into_owned(),
-        uid: process.uid,
-        is_blocked: process.state == ProcessState::Blocked,
         hindrance: is_reached.then(|| hindrance(process.pid.0)).flatten(),
-        parent: process.parent.map(|parent| parent.0),
         clients: if is_reached { clients_of(snapshot, id, process.pid) } else { 0 },
-        workload: traces::workload(process.pid.0),
+        ..owner::of(process)
     };
     let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
     // In a pid namespace, a process outside may have it.
