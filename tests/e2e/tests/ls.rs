@@ -258,6 +258,35 @@ fn an_ordinary_user_gets_a_partial_list_and_a_note() {
     assert!(text.contains("(root)"), "{text}");
 }
 
+/// A connection whose other end belongs to another user is listed, with that user.
+#[test]
+fn connections_of_strangers_are_listed_as_theirs() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let place = dir.path().join("app.sock");
+    let served = stoop_as(NOBODY, ["serve"]).arg(&place).spawn();
+    wait_served(&place);
+    let _of_root = UnixStream::connect(&place).unwrap();
+    let own = stoop_as(NOBODY, ["connect"]).arg(&place).open_input().spawn();
+    let lines = || stoop_as(NOBODY, ["ls", "--json"]).arg(&place).run().code(6).json();
+    let connections = || -> Vec<Value> {
+        lines()
+            .into_iter()
+            .filter(|line| line["event"] == "connection" && line["state"] == "connected")
+            .collect()
+    };
+    eventually(LIMIT, || connections().len() == 2);
+    let connections = connections();
+    let of = |uid: u64| connections.iter().find(|line| line["client"]["uid"] == uid).unwrap();
+    assert_eq!(of(0)["client"]["processes"], serde_json::json!([]), "it is another user's");
+    assert_eq!(pid_of(&of(NOBODY.into())["client"]), u64::from(own.pid()));
+    assert!(connections.iter().all(|line| pid_of(&line["server"]) == u64::from(served.pid())));
+    let text = stoop_as(NOBODY, ["ls"]).arg(&place).run().code(6).text();
+    assert!(text.lines().any(|line| line.contains("connected") && line.ends_with("(root)")), "{text}");
+}
+
 #[test]
 fn other_network_namespaces_are_listed() {
     if !is_root() || !has_program("unshare") {
