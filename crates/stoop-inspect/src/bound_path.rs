@@ -1,20 +1,24 @@
 //! Determines which path a socket was bound to, as far as that is still known. The result is shown,
 //! or compared with what a user asked for, and never acted on.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use stoop::internal::responding;
 
-use crate::model::{Snapshot, SocketId};
+use crate::model::{Pid, Snapshot, SocketId};
 
 impl Snapshot {
     /// Returns whether the socket was bound to this path.
     ///
     /// Both paths are compared as they are written, without `.` components, and with the symbolic
     /// links of their directories resolved (`/var/run` leads to `/run`). A relative name is
-    /// resolved against the *present* working directory of one of the socket's owners. `path` must
-    /// be absolute. Files are read only for sockets whose name has the same last component.
+    /// resolved against the *present* working directory of one of the socket's owners, even if that
+    /// was removed. `path` must be absolute. Files are read only for sockets whose name has the same
+    /// last component.
     ///
     /// # Examples
     ///
@@ -40,9 +44,21 @@ impl Snapshot {
         if name.is_absolute() {
             return is_path(name);
         }
-        let directory = |pid| fs::read_link(format!("/proc/{pid}/cwd")).ok();
-        let mut directories = self.processes_of(id).filter_map(|process| directory(process.pid));
+        let mut directories = self.processes_of(id).filter_map(|process| working_directory(process.pid));
         directories.any(|directory| is_path(&directory.join(name)))
+    }
+}
+
+/// Returns the path of a working directory, or the one that it had if it was removed.
+fn working_directory(pid: Pid) -> Option<PathBuf> {
+    let link = format!("/proc/{pid}/cwd");
+    let path = fs::read_link(&link).ok()?;
+    let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    let is_removed = statx(CWD, link, flags, StatxFlags::NLINK).is_ok_and(|stat| stat.stx_nlink == 0);
+    let bytes = path.as_os_str().as_bytes();
+    match bytes.strip_suffix(b" (deleted)").filter(|_| is_removed) {
+        Some(before) => Some(PathBuf::from(OsStr::from_bytes(before))),
+        None => Some(path),
     }
 }
 

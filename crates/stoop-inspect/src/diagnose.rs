@@ -40,7 +40,11 @@ use crate::why::{Diagnosis, Operation, Question, Who, diagnosis};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn diagnose(error: &Error) -> Diagnosis {
-    let mut facts = question(error).and_then(|question| gather(&question).ok());
+    let gathered = question(error).map(|question| gather(&question));
+    if let Some(Err(why)) = &gathered {
+        return diagnosis::not_inspected(error, why);
+    }
+    let mut facts = gathered.and_then(Result::ok);
     if let Some(facts) = facts.as_mut().filter(|facts| facts.question.operation == Operation::Bind) {
         let is_filtered = facts.security.seccomp == Some(true) && facts.security.refusal.is_none();
         facts.security.refusal = is_filtered.then(bind_refusal).flatten();

@@ -256,15 +256,19 @@ impl Connect {
             error.kind() == ErrorKind::WrongKind
                 || (error.is_refused() && address.as_abstract_name().is_some())
         };
-        match self.attempts.connect_once(Kind::Stream, address) {
-            Err(error) if another_kind(&error) => {}
+        let of_stream = match self.attempts.connect_once(Kind::Stream, address) {
+            Err(error) if another_kind(&error) => error,
             result => return Ok(Connection::Stream(Stream::client(result?))),
-        }
+        };
         match self.attempts.connect_once(Kind::Datagram, address) {
             Err(error) if another_kind(&error) => {}
             result => return Ok(Connection::Datagram(Datagram::bound(result?))),
         }
-        Ok(Connection::SeqPacket(SeqPacket::client(self.attempts.connect_once(Kind::SeqPacket, address)?)))
+        match self.attempts.connect_once(Kind::SeqPacket, address) {
+            // There is none of any kind.
+            Err(error) if error.is_refused() && of_stream.is_refused() => Err(of_stream),
+            result => Ok(Connection::SeqPacket(SeqPacket::client(result?))),
+        }
     }
 }
 

@@ -83,7 +83,7 @@ fn kinds_and_abstract_names_are_waited_for() {
     once(&path, &["--accepting"]).ok();
     once(&format!("stream:{path}"), &[]).code(1);
     let name = format!("@stoop-wait-{}", std::process::id());
-    once(&name, &["--exists"]).code(1).explains(&["no socket has this name"]);
+    once(&name, &["--exists"]).code(1).explains(&["no socket of this network namespace has this name"]);
     let server = stoop(["serve", &name, "--kind", "seqpacket"]).spawn();
     stoop(["wait", &name]).run().ok();
     stoop(["wait", &name, "--accepting"]).run().ok();

@@ -3,6 +3,7 @@
 
 mod why {
     mod not_responding;
+    mod situations;
 }
 
 use std::fs;

@@ -81,7 +81,11 @@ pub(super) fn command(advice: &Action) -> String {
         Action::ShowInodes(directory) => {
             format!("df -i {}    # no inode is free: remove files", path(directory))
         }
-        Action::MountAgain { path: file } => format!(
+        Action::MountAgain { path: directory, is_directory: true } => format!(
+            "findmnt -T {}    # its source was removed: restart the container, and let the server keep its directory",
+            path(directory)
+        ),
+        Action::MountAgain { path: file, .. } => format!(
             "findmnt -T {}    # its source was deleted: restart the container, and mount the directory, not the file",
             path(file)
         ),

@@ -138,6 +138,11 @@ impl ResolvedSelector {
                         .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
                 }
             }
+            ResolvedSelector::Name(_) if hides_namespaces(snapshot) => report
+                .why("no socket in a network namespace that is visible from here has exactly that abstract name")
+                .seen("other network namespaces have their own abstract names, and cannot be seen from here")
+                .next(format!("sudo stoop {verb} {}    # root sees more", crate::shell::quoted(OsStr::new(&which.to_string()))))
+                .next("stoop ls '@*'    # the abstract names in use"),
             ResolvedSelector::Name(_) => report
                 .why("no socket is bound to exactly that abstract name")
                 .next("stoop ls '@*'    # the abstract names in use"),
@@ -148,6 +153,10 @@ impl ResolvedSelector {
         }
         .into()
     }
+}
+
+fn hides_namespaces(snapshot: &Snapshot) -> bool {
+    snapshot.missing.iter().any(|missing| matches!(missing.what, What::Namespaces(_) | What::Table(_)))
 }
 
 const LISTED: &str = "the sockets of this machine";

@@ -129,7 +129,13 @@ impl fmt::Display for Action {
             Action::ShareDirectory { difference: ViewDifference::Mounts, .. } => f.write_str(
                 "let the server bind in a directory that both see: mount one into the container (BindPaths= for a unit)",
             ),
-            Action::MountAgain { path } => write!(
+            Action::MountAgain { path, is_directory: true } => write!(
+                f,
+                "restart the container, which mounts {} again; to survive restarts of the server, let that keep its \
+                 directory (RuntimeDirectoryPreserve=)",
+                shown(path)
+            ),
+            Action::MountAgain { path, .. } => write!(
                 f,
                 "restart the container, which mounts {} again; to survive restarts of the server, let it mount the \
                  socket's directory instead of the file",
@@ -149,6 +155,10 @@ impl fmt::Display for Action {
                 write!(f, "change the permissions of {} outside of its read-only mount", shown(path))
             }
             Action::CreateDirectory { path, .. } => write!(f, "create the directory {}", shown(path)),
+            Action::AllowCall(call) => write!(
+                f,
+                "let the filter allow {call}, in what started the process, or run it outside of that sandbox"
+            ),
             Action::ChangeDirectory => f.write_str("change to a directory that exists"),
             Action::ChangeMode { path, class, permission, .. } => {
                 let class = match class {

@@ -10,7 +10,7 @@ use super::facts::{
     AclEntry, AclWho, Endpoint, Facts, File, FileKind, Found, Mount, Owner, SilentMount, Step, Subject,
 };
 use super::owner_program;
-use super::permission::{By, SEARCH};
+use super::permission::{Access, By, SEARCH, WRITE, access};
 use super::question::{Operation, Question, Who};
 use crate::asker::{self, AskerRights};
 use crate::file_location::FileSearch;
@@ -258,7 +258,9 @@ pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<Action> {
 pub(super) fn with_more_privileges(facts: &Facts) -> Option<Action> {
     let mut question = facts.question.clone();
     if question.subject == Who::CurrentProcess {
-        question.subject = Who::User(facts.asker_uid.to_string());
+        // A user without an id here has no number by which root could ask.
+        let asker = stoop::internal::known_user(facts.asker_uid)?;
+        question.subject = Who::User(asker.to_string());
     }
     needs_root(facts, None).then(|| Action::PredictAsRoot(Box::new(question)))
 }
@@ -321,13 +323,26 @@ fn remove(facts: &Facts, directory: &File, file: &File) -> Option<Action> {
         true => (file.uid, rights.files && rights.directories),
         false => (directory.uid, rights.directories),
     };
-    let as_root = asker::needs_root(facts.asker_uid, Some(owner), may)?;
+    let as_root = match may_remove(facts, directory, file) {
+        true => false,
+        false => asker::needs_root(facts.asker_uid, Some(owner), may)?,
+    };
     Some(Action::RemoveFile { path: reached(facts, &file.path), as_root })
+}
+
+/// Returns whether the user of this process may remove the file, without a capability.
+fn may_remove(facts: &Facts, directory: &File, file: &File) -> bool {
+    let is_own = |file: &File| file.uid == facts.asker_uid;
+    let lets = directory.mode & 0o1000 == 0 || is_own(file) || is_own(directory);
+    let subject = facts.subject.as_ref().filter(|_| facts.question.subject == Who::CurrentProcess);
+    lets && subject.is_some_and(|asker| matches!(access(directory, asker, WRITE | SEARCH), Access::Granted))
 }
 
 /// Advises to look at the processes and clients of the socket at the address in question.
 pub(super) fn show_server(facts: &Facts) -> Action {
-    Action::ShowServer(Site { as_root: needs_root(facts, None), ..site(facts) })
+    let is_seen = |socket: &Endpoint| socket.owners.as_ref().is_some_and(|owners| !owners.is_empty());
+    let as_root = needs_root(facts, None) && !facts.sockets.iter().flatten().any(is_seen);
+    Action::ShowServer(Site { as_root, ..site(facts) })
 }
 
 /// Advises to connect to the server of a client that has the address in question.

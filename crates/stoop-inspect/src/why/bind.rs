@@ -12,7 +12,7 @@ use super::cause::Cause;
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, IdRange, Step};
 use super::lookup::{entered, failing, no_start, steps};
 use super::lookup_error::hidden;
-use super::messages::{Messages, kind_of, quoted, quoted_bytes};
+use super::messages::{Messages, inherited, kind_of, quoted, quoted_bytes};
 use super::permission::{Access, By, SEARCH, WRITE, access, has};
 use super::verdict::{Outcome, Stop, Verdict};
 use super::{advise, lookup_error, other_server};
@@ -69,6 +69,7 @@ fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, why.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(is_silent.then(|| "it does not listen yet".to_owned()))
+        .seen_all(inherited(socket))
         .advise(client);
     match facts.question.address.as_pathname() {
         Some(_) => verdict.advise(Action::TakeOver(advise::site(facts))),
@@ -137,7 +138,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
         let why = "a socket file is mounted there: replacing it would detach the mount";
         return fails(Cause::TakenByMount, why.to_owned())
             .seen(Messages(facts).permissions(file))
-            .advise(Action::MountAgain { path: file.path.clone() });
+            .advise(Action::MountAgain { path: file.path.clone(), is_directory: false });
     }
     if let Some(verdict) = other_server::bind(facts, file) {
         return verdict;

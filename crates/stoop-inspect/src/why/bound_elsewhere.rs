@@ -79,11 +79,12 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
     Some(match place {
         Place::View(view) => in_its_view(facts, near, view),
         Place::Moved(path) => {
-            let why = "its server is running, and its socket file was moved";
-            fails(Cause::Moved, why)
-                .seen(format!("it is now {}", quoted(path)))
-                .seen_all(owners)
-                .advise_all(connect(facts, near, path.to_owned(), false))
+            let (why, seen) = moved(near, path);
+            fails(Cause::Moved, &why).seen(seen).seen_all(owners).advise_all(connect(
+                facts,
+                near,
+                path.to_owned(),
+            ))
         }
         Place::Covered(path) => {
             let why =
@@ -115,21 +116,56 @@ pub(super) fn missing(facts: &Facts) -> Option<Verdict> {
         .seen_all(owners)
         .advise_all(advise::restart(facts, &near.socket)),
         Place::NotAtName => {
-            let why = "its server is alive and running, but the socket file is no longer there: it was removed or moved";
+            let why = "its server is alive and running, but the socket file is no longer there: it was removed or moved, or a mount covers it";
             fails(Cause::Unlinked, why)
                 .seen_all(owners)
                 .advise_all(advise::with_more_privileges(facts))
                 .advise_all(advise::restart(facts, &near.socket))
         }
         Place::Unknown => {
-            let why = "the file does not exist here; whether its server has it in another view of the file system is \
-                       not visible";
+            let (why, seen) = unknown(near);
             fails(Cause::Missing, why)
-                .seen("a socket bound to this path exists".to_owned())
+                .seen(seen)
                 .seen_all(owners)
                 .advise_all(advise::with_more_privileges(facts))
         }
     })
+}
+
+/// Words that the file is at another path. A server that has bound a relative path may have changed
+/// its working directory since.
+fn moved(near: &Near, path: &Path) -> (String, String) {
+    match relative_name(near) {
+        Some(name) => (
+            "its server is running, and its socket file is in another directory".to_owned(),
+            format!("it is {}: the server has bound the relative path {}", quoted(path), quoted(name)),
+        ),
+        None => (
+            "its server is running, and its socket file was moved".to_owned(),
+            format!("it is now {}", quoted(path)),
+        ),
+    }
+}
+
+/// Words that the view of a server, or its working directory, is not visible.
+fn unknown(near: &Near) -> (&'static str, String) {
+    match relative_name(near) {
+        Some(name) => (
+            "the file does not exist here; whether a server that runs has bound it by a relative path is not visible",
+            format!(
+                "a socket is bound to the relative path {}, in a directory that is not visible from here",
+                quoted(name)
+            ),
+        ),
+        None => (
+            "the file does not exist here; whether its server has it in another view of the file system is not visible",
+            "a socket bound to this path exists".to_owned(),
+        ),
+    }
+}
+
+fn relative_name(near: &Near) -> Option<&Path> {
+    near.address.as_pathname().filter(|name| name.is_relative())
 }
 
 fn in_its_view(facts: &Facts, near: &Near, view: &OtherView) -> Verdict {
@@ -145,13 +181,13 @@ fn in_its_view(facts: &Facts, near: &Near, view: &OtherView) -> Verdict {
         "its server is running {}: the socket file is in its view of the file system, not {ours}",
         with(view.difference)
     );
-    let as_root = location.is_none() && advise::needs_root(facts, None);
+    // This process has looked through that view, so it may do so again.
     let path = location.map_or_else(|| view.through_proc(), Path::to_owned);
     Verdict::fails(Errno::NOENT, Cause::ServersView, why)
         .seen_all(Messages(facts).owners(&near.socket))
         .seen(format!("from here, the file is {}", quoted(&path)))
         .advise(Action::ShareDirectory { pid: view.pid.0, difference: view.difference })
-        .advise_all(connect(facts, near, path, as_root))
+        .advise_all(connect(facts, near, path))
 }
 
 /// Returns how a server's view differs, as a phrase.
@@ -164,10 +200,10 @@ fn with(difference: ViewDifference) -> &'static str {
 }
 
 /// Advises to reach the server by a path, with the kind of its socket.
-fn connect(facts: &Facts, near: &Near, path: PathBuf, as_root: bool) -> Option<Action> {
+fn connect(facts: &Facts, near: &Near, path: PathBuf) -> Option<Action> {
     let address = Address::path(path).ok()?;
     let kind = near.socket.kind.filter(|kind| *kind != Kind::Stream);
-    let at = Site { address, netns_of: None, kind, as_root };
+    let at = Site { address, netns_of: None, kind, as_root: false };
     (facts.question.operation != super::Operation::Bind).then_some(Action::Connect { at, kind })
 }
 
@@ -200,6 +236,7 @@ fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> V
             with(view.difference),
             quoted(&view.through_proc())
         ),
+        Place::Unknown if relative_name(near).is_some() => unknown(near).1,
         Place::Unknown => "another socket was bound to the same path, perhaps in another view of the file system".to_owned(),
     };
     match (verdict.outcome, place) {
@@ -209,7 +246,7 @@ fn add_one(facts: &Facts, verdict: Verdict, near: &Near, place: &Place<'_>) -> V
         (Outcome::Fails(_), Place::Moved(path))
             if verdict.cause == Cause::Stale && facts.traces.interposed.is_none() =>
         {
-            verdict.seen(text).seen_all(owners).advise_all(connect(facts, near, path.to_path_buf(), false))
+            verdict.seen(text).seen_all(owners).advise_all(connect(facts, near, path.to_path_buf()))
         }
         (Outcome::Fails(_), Place::MovedAway(search)) if verdict.cause == Cause::Stale => {
             verdict.seen(text).seen_all(owners).advise_all(advise::find_file(facts, search))

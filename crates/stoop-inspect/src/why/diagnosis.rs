@@ -1,6 +1,6 @@
 //! Judges the error of an operation by the facts about its call. Pure.
 
-use std::fmt;
+use std::{fmt, io};
 
 use rustix::io::Errno;
 use stoop::internal::Operation as Failed;
@@ -186,7 +186,10 @@ fn not_repeated(error: &Error, facts: &Facts, verdict: &Verdict) -> Diagnosis {
     if let Some(denied) = denied(facts).filter(|_| is_denied) {
         return denied;
     }
+    // AppArmor and Landlock answer with EACCES, too.
+    let may_be_forbidden = verdict.outcome == Outcome::Succeeds && is_denied && is_restricted(facts);
     match (error.operation(), error.kind()) {
+        (_, ErrorKind::PermissionDenied) if may_be_forbidden => forbidden_now(facts),
         (Failed::Bind, ErrorKind::Unsupported) => no_sockets(error),
         (Failed::Bind | Failed::Release, ErrorKind::PermissionDenied) => may_not_bind(facts, verdict),
         (Failed::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_was_full(facts),
@@ -233,6 +236,20 @@ fn by_class(error: &Error) -> Diagnosis {
         ),
         _ => Diagnosis { cause: Reason::Stated.name(), ..stated(error, &error.to_string()) },
     }
+}
+
+/// Judges an error of a call that cannot be inspected, for this reason.
+pub(crate) fn not_inspected(error: &Error, reason: &io::Error) -> Diagnosis {
+    let diagnosis = by_class(error);
+    // What the library has decided, it says itself.
+    if error.errno().is_none() || diagnosis.cause != Reason::Stated.name() {
+        return diagnosis;
+    }
+    let why = "the kernel refuses it; what it checks cannot be inspected from here";
+    Diagnosis::past(Reason::Class, why).seen([match reason.kind() {
+        io::ErrorKind::NotFound => "/proc is not mounted here".to_owned(),
+        _ => format!("/proc cannot be read: {reason}"),
+    }])
 }
 
 /// Repeats the reason that the error states, if it does.
@@ -329,7 +346,7 @@ fn backlog_was_full(facts: &Facts) -> Diagnosis {
     let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
     match server(facts) {
         Some(socket) => {
-            let waiting = socket.backlog.map(|(waiting, limit)| {
+            let waiting = socket.backlog.filter(|_| !socket.is_probed()).map(|(waiting, limit)| {
                 format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting))
             });
             Diagnosis::past(Reason::Cause(Cause::BacklogFull), why)
@@ -369,6 +386,21 @@ fn not_permitted(facts: &Facts) -> Diagnosis {
         .seen(owners)
         .seen([Messages(facts).identity()])
         .seen(caveats::mechanisms(facts))
+}
+
+/// Returns whether this process is restricted in ways that are not all visible.
+fn is_restricted(facts: &Facts) -> bool {
+    facts.security.no_new_privileges == Some(true) || facts.security.seccomp == Some(true)
+}
+
+/// The call was denied, no check of files forbids it now, and the process is restricted.
+fn forbidden_now(facts: &Facts) -> Diagnosis {
+    let why = "no check of files forbids it now: a security mechanism that restricts this process may";
+    let at = advise::site(facts);
+    Diagnosis::past(Reason::NotPermitted, why)
+        .seen([Messages(facts).identity()])
+        .seen(caveats::mechanisms(facts))
+        .advise([Action::TryAgain { operation: facts.question.operation, at }])
 }
 
 /// A bind fails with `EPERM` although no check of files forbids it.

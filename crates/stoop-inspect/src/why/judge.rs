@@ -98,7 +98,7 @@ fn no_socket(facts: &Facts) -> Option<Verdict> {
             messages::symbol(errno)
         );
         let seen = "/proc/self/status has 'Seccomp: 2'; the filter comes from what started the process, such as its unit (SystemCallFilter=, RestrictAddressFamilies=), container or sandbox";
-        return Some(Verdict::fails(errno, Cause::Filtered, why).seen(seen));
+        return Some(Verdict::fails(errno, Cause::Filtered, why).seen(seen).advise(Action::AllowCall(call)));
     }
     let descriptors = facts.subject.as_ref()?.descriptors?;
     (descriptors.open >= descriptors.limit).then(|| {

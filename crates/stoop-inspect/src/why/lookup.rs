@@ -75,7 +75,12 @@ pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
     if directory.deleted && !is_dots {
         let why = format!("the directory {} was removed while it was in use", quoted(&directory.path));
         let verdict = Verdict::fails(Errno::NOENT, Cause::DirectoryDeleted, why);
-        return Some(verdict.advise(advise::change_directory(facts)));
+        return Some(match directory.mount.is_unlinked {
+            true => verdict
+                .seen("it is mounted there: a new directory at its source does not appear here")
+                .advise(Action::MountAgain { path: directory.path.clone(), is_directory: true }),
+            false => verdict.advise(advise::change_directory(facts)),
+        });
     }
     (step.name.len() > NAME_MAX_BYTES).then(|| {
         let why = format!(

@@ -249,6 +249,15 @@ pub(super) fn all_busy(workers: usize) -> String {
     }
 }
 
+/// Says that the owners of a listener may not be its server: a child that a server has left behind
+/// does not know the socket that it inherited.
+pub(super) fn inherited(socket: &Endpoint) -> Option<String> {
+    let listened = socket.listened?;
+    Some(format!(
+        "process {listened} called listen and no longer has the socket: who inherited it may not accept"
+    ))
+}
+
 /// Returns `1 message` or `3 messages`.
 pub(super) fn plural_messages(count: u32) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }

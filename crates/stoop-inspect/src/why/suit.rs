@@ -11,7 +11,7 @@ use stoop::{Address, Kind};
 
 use super::action::{Action, FileFlag, Site};
 use super::cause::Cause;
-use super::facts::{Facts, FileKind, Found, Nearness, Step};
+use super::facts::{Endpoint, Facts, FileKind, Found, Nearness, Step};
 use super::question::{Operation, Question, Who};
 use super::verdict::{Outcome, Verdict};
 use super::{advise, judge, owner_program};
@@ -32,6 +32,11 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
     verdict.advice = advice;
     if verdict.advice.is_empty() && verdict.cause == Cause::TakenLive {
         verdict.advice.push(advise::show_server(facts));
+    }
+    let is_hidden = |socket: &Endpoint| socket.owners.is_none();
+    let fails = !matches!(verdict.outcome, Outcome::Succeeds);
+    if verdict.advice.is_empty() && fails && facts.sockets.iter().flatten().any(is_hidden) {
+        verdict.advice.extend(advise::with_more_privileges(facts));
     }
     match facts.traces.exhausted.filter(|_| is_unstarted(verdict.cause)) {
         Some(what) => verdict.seen(format!(

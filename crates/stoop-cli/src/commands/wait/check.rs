@@ -107,7 +107,7 @@ fn exists(address: &Address) -> Result<(), String> {
         },
         None => match table(address).sockets.iter().any(|socket| socket.name == *address) {
             true => Ok(()),
-            false => Err("no socket has this name".into()),
+            false => Err("no socket of this network namespace has this name".into()),
         },
     }
 }
@@ -128,7 +128,12 @@ fn listening(flags: &Wait, address: &Address, kind: Option<Kind>) -> Result<Resu
     Ok(match (bound.iter().filter(serves).any(|socket| is_wanted(&socket)), bound.is_empty()) {
         (true, _) => Ok(()),
         (false, true) => Err("the socket file is stale: no socket is bound to it".into()),
-        (false, false) => Err("a socket is bound to it, and no process listens".into()),
+        (false, false) => Err(match bound.iter().find_map(|socket| socket.kind) {
+            Some(found) if bound.iter().all(|socket| kind.is_some() && socket.kind != kind) => {
+                format!("a socket of another kind is bound to it: {found}")
+            }
+            _ => "a socket is bound to it, and no process listens".into(),
+        }),
     })
 }
 

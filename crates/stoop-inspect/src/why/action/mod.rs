@@ -234,10 +234,12 @@ pub enum Action {
         /// How its view of the files differs.
         difference: ViewDifference,
     },
-    /// Mount a socket file again, or the directory instead of the file.
+    /// Mount a socket file again, or the directory instead of the file; or a directory again.
     MountAgain {
-        /// The file that is mounted, in the view of the subject.
+        /// What is mounted, in the view of the subject.
         path: PathBuf,
+        /// Whether it is a directory.
+        is_directory: bool,
     },
     /// Show the private directory next to a socket, which this user does not own alone.
     ShowStagingDirectory(PathBuf),
@@ -275,6 +277,8 @@ pub enum Action {
     },
     /// Change to a directory that exists.
     ChangeDirectory,
+    /// Let the filter of system calls allow this one, or run the program without it.
+    AllowCall(&'static str),
     /// Grant a permission by a file's mode.
     ChangeMode {
         /// The file.

@@ -63,6 +63,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Returns whether it was only probed, since no table lists it: then its backlog has no figures,
+    /// and only says whether it is full.
+    pub(crate) fn is_probed(&self) -> bool {
+        self.inode == 0
+    }
+
     /// Returns the processes that serve its clients: not one that has passed the socket on to
     /// others, such as the parent of worker processes or a service manager. A parent that has
     /// clients of its own accepts, too.

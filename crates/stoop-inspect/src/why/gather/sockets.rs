@@ -366,7 +366,8 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
     let found = [at(reached), at(ours)].concat();
     let mut locator = FileLocator::new();
     let lost = snapshot.iter().filter_map(|(id, _)| {
-        let is_lost = !found.contains(&id) && snapshot.was_bound_to(id, &absolute);
+        let was_bound = || snapshot.was_bound_to(id, &absolute) || may_be_relative(snapshot, id, &absolute);
+        let is_lost = !found.contains(&id) && was_bound();
         Some((Nearness::WasBoundTo(is_lost.then(|| locator.locate(snapshot, id))??), id))
     });
     let lost: Vec<_> = lost.filter(|(how, _)| !leads_there(how, &absolute)).collect();
@@ -381,6 +382,13 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
     let elsewhere = elsewhere.map(|id| (Nearness::OurView, id));
     facts.near = lost.into_iter().chain(elsewhere).map(near).collect();
     facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
+}
+
+/// Returns whether a socket may be bound to the path by a relative name: it is the end of that path,
+/// and no process is visible whose working directory could tell.
+fn may_be_relative(snapshot: &Snapshot, id: SocketId, path: &Path) -> bool {
+    let name = snapshot[id].name.as_pathname().filter(|name| name.is_relative());
+    name.is_some_and(|name| path.ends_with(name)) && snapshot.processes_of(id).next().is_none()
 }
 
 /// Returns whether the file is at the path after all.

@@ -116,7 +116,7 @@ fn accepted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
         _ if facts.alive == Some(true) => verdict.advise_all(server_grants(facts, file, by)),
         (true, _) if file.mount.is_of_file => verdict
             .seen("no socket is bound to it (stale), and it is a mount of a single file: permission would not help")
-            .advise(Action::MountAgain { path: file.path.clone() }),
+            .advise(Action::MountAgain { path: file.path.clone(), is_directory: false }),
         (true, _) => verdict
             .seen("no socket is bound to it (stale): permission would not help")
             .advise(replaces(facts, file)),
@@ -181,5 +181,5 @@ fn stale_mount(file: &File) -> Verdict {
     };
     Verdict::fails(Errno::CONNREFUSED, Cause::StaleMount, why.to_owned())
         .seen(seen)
-        .advise(Action::MountAgain { path: file.path.clone() })
+        .advise(Action::MountAgain { path: file.path.clone(), is_directory: false })
 }

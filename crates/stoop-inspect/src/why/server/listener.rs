@@ -8,7 +8,7 @@ use crate::why::advise;
 use crate::why::cause::Cause;
 use crate::why::facts::{Endpoint, EndpointState, Facts};
 use crate::why::lookup_error::hidden;
-use crate::why::messages::{Messages, all_busy, clients_wait};
+use crate::why::messages::{Messages, all_busy, clients_wait, inherited};
 use crate::why::question::Operation;
 use crate::why::verdict::Verdict;
 
@@ -62,12 +62,14 @@ fn wait(facts: &Facts) -> Option<Action> {
 fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> Verdict {
     let messages = Messages(facts);
     let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
+    let figures =
+        || format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting));
     let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
         .seen_all(messages.owners(socket))
-        .seen(format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting)));
+        .seen_all((!socket.is_probed()).then(figures));
     let verdict = verdict.seen_all(socket.busy_workers().map(all_busy)).seen_all(inherited(socket));
     let verdict = match facts.limits.somaxconn {
-        Some(most) if limit == most => {
+        Some(most) if limit == most && !socket.is_probed() => {
             verdict.seen(format!("the limit is that of the machine: net.core.somaxconn is {most}"))
         }
         _ => verdict,
@@ -76,13 +78,4 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
         .advise_all(relieves(facts, socket))
         .advise_all(socket.owners.is_some().then(|| Action::ShowServer(advise::site(facts))))
         .advise_all(wait_channel(facts, socket))
-}
-
-/// Says that the owners of a listener may not be its server: a child that a server has left behind
-/// does not know the socket that it inherited.
-fn inherited(socket: &Endpoint) -> Option<String> {
-    let listened = socket.listened?;
-    Some(format!(
-        "process {listened} called listen and no longer has the socket: who inherited it may not accept"
-    ))
 }

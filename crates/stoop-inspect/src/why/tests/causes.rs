@@ -394,11 +394,10 @@ fn every_cause_has_its_world() {
     assert!(unseen.is_empty(), "no world has {unseen:?}");
 }
 
-/// Whatever fails, something helps or shows more: but for calls that no program makes, and for a
-/// filter that only who set it can change.
+/// Whatever fails, something helps or shows more: but for calls that no program makes.
 #[test]
 fn every_failure_has_advice() {
-    let without = [Cause::NotAnAddress, Cause::Filtered, Cause::NameTooLong];
+    let without = [Cause::NotAnAddress, Cause::NameTooLong];
     let lacks = one_of_each().into_iter().filter(|(cause, outcome, verdict)| {
         let fails = matches!(outcome, Outcome::Fails(_) | Outcome::Waits);
         fails && !without.contains(cause) && verdict.advice.is_empty()

@@ -3,6 +3,7 @@
 mod advice;
 mod causes;
 mod properties;
+mod situations;
 
 use stoop::{Address, Kind};
 

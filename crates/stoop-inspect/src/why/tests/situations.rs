@@ -1,0 +1,119 @@
+//! Situations of daemons, as those who met them reported them.
+
+use super::*;
+
+/// A socket of another namespace is probed, and its backlog has no length.
+#[test]
+fn a_backlog_that_was_only_probed_has_no_figures() {
+    let full = |inode| {
+        connect(|facts| {
+            facts.limits.somaxconn = Some(0);
+            let socket = facts.socket();
+            (socket.inode, socket.backlog) = (inode, Some((1, 0)));
+        })
+    };
+    let is_figure = |line: &String| line.contains("1 client waits") || line.contains("somaxconn");
+    assert_eq!(full(7).seen.iter().filter(|line| is_figure(line)).count(), 2);
+    let probed = full(0);
+    assert_eq!((probed.outcome, probed.cause), (Outcome::Waits, Cause::BacklogFull));
+    assert!(!probed.seen.iter().any(is_figure), "{probed:?}");
+}
+
+/// A server that binds `app.sock` and then changes its directory moves nothing.
+#[test]
+fn a_relative_name_is_not_called_moved() {
+    let said = |address: &str| {
+        let verdict = connect(|facts| {
+            facts.ends(2, Found::Nothing);
+            facts.near.push(near(moved(), address));
+        });
+        assert_eq!(verdict.cause, Cause::Moved);
+        (verdict.why, verdict.seen)
+    };
+    assert!(said("/run/app/app.sock").0.ends_with("its socket file was moved"));
+    let (why, seen) = said("./app.sock");
+    assert!(why.ends_with("is in another directory"), "{why}");
+    assert!(seen[0].contains("relative path"), "{seen:?}");
+}
+
+/// As in a container whose daemon's directory was removed and created again.
+#[test]
+fn a_removed_directory_that_is_mounted_is_mounted_again() {
+    let deleted = |is_unlinked| {
+        let verdict = connect(|facts| {
+            facts.question.subject = Who::CurrentProcess;
+            facts.ends(2, Found::Nothing);
+            let directory = &mut facts.step(2).directory;
+            (directory.deleted, directory.mount.is_unlinked) = (true, is_unlinked);
+        });
+        assert_eq!(verdict.cause, Cause::DirectoryDeleted);
+        verdict.advice
+    };
+    assert_eq!(deleted(false), [Action::ChangeDirectory]);
+    assert_eq!(deleted(true), [Action::MountAgain { path: "/run/app".into(), is_directory: true }]);
+}
+
+#[test]
+fn a_stranger_is_told_to_ask_as_root() {
+    let shut_down = |asker_uid| {
+        connect(|facts| {
+            facts.asker_uid = asker_uid;
+            let socket = facts.socket();
+            (socket.shut_down, socket.owners) = (true, None);
+        })
+    };
+    assert!(matches!(shut_down(1000).advice[..], [Action::PredictAsRoot(_)]));
+    assert_eq!(shut_down(0).advice, []);
+}
+
+/// Who may write to a directory needs no privilege to remove a file from it.
+#[test]
+fn a_stale_file_is_removed_by_who_may() {
+    let removal = |asker: u32, mode: u32, file_uid: u32| {
+        let verdict = with(Operation::Bind, |facts| {
+            facts.question.subject = Who::CurrentProcess;
+            (facts.asker_uid, facts.asker_rights) = (asker, AskerRights::default());
+            facts.step(2).directory.mode = mode;
+            facts.reached().uid = file_uid;
+            let file = facts.reached().clone();
+            facts.arrives(file);
+            (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+        });
+        assert_eq!(verdict.cause, Cause::TakenStale);
+        let removes = verdict.advice.iter().find_map(|action| match action {
+            Action::RemoveFile { as_root, .. } => Some(*as_root),
+            _ => None,
+        });
+        removes.unwrap()
+    };
+    assert!(!removal(1000, 0o777, 2000), "the directory may be written to");
+    assert!(removal(1000, 0o1777, 2000), "it is sticky, and the file another's");
+    assert!(!removal(1000, 0o1777, 1000), "it is our file");
+    assert!(removal(1000, 0o755, 1000), "the directory is another's");
+}
+
+/// The child of a server that has exited keeps its listener.
+#[test]
+fn a_bind_is_told_of_a_listener_that_was_inherited() {
+    let verdict = with(Operation::Bind, |facts| facts.socket().listened = Some(11));
+    assert_eq!(verdict.cause, Cause::TakenLive);
+    assert!(verdict.seen.iter().any(|line| line.contains("process 11 called listen")), "{verdict:?}");
+}
+
+#[test]
+fn those_who_see_the_server_need_no_privilege_to_look_at_it() {
+    let shown = |owners| {
+        let verdict = connect(|facts| {
+            facts.asker_uid = 1000;
+            facts.sockets = Some(vec![Endpoint { owners, ..receiving() }]);
+            facts.socket().state = EndpointState::Connected;
+        });
+        let show = verdict.advice.iter().find_map(|action| match action {
+            Action::ShowServer(at) => Some(at.as_root),
+            _ => None,
+        });
+        show.unwrap()
+    };
+    assert!(!shown(Some(vec![owner(12, "app")])));
+    assert!(shown(None));
+}
