@@ -239,6 +239,8 @@ fn an_ordinary_user_is_given_the_permissions_that_are_missing() {
         drop(UnixListener::bind(path(name)).unwrap());
         fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();
     }
+    drop(UnixListener::bind(path("readable/own")).unwrap());
+    std::os::unix::fs::chown(path("readable/own"), Some(NOBODY), Some(NOBODY)).unwrap();
     Role::new(TEST, "user").user(NOBODY, NOBODY).env("DIR", dir.path().to_str().unwrap()).run();
 }
 
@@ -254,6 +256,12 @@ fn as_ordinary_user(dir: &std::path::Path) {
     assert_eq!(parent.cause, "no-new-directory", "{parent:?}");
     assert!(parent.why.starts_with("creating a directory requires write permission"), "{parent:?}");
     assert_eq!(actions(&parent)[0], &Action::UsePrivateDirectory);
+
+    // A stale file of the user's own, in a directory that belongs to another.
+    let own = diagnose(&bind("readable/own"));
+    assert_eq!(own.cause, "parent-not-writable", "{own:?}");
+    assert!(own.why.starts_with("replacing what has the name requires write permission"), "{own:?}");
+    assert!(matches!(actions(&own)[0], Action::RemoveFile { as_root: true, .. }), "{own:?}");
 
     // Whether or not the user can see that it is stale.
     for name in ["shared/stale", "shared/hidden"] {

@@ -10,7 +10,7 @@ use super::action::Action;
 use super::advice::Advice;
 use super::cause::{Cause, cause_rows};
 use super::denials;
-use super::facts::{Endpoint, EndpointState, Facts, File, Found};
+use super::facts::{Endpoint, EndpointState, Facts, File, Found, OtherServer};
 use super::messages::{Messages, clients_wait, quoted, with_article};
 use super::permission::{Access, SEARCH, WRITE, access};
 use super::question::Operation;
@@ -277,9 +277,8 @@ fn server_elsewhere(error: &Error, facts: &Facts) -> Option<Diagnosis> {
         let why = format!("its server is bound to the same file by the path {}", quoted(path));
         let address = Address::path(path).ok();
         let reach = address.map(|address| Action::Connect { at: advise::other_site(&address), kind: None });
-        return Some(
-            Diagnosis::new(Reason::ServerElsewhere, why).advise(reach).advise([Action::TakeOver(at)]),
-        );
+        let takes_over = is_of_stoop(facts).then_some(Action::TakeOver(at));
+        return Some(Diagnosis::new(Reason::ServerElsewhere, why).advise(reach).advise(takes_over));
     }
     if error.kind() != ErrorKind::LivenessUnknown {
         return None;
@@ -293,6 +292,14 @@ fn server_elsewhere(error: &Error, facts: &Facts) -> Option<Diagnosis> {
             .advise(show)
             .advise([Action::AssumeStale(at), Action::UsePrivateDirectory]),
     )
+}
+
+/// Returns whether the server that is bound to the file by another path is one of `stoop`. Another
+/// program's name is not taken over.
+fn is_of_stoop(facts: &Facts) -> bool {
+    let OtherServer::Bound { sockets: Some(sockets), .. } = &facts.other_server else { return false };
+    let mut owners = sockets.iter().filter_map(|socket| socket.owners.as_deref()).flatten().peekable();
+    owners.peek().is_some() && owners.all(|owner| owner.command == "stoop")
 }
 
 /// The file system creates no sockets.
@@ -331,6 +338,15 @@ fn may_not_bind(facts: &Facts, verdict: &Verdict) -> Diagnosis {
             .advise([Action::UsePrivateDirectory, show_path(facts)]);
     }
     match file_at_end(facts) {
+        Some(_) if denied => {
+            let shown = quoted(&directory.path);
+            let why =
+                format!("replacing what has the name requires write permission on the directory {shown}");
+            Diagnosis::new(Reason::Cause(Cause::ParentNotWritable), why)
+                .seen([messages.permissions(directory), messages.identity()])
+                .advise(verdict.advice.iter().cloned())
+                .advise([Action::UsePrivateDirectory, show_path(facts)])
+        }
         Some(file) => {
             let why = "the directory is writable, but we may not change the file that has the name";
             let advice = Action::ShowFile(advise::reached(facts, &file.path));

@@ -13,7 +13,7 @@ use crate::args::shared::QuietFlag;
 /// Processes are grouped by the container, systemd unit or session they run in. Below each process
 /// are the sockets it serves, with their clients, and the processes it shares a pair of sockets
 /// with. Each connection is shown once, at its server. Workers that accept from one socket are
-/// merged into one entry, and so are clients with the same command and the same servers, in one
+/// merged into one entry, and so are a user's clients with the same command and servers, in one
 /// container or unit or of one parent. Sockets within one process, and sockets without clients, are
 /// hidden unless --all is given. The SVG is a self-contained picture
 /// for any browser: arrows lead from clients to the sockets they use.

@@ -58,8 +58,8 @@ impl Merged {
         servers
     }
 
-    /// Merges clients with the same command, in the same unit or container or of the same parent,
-    /// that are connected to the same processes. Two servers that share only their command
+    /// Merges clients of one user with the same command, in the same unit or container or of the same
+    /// parent, that are connected to the same processes. Two servers that share only their command
     /// (python3, java, socat) are not merged.
     fn share_peers(&mut self, snapshot: &Snapshot, rows: &[Row], servers: &BTreeSet<Pid>) {
         let mut peers: HashMap<Pid, BTreeSet<Peer>> = HashMap::new();
@@ -72,14 +72,14 @@ impl Merged {
                 peers.entry(pid).or_default().insert(peer);
             }
         }
-        let mut first: HashMap<(Key, Option<Pid>, BTreeSet<Peer>), Pid> = HashMap::new();
+        let mut first: HashMap<Alike, Pid> = HashMap::new();
         let mut pids: Vec<Pid> = peers.keys().copied().filter(|pid| !servers.contains(pid)).collect();
         pids.sort_unstable();
         for pid in pids {
             let Some(process) = snapshot.processes.get(&pid) else { continue };
             let is_grouped = matches!(process.workload, Workload::Unit { .. } | Workload::Container { .. });
             let parent = process.parent.filter(|_| !is_grouped);
-            let alike = (Key::of(process), parent, peers[&pid].clone());
+            let alike = (Key::of(process), process.uid, parent, peers[&pid].clone());
             let first = *first.entry(alike).or_insert(pid);
             self.join(first, pid);
         }
@@ -95,6 +95,9 @@ impl<'a> Key<'a> {
         Key(&process.command, &process.workload)
     }
 }
+
+/// What merged clients have in common: command and group, user, parent, and peers.
+type Alike<'a> = (Key<'a>, Option<u32>, Option<Pid>, BTreeSet<Peer>);
 
 /// The other end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,5 +164,7 @@ mod tests {
                 Workload::Unit { name: "php.service".into(), user: None };
         }
         assert!(is_one(&site), "in one unit");
+        site.processes.get_mut(&Pid(2100)).unwrap().uid = Some(1001);
+        assert!(!is_one(&site), "of two users");
     }
 }

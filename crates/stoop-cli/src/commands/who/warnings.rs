@@ -233,7 +233,9 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
         FileState::There | FileState::Unknown => return warnings,
         FileState::Gone => Warning::new("file_removed", format!("its file {shown} was removed; {restart}")),
         FileState::NotThere => {
-            let text = format!("no file leads to it at {shown}: it was removed or moved; root can tell");
+            let text = format!(
+                "no file leads to it at {shown}: it was removed or moved, or a mount covers it; root can tell"
+            );
             Warning::new("file_not_there", text)
         }
         FileState::Replaced { by_socket: true } => {

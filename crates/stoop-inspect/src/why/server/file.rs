@@ -7,7 +7,7 @@ use super::found::found;
 use crate::why::action::{Action, Site};
 use crate::why::advise;
 use crate::why::cause::Cause;
-use crate::why::facts::{EndpointState, Facts, File, FileKind, Nearness};
+use crate::why::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
 use crate::why::file_systems::SOCKFS;
 use crate::why::lookup_error::hidden;
 use crate::why::messages::{Messages, kind_of, quoted};
@@ -151,6 +151,7 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
     }
     let verdict = Verdict::fails(Errno::CONNREFUSED, Cause::Stale, why.to_owned())
         .seen(format!("no socket in the kernel's table is bound to device {major}:{minor} inode {inode}"));
+    let verdict = verdict.seen_all(left_open(facts));
     let verdict = match facts.near.iter().find(|near| near.how == Nearness::OurView) {
         Some(near) => verdict
             .seen("another file has the same path in our view, and its server is running".to_owned())
@@ -159,6 +160,15 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
         None => verdict,
     };
     verdict.advise(replaces(facts, file))
+}
+
+/// Says that a connection is left which a listener of this file had accepted before it was closed.
+fn left_open(facts: &Facts) -> Vec<String> {
+    let accepted = |socket: &&Endpoint| socket.state == EndpointState::Accepted;
+    let Some(socket) = facts.sockets.iter().flatten().find(accepted) else { return Vec::new() };
+    let closed =
+        "its server has closed the listening socket: a connection that it had accepted is still open";
+    std::iter::once(closed.to_owned()).chain(Messages(facts).owners(socket)).collect()
 }
 
 /// The file itself is mounted, into a container for example. The mount keeps that inode although

@@ -117,3 +117,18 @@ fn those_who_see_the_server_need_no_privilege_to_look_at_it() {
     assert!(!shown(Some(vec![owner(12, "app")])));
     assert!(shown(None));
 }
+
+/// A server may close its listener, and serve on whom it has accepted.
+#[test]
+fn a_connection_that_outlives_its_listener_is_named() {
+    let stale = |sockets| {
+        connect(|facts| {
+            (facts.sockets, facts.alive) = (Some(sockets), Some(false));
+        })
+    };
+    let is_said = |verdict: &Verdict| verdict.seen.iter().any(|line| line.contains("closed the listening"));
+    let left = stale(vec![socket(Kind::Stream, EndpointState::Accepted)]);
+    assert!(left.cause == Cause::Stale && is_said(&left), "{left:?}");
+    assert!(left.seen.iter().any(|line| line.contains("process 12 (app)")), "{left:?}");
+    assert!(!is_said(&stale(Vec::new())));
+}
