@@ -432,6 +432,26 @@ fn workers_that_all_have_clients_are_reported() {
     server.finish();
 }
 
+/// A receiver that is connected refuses all others, whatever its mode.
+#[test]
+fn a_receiver_that_is_connected_is_not_called_open() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let [path, peer] = ["s.sock", "peer.sock"].map(|name| dir.path().join(name));
+    let receiver = UnixDatagram::bind(&path).unwrap();
+    let _peer = UnixDatagram::bind(&peer).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+    let is_open = || {
+        let warnings = who(&path)["warnings"].as_array().unwrap().clone();
+        warnings.iter().any(|warning| warning["code"] == "world_writable")
+    };
+    assert!(is_open());
+    receiver.connect(&peer).unwrap();
+    assert!(!is_open());
+}
+
 #[test]
 fn a_datagram_queue_is_counted() {
     let (_dir, path) = socket_path();

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, makedev, statx};
@@ -28,15 +28,22 @@ const OTHERS_MAX: usize = 64;
 /// How long what was found is good for.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// The largest number of views, each with a root directory that stays open, whose mounts are asked
+/// meanwhile.
+const ROOTS_MAX: usize = 16;
+
 /// This process, in `/proc`.
 const OURS: &str = "/proc/thread-self";
 
-static MOUNTS: Mutex<Mounts> = Mutex::new(Mounts { served: None, read: None, lookups: None });
+static MOUNTS: Mutex<Mounts> =
+    Mutex::new(Mounts { served: None, roots: Vec::new(), read: None, lookups: None });
 
 #[derive(Debug)]
 struct Mounts {
     /// The mounts that may not respond, by device.
     served: Option<HashMap<u64, Vec<Served>>>,
+    /// The root directories of [`Served::root`].
+    roots: Vec<Weak<OwnedFd>>,
     /// When those of this process were read.
     read: Option<Instant>,
     lookups: Option<HashMap<u64, Lookup>>,
@@ -92,9 +99,7 @@ pub(super) fn may_wait(file: BorrowedFd<'_>) -> bool {
 
 impl Mounts {
     fn add(&mut self, proc: &str, served: Vec<MountEntry>) {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(CWD, format!("{proc}/root"), flags, Mode::empty());
-        let root = root.ok().map(Arc::new);
+        let root = self.open_root(proc);
         let reached = are_reached_directly(&served);
         let known = self.served.get_or_insert_default();
         for (entry, is_reached) in served.into_iter().zip(reached) {
@@ -102,6 +107,18 @@ impl Mounts {
             of_device.retain(|other| other.entry.id != entry.id);
             of_device.push(Served { entry, root: root.clone().filter(|_| is_reached) });
         }
+    }
+
+    fn open_root(&mut self, proc: &str) -> Option<Arc<OwnedFd>> {
+        self.roots.retain(|root| root.strong_count() > 0);
+        if self.roots.len() >= ROOTS_MAX {
+            return None;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, format!("{proc}/root"), flags, Mode::empty());
+        let root = Arc::new(root.ok()?);
+        self.roots.push(Arc::downgrade(&root));
+        Some(root)
     }
 
     /// Returns the mount of a device with this id, or else any.
@@ -211,6 +228,18 @@ mod tests {
         assert_eq!(table("1 0 8:1 / / rw - ext4 x rw\n2 1 0:9 / /o rw - overlay o rw\n"), 0);
         assert_eq!(table("2 1 0:9 / /o rw - overlay o rw\n3 1 0:10 / /m rw - nfs4 host:/ rw\n"), 2);
         assert_eq!(table("3 1 0:10 / /m rw - fuse.x x rw\n4 1 0:11 / /sys rw - fusectl f rw\n"), 1);
+    }
+
+    /// Hundreds of containers may each have a mount with a server.
+    #[test]
+    fn few_root_directories_stay_open() {
+        let mut mounts = Mounts { served: None, roots: Vec::new(), read: None, lookups: None };
+        for id in 0..100 {
+            let line = format!("{id} 1 0:{id} / /m rw - fuse.x x rw\n");
+            mounts.add(OURS, mountinfo::parse(line.as_bytes()).collect());
+        }
+        let all = mounts.served.iter().flatten().flat_map(|(_, mounts)| mounts);
+        assert_eq!(all.filter(|mount| mount.root.is_some()).count(), ROOTS_MAX);
     }
 
     #[test]

@@ -191,6 +191,13 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
     warnings
 }
 
+/// Returns whether it is a named datagram socket that is connected: the kernel lets no socket but its
+/// peer send to it (K-DGRAM-9).
+fn is_for_its_peer(detail: &Detail<'_>) -> bool {
+    let socket = detail.socket;
+    socket.kind == Some(Kind::Datagram) && socket.state == State::Connected && !socket.name.is_unnamed()
+}
+
 /// Warns of file descriptors that were sent to the socket, or to the connections of a server, and
 /// not received: their senders run into a limit (`ETOOMANYREFS`).
 fn in_flight(detail: &Detail<'_>) -> Option<Warning> {
@@ -271,7 +278,7 @@ fn covering(path: &std::path::Path) -> String {
 
 fn permissions(detail: &Detail<'_>) -> Vec<Warning> {
     let socket = detail.socket;
-    if !detail.is_server() {
+    if !detail.is_server() || is_for_its_peer(detail) {
         return Vec::new();
     }
     if socket.name.as_abstract_name().is_some() {
