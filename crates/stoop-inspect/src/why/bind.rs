@@ -145,10 +145,14 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     }
     match (facts.alive, &facts.sockets) {
         (Some(false), _) | (None, Some(_)) => {
-            fails(Cause::TakenStale, "a stale socket file has that name: no socket is bound to it".to_owned())
-                .seen(Messages(facts).permissions(file))
-                .advise(Action::ReplaceStale(advise::site(facts)))
-                .advise_all(advise::remove_stale(facts, file))
+            let verdict = fails(
+                Cause::TakenStale,
+                "a stale socket file has that name: no socket is bound to it".to_owned(),
+            )
+            .seen(Messages(facts).permissions(file))
+            .advise(Action::ReplaceStale(advise::site(facts)))
+            .advise_all(advise::remove_stale(facts, file));
+            and_then(facts, verdict)
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
             .seen("a socket of another network namespace, whose table cannot be read, is bound to it")
@@ -157,6 +161,21 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
             .seen("whether a socket is bound to it cannot be determined from here")
             .seen(Messages(facts).permissions(file))
             .advise(advise::with_more_privileges(facts).unwrap_or_else(|| advise::show_server(facts))),
+    }
+}
+
+/// Adds what a bind lacks once the file is removed: permission on the directory.
+fn and_then(facts: &Facts, verdict: Verdict) -> Verdict {
+    let is_writable = |last: &&Step| {
+        let mount = &last.directory.mount;
+        !mount.read_only && !mount.file_system_read_only
+    };
+    let last = facts.walk.as_ref().and_then(|walk| walk.steps.last()).filter(is_writable);
+    match last.and_then(|last| may_write(facts, &last.directory)) {
+        Some(Verdict { outcome: Outcome::Fails(_), why, advice, .. }) => {
+            verdict.seen(format!("once it is removed: {why}")).advise_all(advice)
+        }
+        _ => verdict,
     }
 }
 
@@ -221,27 +240,31 @@ fn space_caveats(facts: &Facts, directory: &File) -> impl Iterator<Item = String
 }
 
 fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
+    may_write(facts, directory).or_else(|| made_there(facts, directory))
+}
+
+/// Returns the verdict if the directory does not permit it, or that is not known.
+fn may_write(facts: &Facts, directory: &File) -> Option<Verdict> {
     let messages = Messages(facts);
     let subject = facts.subject.as_ref()?;
     let shown = quoted(&directory.path);
     match access(directory, subject, WRITE | SEARCH) {
-        Access::Granted => {}
-        Access::Unknown => return Some(hidden(facts, &messages.undecided(directory))),
-        Access::Denied(By::Unmapped) => return Some(parent_unmapped(facts, directory)),
+        Access::Granted => None,
+        Access::Unknown => Some(hidden(facts, &messages.undecided(directory))),
+        Access::Denied(By::Unmapped) => Some(parent_unmapped(facts, directory)),
         Access::Denied(by) => {
             let cause = if by.is_acl() { Cause::ParentNotWritableAcl } else { Cause::ParentNotWritable };
             let why = format!("creating a socket requires write permission on the directory {shown}");
-            return Some(
+            Some(
                 Verdict::fails(Errno::ACCESS, cause, why)
                     .seen(messages.permissions(directory))
                     .seen(messages.identity())
                     .seen(messages.applies(by, directory, "write (w)"))
                     .advise(Action::UsePrivateDirectory)
                     .advise_all(advise::grant(facts, directory, by, WRITE)),
-            );
+            )
         }
     }
-    made_there(facts, directory)
 }
 
 /// The directory's owner has no id on the mount, so the kernel lets no user write to it.

@@ -425,6 +425,7 @@ fn a_stale_file_is_removed_after_what_prevents_it() {
     let stale = |change: &dyn Fn(&mut File)| {
         let verdict = with(Operation::Bind, |facts| {
             (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+            facts.step(2).directory.mode = 0o777;
             change(&mut facts.step(2).directory);
             facts.reached().mount = facts.step(2).directory.mount.clone();
             let file = facts.reached().clone();

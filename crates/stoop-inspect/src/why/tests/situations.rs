@@ -132,3 +132,21 @@ fn a_connection_that_outlives_its_listener_is_named() {
     assert!(left.seen.iter().any(|line| line.contains("process 12 (app)")), "{left:?}");
     assert!(!is_said(&stale(Vec::new())));
 }
+
+/// To remove a stale file is half of it if the directory is another's.
+#[test]
+fn a_bind_over_a_stale_file_says_what_it_lacks_then() {
+    let over_stale = |mode| {
+        with(Operation::Bind, |facts| {
+            facts.step(2).directory.mode = mode;
+            (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+        })
+    };
+    let is_said = |verdict: &Verdict| verdict.seen.iter().any(|line| line.starts_with("once it is removed"));
+    let grants = |verdict: &Verdict| verdict.advice.iter().any(Action::changes_permissions);
+    let closed = over_stale(0o755);
+    assert!(closed.cause == Cause::TakenStale && is_said(&closed) && grants(&closed), "{closed:?}");
+    assert!(matches!(closed.advice[0], Action::RemoveFile { .. }), "{closed:?}");
+    let open = over_stale(0o777);
+    assert!(!is_said(&open) && !grants(&open), "{open:?}");
+}
