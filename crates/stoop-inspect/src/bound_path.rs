@@ -17,8 +17,8 @@ impl Snapshot {
     /// Both paths are compared as they are written, without `.` components, and with the symbolic
     /// links of their directories resolved (`/var/run` leads to `/run`). A relative name is
     /// resolved against the *present* working directory of one of the socket's owners, even if that
-    /// was removed. `path` must be absolute. Files are read only for sockets whose name has the same
-    /// last component.
+    /// was removed. `path` must be absolute. Files are read only for sockets whose name has the
+    /// same last component.
     ///
     /// # Examples
     ///
@@ -67,8 +67,8 @@ fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// Returns the path with the links of its directory resolved, or as it is if that does not exist, or
-/// its file system does not respond.
+/// Returns the path with the links of its directory resolved, or as it is if that does not exist,
+/// or its file system does not respond.
 fn resolved(path: &Path) -> PathBuf {
     let directory = path.parent().filter(|parent| responding::check(parent).is_ok());
     match (directory.and_then(|parent| fs::canonicalize(parent).ok()), path.file_name()) {

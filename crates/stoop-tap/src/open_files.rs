@@ -33,8 +33,8 @@ pub(crate) fn name(pid: u32, files: &mut [Passed]) {
     }
 }
 
-/// Returns which file an open one is, as the kernel has it cached: a file system that does not respond
-/// would hold up all others ([K-LOCK-6]).
+/// Returns which file an open one is, as the kernel has it cached: a file system that does not
+/// respond would hold up all others ([K-LOCK-6]).
 ///
 /// [K-LOCK-6]: stoop::kernel_facts#K-LOCK-6
 fn cached(file: &Path) -> Option<Statx> {

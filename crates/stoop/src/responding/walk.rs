@@ -23,8 +23,8 @@ pub(super) fn walk(
     walk_with(root, start, path, follows, mounts::check)
 }
 
-/// Follows a path. Each lookup is announced to `check` before it is made, with its directory and the
-/// name; and each file that it has led to, with no name.
+/// Follows a path. Each lookup is announced to `check` before it is made, with its directory and
+/// the name; and each file that it has led to, with no name.
 fn walk_with<E>(
     root: BorrowedFd<'_>,
     start: BorrowedFd<'_>,

@@ -87,7 +87,7 @@ fn a_mount_of_a_directory_that_was_replaced_is_said_to_be_one() {
     assert!(text.contains("restart the container") && !text.contains("cd /"), "{text}");
 }
 
-/// Whoever may not see all network namespaces does not hear that a name is nowhere.
+/// For a user who may not see all network namespaces, a name is not nowhere.
 #[test]
 fn a_stranger_is_not_told_that_an_abstract_name_does_not_exist() {
     if !is_root() {

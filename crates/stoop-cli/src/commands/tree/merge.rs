@@ -58,9 +58,9 @@ impl Merged {
         servers
     }
 
-    /// Merges clients of one user with the same command, in the same unit or container or of the same
-    /// parent, that are connected to the same processes. Two servers that share only their command
-    /// (python3, java, socat) are not merged.
+    /// Merges clients of one user with the same command, in the same unit or container or of the
+    /// same parent, that are connected to the same processes. Two servers that share only their
+    /// command (python3, java, socat) are not merged.
     fn share_peers(&mut self, snapshot: &Snapshot, rows: &[Row], servers: &BTreeSet<Pid>) {
         let mut peers: HashMap<Pid, BTreeSet<Peer>> = HashMap::new();
         for row in rows.iter().filter(|row| row.shape == Shape::Connection) {

@@ -191,8 +191,10 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
     warnings
 }
 
-/// Returns whether it is a named datagram socket that is connected: the kernel lets no socket but its
-/// peer send to it (K-DGRAM-9).
+/// Returns whether it is a named datagram socket that is connected: the kernel lets no socket but
+/// its peer send to it ([K-DGRAM-9]).
+///
+/// [K-DGRAM-9]: stoop::kernel_facts#K-DGRAM-9
 fn is_for_its_peer(detail: &Detail<'_>) -> bool {
     let socket = detail.socket;
     socket.kind == Some(Kind::Datagram) && socket.state == State::Connected && !socket.name.is_unnamed()

@@ -63,8 +63,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns whether it was only probed, since no table lists it: then its backlog has no figures,
-    /// and only says whether it is full.
+    /// Returns whether it was only probed, since no table lists it: then its backlog has no
+    /// figures, and only says whether it is full.
     pub(crate) fn is_probed(&self) -> bool {
         self.inode == 0
     }

@@ -384,8 +384,8 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
     facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
 }
 
-/// Returns whether a socket may be bound to the path by a relative name: it is the end of that path,
-/// and no process is visible whose working directory could tell.
+/// Returns whether a socket may be bound to the path by a relative name: it is the end of that
+/// path, and no process is visible whose working directory could tell.
 fn may_be_relative(snapshot: &Snapshot, id: SocketId, path: &Path) -> bool {
     let name = snapshot[id].name.as_pathname().filter(|name| name.is_relative());
     name.is_some_and(|name| path.ends_with(name)) && snapshot.processes_of(id).next().is_none()
