@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use stoop_bpf::{BufferKey, End, Event, Message, Received, SocketKind};
 
+use crate::direction::{Contents, Direction};
 use crate::passed::Passed;
 use crate::reorder::{Entry, Loss};
 use crate::sockets::{Learn, Sockets};
@@ -74,41 +75,6 @@ impl Flow {
     /// Creates a connection between two ends that a file, or another way of capturing, has named.
     pub fn new(kind: SocketKind, ends: [Endpoint; 2]) -> Flow {
         Flow { kind, ends, numbers: [0; 2], last_ns: 0, directions: Default::default() }
-    }
-}
-
-/// What is remembered of a direction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Direction {
-    /// The message that was received last, whole or in part.
-    current: Option<Current>,
-    /// Messages that were reported and are still in the queue.
-    peeked: Vec<(BufferKey, u32)>,
-}
-
-/// A message that was received, whole or in part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Current {
-    buffer: BufferKey,
-    len: u32,
-    consumed: u32,
-    copied: u32,
-    /// The number of losses before it.
-    losses: u64,
-}
-
-impl Current {
-    fn of(message: &Message, losses: u64) -> Current {
-        let Message { buffer, len, consumed, copied, .. } = *message;
-        Current { buffer, len, consumed, copied, losses }
-    }
-
-    /// Returns whether `next` is about the same message. The kernel reuses buffers: if events were
-    /// lost in between, only if it continues where this one ended, or repeats it.
-    fn is_continued_by(&self, next: &Current) -> bool {
-        let is_same = (self.buffer, self.len) == (next.buffer, next.len);
-        let continues = [self.consumed, self.consumed.wrapping_add(self.copied)].contains(&next.consumed);
-        is_same && (self.losses == next.losses || continues)
     }
 }
 
@@ -208,8 +174,7 @@ pub struct Follow {
 struct Copied {
     flow: FlowId,
     from: Side,
-    buffer: BufferKey,
-    len: u32,
+    contents: Contents,
     copied: u32,
 }
 
@@ -348,7 +313,7 @@ impl Follow {
             }
             left -= if is_stream { i64::from(copied.copied) } else { 1 };
             if let Some(flow) = self.flows.get_mut(&copied.flow) {
-                flow.directions[copied.from.index()].peeked.push((copied.buffer, copied.len));
+                flow.directions[copied.from.index()].keep(copied.contents);
             }
         }
     }
@@ -359,8 +324,8 @@ impl Follow {
         if copies.len() == COPIES_MAX {
             copies.pop_front();
         }
-        let (buffer, len, copied) = (message.buffer, message.len, message.copied);
-        copies.push_back(Copied { flow: id, from, buffer, len, copied });
+        let contents = Contents::of(&message, &bytes);
+        copies.push_back(Copied { flow: id, from, contents, copied: message.copied });
         let mut files = self.passing.remove(&message.buffer).unwrap_or_default();
         files.truncate(message.fds.into());
         let Some(flow) = self.flows.get_mut(&id) else { return };
@@ -370,16 +335,14 @@ impl Follow {
             receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
         }
         let direction = &mut flow.directions[from.index()];
-        let current = Current::of(&message, self.losses);
-        let last = direction.current.replace(current);
-        let is_current = last.is_some_and(|last| last.is_continued_by(&current));
-        if let Some(at) = direction.peeked.iter().position(|peeked| *peeked == (buffer, len)) {
-            direction.peeked.remove(at);
+        let goes_on = direction.goes_on(&message, self.losses);
+        if direction.take(&contents) {
             return;
         }
+        let len = message.len;
         let what = match message.consumed {
             0 => What::Data(Data { bytes, len, fds: message.fds, files, is_unread }),
-            _ if is_current => return,
+            _ if goes_on => return,
             consumed => What::Missed(u64::from(len.saturating_sub(consumed))),
         };
         pieces.push(Piece { time_ns: event.time_ns, flow: id, from, what });

@@ -49,6 +49,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod decode;
+mod direction;
 mod follow;
 mod open_files;
 mod passed;

@@ -116,6 +116,15 @@ fn what_was_peeked_at_is_reported_once_also_if_its_buffer_is_used_again() {
 }
 
 #[test]
+fn a_message_in_the_buffer_of_one_that_was_dropped_unread_is_reported() {
+    let mut follow = Follow::new(false);
+    let (dropped, text) = copied(9, b"once");
+    let (next, other) = copied(9, b"anew");
+    let entries = [dropped.entry(text), received(4, true).entry(b""), next.entry(other), dropped.entry(text)];
+    assert_eq!(data(&followed(&mut follow, entries)), [&b"once"[..], b"anew"]);
+}
+
+#[test]
 fn parts_of_a_message_are_not_reported_again_and_a_missed_begin_is_counted() {
     let mut follow = Follow::new(false);
     let (record, _) = copied(5, b"0123456789");

@@ -86,13 +86,14 @@ impl<R: Read> Recording<R> {
 
     fn record(&mut self) -> io::Result<Result<Record, Tail>> {
         let offset = self.offset;
-        let mut prefix = [0; PREFIX_BYTES];
-        match read_up_to(&mut self.from, &mut prefix)? {
-            0 if self.is_stopped => return Ok(Err(Tail::Stopped)),
-            0 => return Ok(Err(Tail::Open { offset })),
-            PREFIX_BYTES => {}
-            _ => return Ok(Err(Tail::Incomplete { offset })),
-        }
+        self.body.clear();
+        (&mut self.from).take(PREFIX_BYTES as u64).read_to_end(&mut self.body)?;
+        let prefix = match self.body.first_chunk::<PREFIX_BYTES>() {
+            Some(prefix) => *prefix,
+            None if !self.body.is_empty() => return Ok(Err(Tail::Incomplete { offset })),
+            None if self.is_stopped => return Ok(Err(Tail::Stopped)),
+            None => return Ok(Err(Tail::Open { offset })),
+        };
         let [l0, l1, l2, l3, sum @ ..] = prefix;
         let length = [l0, l1, l2, l3];
         let len = u64::from(u32::from_le_bytes(length));
@@ -132,20 +133,6 @@ impl<R: Read> Iterator for Recording<R> {
             }
         }
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while len < buffer.len() {
-        match from.read(&mut buffer[len..]) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod json;
 mod jsonrpc;
+mod known;
 mod line;
 mod mask;
 mod methods;

@@ -19,11 +19,12 @@ const QUERY: u8 = 3;
 const PREPARE: u8 = 0x16;
 const INIT_DB: u8 = 2;
 
-/// Returns whether the bytes are the greeting of a server.
+/// Returns whether the bytes begin with the greeting of a server.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     let [a, b, c, 0, PROTOCOL_VERSION, rest @ ..] = bytes else { return false };
     let len = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
-    len == rest.len() + 1 && rest.first().is_some_and(u8::is_ascii_digit) && version(rest).is_some()
+    let greeting = len.checked_sub(1).and_then(|len| rest.get(..len));
+    greeting.is_some_and(|text| text.first().is_some_and(u8::is_ascii_digit) && version(text).is_some())
 }
 
 /// Returns whether these bytes may be the begin of a greeting, and are too few to tell.

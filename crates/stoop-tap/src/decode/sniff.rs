@@ -1,65 +1,16 @@
 //! Chooses a decoder by the first bytes.
 
-use std::sync::Arc;
-
+use super::known::{self, Schemas, Shows};
 use super::line::{Decode, Line, Protocol};
-use super::methods::Methods;
-use super::{
-    dbus, fastcgi, http1, http2, jsonrpc, mysql, notify, postgres, resp, syslog, text, ttrpc, varlink,
-    wayland,
-};
+use super::{notify, syslog, text};
 use crate::follow::Side;
-
-/// How many bytes of a begin may wait until they show the protocol.
-const WAITING_MAX: usize = 4096;
-
-/// A protocol, and how it is recognized.
-struct Known {
-    protocol: Protocol,
-    /// Returns whether the bytes begin it.
-    begins: fn(&[u8]) -> bool,
-    /// Returns whether they may be the begin of it, and are too few to tell.
-    may_begin: fn(&[u8]) -> bool,
-    create: fn(&Sniffed) -> Box<dyn Decode>,
-}
-
-/// Declares a protocol by its module.
-macro_rules! known {
-    ($protocol:ident, $module:ident, $create:expr) => {
-        Known {
-            protocol: Protocol::$protocol,
-            begins: $module::begins,
-            may_begin: $module::may_begin,
-            create: $create,
-        }
-    };
-}
-
-/// In the order in which they are asked.
-const KNOWN: [Known; 12] = [
-    known!(Http1, http1, |sniffed| {
-        let upgraded = Sniffed { is_upgraded: true, ..Sniffed::new(sniffed.methods.clone()) };
-        Box::new(http1::Http1::new(Box::new(upgraded)))
-    }),
-    known!(Redis, resp, |_| Box::new(resp::Resp::default())),
-    known!(Postgres, postgres, |_| Box::new(postgres::Postgres::default())),
-    known!(Dbus, dbus, |_| Box::new(dbus::Dbus::default())),
-    known!(Syslog, syslog, |_| Box::new(syslog::Syslog::default())),
-    known!(Varlink, varlink, |_| Box::new(varlink::Varlink::default())),
-    known!(JsonRpc, jsonrpc, |_| Box::new(jsonrpc::JsonRpc::default())),
-    known!(Mysql, mysql, |_| Box::new(mysql::Mysql::default())),
-    known!(FastCgi, fastcgi, |_| Box::new(fastcgi::FastCgi::default())),
-    known!(Wayland, wayland, |_| Box::new(wayland::Wayland::default())),
-    known!(Ttrpc, ttrpc, |_| Box::new(ttrpc::Ttrpc::default())),
-    known!(Http2, http2, |sniffed| Box::new(http2::Http2::new(sniffed.methods.clone()))),
-];
 
 /// A decoder that is chosen by the first bytes. While no other protocol is recognized, bytes are
 /// text, and the next ones may show what it is.
 #[derive(Debug, Default)]
 pub(super) struct Sniffed {
     decoder: Option<Box<dyn Decode>>,
-    methods: Option<Arc<dyn Methods>>,
+    schemas: Schemas,
     /// Whether it decodes what follows an upgrade. Then there is no other one.
     is_upgraded: bool,
     /// The directions whose begin is over.
@@ -76,27 +27,20 @@ struct Waiting {
     bytes: Vec<u8>,
 }
 
-/// What the begin of a direction shows.
-#[derive(Debug, PartialEq, Eq)]
-enum Shows {
-    Protocol,
-    Nothing,
-    TooShort,
-}
-
 impl Sniffed {
-    pub(super) fn new(methods: Option<Arc<dyn Methods>>) -> Sniffed {
-        Sniffed { methods, ..Sniffed::default() }
+    pub(super) fn new(schemas: Schemas) -> Sniffed {
+        Sniffed { schemas, ..Sniffed::default() }
+    }
+
+    /// Creates what decodes the bytes behind an upgrade.
+    fn upgraded(schemas: &Schemas) -> Box<dyn Decode> {
+        Box::new(Sniffed { is_upgraded: true, ..Sniffed::new(schemas.clone()) })
     }
 
     /// Returns the protocol that was chosen last. While bytes wait, it is the first one that they
     /// may begin.
     pub(super) fn chosen(&self) -> Option<Protocol> {
-        let guess = || {
-            let begin = self.begin(self.waiting.first()?.from);
-            let named = self.known().find(|known| (known.begins)(&begin));
-            named.or_else(|| self.known().find(|known| (known.may_begin)(&begin))).map(|known| known.protocol)
-        };
+        let guess = || known::guess(&self.begin(self.waiting.first()?.from), self.is_upgraded);
         self.decoder.as_ref().map(|decoder| decoder.protocol()).or_else(guess)
     }
 
@@ -117,14 +61,9 @@ impl Sniffed {
         self.decoder = Some(decoder);
     }
 
-    fn known(&self) -> impl Iterator<Item = &'static Known> {
-        KNOWN.iter().skip(usize::from(self.is_upgraded))
-    }
-
     fn stream(&self, bytes: &[u8]) -> Box<dyn Decode> {
-        match self.known().find(|known| (known.begins)(bytes)) {
-            Some(known) => (known.create)(self),
-            None if http2::is_joined(bytes) => Box::new(http2::Http2::new(self.methods.clone())),
+        match known::find(bytes, self.is_upgraded) {
+            Some(known) => (known.decoder)(&self.schemas, Sniffed::upgraded),
             None => Box::new(text::Text),
         }
     }
@@ -134,25 +73,12 @@ impl Sniffed {
         mine.flat_map(|waiting| &waiting.bytes[..]).copied().collect()
     }
 
-    fn shows(&self, begin: &[u8]) -> Shows {
-        for known in self.known() {
-            if (known.may_begin)(begin) && begin.len() < WAITING_MAX {
-                return Shows::TooShort;
-            }
-            if (known.begins)(begin) {
-                return Shows::Protocol;
-            }
-        }
-        Shows::Nothing
-    }
-
     /// Takes a part of the begin of a direction.
     fn first(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) {
         self.waiting.push(Waiting { from, time_ns, bytes: bytes.to_vec() });
-        let begin = self.begin(from);
-        match self.shows(&begin) {
-            Shows::TooShort => return,
-            Shows::Protocol => self.decoder = Some(self.stream(&begin)),
+        match known::begin(&self.begin(from), self.is_upgraded) {
+            Shows::TooShort(_) => return,
+            Shows::Protocol(known) => self.decoder = Some((known.decoder)(&self.schemas, Sniffed::upgraded)),
             Shows::Nothing => {}
         }
         self.decode_waiting(lines);

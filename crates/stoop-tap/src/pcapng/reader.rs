@@ -113,17 +113,17 @@ impl<R: Read> Reader<R> {
     /// Reads a block into `body`, without its frame, and returns its type.
     fn block(&mut self) -> io::Result<Result<u32, Tail>> {
         let offset = self.offset;
-        let mut first = [0; 12];
-        match read_up_to(&mut self.from, &mut first)? {
-            0 => return Ok(Err(Tail::Whole)),
-            12 => {}
-            _ => return Ok(Err(Tail::Incomplete { offset })),
-        }
+        self.body.clear();
+        (&mut self.from).take(12).read_to_end(&mut self.body)?;
+        let first = match self.body.first_chunk::<12>() {
+            Some(first) => *first,
+            None if self.body.is_empty() => return Ok(Err(Tail::Whole)),
+            None => return Ok(Err(Tail::Incomplete { offset })),
+        };
         let Some((kind, len, order)) = block::begin(first, self.file.order()) else {
             return Ok(Err(Tail::Damaged { offset }));
         };
-        self.body.clear();
-        self.body.extend(&first[8..]);
+        self.body.drain(..8);
         // Grows with what is there, not with what a damaged length promises.
         (&mut self.from).take(len as u64 - 12).read_to_end(&mut self.body)?;
         if self.body.len() < len - 8 {
@@ -160,18 +160,4 @@ impl<R: Read> Iterator for Reader<R> {
             }
         }
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while len < buffer.len() {
-        match from.read(&mut buffer[len..]) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
 }

@@ -19,7 +19,7 @@ pub(super) use frame::{begins, may_begin};
 use stream::{At, Stream};
 
 /// Streams that are remembered. Few servers permit more at once.
-const STREAMS_MAX: usize = 2_000;
+pub(super) const STREAMS_MAX: usize = 2_000;
 /// How long the headers of a stream may be.
 const BLOCK_MAX: usize = 1 << 20;
 /// How many bytes of incomplete messages are kept.

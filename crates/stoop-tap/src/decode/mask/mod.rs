@@ -23,13 +23,11 @@ use std::sync::Arc;
 
 use stoop_bpf::SocketKind;
 
+use super::known::{self, Create, Known, Schemas, Shows, WAITING_MAX};
 use super::methods::Methods;
 use super::secrets::{MASK, Secrets};
 use crate::follow::{Piece, Side, What};
-use protocol::Mask;
-
-/// How many bytes at the beginning of a direction may be needed to choose a protocol.
-const BEGIN_MAX: usize = 64;
+pub(super) use protocol::Mask;
 
 /// Overwrites the secrets of one connection.
 ///
@@ -48,11 +46,11 @@ const BEGIN_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Masker {
     is_stream: bool,
-    methods: Option<Arc<dyn Methods>>,
+    schemas: Schemas,
     mask: Option<Box<dyn Mask>>,
     texts: [Secrets; 2],
-    /// The first bytes of each direction, while they do not tell the protocol.
-    begun: [Option<Vec<u8>>; 2],
+    /// Bytes of each direction that may begin a protocol, and are too few to tell.
+    begun: [Vec<u8>; 2],
     /// Whether bytes were lost within a secret of a protocol: all is overwritten until it begins
     /// anew.
     withheld: [bool; 2],
@@ -65,10 +63,10 @@ impl Masker {
     pub fn new(kind: SocketKind) -> Masker {
         Masker {
             is_stream: kind == SocketKind::STREAM,
-            methods: None,
+            schemas: None,
             mask: None,
             texts: Default::default(),
-            begun: [Some(Vec::new()), Some(Vec::new())],
+            begun: Default::default(),
             withheld: [false; 2],
             is_upgraded: false,
         }
@@ -78,11 +76,11 @@ impl Masker {
     /// are searched as text, except for those of a few well-known methods with credentials.
     #[must_use]
     pub fn with_methods(self, methods: Arc<dyn Methods>) -> Masker {
-        Masker { methods: Some(methods), ..self }
+        Masker { schemas: Some(methods), ..self }
     }
 
-    fn upgraded(methods: Option<Arc<dyn Methods>>) -> Masker {
-        Masker { methods, is_upgraded: true, ..Masker::new(SocketKind::STREAM) }
+    fn upgraded(schemas: Schemas) -> Masker {
+        Masker { schemas, is_upgraded: true, ..Masker::new(SocketKind::STREAM) }
     }
 
     /// Overwrites the secrets in a piece of the connection.
@@ -135,7 +133,7 @@ impl Masker {
             return;
         }
         self.texts[from.index()].gap();
-        self.begun[from.index()] = None;
+        self.begun[from.index()].clear();
         let withheld = self.within();
         if self.mask.as_mut().is_some_and(|mask| !mask.gap(from, len)) {
             self.forget();
@@ -159,29 +157,61 @@ impl Masker {
 
     /// Chooses by what comes next.
     fn forget(&mut self) {
-        (self.mask, self.begun) = (None, [None, None]);
+        (self.mask, self.begun) = (None, Default::default());
     }
 
-    /// Chooses by the first bytes of a direction, or by those of a later piece, as the decoders do.
+    /// Chooses by the next bytes of a direction, together with those before them that may begin a
+    /// protocol.
     fn choose(&mut self, from: Side, bytes: &[u8]) {
-        let begun = &mut self.begun[from.index()];
-        if let Some(before) = begun.take().filter(|before| !before.is_empty()) {
-            let first = [&before[..], &bytes[..bytes.len().min(BEGIN_MAX)]].concat();
-            self.mask = choose(&first, &self.methods, self.is_upgraded);
-            if let Some(mask) = &mut self.mask {
-                // It has to know them; they were passed on.
-                mask.data(from, &mut before.clone());
-                return;
-            }
-            let is_open = super::ttrpc::may_begin(&first);
-            *begun = Some(first).filter(|first| first.len() < BEGIN_MAX);
-            if is_open {
-                return;
-            }
-        } else if self.mask.is_none() {
-            *begun = Some(bytes.to_vec()).filter(|first| first.len() < BEGIN_MAX);
+        let begun = std::mem::take(&mut self.begun[from.index()]);
+        let whole = [&begun[..], &bytes[..bytes.len().min(WAITING_MAX)]].concat();
+        let (create, open) = self.shown(&whole);
+        let is_first = begun.is_empty();
+        self.begun[from.index()] = match open {
+            Some(_) => whole,
+            None if create.is_some() => begun,
+            None => Vec::new(),
+        };
+        // A part of the begin of a protocol may look like another one's. Text does not: another
+        // protocol may begin in the middle of it.
+        if create.is_none() && !is_first && open.is_none_or(|known| known.mask.is_none()) {
+            return self.choose_alone(from, bytes, open.is_some());
         }
-        self.mask = choose(bytes, &self.methods, self.is_upgraded);
+        self.start(create);
+    }
+
+    /// Chooses by a piece alone.
+    fn choose_alone(&mut self, from: Side, bytes: &[u8], is_waiting: bool) {
+        let (create, open) = self.shown(bytes);
+        let begun = &mut self.begun[from.index()];
+        if create.is_some() {
+            begun.clear();
+        } else if open.is_some() && !is_waiting {
+            begun.extend_from_slice(bytes);
+        }
+        self.start(create);
+    }
+
+    /// Returns what masks the protocol that these bytes show, or the one that they may begin.
+    fn shown(&self, bytes: &[u8]) -> (Option<Create>, Option<&'static Known>) {
+        match known::begin(bytes, self.is_upgraded) {
+            Shows::TooShort(known) => (None, Some(known)),
+            Shows::Protocol(known) => (known.mask, None),
+            Shows::Nothing => (known::find(bytes, self.is_upgraded).and_then(|known| known.mask), None),
+        }
+    }
+
+    /// Masks a protocol from here on. It has to know the bytes of its begin, which were passed on.
+    fn start(&mut self, create: Option<Create>) {
+        let Some(create) = create else { return };
+        let mut mask = create(&self.schemas);
+        for from in [Side::First, Side::Second] {
+            let mut begun = std::mem::take(&mut self.begun[from.index()]);
+            if !begun.is_empty() {
+                mask.data(from, &mut begun);
+            }
+        }
+        self.mask = Some(mask);
     }
 }
 
@@ -201,26 +231,31 @@ impl Mask for Masker {
     }
 }
 
-/// Returns what masks the protocol that begins like this; `None` if text is searched.
-fn choose(bytes: &[u8], methods: &Option<Arc<dyn Methods>>, is_upgraded: bool) -> Option<Box<dyn Mask>> {
-    use super::{dbus, fastcgi as fcgi, http1 as http, http2 as h2, jsonrpc, resp, syslog, varlink};
-    use super::{postgres as pg, ttrpc as rpc};
-    let methods = || methods.clone();
-    Some(match bytes {
-        _ if http::begins(bytes) && !is_upgraded => {
-            Box::new(http1::Http1::new(Box::new(Masker::upgraded(methods()))))
-        }
-        _ if resp::begins(bytes) => Box::new(redis::Redis::default()),
-        _ if pg::begins(bytes) => Box::new(postgres::Postgres::default()),
-        _ if [dbus::begins, syslog::begins, varlink::begins, jsonrpc::begins].iter().any(|is| is(bytes)) => {
-            return None;
-        }
-        _ if mysql::begins(bytes) => Box::new(mysql::Mysql::default()),
-        _ if fcgi::begins(bytes) => Box::new(fastcgi::FastCgi::default()),
-        _ if rpc::begins(bytes) => Box::new(ttrpc::Ttrpc::new(methods())),
-        // Its header may look like one of HTTP/2.
-        _ if rpc::may_begin(bytes) => return None,
-        _ if h2::begins(bytes) || h2::is_joined(bytes) => Box::new(http2::Http2::new(methods())),
-        _ => return None,
-    })
+/// Creates what masks HTTP/1, and what follows an upgrade.
+pub(super) fn http1(schemas: &Schemas) -> Box<dyn Mask> {
+    Box::new(http1::Http1::new(Box::new(Masker::upgraded(schemas.clone()))))
+}
+
+pub(super) fn redis(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(redis::Redis::default())
+}
+
+pub(super) fn postgres(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(postgres::Postgres::default())
+}
+
+pub(super) fn mysql(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(mysql::Mysql::default())
+}
+
+pub(super) fn fastcgi(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(fastcgi::FastCgi::default())
+}
+
+pub(super) fn ttrpc(schemas: &Schemas) -> Box<dyn Mask> {
+    Box::new(ttrpc::Ttrpc::new(schemas.clone()))
+}
+
+pub(super) fn http2(schemas: &Schemas) -> Box<dyn Mask> {
+    Box::new(http2::Http2::new(schemas.clone()))
 }

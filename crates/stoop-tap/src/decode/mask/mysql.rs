@@ -56,12 +56,6 @@ enum Login {
     UntilZero,
 }
 
-/// Returns whether the bytes begin as the greeting of a server.
-pub(super) fn begins(bytes: &[u8]) -> bool {
-    matches!(bytes, [_, _, 0, 0, 10, digit, rest @ ..]
-        if digit.is_ascii_digit() && rest.iter().take(3).any(|byte| *byte == b'.'))
-}
-
 impl Mask for Mysql {
     fn data(&mut self, from: Side, bytes: &mut [u8]) -> bool {
         let is_server = *self.server.get_or_insert(from) == from;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::follow::Side;
 
 /// Overwrites the secrets of a protocol.
-pub(super) trait Mask: fmt::Debug + Send {
+pub(in crate::decode) trait Mask: fmt::Debug + Send {
     /// Takes the next bytes of an end. Returns `false` if they are not of this protocol.
     fn data(&mut self, from: Side, bytes: &mut [u8]) -> bool;
 

@@ -348,6 +348,72 @@ fn a_request_of_ttrpc_in_pieces_is_no_frame_of_http2() {
     }
 }
 
+/// However long the part is that shows no protocol, and wherever it is cut.
+#[test]
+fn the_begin_may_be_cut_anywhere() {
+    let secret = "Zx9secret+/=value";
+    for conversation in all(secret) {
+        (1..64).for_each(|cut| check(&conversation, secret, &[cut, usize::MAX]));
+    }
+    let mut conversation = mysql(secret);
+    let greeting =
+        [b"\x0a8.0.36-", &[b'x'; 200][..], b"\0\x01\0\0\0abcdefgh\0\xff\xf7\x21\x02\0\xff\xc1\x15"].concat();
+    conversation[0].1 = [&[greeting.len() as u8, 0, 0, 0], &greeting[..]].concat();
+    for cuts in [[1, 90, 500], [66, 20, 500], [150, 1, 500]] {
+        check(&conversation, secret, &cuts);
+    }
+    conversation[0].1.extend(b"\x01\0\0\x01\0");
+    check(&conversation, secret, &[usize::MAX]);
+}
+
+/// What comes before may be text that looks like the begin of another protocol.
+#[test]
+fn a_protocol_that_begins_after_something_else_is_recognized() {
+    let secret = "Zx9secret+/=value";
+    for before in ["{\"a\":", "{\"jsonrpc\":", "G", "*", "*1\r", "<1", "l", "J", "text", "Content-Le"] {
+        for conversation in all(secret) {
+            let text = (conversation[0].0, before.as_bytes().to_vec());
+            let whole: Conversation = [&[text][..], &conversation].concat();
+            for (_, bytes) in masked(&whole, &[usize::MAX]) {
+                let is_left = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+                assert!(
+                    !is_left && !has_coded(&bytes, secret),
+                    "{before}: {}",
+                    String::from_utf8_lossy(&bytes)
+                );
+            }
+        }
+    }
+}
+
+/// Of a protocol that is not known, the first bytes are kept, however long they are.
+#[test]
+fn bytes_of_anything_are_kept() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    for len in [300_000, 60_000, 16_000].into_iter().chain(std::iter::repeat_n(400, 500)) {
+        let before: Vec<u8> = (0..len).map(&mut random).collect();
+        let mut after = before.clone();
+        masker().data(CLIENT, &mut after);
+        assert!(before == after, "{len}");
+    }
+}
+
+/// The server's settings may arrive within the client's preface.
+#[test]
+fn a_begin_is_remembered_while_the_other_end_shows_the_protocol() {
+    let secret = "Zx9secret+/=value";
+    let mut conversation = http2(secret, true, 0x40);
+    let rest = conversation[0].1.split_off(2);
+    conversation.insert(2, (CLIENT, rest));
+    check(&conversation, secret, &[usize::MAX]);
+}
+
 /// Of a few methods the secrets are known without a schema.
 #[test]
 fn credentials_of_well_known_methods_are_overwritten_without_a_schema() {

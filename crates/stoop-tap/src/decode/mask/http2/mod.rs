@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::hpack::{Decoder, Header, Text};
+use super::super::http2::STREAMS_MAX;
 use super::super::http2::frame::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADER_BYTES, HEADERS, PADDED, PREFACE,
     PRIORITY, PUSH_PROMISE, RST_STREAM,
@@ -18,9 +19,6 @@ use super::protocol::Mask;
 use crate::follow::Side;
 use block::Block;
 use stream::{Body, Stream};
-
-/// Streams that are remembered.
-const STREAMS_MAX: usize = 2_000;
 
 #[derive(Debug)]
 pub(super) struct Http2 {

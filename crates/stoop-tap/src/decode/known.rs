@@ -1,0 +1,107 @@
+//! The protocols, and how each is recognized by the first bytes of a direction: for decoders and
+//! for masks alike. Pure.
+
+use std::sync::Arc;
+
+use super::line::{Decode, Protocol};
+use super::mask::{self, Mask};
+use super::methods::Methods;
+use super::{dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, syslog, ttrpc, varlink, wayland};
+
+/// How many bytes of a begin may wait until they show the protocol.
+pub(super) const WAITING_MAX: usize = 4096;
+
+/// What is known of the methods of calls, if anything is.
+pub(super) type Schemas = Option<Arc<dyn Methods>>;
+
+/// Creates a decoder.
+pub(super) type Decoder = fn(&Schemas) -> Box<dyn Decode>;
+
+/// Creates what masks a protocol.
+pub(super) type Create = fn(&Schemas) -> Box<dyn Mask>;
+
+/// A protocol, and how it is recognized.
+pub(super) struct Known {
+    protocol: Protocol,
+    /// Returns whether the bytes begin it.
+    begins: fn(&[u8]) -> bool,
+    /// Returns whether they may be the begin of it, and are too few to tell.
+    may_begin: fn(&[u8]) -> bool,
+    /// Creates its decoder, with what creates that of the bytes behind an upgrade.
+    pub(super) decoder: fn(&Schemas, Decoder) -> Box<dyn Decode>,
+    /// Creates what masks it, if text is not all there is to search.
+    pub(super) mask: Option<Create>,
+}
+
+/// Declares a protocol by its module.
+macro_rules! known {
+    ($protocol:ident, $module:ident, $decoder:expr, $mask:expr) => {
+        Known {
+            protocol: Protocol::$protocol,
+            begins: $module::begins,
+            may_begin: $module::may_begin,
+            decoder: $decoder,
+            mask: $mask,
+        }
+    };
+}
+
+/// In the order in which they are asked.
+static KNOWN: [Known; 12] = [
+    known!(
+        Http1,
+        http1,
+        |schemas, upgraded| Box::new(http1::Http1::new(upgraded(schemas))),
+        Some(mask::http1)
+    ),
+    known!(Redis, resp, |_, _| Box::new(resp::Resp::default()), Some(mask::redis)),
+    known!(Postgres, postgres, |_, _| Box::new(postgres::Postgres::default()), Some(mask::postgres)),
+    known!(Dbus, dbus, |_, _| Box::new(dbus::Dbus::default()), None),
+    known!(Syslog, syslog, |_, _| Box::new(syslog::Syslog::default()), None),
+    known!(Varlink, varlink, |_, _| Box::new(varlink::Varlink::default()), None),
+    known!(JsonRpc, jsonrpc, |_, _| Box::new(jsonrpc::JsonRpc::default()), None),
+    known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
+    known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
+    known!(Wayland, wayland, |_, _| Box::new(wayland::Wayland::default()), None),
+    known!(Ttrpc, ttrpc, |_, _| Box::new(ttrpc::Ttrpc::default()), Some(mask::ttrpc)),
+    // The last one: connections that began before are recognized as it, too.
+    known!(Http2, http2, |schemas, _| Box::new(http2::Http2::new(schemas.clone())), Some(mask::http2)),
+];
+
+/// What bytes show that begin a direction.
+pub(super) enum Shows {
+    /// They begin this protocol.
+    Protocol(&'static Known),
+    /// They may begin this one, and are too few to tell.
+    TooShort(&'static Known),
+    Nothing,
+}
+
+/// Returns what the begin of a direction shows. HTTP/1 is left out behind an upgrade.
+pub(super) fn begin(bytes: &[u8], is_upgraded: bool) -> Shows {
+    for known in all(is_upgraded) {
+        if (known.may_begin)(bytes) && bytes.len() < WAITING_MAX {
+            return Shows::TooShort(known);
+        }
+        if (known.begins)(bytes) {
+            return Shows::Protocol(known);
+        }
+    }
+    Shows::Nothing
+}
+
+/// Returns the protocol that these bytes begin, or that goes on in them.
+pub(super) fn find(bytes: &[u8], is_upgraded: bool) -> Option<&'static Known> {
+    let joined = || KNOWN.last().filter(|_| http2::is_joined(bytes));
+    all(is_upgraded).find(|known| (known.begins)(bytes)).or_else(joined)
+}
+
+/// Returns the protocol that these bytes begin, or else the first one that they may begin.
+pub(super) fn guess(bytes: &[u8], is_upgraded: bool) -> Option<Protocol> {
+    let may_begin = || all(is_upgraded).find(|known| (known.may_begin)(bytes));
+    all(is_upgraded).find(|known| (known.begins)(bytes)).or_else(may_begin).map(|known| known.protocol)
+}
+
+fn all(is_upgraded: bool) -> impl Iterator<Item = &'static Known> {
+    KNOWN.iter().skip(usize::from(is_upgraded))
+}
