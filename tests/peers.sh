@@ -25,6 +25,7 @@ peers=(
     runc:runc
     busybox:busybox-static
     dockerd:docker.io
+    /usr/lib/python3/dist-packages/docker/__init__.py:python3-docker
     curl:curl
     openssl:openssl
     redis-server:redis-server

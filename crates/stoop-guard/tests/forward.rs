@@ -72,8 +72,12 @@ fn read_request(stream: &mut UnixStream) -> Vec<u8> {
     text
 }
 
-/// Starts a guard in a thread of its own.
 fn guard(directory: &Path) -> Receiver<Vec<u8>> {
+    guard_by(directory, RULES)
+}
+
+/// Starts a guard in a thread of its own.
+fn guard_by(directory: &Path, rules: &'static str) -> Receiver<Vec<u8>> {
     let received = server(&directory.join("server"));
     let (server, path) = (stoop::Address::path(directory.join("server")).unwrap(), directory.join("guard"));
     let (ready, is_ready) = channel();
@@ -82,7 +86,7 @@ fn guard(directory: &Path) -> Receiver<Vec<u8>> {
         runtime.block_on(async move {
             let listener = stoop::Bind::new(&path).listen_async().await.unwrap();
             ready.send(()).unwrap();
-            let guard = Guard::new(Rules::parse(RULES).unwrap(), Protocol::Http, server);
+            let guard = Guard::new(Rules::parse(rules).unwrap(), Protocol::Http, server);
             let serving = stoop::serve::Server::new(listener);
             guard.run(serving, std::future::pending::<()>()).await.unwrap();
         });
@@ -219,5 +223,32 @@ fn a_server_that_is_missing_is_said_and_one_that_returns_is_found() {
         assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("{\"message\":\""), "{answer}");
         std::fs::rename(directory.path().join("away"), directory.path().join("server")).unwrap();
         assert!(send(&path, ping).starts_with("HTTP/1.1 200"));
+    });
+}
+
+/// Whatever the rule looks like that allows it.
+#[test]
+fn each_container_that_is_created_gets_the_label() {
+    deadline(LIMIT, || {
+        let directory = tempdir();
+        let rules = "own-label = 'by=guard'\n[[allow]]\nrequest = 'POST /containers/{any}'\njson = 'any'\n\
+                     [[allow]]\nrequest = 'POST /containers/create'\nstream = ['application/octet-stream']\n";
+        let received = guard_by(directory.path(), rules);
+        let post = |path: &str, kind: &str| {
+            let body = "{\"Labels\":{\"by\":\"me\"}}";
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}",
+                body.len()
+            );
+            send(&directory.path().join("guard"), format!("{head}\r\n\r\n{body}").as_bytes())
+        };
+        for (path, label) in [("/containers/create", "guard"), ("/containers/prune", "me")] {
+            assert!(post(path, "application/json").starts_with("HTTP/1.1 200"));
+            let text = String::from_utf8(received.recv_timeout(LIMIT).unwrap()).unwrap();
+            assert!(text.ends_with(&format!("{{\"Labels\":{{\"by\":\"{label}\"}}}}")), "{text}");
+        }
+        let unjudged = post("/containers/create", "application/octet-stream");
+        assert!(unjudged.starts_with("HTTP/1.1 403"), "{unjudged}");
+        assert!(received.try_recv().is_err());
     });
 }

@@ -5,12 +5,18 @@
 mod attacks;
 #[path = "guard/clients.rs"]
 mod clients;
+#[path = "guard/hidden.rs"]
+mod hidden;
 #[path = "guard/hooks.rs"]
 mod hooks;
 #[path = "guard/identity.rs"]
 mod identity;
 #[path = "guard/named.rs"]
 mod named;
+#[path = "guard/own.rs"]
+mod own;
+#[path = "guard/python.rs"]
+mod python;
 #[path = "guard/raw.rs"]
 mod raw;
 

@@ -31,8 +31,10 @@ pub(crate) enum Condition {
     OneOf(Vec<Value>),
     /// A number in this range.
     Range { min: f64, max: f64 },
-    /// A text that begins with one of these.
+    /// A text that begins with one of these, and has no component `..` that leads out of it.
     StartsWith(Vec<String>),
+    /// A text that does not look like an id of Docker.
+    Name,
     /// A bind mount of Docker (`SOURCE:TARGET[:OPTIONS]`) with one of these sources.
     BindSource(Vec<String>),
 }
@@ -148,14 +150,27 @@ impl Condition {
             Condition::OneOf(values) => values.contains(value),
             Condition::Range { min, max } => value.as_f64().is_some_and(|n| *min <= n && n <= *max),
             Condition::StartsWith(starts) => {
-                text.is_some_and(|text| starts.iter().any(|start| text.starts_with(start)))
+                text.is_some_and(|text| !climbs(text) && starts.iter().any(|start| text.starts_with(start)))
             }
+            Condition::Name => text.is_some_and(|text| !is_like_an_id(text)),
             Condition::BindSource(sources) => {
                 let source = text.and_then(|text| text.split_once(':')).map(|(source, _)| source);
                 source.is_some_and(|source| sources.iter().any(|one| one == source))
             }
         }
     }
+}
+
+/// Returns whether a path in a text leads upwards, so that its begin says nothing of its end.
+fn climbs(text: &str) -> bool {
+    text.split(['/', ':', ',']).any(|component| component == "..")
+}
+
+/// Returns whether a text has the form in which Docker prints ids, short or whole. It finds
+/// containers by their name before it compares the begins of ids.
+fn is_like_an_id(text: &str) -> bool {
+    let text = text.trim_start_matches('/');
+    text.len() >= 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -229,6 +244,36 @@ mod tests {
         ] {
             assert_eq!(create().check(&value).unwrap_err().0, path, "{value}");
         }
+    }
+
+    #[test]
+    fn a_begin_is_not_left_again() {
+        let below = Condition::StartsWith(vec!["/srv/cache/".into(), "cache-".into()]);
+        for (text, is_allowed) in [
+            ("/srv/cache/a", true),
+            ("/srv/cache/..a/b..", true),
+            ("cache-a:/b:ro", true),
+            ("/srv/cache", false),
+            ("/srv/cache/..", false),
+            ("/srv/cache/../../etc", false),
+            ("/srv/cache/a/../../../etc:/etc", false),
+            ("/srv/cache/..:/host", false),
+            ("type=bind,src=/srv/cache/..", false),
+        ] {
+            assert_eq!(below.allows(&json!(text)), is_allowed, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_look_like_ids_are_refused() {
+        let id = "0123456789abcdef".repeat(4);
+        for text in ["web", "db", "cafe", "0123456789a", "0123456789abcdef-1", "ABCDEFABCDEFABCD", ""] {
+            assert!(Condition::Name.allows(&json!(text)), "{text}");
+        }
+        for text in [&id[..], &id[..12], &format!("/{}", &id[..12])] {
+            assert!(!Condition::Name.allows(&json!(text)), "{text}");
+        }
+        assert!(!Condition::Name.allows(&json!(1)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+use super::Guard;
 use super::body::{BoxError, GuardBody, collect, full, whole};
 use super::protocol::Protocol;
 use super::respond::unavailable;
@@ -27,11 +28,14 @@ const MAX_EVENT_BYTES: usize = 1 << 20;
 pub(super) struct Wanted {
     redacted: Vec<String>,
     filter: Option<(Filter, Label)>,
+    /// Whether the label counts only if the guard gave it, and not the image.
+    is_given: bool,
 }
 
 impl Wanted {
-    pub(super) fn new(rule: Rule, visible: Option<Label>) -> Wanted {
-        Wanted { redacted: rule.redact, filter: rule.filter.zip(visible) }
+    pub(super) fn new(rule: Rule, visible: Option<Label>, own: Option<Label>) -> Wanted {
+        let is_given = visible.is_some() && visible == own;
+        Wanted { redacted: rule.redact, filter: rule.filter.zip(visible), is_given }
     }
 
     pub(super) fn is_needed(&self) -> bool {
@@ -69,7 +73,11 @@ fn without_containers(value: &mut Value) {
 }
 
 /// Filters a response. What cannot be filtered is not passed on.
-pub(super) async fn apply(response: Response<stoop_http::Body>, wanted: Wanted) -> Response<GuardBody> {
+pub(super) async fn apply(
+    guard: &Guard,
+    response: Response<stoop_http::Body>,
+    wanted: Wanted,
+) -> Response<GuardBody> {
     let (mut head, body) = response.into_parts();
     if head.headers.contains_key(CONTENT_ENCODING) {
         return unavailable(Protocol::Http, &"its response is compressed and cannot be filtered");
@@ -86,6 +94,9 @@ pub(super) async fn apply(response: Response<stoop_http::Body>, wanted: Wanted) 
     match value {
         Some(mut value) => {
             wanted.apply(&mut value);
+            if let Some((Filter::Containers, label)) = wanted.filter.as_ref().filter(|_| wanted.is_given) {
+                guard.only_given(&mut value, label).await;
+            }
             Response::from_parts(head, full(value.to_string()))
         }
         None => unavailable(Protocol::Http, &"its response is not JSON and cannot be filtered"),
@@ -167,7 +178,7 @@ mod tests {
     }
 
     fn filtered(filter: Filter, mut value: Value) -> Value {
-        Wanted { redacted: Vec::new(), filter: Some((filter, label())) }.apply(&mut value);
+        Wanted { redacted: Vec::new(), filter: Some((filter, label())), is_given: false }.apply(&mut value);
         value
     }
 

@@ -21,7 +21,7 @@ impl Guard {
         outgoing: Outgoing,
     ) -> Result<Response<GuardBody>, stoop_http::Error> {
         let mut client = self.connect(self.asking(&parts)).await?;
-        let Outgoing { method, target, headers, body, upgrade, rule, visible } = outgoing;
+        let Outgoing { method, target, headers, body, upgrade, rule, visible, own } = outgoing;
         let mut request = Request::new(body);
         *request.method_mut() = method;
         // Canonical text is always a valid URI.
@@ -39,9 +39,10 @@ impl Guard {
             return Ok(switched(parts, response, upgrade.is_some()));
         }
         clean(response.headers_mut());
-        let filter = rule.map(|rule| filter::Wanted::new(rule, visible)).filter(filter::Wanted::is_needed);
+        let filter =
+            rule.map(|rule| filter::Wanted::new(rule, visible, own)).filter(filter::Wanted::is_needed);
         match filter {
-            Some(wanted) if response.status().is_success() => Ok(filter::apply(response, wanted).await),
+            Some(wanted) if response.status().is_success() => Ok(filter::apply(self, response, wanted).await),
             _ => Ok(response.map(whole)),
         }
     }

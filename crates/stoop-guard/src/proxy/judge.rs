@@ -18,9 +18,6 @@ use crate::rules::learn::Seen;
 use crate::rules::rule::{Body, Rule};
 use crate::rules::{Candidate, Label};
 
-/// The request that creates a container.
-const CREATE: &str = "POST /containers/create";
-
 /// A request in the form that is forwarded.
 pub(super) struct Outgoing {
     pub(super) method: Method,
@@ -31,6 +28,7 @@ pub(super) struct Outgoing {
     /// The rule that allowed it, unless it is a dry run.
     pub(super) rule: Option<Rule>,
     pub(super) visible: Option<Label>,
+    pub(super) own: Option<Label>,
 }
 
 /// What was decided.
@@ -171,12 +169,12 @@ impl Guard {
         if !head.has_body {
             return Ok(body::empty());
         }
+        let own = candidate.own.filter(|_| creates_container(candidate, &head.target));
         let worded =
             |(path, why): (String, &str)| if path.is_empty() { why.into() } else { format!("{why}: {path}") };
         match (&candidate.rule.body, arriving.as_ref()) {
             (Body::Json(fields), Some(Arriving::Collected(_, Some(value)))) => {
                 fields.check(value).map_err(worded)?;
-                let own = candidate.own.filter(|_| candidate.rule.name == CREATE);
                 Ok(body::full(stamped(value.clone(), own).to_string()))
             }
             (Body::Message(fields), Some(Arriving::Collected(bytes, _))) => {
@@ -185,6 +183,7 @@ impl Guard {
                 Ok(body::full(judged.1))
             }
             (Body::Json(_) | Body::Message(_) | Body::None, _) => Err("this body is not allowed".into()),
+            _ if own.is_some() => Err("a container that gets a label is created from JSON".into()),
             (Body::Stream(_) | Body::Messages, _) => match arriving.take() {
                 Some(Arriving::Unread(body)) => Ok(body::stream(body)),
                 Some(Arriving::Collected(bytes, _)) => Ok(body::full(bytes)),
@@ -220,7 +219,8 @@ impl Guard {
         let mut target = head.target.clone();
         if let (Some(label), Some(at)) = (candidate.visible, rule.template.container()) {
             let at = at + candidate.skipped;
-            match self.visible_id(&target.segments[at], label).await {
+            let own = candidate.own.filter(|own| *own == label);
+            match self.visible_id(&target.segments[at], label, own.is_some()).await {
                 Some(id) => target.segments[at] = id,
                 None => {
                     let verdict = Verdict::Hidden { rule: rule.name.clone() };
@@ -236,6 +236,7 @@ impl Guard {
             upgrade: head.framing.upgrade.clone(),
             rule: Some(rule.clone()),
             visible: candidate.visible.cloned(),
+            own: candidate.own.cloned(),
         };
         let verdict = Verdict::Allowed { rule: rule.name.clone() };
         Judged { verdict, outgoing: Some(outgoing), seen: None, status: StatusCode::OK }
@@ -289,7 +290,13 @@ fn unjudged(head: &Head<'_>, arriving: Arriving) -> Outgoing {
         upgrade: head.framing.upgrade.clone(),
         rule: None,
         visible: None,
+        own: None,
     }
+}
+
+/// Returns whether a request creates a container, whatever the rule says that allows it.
+fn creates_container(candidate: &Candidate<'_>, target: &Target) -> bool {
+    candidate.rule.method == Method::POST && target.segments[candidate.skipped..] == ["containers", "create"]
 }
 
 /// Adds a label to the body of a request that creates something.

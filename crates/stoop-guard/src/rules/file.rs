@@ -260,11 +260,15 @@ fn condition(value: &Value) -> Result<Condition, String> {
             "any" => Ok(Condition::Any),
             "empty" => Ok(Condition::Empty),
             "null" => Ok(Condition::Null),
+            "name" => Ok(Condition::Name),
             _ => Err(format!("'{text}' is not a condition; one value is written as [\"{text}\"]")),
         },
         Value::Array(values) => values.iter().map(literal).collect::<Result<_, _>>().map(Condition::OneOf),
         Value::Table(table) => parameters(table),
-        _ => Err("a condition is \"any\", \"empty\", \"null\", a list of values, or a table".into()),
+        _ => {
+            let words = "\"any\", \"empty\", \"null\", \"name\"";
+            Err(format!("a condition is {words}, a list of values, or a table"))
+        }
     }
 }
 

@@ -126,3 +126,196 @@ proptest! {
         prop_assert_eq!(names(&rules, &method, &path).is_ok(), is_named);
     }
 }
+
+/// Judges the body of a request by a set, as a guard does after the head.
+fn body(set: &str, target: &str, text: &str) -> Result<(), String> {
+    let rules = Rules::parse(&format!("include = ['{set}']")).unwrap();
+    let target = Target::parse(target).unwrap();
+    let found = rules.candidates(&Client::default(), &Method::POST, &target, None).unwrap();
+    let rule::Body::Json(fields) = &found[0].rule.body else { panic!("{target:?} has no JSON") };
+    let value = crate::json::strict::parse(text.as_bytes())?;
+    fields.check(&value).map_err(|(path, why)| format!("{path}: {why}"))
+}
+
+/// What makes a container more than the daemon's default, and spellings that Go's JSON takes for
+/// the same.
+#[test]
+fn a_container_of_a_build_has_no_privileges_in_any_spelling() {
+    let create = |text: &str| body("docker:ci-build", "/v1.41/containers/create?name=job", text);
+    let host = |fields: &str| create(&format!("{{\"Image\":\"a\",\"HostConfig\":{{{fields}}}}}"));
+    for fields in [
+        r#""Privileged":true"#,
+        r#""privileged":true"#,
+        r#""PRIVILEGED":true"#,
+        "\"Binds\":[\"/:/host\"]",
+        "\"Bind\u{17f}\":[\"/:/host\"]",
+        "\"Mount\u{17f}\":[]",
+        "\"Ma\u{17f}\u{212a}edPaths\":[]",
+        "\"Networ\u{212a}Mode\":\"host\"",
+        "\"NetworkMode\":\"bridge\",\"Networ\u{212a}Mode\":\"host\"",
+        r#""Net\u0077orkMode":"host""#,
+        r#""NetworkMode":"HOST""#,
+        r#""NetworkMode":"container:foreign""#,
+        r#""NetworkMode":"host ""#,
+        r#""NetworkMode":["host"]"#,
+        r#""PidMode":"host""#,
+        r#""PidMode":"container:foreign""#,
+        r#""IpcMode":"container:foreign""#,
+        r#""IpcMode":"shareable""#,
+        r#""UTSMode":"host""#,
+        r#""UsernsMode":"host""#,
+        r#""CgroupnsMode":"host""#,
+        r#""CgroupParent":"/""#,
+        r#""Cgroup":"container:foreign""#,
+        r#""Runtime":"io.containerd.runc.v2""#,
+        r#""SecurityOpt":["seccomp=unconfined"]"#,
+        r#""SecurityOpt":"apparmor=unconfined""#,
+        r#""CapAdd":["ALL"]"#,
+        r#""CapAdd":"ALL""#,
+        r#""Capabilities":["CAP_SYS_ADMIN"]"#,
+        r#""Devices":[{"PathOnHost":"/dev/sda","PathInContainer":"/dev/sda","CgroupPermissions":"rwm"}]"#,
+        r#""DeviceCgroupRules":["a *:* rwm"]"#,
+        r#""DeviceRequests":[{"Count":-1}]"#,
+        r#""Binds":["/proc/1/root:/host"]"#,
+        r#""Binds":["docker.sock:/a","/run/docker.sock:/b"]"#,
+        r#""Mounts":[{"Type":"bind","Source":"/","Target":"/host"}]"#,
+        r#""Mounts":[{"Type":"volume","Target":"/h","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/"}}}}]"#,
+        r#""Mounts":[{"Type":"tmpfs","Target":"/x"}]"#,
+        r#""Mounts":[{"Type":"npipe","Source":"a","Target":"/x"}]"#,
+        r#""Tmpfs":{"/x":""}"#,
+        r#""VolumesFrom":["foreign"]"#,
+        r#""VolumeDriver":"local""#,
+        r#""Links":["foreign:a"]"#,
+        r#""GroupAdd":["0"]"#,
+        r#""Sysctls":{"kernel.msgmax":"1"}"#,
+        r#""Ulimits":[{"Name":"rtprio","Soft":99,"Hard":99}]"#,
+        r#""OomScoreAdj":-1000"#,
+        r#""OomKillDisable":true"#,
+        r#""LogConfig":{"Type":"syslog"}"#,
+        r#""LogConfig":{"Config":{"syslog-address":"tcp://a"}}"#,
+        r#""RestartPolicy":{"Name":"always"}"#,
+        r#""PortBindings":{"80/tcp":[{"HostPort":"80"}]}"#,
+        r#""PublishAllPorts":true"#,
+        r#""StorageOpt":{"size":"1T"}"#,
+        r#""Annotations":{"run.oci.keep_original_groups":"1"}"#,
+        r#""ShmSize":1e12"#,
+        r#""ShmSize":-1"#,
+        r#""MaskedPaths":[]"#,
+        r#""ReadonlyPaths":[]"#,
+        r#""ContainerIDFile":"/etc/passwd""#,
+        r#""":1"#,
+        r#""Privileged\u0000":true"#,
+        r#""HostConfig":{"Privileged":true}"#,
+    ] {
+        assert!(host(fields).is_err(), "{fields}");
+    }
+    for text in [
+        "{\"Image\":\"a\",\"hostConfig\":{\"Privileged\":true}}",
+        "{\"Image\":\"a\",\"Ho\u{17f}tConfig\":{\"Privileged\":true}}",
+        "{\"Image\":\"a\",\"HostConfig\":{},\"ho\u{17f}tConfig\":{\"Privileged\":true}}",
+        "{\"Image\":\"a\",\"HostConfig\":[{\"Privileged\":true}]}",
+        "{\"Image\":\"a\",\"HostConfig\":\"{}\"}",
+        "{\"Image\":\"a\",\"Volumes\":{\"/data\":{}}}",
+        "{\"Image\":\"a\",\"ExposedPorts\":{\"80/tcp\":{}}}",
+        "{\"Image\":\"a\",\"MacAddress\":\"02:42:ac:11:00:02\"}",
+        "{\"Image\":\"a\",\"NetworkingConfig\":{\"EndpointsConfig\":{\"host\":{}}}}",
+        "{\"Image\":\"a\",\"NetworkingConfig\":{\"EndpointsConfig\":{\"default\":{\"NetworkID\":\"host\"}}}}",
+        "{\"Image\":\"a\"}{\"HostConfig\":{\"Privileged\":true}}",
+        "{\"Image\":\"a\"}\0",
+        "\u{feff}{\"Image\":\"a\"}",
+        "{\"Image\":\"a\",}",
+        "{\"Image\":\"a\"/**/}",
+        "{'Image':'a'}",
+        "[]",
+        "",
+    ] {
+        assert!(create(text).is_err(), "{text}");
+    }
+    for fields in [
+        r#""Privileged":false,"Binds":null,"Mounts":[],"CapAdd":null,"SecurityOpt":null,"MaskedPaths":null"#,
+        r#""NetworkMode":"none","PidMode":"","Memory":1048576,"RestartPolicy":{"Name":"no","MaximumRetryCount":0}"#,
+    ] {
+        assert_eq!(host(fields), Ok(()), "{fields}");
+    }
+}
+
+#[test]
+fn a_build_asks_for_no_more_than_its_directory() {
+    let rules = Rules::parse("include = ['docker:ci-build']").unwrap();
+    let ask = |query: &str| names(&rules, "POST", &format!("/v1.41/build?t=a&{query}"));
+    for query in [
+        "remote=http://host.example/context.tar",
+        "remote=git%3A%2F%2Fhost.example%2Fa.git",
+        "networkmode=host",
+        "networkmode=container:foreign",
+        "networkmode=none&networkmode=host",
+        "networkMode=host",
+        "version=2",
+        "session=a",
+        "outputs=%5B%7B%22Type%22%3A%22local%22%7D%5D",
+        "cgroupparent=/",
+        "extrahosts=a:1.1.1.1",
+        "securityopt=%5B%22seccomp%3Dunconfined%22%5D",
+        "ulimits=%5B%7B%22Name%22%3A%22rtprio%22%7D%5D",
+        "isolation=hyperv",
+        "fromSrc=-",
+        "buildid=a",
+    ] {
+        assert!(ask(query).is_err(), "{query}");
+    }
+    assert!(ask("networkmode=none&remote=&ulimits=null&version=1&cgroupparent=&rm=1&t=b").is_ok());
+    for path in [
+        "/containers/create?name=0123456789ab",
+        "/containers/create?name=job&name=other",
+        "/images/create?fromSrc=-",
+        "/images/load",
+        "/commit?container=a",
+        "/plugins/pull?remote=a",
+        "/swarm/init",
+        "/session",
+        "/grpc",
+        "/containers/a/exec",
+        "/exec/a/start",
+        "/containers/a/update",
+        "/containers/a/rename?name=b",
+        "/containers/a/start?checkpoint=x",
+        "/networks/create",
+        "/volumes/create",
+        "/services/create",
+        "/build/prune",
+    ] {
+        assert!(names(&rules, "POST", path).is_err(), "{path}");
+    }
+    assert!(names(&rules, "DELETE", "/containers/a?v=1&force=1&link=False").is_ok());
+    assert!(names(&rules, "DELETE", "/containers/a?link=1").is_err());
+}
+
+/// Everywhere in a service or a task where there may be a password.
+#[test]
+fn services_are_shown_without_secrets() {
+    use serde_json::json;
+    let mounts =
+        json!([{"VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"o": "password=hunter2"}}}}]);
+    let task = json!({
+        "ContainerSpec": {"Image": "shown", "Env": ["PASSWORD=hunter2"], "Mounts": mounts},
+        "PluginSpec": {"env": ["PASSWORD=hunter2"], "Env": ["PASSWORD=hunter2"]},
+        "LogDriver": {"Name": "splunk", "Options": {"splunk-token": "hunter2"}},
+    });
+    let service = json!({"Spec": {"TaskTemplate": task}, "PreviousSpec": {"TaskTemplate": task}});
+    for (set, target, answer) in [
+        ("docker:read-only", "/services", json!([service])),
+        ("docker:read-only", "/services/a", service.clone()),
+        ("docker:read-only", "/tasks", json!([{"Spec": task}])),
+        ("docker:read-only", "/tasks/a", json!({"Spec": task})),
+        ("docker:traefik", "/services", json!([service])),
+        ("docker:traefik", "/tasks", json!([{"Spec": task}])),
+    ] {
+        let rules = Rules::parse(&format!("include = ['{set}']")).unwrap();
+        let target = Target::parse(target).unwrap();
+        let found = rules.candidates(&Client::default(), &Method::GET, &target, None).unwrap();
+        let mut answer = answer;
+        found[0].rule.redact.iter().for_each(|path| crate::json::redact::redact(&mut answer, path));
+        let text = answer.to_string();
+        assert!(!text.contains("hunter2") && text.contains("shown"), "{set} {target:?}: {text}");
+    }
+}

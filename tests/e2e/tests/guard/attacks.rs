@@ -6,6 +6,7 @@ use stoop_e2e::docker::Dockerd;
 use stoop_testkit::{deadline, skip};
 
 use crate::clients::what_a_dashboard_asks_for_is_allowed;
+use crate::hidden::secrets_in_other_places;
 use crate::raw::{request, send, send_whole, statuses};
 use crate::{Guarded, LONG, direct, guard, prepare};
 
@@ -36,6 +37,8 @@ fn nothing_gets_through_the_read_only_set() {
         let containers: serde_json::Value = serde_json::from_str(&containers).unwrap();
         assert_eq!(containers.as_array().unwrap().len(), 1, "nothing was created or removed: {containers}");
         assert_eq!(containers[0]["State"], "created", "nothing was started");
+        secrets_in_other_places(&daemon, &guard);
+        crate::python::reads(&guard);
         guard.running.terminate().ok();
     });
 }

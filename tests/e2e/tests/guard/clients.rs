@@ -39,8 +39,23 @@ fn a_ci_build_works_and_has_no_other_rights() {
         only_its_own_containers(&guard);
         privileges_are_refused(&guard);
         bodies_in_other_spellings(&daemon, &guard);
+        crate::own::labels_of_images_do_not_count(&daemon, &guard);
+        crate::own::names_like_ids_are_refused(&daemon, &guard);
+        crate::own::a_begin_of_a_path_is_not_left(&daemon);
+        a_login_reaches_the_registry(&guard);
+        crate::python::builds(&guard, &context);
         guard.running.terminate().ok();
     });
+}
+
+/// Nothing listens there: what counts is that the daemon tried.
+fn a_login_reaches_the_registry(guard: &Guarded) {
+    let body = json!({"username": "a", "password": "b", "serveraddress": "127.0.0.1:1"}).to_string();
+    let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let answer = send(&guard.path, request("POST /auth", &headers, &body));
+    assert!(answer.contains("127.0.0.1:1"), "{answer}");
+    let login = docker(guard, &["login", "-u", "a", "--password-stdin", "127.0.0.1:1"]).input("b").run();
+    assert!(!login.stderr.contains("refused by the guard"), "{}", login.stderr);
 }
 
 fn only_its_own_containers(guard: &Guarded) {

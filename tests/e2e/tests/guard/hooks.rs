@@ -123,7 +123,7 @@ fn what_the_rules_allow_meets_faults() {
     let guard = guard(dir.path(), "guard.sock", &server, &flags);
     wait_served(control);
     assert!(!ask(&guard, "/allowed").contains("OK"));
-    assert!(guard.running.stderr().contains("injected fault"), "{}", guard.running.stderr());
+    guard.running.wait_stderr("injected fault");
     let now = stoop(["connect", control]).input("none\n").run().ok().text();
     assert_eq!(now, "up none\ndown none\n");
     assert_eq!(ask(&guard, "/allowed"), "OK");
