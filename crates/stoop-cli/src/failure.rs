@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use stoop::escaped;
-use stoop::internal::Place;
+use stoop::internal::{Operation, Place};
 use stoop_inspect::diagnose;
 use stoop_inspect::internal::Action;
 use stoop_inspect::why::Diagnosis;
@@ -249,12 +249,7 @@ impl Report {
     /// Recommends to predict the call by the kernel's rules, if there is no other advice.
     fn or_predict(mut self, error: &stoop::Error) -> Report {
         if let (true, Some(address)) = (self.next.is_empty(), error.subject()) {
-            let operation = match error.operation() {
-                stoop::internal::Operation::Bind => " --op bind",
-                stoop::internal::Operation::Send => " --op send",
-                _ => "",
-            };
-            let address = shell::address(address);
+            let (address, operation) = (shell::address(address), operation_flag(error.operation()));
             self.next.push(format!("stoop why {address}{operation}    # by the rules of the kernel"));
         }
         self
@@ -360,6 +355,15 @@ pub(crate) fn describe(error: &io::Error) -> String {
     let mut characters = text.chars();
     let lower = characters.next().map(|first| first.to_lowercase().chain(characters).collect::<String>());
     lower.unwrap_or_default()
+}
+
+/// Returns the flag with which `stoop why` is asked for an operation.
+pub(crate) fn operation_flag(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Bind => " --op bind",
+        Operation::Send => " --op send",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

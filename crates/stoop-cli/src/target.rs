@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use stoop::internal::{Connection, Place, Socket, Target, responding};
+use stoop::internal::{Connection, Operation, Place, Socket, Target, responding};
 use stoop::{Address, Bind, Connect, Datagram, Kind, Listener, Policy, SeqPacket, SocketFile, Stream};
 
 use crate::args::{BindFlags, ConnectFlags};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, operation_flag};
 use crate::shell;
 
 /// The permission bits of directories created by `--mkdir`.
@@ -86,7 +86,7 @@ pub(crate) fn serve(
     if address.as_pathname().is_none() {
         refuse(&about_the_file(flags), target, "an abstract name has no file, and no permissions")?;
     }
-    check_responds(address, Call::Bind)?;
+    check_responds(address, Operation::Bind)?;
     let kind = kind.unwrap_or(default_kind);
     let bind = adjust(bind(address, flags), kind);
     Ok(match kind {
@@ -168,7 +168,7 @@ pub(crate) fn connect(
     let Place::Address(address) = &target.place else {
         return Err(Failure::usage(format!("'{target}' cannot be connected to"), NOT_AN_ADDRESS));
     };
-    check_responds(address, Call::Connect)?;
+    check_responds(address, Operation::Connect)?;
     let mut connect = Connect::new(address).wait_for_server(flags.wait.unwrap_or_default());
     if let Some(timeout) = timeout {
         connect = connect.timeout(timeout);
@@ -193,28 +193,21 @@ pub(crate) fn connect(
     }
 }
 
-/// What is to be done at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
-    Connect,
-    Bind,
-}
-
 /// Fails if the file system of an address does not respond: the call would wait for it, whatever
 /// its time limit.
-pub(crate) fn check_responds(address: &Address, call: Call) -> Result<(), Failure> {
+pub(crate) fn check_responds(address: &Address, operation: Operation) -> Result<(), Failure> {
     let Some(path) = address.as_pathname() else { return Ok(()) };
     responding::check(path).map_err(|error| {
         let address = shell::address(address);
-        let (what, flag) = match call {
-            Call::Connect => ("cannot connect to", ""),
-            Call::Bind => ("cannot bind", " --op bind"),
+        let what = match operation {
+            Operation::Bind => "cannot bind",
+            _ => "cannot connect to",
         };
         Failure::new(Exit::Failed, format!("{what} {address}"))
             .of_call(Exit::TimedOut)
             .why(error.to_string())
             .seen(format!("it is mounted from '{}'", stoop::escaped(&error.mount.source)))
-            .next(format!("stoop why {address}{flag}"))
+            .next(format!("stoop why {address}{}", operation_flag(operation)))
             .into()
     })
 }

@@ -12,7 +12,7 @@ use stoop::{Address, Allow, Bind, Outgoing, SocketExt, Stream};
 use stoop_relay::fault::Faults;
 use stoop_relay::record::{Entry, Recorder, Recording, Side as RecordedSide, Tail};
 use stoop_relay::{Relay, Server};
-use stoop_testkit::{deadline, tempdir};
+use stoop_testkit::{cases, deadline, tempdir};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -174,9 +174,7 @@ fn recorded(path: &std::path::Path) -> [Seen; 2] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("STOOP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
-    ))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn a_conversation_is_the_same_through_a_relay(

@@ -11,14 +11,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use stoop::{Address, Allow, Bind, Datagram, Kind, Outgoing, SeqPacket, SocketExt, Stream};
 use stoop_relay::{Relay, Running, Server};
-use stoop_testkit::{deadline, tempdir};
+use stoop_testkit::{cases, deadline, tempdir};
 
 const SOON: Duration = Duration::from_secs(60);
-
-fn cases() -> ProptestConfig {
-    let given = std::env::var("STOOP_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig::with_cases(given.unwrap_or(32))
-}
 
 /// A message, and what its files say.
 type Message = (Vec<u8>, Vec<String>);
@@ -167,7 +162,7 @@ fn break_off(breaking: Stream, other: Stream, lens: &[usize], is_unread: bool) -
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(ProptestConfig::with_cases(cases(32)))]
 
     #[test]
     fn messages_are_the_same_with_their_descriptors(

@@ -10,14 +10,9 @@ use rustix::net::SendFlags;
 use rustix::net::sockopt::set_socket_linger;
 use stoop::{Address, Allow, Bind, Kind, SeqPacket, SocketExt, Stream};
 use stoop_relay::{Relay, Running, Server};
-use stoop_testkit::{deadline, tempdir};
+use stoop_testkit::{cases, deadline, tempdir};
 
 const SOON: Duration = Duration::from_secs(60);
-
-fn cases() -> ProptestConfig {
-    let given = std::env::var("STOOP_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig::with_cases(given.unwrap_or(32))
-}
 
 /// What one side does: sends so many bytes, or reads once.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +137,7 @@ fn tcp_pair() -> [TcpStream; 2] {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(ProptestConfig::with_cases(cases(32)))]
 
     #[test]
     fn messages_are_the_same_in_frames(acts in acts()) {

@@ -36,6 +36,11 @@ use std::path::Path;
 /// of the same number.
 pub const NOBODY: u32 = 65534;
 
+/// Returns how many cases a test of random ones has: as `STOOP_CASES` says, or else `usual`.
+pub fn cases(usual: u32) -> u32 {
+    std::env::var("STOOP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 /// Creates a new directory that only this user may enter. It is removed with its contents when the
 /// value is dropped.
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stoop::internal::{Connection, Place, Target};
+use stoop::internal::{Connection, Operation, Place, Target};
 use stoop::{Address, Connect, Kind, Stream};
 use stoop_inspect::endpoints::{self, Candidate, Name, Source};
 
@@ -112,7 +112,7 @@ fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>)
         },
         None => match &target.place {
             Place::Address(address) => {
-                target::check_responds(address, target::Call::Connect)?;
+                target::check_responds(address, Operation::Connect)?;
                 Ok(to_address(address, wait.unwrap_or_default(), timeout)?)
             }
             _ => Err(Failure::usage(format!("'{target}' cannot be connected to"), target::NOT_AN_ADDRESS)),

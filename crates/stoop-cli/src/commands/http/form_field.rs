@@ -40,8 +40,7 @@ pub(super) enum Content<'a> {
 impl<'a> Field<'a> {
     /// Parses a field. Returns `None` if it has no `=`, or a type that would end its header.
     pub(super) fn parse(text: &'a [u8]) -> Option<Field<'a>> {
-        let at = text.iter().position(|&byte| byte == b'=')?;
-        let (name, mut rest) = (&text[..at], &text[at + 1..]);
+        let (name, mut rest) = name_and_content(text)?;
         let (mut content_type, mut file_name) = (None, None);
         // Attributes follow at the end: ;type=text/plain;filename=x
         while let Some(at) = rest.windows(6).rposition(|part| part == b";type=" || part == b";filen") {
@@ -66,9 +65,8 @@ impl<'a> Field<'a> {
     /// Parses a field whose content is text, whatever it begins with. Returns `None` if it has no
     /// `=`.
     pub(super) fn plain(text: &'a [u8]) -> Option<Field<'a>> {
-        let at = text.iter().position(|&byte| byte == b'=')?;
-        let content = Content::Text(&text[at + 1..]);
-        Some(Field { name: &text[..at], content, content_type: None, file_name: None })
+        let (name, content) = name_and_content(text)?;
+        Some(Field { name, content: Content::Text(content), content_type: None, file_name: None })
     }
 
     /// Returns the headers of its part, each with its line ending.
@@ -94,6 +92,11 @@ impl<'a> Field<'a> {
         }
         head
     }
+}
+
+fn name_and_content(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&byte| byte == b'=')?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 fn unquoted(text: &[u8]) -> &[u8] {

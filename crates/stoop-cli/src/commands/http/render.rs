@@ -101,7 +101,10 @@ impl<'f> ResponsePrinter<'f> {
 pub(super) fn output_file(flags: &Http) -> Option<PathBuf> {
     let output = flags.output.clone().filter(|path| path != Path::new("-"));
     let file = output.or_else(|| flags.curl.remote_name.then(|| remote_name(flags.target()?)).flatten())?;
-    Some(flags.curl.output_dir.as_ref().map_or_else(|| file.clone(), |directory| directory.join(&file)))
+    Some(match &flags.curl.output_dir {
+        Some(directory) => directory.join(file),
+        None => file,
+    })
 }
 
 /// Checks that --remote-name finds a name.

@@ -80,7 +80,7 @@ fn path_of(name: &Target) -> Result<Address, Failure> {
     let Some(path) = address.as_pathname() else {
         return refused("an abstract name belongs to the server's socket for as long as it lives");
     };
-    target::check_responds(address, target::Call::Connect)?;
+    target::check_responds(address, internal::Operation::Connect)?;
     let is_link = path.symlink_metadata().is_ok_and(|file| file.is_symlink());
     let real = if is_link { path.canonicalize().ok() } else { None };
     Ok(real.and_then(|path| Address::path(path).ok()).unwrap_or_else(|| address.clone()))

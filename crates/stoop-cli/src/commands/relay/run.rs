@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::SIGUSR1;
-use stoop::internal::{Place, Target};
+use stoop::internal::{Operation, Place, Target};
 use stoop::{Address, Kind, Policy};
 use stoop_relay::{Counts, Displaced, Event as Happened, Running};
 
@@ -234,7 +234,7 @@ pub(super) fn resolve(server: &Server) -> Result<Resolved, Failure> {
     let (target, _) = endpoint.target()?;
     match target.place {
         Place::Address(address) => {
-            target::check_responds(&address, target::Call::Connect)?;
+            target::check_responds(&address, Operation::Connect)?;
             Ok(Resolved::Unix(address, target.kind))
         }
         _ => Err(Failure::usage(format!("'{server}' cannot be relayed to"), target::NOT_AN_ADDRESS)),
