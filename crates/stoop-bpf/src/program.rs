@@ -25,7 +25,11 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     let out = code.label();
     code.copy(Reg::R6, Reg::R1);
     socket_of_the_file(&mut code, layout, out)?;
-    for at in (RECORD..0).step_by(8) {
+    // The address too, even if it is not passed on ([K-BPF-14]).
+    //
+    // [K-BPF-14]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-14
+    let start = if layout.details.is_some() { ADDRESS } else { RECORD };
+    for at in (start..0).step_by(8) {
         code.store_number(Width::Eight, Reg::Frame, at, 0);
     }
     for chain in layout.chains.iter().chain(layout.details.iter().flat_map(|details| &details.chains)) {
@@ -116,9 +120,6 @@ fn copy_address(code: &mut Assembler, fields: AddressFields) -> Result<(), BtfEr
     code.load(Width::Four, Reg::R8, Reg::Frame, place(ADDRESS_BYTES));
     code.jump_if(Reg::R8, 0, copied);
     code.jump_if_above(Reg::R8, ADDRESS_MAX, none);
-    for at in (ADDRESS..RECORD).step_by(8) {
-        code.store_number(Width::Eight, Reg::Frame, at, 0);
-    }
     cast(code, Reg::R7, none);
     step(code, Reg::R3, Reg::R0, fields.pointer)?;
     code.jump_if(Reg::R3, 0, none);

@@ -233,8 +233,9 @@ fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::asm::Assembler;
+    use crate::asm::{Assembler, Helper, Reg};
     use crate::record::RECORD_BYTES;
+    use crate::stack::{point, step};
     use crate::types::Types;
     use std::collections::VecDeque;
     use std::os::unix::net::UnixStream;
@@ -325,6 +326,38 @@ mod tests {
         code.exit();
         match TaskFiles::start(&code.finish(), Layout::of(&types, true).unwrap().iterator.0) {
             Err(Unavailable::No(Missing::Verifier(words))) => assert!(words.contains("R0"), "{words}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether a helper may be given a part of the stack that was not written ([K-BPF-14]).
+    ///
+    /// [K-BPF-14]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-BPF-14
+    #[test]
+    fn what_was_not_written_is_passed_on_by_newer_kernels_only() {
+        let (Ok(types), Ok(_)) = (Types::open(), TaskFiles::load()) else {
+            stoop_testkit::skip!("lacks the iterator: {:?}", probe());
+        };
+        let layout = Layout::of(&types, false).unwrap();
+        let mut code = Assembler::default();
+        let out = code.label();
+        step(&mut code, Reg::R1, Reg::R1, layout.meta).unwrap();
+        code.jump_if(Reg::R1, 0, out);
+        step(&mut code, Reg::R1, Reg::R1, layout.seq).unwrap();
+        code.jump_if(Reg::R1, 0, out);
+        point(&mut code, Reg::R2, -8);
+        code.set(Reg::R3, 8);
+        code.call(Helper::SeqWrite);
+        code.place(out);
+        code.set(Reg::R0, 0);
+        code.exit();
+        let loaded = TaskFiles::start(&code.finish(), layout.iterator.0);
+        if stoop_kernel_facts::kernel_at_least(6, 3) {
+            loaded.unwrap();
+            return;
+        }
+        match loaded {
+            Err(Unavailable::No(Missing::Verifier(words))) => assert!(words.contains("stack"), "{words}"),
             other => panic!("{other:?}"),
         }
     }

@@ -35,7 +35,9 @@ pub struct Results {
 impl Report {
     /// Reads one line.
     pub fn read(&mut self, line: &str) {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        // The firmware leaves control characters in front of the guest's first line.
+        let start = line.find("vm: kernel ").unwrap_or(0);
+        let words: Vec<&str> = line[start..].split_whitespace().collect();
         match words[..] {
             ["vm:", "kernel", release, machine] => {
                 (self.release, self.machine) = (release.into(), machine.into())
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn results_are_summed_by_package() {
         let report = report(
-            "vm: kernel 6.1.0 aarch64\nvm: run stoop bind\ntest a ... ok\ntest b ... FAILED\nSKIP c: lacks x\n\
+            "\u{1b}c\u{1b}[?7l\u{1b}[2Jvm: kernel 6.1.0 aarch64\nvm: run stoop bind\ntest a ... ok\ntest b ... FAILED\nSKIP c: lacks x\n\
              test result: FAILED. 2 passed; 1 failed; 0 ignored\nvm: ended 101 1\n\
              vm: run stoop paths\ntest result: ok. 5 passed; 0 failed\nvm: ended 0 0\n\
              vm: run other x\nvm: ended 124 0\nvm: done",
