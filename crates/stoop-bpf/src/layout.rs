@@ -17,7 +17,7 @@ type Named = (Base, &'static [Step<Name>]);
 pub(crate) enum Base {
     /// The context that the iterator passes to the program.
     Context,
-    /// The socket as a generic `struct sock`.
+    /// The socket, as a `struct unix_sock` if the kernel has [`CAST`], else as a `struct sock`.
     Socket,
 }
 
@@ -28,11 +28,9 @@ pub(crate) enum Step<F> {
     Keep(Slot, F),
     /// Goes on to the structure to which a field points.
     Follow(F),
-    /// Takes a `struct sock` for the `struct unix_sock` that it is.
-    Cast,
 }
 
-use Step::{Cast, Follow, Keep};
+use Step::{Follow, Keep};
 
 /// The values that every kernel has.
 ///
@@ -62,7 +60,7 @@ const INODES: [Named; 2] = [
     (Base::Context, &[Follow((CONTEXT, "file")), Follow(FILE_INODE_POINTER), Keep(INODE, INODE_NUMBER)]),
 ];
 /// Missing before Linux 5.16; see [`CAST`].
-const NAME_CHAIN: Named = (Base::Socket, &[Cast, Keep(NAME, ADDRESS_POINTER)]);
+const NAME_CHAIN: Named = (Base::Socket, &[Keep(NAME, ADDRESS_POINTER)]);
 
 /// Values that some kernels lack, or that have another meaning there.
 const OPTIONAL: &[Named] = &[
@@ -89,26 +87,19 @@ const DETAILS: &[Named] = &[
             Keep(DROPS, ("sock", "sk_drops")),
         ],
     ),
-    (Base::Socket, &[Cast, Follow(ADDRESS_POINTER), Keep(ADDRESS_BYTES, ("unix_address", "len"))]),
+    (Base::Socket, &[Follow(ADDRESS_POINTER), Keep(ADDRESS_BYTES, ("unix_address", "len"))]),
+    (Base::Socket, &[Follow(BOUND_FILE), Follow(("dentry", "d_inode")), Keep(FILE_INODE, INODE_NUMBER)]),
     (
         Base::Socket,
-        &[Cast, Follow(BOUND_FILE), Follow(("dentry", "d_inode")), Keep(FILE_INODE, INODE_NUMBER)],
-    ),
-    (
-        Base::Socket,
-        &[Cast, Follow(BOUND_FILE), Follow(("dentry", "d_sb")), Keep(FILE_DEVICE, ("super_block", "s_dev"))],
+        &[Follow(BOUND_FILE), Follow(("dentry", "d_sb")), Keep(FILE_DEVICE, ("super_block", "s_dev"))],
     ),
 ];
 /// The peer and its inode, as in [`INODES`].
 const PEERS: [Named; 2] = [
-    (
-        Base::Socket,
-        &[Cast, Keep(PEER, PEER_POINTER), Follow(PEER_POINTER), Keep(PEER_INODE, ("sock", "sk_ino"))],
-    ),
+    (Base::Socket, &[Keep(PEER, PEER_POINTER), Follow(PEER_POINTER), Keep(PEER_INODE, ("sock", "sk_ino"))]),
     (
         Base::Socket,
         &[
-            Cast,
             Keep(PEER, PEER_POINTER),
             Follow(PEER_POINTER),
             Follow(("sock", "sk_socket")),
@@ -243,6 +234,8 @@ pub(crate) struct Layout {
     pub(crate) seq: Field,
     pub(crate) sk: Field,
     pub(crate) family: Field,
+    /// Whether the kernel can cast a `struct sock` to a `struct unix_sock`: since Linux 5.16.
+    pub(crate) casts: bool,
     /// `None` if the kernel's fields have other names.
     pub(crate) messages: Option<MessageFields>,
     /// `None` before Linux 6.4.
@@ -284,7 +277,8 @@ impl Layout {
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;
         chains.push(first_of(btf, &INODES)?);
         chains.extend(OPTIONAL.iter().filter_map(|named| resolve(btf, named).ok()));
-        if wants_details && btf.type_id(Kind::FUNC, CAST).is_ok() {
+        let casts = wants_details && btf.type_id(Kind::FUNC, CAST).is_ok();
+        if casts {
             chains.push(resolve(btf, &NAME_CHAIN)?);
         }
         let messages = MessageFields::of(btf).ok();
@@ -295,6 +289,7 @@ impl Layout {
             seq: btf.field("bpf_iter_meta", "seq")?,
             sk: btf.field("socket", "sk")?,
             family: btf.field("sock", "__sk_common.skc_family")?,
+            casts,
             messages,
             numbers: Numbers::of(btf).ok(),
             chains,
@@ -315,7 +310,6 @@ fn resolve(btf: &Btf<'_>, (base, names): &Named) -> Result<Chain, BtfError> {
         Ok(match *step {
             Keep(slot, name) => Keep(slot, field(btf, name)?),
             Follow(name) => Follow(field(btf, name)?),
-            Cast => Cast,
         })
     };
     Ok(Chain { base: *base, steps: names.iter().map(step).collect::<Result<_, _>>()? })

@@ -33,7 +33,7 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
         code.store_number(Width::Eight, Reg::Frame, at, 0);
     }
     for chain in layout.chains.iter().chain(layout.details.iter().flat_map(|details| &details.chains)) {
-        follow(&mut code, chain)?;
+        follow(&mut code, chain, out)?;
     }
     if let Some(fields) = layout.messages {
         queue::count_bytes(&mut code, fields, layout.numbers)?;
@@ -60,15 +60,25 @@ fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Resu
     code.jump_if(Reg::R7, 0, out);
     step(code, Reg::R1, Reg::R7, layout.family)?;
     code.jump_unless(Reg::R1, AF_UNIX, out);
+    if layout.casts {
+        code.copy(Reg::R1, Reg::R7);
+        code.call(Helper::SkcToUnixSock);
+        code.jump_if(Reg::R0, 0, out);
+        code.copy(Reg::R7, Reg::R0);
+    }
     Ok(())
 }
 
-/// Follows a chain and stores its values. Slots behind a null pointer stay zero.
-fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
+/// Follows a chain and stores its values. Slots behind a null pointer stay zero; a null pointer in
+/// the context ends the visit.
+///
+/// The verifier tries both ways of each jump, and joins them again only if what they stored is of
+/// the same kind: pointers are kept before any jump over them.
+fn follow(code: &mut Assembler, chain: &Chain, out: Label) -> Result<(), BtfError> {
     let nothing = code.label();
-    let base = match chain.base {
-        Base::Context => Reg::R6,
-        Base::Socket => Reg::R7,
+    let (base, mut on_null) = match chain.base {
+        Base::Context => (Reg::R6, out),
+        Base::Socket => (Reg::R7, nothing),
     };
     code.copy(Reg::R8, base);
     for one in &chain.steps {
@@ -76,23 +86,13 @@ fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
             Step::Keep(slot, field) => keep(code, slot, field)?,
             Step::Follow(pointer) => {
                 step(code, Reg::R8, Reg::R8, pointer)?;
-                code.jump_if(Reg::R8, 0, nothing);
-            }
-            Step::Cast => {
-                cast(code, Reg::R8, nothing);
-                code.copy(Reg::R8, Reg::R0);
+                code.jump_if(Reg::R8, 0, on_null);
+                on_null = nothing;
             }
         }
     }
     code.place(nothing);
     Ok(())
-}
-
-/// Casts a socket into `R0`.
-fn cast(code: &mut Assembler, socket: Reg, nothing: Label) {
-    code.copy(Reg::R1, socket);
-    code.call(Helper::SkcToUnixSock);
-    code.jump_if(Reg::R0, 0, nothing);
 }
 
 /// Stores a field of the structure in `R8`.
@@ -117,14 +117,10 @@ fn identify(code: &mut Assembler) {
 /// Copies the socket's address, whose length the record has, or clears that length.
 fn copy_address(code: &mut Assembler, fields: AddressFields) -> Result<(), BtfError> {
     let (none, copied) = (code.label(), code.label());
-    code.load(Width::Four, Reg::R8, Reg::Frame, place(ADDRESS_BYTES));
-    code.jump_if(Reg::R8, 0, copied);
-    code.jump_if_above(Reg::R8, ADDRESS_MAX, none);
-    cast(code, Reg::R7, none);
-    step(code, Reg::R3, Reg::R0, fields.pointer)?;
-    code.jump_if(Reg::R3, 0, none);
+    code.load(Width::Four, Reg::R2, Reg::Frame, place(ADDRESS_BYTES));
+    code.jump_if_above(Reg::R2, ADDRESS_MAX, none);
+    step(code, Reg::R3, Reg::R7, fields.pointer)?;
     code.add(Reg::R3, fields.bytes.offset_bytes as i32);
-    code.copy(Reg::R2, Reg::R8);
     point(code, Reg::R1, ADDRESS);
     code.call(Helper::ReadKernel);
     code.jump_if(Reg::R0, 0, copied);
