@@ -114,11 +114,11 @@ impl Passed {
         let Some(identity) = &self.identity else { return false };
         let name = identity.name.as_bytes();
         let is_named = name.is_empty() || link.windows(name.len()).any(|window| window == name);
-        is_named && self.has_inode(device, inode)
+        is_named && (identity.device, identity.inode) == (device, inode)
     }
 
-    pub(crate) fn has_inode(&self, device: (u32, u32), inode: u64) -> bool {
-        self.identity.is_some_and(|identity| (identity.device, identity.inode) == (device, inode))
+    pub(crate) fn has_inode(&self, inode: u64) -> bool {
+        self.identity.is_some_and(|identity| identity.inode == inode)
     }
 
     /// Takes the whole name, as a link shows it.

@@ -4,7 +4,9 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
@@ -100,6 +102,59 @@ fn passed_files_are_named() {
 
 fn file_number(socket: &UnixStream) -> u64 {
     rustix::fs::fstat(socket).unwrap().st_ino
+}
+
+/// File systems that are unmounted again, the last one first.
+struct Mounted(Vec<PathBuf>);
+
+impl Mounted {
+    /// Mounts a file system at a new directory, if that is possible here.
+    fn add(&mut self, at: PathBuf, file_system: &str, options: &str) -> bool {
+        std::fs::create_dir(&at).unwrap();
+        let options = std::ffi::CString::new(options).unwrap();
+        let done = mount("stoop", &at, file_system, MountFlags::empty(), &*options).is_ok();
+        self.0.extend(done.then_some(at));
+        done
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        while let Some(at) = self.0.pop() {
+            let _ = unmount(at, UnmountFlags::DETACH);
+        }
+    }
+}
+
+/// There `stat` tells another device than the kernel has for the file.
+#[test]
+fn passed_files_of_an_overlay_of_several_file_systems_are_named() {
+    needs_capture!();
+    let (dir, place) = socket_path();
+    let (mut mounted, at) = (Mounted(Vec::new()), |name: &str| dir.path().join(name));
+    let has_both = ["lower", "upper"].iter().all(|name| mounted.add(at(name), "tmpfs", ""));
+    for part in ["upper/changed", "upper/work"].iter().filter(|_| has_both) {
+        std::fs::create_dir(at(part)).unwrap();
+    }
+    let [lower, changed, work] =
+        ["lower", "upper/changed", "upper/work"].map(|name| at(name).display().to_string());
+    let options = format!("lowerdir={lower},upperdir={changed},workdir={work},xino=off");
+    if !has_both
+        || std::fs::write(at("lower/shared"), "x").is_err()
+        || !mounted.add(at("merged"), "overlay", &options)
+    {
+        skip!("lacks an overlay of several file systems");
+    }
+    let path = at("merged/shared");
+    let file = std::fs::File::open(&path).unwrap();
+    assert_ne!(file.metadata().unwrap().dev(), at("merged").metadata().unwrap().dev());
+    let (_listener, client, mut accepted) = connection(&place);
+    let tap = tap(&[&place, "--json", "--count", "1"]);
+    pass(&client, &[file.as_fd()]);
+    accepted.read_exact(&mut [0; 10]).unwrap();
+    let lines = tap.finish().ok().json();
+    let line = lines.iter().find(|line| line["text"] == "take these").unwrap();
+    assert_eq!(line["files"], json!([{ "type": "file", "name": path }]));
 }
 
 #[test]
