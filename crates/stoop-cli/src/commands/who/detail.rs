@@ -81,6 +81,21 @@ pub(super) struct Limits {
     pub(super) max_dgram_qlen: Option<u32>,
 }
 
+/// What is the same for all sockets, read once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Common {
+    asker: (u32, AskerRights),
+    limits: Limits,
+    now: Now,
+}
+
+impl Common {
+    pub(super) fn read() -> Common {
+        let asker = (rustix::process::geteuid().as_raw(), AskerRights::read());
+        Common { asker, limits: Limits::read(), now: Now::read() }
+    }
+}
+
 impl<'a> Detail<'a> {
     /// Gathers everything that concerns only this socket.
     pub(super) fn of(
@@ -88,6 +103,7 @@ impl<'a> Detail<'a> {
         id: SocketId,
         mut clients: Vec<Client>,
         (wanted, is_by_name): (&ResolvedSelector, bool),
+        Common { asker, limits, now }: Common,
         peek: bool,
     ) -> Detail<'a> {
         let socket = &snapshot[id];
@@ -102,7 +118,6 @@ impl<'a> Detail<'a> {
             }
         }
         let file = file::facts(snapshot, id, copy.as_ref().ok(), wanted, is_by_name);
-        let now = Now::read();
         let is_there = |file: &&FileFacts| file.fate == FileState::There && file.view.is_none();
         let mounted_in = file.as_ref().filter(is_there).map(|file| mounted_in(&file.path));
         Detail {
@@ -113,13 +128,13 @@ impl<'a> Detail<'a> {
             clients,
             traffic: Traffic::default(),
             hindrances: Vec::new(),
-            asker: (rustix::process::geteuid().as_raw(), AskerRights::read()),
+            asker,
             is_queue_full: is_queue_full(socket, file.as_ref()),
             file,
             settings,
             peeked: if peek { unread(socket) } else { None },
             opener: opener::of(snapshot, id, now),
-            limits: Limits::read(),
+            limits,
             now,
         }
     }

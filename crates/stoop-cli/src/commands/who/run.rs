@@ -7,7 +7,7 @@ use std::time::Duration;
 use stoop_inspect::internal::{Hindrance, hindrance};
 use stoop_inspect::{Inspector, Options, Pid, Queue, Snapshot, SocketId, State};
 
-use super::detail::{self, Client, Detail};
+use super::detail::{self, Client, Common, Detail};
 use super::render::{json, text};
 use super::traffic::Twice;
 use crate::args::Who;
@@ -63,10 +63,11 @@ fn describe(
     let later = later(inspector, snapshot, found, &clients);
     let twice = Twice::new(snapshot, later.as_ref());
     let mut hindrances = Hindrances::default();
+    let common = Common::read();
     let (mut pages, mut lines) = (Vec::new(), Vec::new());
     for &id in found {
         let its = clients.remove(&id).unwrap_or_default();
-        let mut detail = Detail::of(snapshot, id, its, asked, flags.peek);
+        let mut detail = Detail::of(snapshot, id, its, asked, common, flags.peek);
         detail.traffic = twice.traffic(id, &detail.clients);
         detail.hindrances = hindrances.of(snapshot, id);
         if flags.json {
