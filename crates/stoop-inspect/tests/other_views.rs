@@ -138,6 +138,64 @@ fn the_server_of_a_layer_is_found_through_the_overlay() {
     assert_is_stale(&upper);
 }
 
+/// The layers of an overlay may be named relative to the directory of who mounted it.
+#[test]
+fn the_server_of_a_relative_layer_is_found_through_the_overlay() {
+    if !has_own_mounts("the_server_of_a_relative_layer_is_found_through_the_overlay") {
+        return;
+    }
+    let overlay = Overlay::new();
+    let [lower, merged] = ["lower", "merged"].map(|name| overlay.path(name));
+    let below = UnixListener::bind(&lower).unwrap();
+    let options = "lowerdir=lower,upperdir=./upper,workdir=work";
+    let mounted = Command::new("mount")
+        .args(["-t", "overlay", "overlay", "-o", options, "merged"])
+        .current_dir(overlay.0.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        skip!("lacks overlayfs");
+    }
+    assert_is_found(&merged, &lower);
+    close(below);
+    assert_is_stale(&merged);
+    assert_is_stale(&lower);
+    fs::remove_file(&merged).unwrap();
+    let above = UnixListener::bind(&merged).unwrap();
+    assert_is_found(&overlay.path("upper"), &merged);
+    close(above);
+}
+
+/// It may have been mounted from any directory: then a file is not called stale.
+#[test]
+fn a_file_of_a_layer_that_is_not_found_is_not_stale() {
+    if !has_own_mounts("a_file_of_a_layer_that_is_not_found_is_not_stale") {
+        return;
+    }
+    let overlay = Overlay::new();
+    let lower = overlay.path("lower");
+    let server = UnixListener::bind(&lower).unwrap();
+    let elsewhere = tempdir();
+    let mounted = Command::new("mount")
+        .args(["-t", "overlay", "overlay", "-o", "lowerdir=lower,upperdir=upper,workdir=work"])
+        .arg(elsewhere.path())
+        .current_dir(overlay.0.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        skip!("lacks overlayfs");
+    }
+    let merged = elsewhere.path().join("app.sock");
+    let verdict = ask(Operation::Connect, &merged, Who::CurrentProcess);
+    assert_eq!(verdict.cause, Cause::ServedElsewhere, "{verdict:?}");
+    assert!(verdict.seen.iter().any(|line| line.contains("relative layer")), "{verdict:?}");
+    let verdict = ask(Operation::Bind, &merged, Who::CurrentProcess);
+    assert_eq!(verdict.cause, Cause::TakenBySocket, "{verdict:?}");
+    let refused = stoop::Bind::new(&merged).listen().unwrap_err();
+    assert_eq!(refused.kind(), stoop::ErrorKind::LivenessUnknown);
+    assert!(fs::symlink_metadata(&merged).is_ok() && UnixStream::connect(&lower).is_ok());
+    drop(server);
+    unmount(elsewhere.path(), UnmountFlags::DETACH).unwrap();
+}
+
 #[test]
 fn a_process_with_mounts_of_its_own_has_its_own_overlay() {
     if !has_own_mounts("a_process_with_mounts_of_its_own_has_its_own_overlay") {

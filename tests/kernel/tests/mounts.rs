@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx};
-use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use stoop_kernel_facts::*;
-use stoop_testkit::{is_root, skip, tempdir};
+use stoop_testkit::{Role, is_root, role, skip, tempdir};
 use tempfile::TempDir;
 
 /// A directory with a bound socket `real`, and an empty file `place`.
@@ -136,4 +136,38 @@ fn the_table_has_the_device_of_the_mount() {
     let device = one.parse::<u32>().unwrap() << 20 | two.parse::<u32>().unwrap();
     let inode = stat.stx_ino as u32;
     assert!(dump().iter().any(|socket| socket.file == Some((device, inode))));
+}
+
+/// K-MOUNT-6
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a process of its own, whose working directory is the point")]
+fn a_relative_layer_of_an_overlay_is_listed_as_such() {
+    const TEST: &str = "a_relative_layer_of_an_overlay_is_listed_as_such";
+    if role().is_none() {
+        if !is_root() {
+            skip!("lacks root");
+        }
+        return Role::new(TEST, "mounted").within("unshare", &["--mount"]).run();
+    }
+    let dir = tempdir();
+    let base = dir.path();
+    mount("none", base, "tmpfs", MountFlags::empty(), None).unwrap();
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(base.join(name)).unwrap();
+    }
+    let _server = listener(STREAM, &Name::path(base.join("lower/socket")), 8);
+    std::env::set_current_dir(base).unwrap();
+    let options = c"lowerdir=lower,upperdir=upper,workdir=work";
+    if mount("overlay", "merged", "overlay", MountFlags::empty(), options).is_err() {
+        skip!("lacks overlayfs");
+    }
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let point = format!(" {} ", base.join("merged").display());
+    let line = table.lines().find(|line| line.contains(&point)).expect("the overlay");
+    assert!(line.contains("lowerdir=lower,"), "{line}");
+    let changed = |name: &str| {
+        let file = fs::symlink_metadata(base.join(name).join("socket")).unwrap();
+        (file.ctime(), file.ctime_nsec())
+    };
+    assert_eq!(changed("merged"), changed("lower"));
 }

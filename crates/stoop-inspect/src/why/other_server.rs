@@ -71,7 +71,7 @@ fn possible(doubt: &Doubt, file: &File) -> String {
             "whether other machines or mounts share the file system {name} is not known: a server may have the \
              socket there"
         ),
-        Doubt::Hidden(_) | Doubt::NoMount => doubt.to_string(),
+        Doubt::Hidden(_) | Doubt::Layer(_) | Doubt::NoMount => doubt.to_string(),
     }
 }
 

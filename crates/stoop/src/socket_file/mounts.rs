@@ -24,6 +24,23 @@ pub(super) struct Mount {
     fuse_user: Option<u32>,
 }
 
+/// The path of a file in one layer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum InLayer {
+    /// At this path.
+    At(PathBuf),
+    /// At one of these paths, if at any: the layer was named relative to a directory that the
+    /// kernel does not report ([K-MOUNT-6]).
+    ///
+    /// [K-MOUNT-6]: crate::kernel_facts#K-MOUNT-6
+    Among {
+        /// The layer, as it was named.
+        layer: PathBuf,
+        /// The paths that the file may have.
+        paths: Vec<PathBuf>,
+    },
+}
+
 /// A file: its path below the root of a file system.
 struct Inside<'m> {
     mount: &'m Mount,
@@ -55,13 +72,21 @@ impl Mounts {
         Some(Inside { mount, path: mount.entry.path_in_file_system(path)? })
     }
 
-    /// Returns the paths that a file has in the layers that its mount is made of, the topmost
-    /// first. The mount shows the first that exists.
-    pub(super) fn below(&self, path: &Path) -> Vec<PathBuf> {
+    /// Returns where a file is in the layers that its mount is made of, the topmost first. The
+    /// mount shows the first that exists.
+    pub(super) fn below(&self, path: &Path) -> Vec<InLayer> {
         let Some(inside) = self.inside(path) else { return Vec::new() };
         let relative = inside.path.strip_prefix("/").unwrap_or(&inside.path);
-        let layers = inside.mount.layers.iter().filter(|layer| layer.is_absolute());
-        layers.map(|layer| join(layer, relative)).collect()
+        // Whoever mounts it is usually in a directory above the mount point.
+        let starts = || inside.mount.entry.point.ancestors().skip(1);
+        let layer = |layer: &PathBuf| match layer.is_absolute() {
+            true => InLayer::At(join(layer, relative)),
+            false => InLayer::Among {
+                layer: layer.clone(),
+                paths: starts().map(|start| join(&join(start, layer), relative)).collect(),
+            },
+        };
+        inside.mount.layers.iter().map(layer).collect()
     }
 
     /// Returns the paths of the same file on mounts that are made of the directory it is in.
@@ -86,7 +111,11 @@ impl Mounts {
                 let layer = self.inside(layer)?;
                 (layer.mount.entry.device == file.mount.entry.device).then_some(layer.path)?
             }
-            false => file.path.ancestors().find(|above| above.ends_with(layer))?.to_owned(),
+            false => {
+                let known: PathBuf =
+                    layer.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+                file.path.ancestors().find(|above| above.ends_with(&known))?.to_owned()
+            }
         };
         file.path.strip_prefix(start).ok().map(|relative| join(Path::new("/"), relative))
     }
@@ -129,9 +158,17 @@ fn paths(list: &[u8]) -> Vec<PathBuf> {
     paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect()
 }
 
-/// Joins without a slash at the end, which an empty path would add.
+/// Joins without a slash at the end, which an empty path would add, and without `.` and `..`.
 fn join(directory: &Path, relative: &Path) -> PathBuf {
-    directory.components().chain(relative.components()).filter(|part| *part != Component::CurDir).collect()
+    let mut path = PathBuf::new();
+    for part in directory.components().chain(relative.components()) {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    path
 }
 
 #[cfg(test)]
@@ -161,13 +198,32 @@ mod tests {
     #[test]
     fn a_mount_shows_the_files_of_its_layers() {
         let mounts = parse(MOUNTS);
-        assert_eq!(mounts.below(Path::new("/view/a.sock")), paths(&["/srv/real one/a.sock"]));
+        let at = |of: &[&str]| of.iter().map(|path| InLayer::At(path.into())).collect::<Vec<_>>();
+        assert_eq!(mounts.below(Path::new("/view/a.sock")), at(&["/srv/real one/a.sock"]));
         assert_eq!(
             mounts.below(Path::new("/merged/a.sock")),
-            paths(&["/up/inner/a.sock", "/low/inner/a.sock", "/lower/inner/a.sock"])
+            at(&["/up/inner/a.sock", "/low/inner/a.sock", "/lower/inner/a.sock"])
         );
         assert!(mounts.below(Path::new("/far/a.sock")).is_empty());
         assert!(mounts.below(Path::new("/tmp/a.sock")).is_empty());
+    }
+
+    #[test]
+    fn a_relative_layer_may_be_below_any_directory_above_the_mount() {
+        let line = "9 1 0:9 / /srv/app/merged rw - overlay overlay rw,lowerdir=./l:../low,upperdir=/up";
+        let mounts = parse(line.as_bytes());
+        let among = |layer: &str, of: &[&str]| InLayer::Among { layer: layer.into(), paths: paths(of) };
+        assert_eq!(
+            mounts.below(Path::new("/srv/app/merged/a.sock")),
+            [
+                InLayer::At("/up/a.sock".into()),
+                among("./l", &["/srv/app/l/a.sock", "/srv/l/a.sock", "/l/a.sock"]),
+                among("../low", &["/srv/low/a.sock", "/low/a.sock", "/low/a.sock"]),
+            ]
+        );
+        let mounts = parse(format!("22 1 254:0 / / rw - ext4 /dev/root rw\n{line}").as_bytes());
+        assert_eq!(mounts.above(Path::new("/srv/app/l/a.sock"), 0), paths(&["/srv/app/merged/a.sock"]));
+        assert_eq!(mounts.above(Path::new("/srv/low/a.sock"), 0), paths(&["/srv/app/merged/a.sock"]));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::mounts::{Mount, Mounts};
+use super::mounts::{InLayer, Mount, Mounts};
 use super::probe::is_alive;
 use super::stat::{self, Stat};
 use crate::escaped;
@@ -43,6 +43,9 @@ pub enum Doubt {
     NoMount,
     /// The file with this path may be the same one, and cannot be examined.
     Hidden(PathBuf),
+    /// It may be in this layer of an overlay, which was named relative to a directory that is not
+    /// known.
+    Layer(PathBuf),
     /// Other machines or mounts may share the file system, which is of this type.
     Shared(String),
 }
@@ -58,6 +61,11 @@ impl fmt::Display for Doubt {
                     escaped(path.as_os_str().as_bytes())
                 )
             }
+            Doubt::Layer(layer) => write!(
+                f,
+                "its overlay was mounted with the relative layer '{}', and it is not known where that is",
+                escaped(layer.as_os_str().as_bytes())
+            ),
             Doubt::Shared(fs_type) => {
                 write!(f, "other machines or mounts may share its file system ({})", escaped(fs_type))
             }
@@ -103,7 +111,7 @@ impl Views<'_> {
             return Elsewhere::Bound(bound);
         }
         match search.unknown {
-            Some(view) => Elsewhere::Possible(Doubt::Hidden(view)),
+            Some(doubt) => Elsewhere::Possible(doubt),
             None if own.is_confined() || self.is_passed_through(path, file) => Elsewhere::Nowhere,
             None => Elsewhere::Possible(Doubt::Shared(own.entry.file_system.clone())),
         }
@@ -119,16 +127,40 @@ impl Views<'_> {
     }
 
     /// Returns the file that a mount shows with this path: the one in the topmost of its layers
-    /// that has it, if any has. The error is the path that cannot be examined.
-    fn layer(self, path: &Path) -> Result<Option<(PathBuf, OwnedFd)>, PathBuf> {
-        for path in self.mounts.below(path) {
-            match self.open(&path) {
-                Ok(Some(file)) => return Ok(Some((path, file))),
-                Ok(None) => {}
-                Err(_) => return Err(path),
+    /// that has it, if any has. The error is what keeps it from being found.
+    fn layer(self, path: &Path) -> Result<Option<(PathBuf, OwnedFd)>, Doubt> {
+        let mut unknown = None;
+        for layer in self.mounts.below(path) {
+            let found = match layer {
+                InLayer::At(below) => match self.open(&below) {
+                    // It may be covered by that of a layer above it.
+                    Ok(_) if unknown.is_some() => self.same_file(path, vec![below]),
+                    Ok(file) => file.map(|file| (below, file)),
+                    Err(_) => return Err(Doubt::Hidden(below)),
+                },
+                InLayer::Among { layer, paths } => {
+                    let found = self.same_file(path, paths);
+                    unknown = unknown.or(Some(Doubt::Layer(layer)).filter(|_| found.is_none()));
+                    found
+                }
+            };
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        Ok(None)
+        unknown.map_or(Ok(None), Err)
+    }
+
+    /// Returns the file that a mount shows with this path, if it is at one of these paths. An
+    /// overlay shows the times of the file in its layer, and its inode number only if all layers
+    /// are on one file system.
+    fn same_file(self, path: &Path, below: Vec<PathBuf>) -> Option<(PathBuf, OwnedFd)> {
+        let shown = stat::of(self.open(path).ok()??).ok()?;
+        let is_same = |there: Stat| (there.kind, there.changed) == (shown.kind, shown.changed);
+        below.into_iter().find_map(|path| {
+            let file = self.open(&path).ok()??;
+            stat::of(&file).is_ok_and(is_same).then_some((path, file))
+        })
     }
 
     /// Returns whether a path on a mount above may show this file, and not that of a higher layer.
@@ -174,8 +206,8 @@ impl Views<'_> {
 struct Search<'v> {
     views: Views<'v>,
     seen: HashSet<PathBuf>,
-    /// A path of which it is not known whether a socket is bound there.
-    unknown: Option<PathBuf>,
+    /// Why it is not known whether a socket is bound to the file by another path.
+    unknown: Option<Doubt>,
 }
 
 impl Search<'_> {
@@ -183,8 +215,8 @@ impl Search<'_> {
     /// file with this path and id.
     fn beyond(&mut self, path: &Path, id: FileId) -> Option<PathBuf> {
         let views = self.views;
-        let below = views.layer(path).unwrap_or_else(|hidden| {
-            self.unknown = Some(hidden);
+        let below = views.layer(path).unwrap_or_else(|doubt| {
+            self.unknown = Some(doubt);
             None
         });
         let above = views.mounts.above(path, rustix::process::geteuid().as_raw());
@@ -203,7 +235,7 @@ impl Search<'_> {
             Ok(Some((false, id))) => self.beyond(&path, id),
             Ok(None) => None,
             Err(_) => {
-                self.unknown = Some(path);
+                self.unknown = Some(Doubt::Hidden(path));
                 None
             }
         }
