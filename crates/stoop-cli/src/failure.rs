@@ -15,7 +15,7 @@ use stoop_inspect::why::Diagnosis;
 use crate::advice::{Client, command_with};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
-use crate::{errno, output, refused, shell, time};
+use crate::{descriptor_limit, errno, output, refused, shell, time};
 
 /// The result of a command: an exit code, or a failure to report.
 pub(crate) type Outcome = Result<Exit, Failure>;
@@ -32,6 +32,12 @@ pub(crate) enum Failure {
     Socket(stoop::Error),
     /// Any other failure, with what is known about it.
     Report(Report),
+}
+
+/// Diagnoses an error, with as many file descriptors as this process may have: it is about to end.
+fn inspected(error: &stoop::Error) -> Diagnosis {
+    descriptor_limit::raise();
+    diagnose(error)
 }
 
 /// A failure report in four parts.
@@ -94,7 +100,7 @@ impl Failure {
     /// so instead of recommending to wait. `client` words a suggested client as this command.
     pub(crate) fn for_client(self, waited: Option<Duration>, client: impl Fn(&Client) -> String) -> Failure {
         let Failure::Socket(error) = self else { return self };
-        let mut diagnosis = diagnose(&error);
+        let mut diagnosis = inspected(&error);
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
             let waited = time::show(waited);
             diagnosis.seen.push(format!("no server was listening within the {waited} of --wait"));
@@ -205,13 +211,13 @@ impl From<Report> for Failure {
 impl Report {
     /// Creates a report of a library error with its diagnosis.
     pub(crate) fn of(error: &stoop::Error) -> Report {
-        Report::diagnosed(error, diagnose(error), &Client::connect)
+        Report::diagnosed(error, inspected(error), &Client::connect)
     }
 
     /// Creates a report of a library error at an address that was configured for `program`: no
     /// other server belongs there.
     pub(crate) fn of_program(error: &stoop::Error, program: &str) -> Report {
-        let mut diagnosis = diagnose(error);
+        let mut diagnosis = inspected(error);
         let starts = |action: &Action| matches!(action, Action::StartServer { .. } | Action::ReplaceStale(_));
         let starts_ours = diagnosis.advice.iter().any(|advice| starts(advice.action()));
         diagnosis.advice.retain(|advice| !starts(advice.action()) && !waits(advice.action()));

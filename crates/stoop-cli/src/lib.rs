@@ -22,6 +22,7 @@ mod advice;
 mod args;
 mod commands;
 mod deadline;
+mod descriptor_limit;
 mod distribution;
 mod docker_config;
 mod endpoint;

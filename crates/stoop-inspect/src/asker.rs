@@ -59,7 +59,7 @@ impl AskerRights {
 
     /// Returns whether root has to raise a limit of a process of `uid` for the user `asker_uid`, or
     /// `None` if no user here can.
-    pub(crate) fn raise(self, asker_uid: u32, uid: Option<u32>, is_beyond_hard: bool) -> Option<bool> {
+    pub fn raise(self, asker_uid: u32, uid: Option<u32>, is_beyond_hard: bool) -> Option<bool> {
         match () {
             () if is_beyond_hard && !self.in_initial_namespace => None,
             () => needs_root(asker_uid, uid.filter(|_| !is_beyond_hard), self.limits),

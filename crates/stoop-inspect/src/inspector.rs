@@ -33,7 +33,7 @@ use crate::options::{Options, OwnersWanted};
 use crate::owners::Holding;
 use crate::process::ProcessCache;
 use crate::procfs::{self, ProcessDir};
-use crate::{namespaces, process, table, unlisted};
+use crate::{free_descriptors, namespaces, process, table, unlisted};
 
 mod finding;
 
@@ -132,6 +132,10 @@ impl Inspector {
     pub fn snapshot(&mut self) -> Snapshot {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
+        if let Err(lack) = free_descriptors::check() {
+            assembly
+                .lacks(What::Other("what takes more file descriptors than are free here".to_owned()), &lack);
+        }
         assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
         assembly.newest = newest();
         let owners_from = match self.options.owners {

@@ -70,6 +70,7 @@ mod diagnose;
 mod dup_fd;
 pub mod endpoints;
 mod file_location;
+mod free_descriptors;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -268,7 +268,10 @@ fn as_ordinary_user(dir: &std::path::Path) {
         let stale = diagnose(&bind(name));
         assert_eq!(stale.cause, "not-replaced", "{stale:?}");
         assert!(stale.seen.iter().any(|line| line.contains("owner root")), "{stale:?}");
-        assert!(matches!(actions(&stale)[..], [Action::ShowFile(_)]), "{stale:?}");
+        assert!(
+            matches!(actions(&stale)[..], [Action::ShowFile(_), Action::UsePrivateDirectory]),
+            "{stale:?}"
+        );
     }
 }
 

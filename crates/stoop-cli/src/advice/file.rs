@@ -1,6 +1,6 @@
 //! Words advice about files, and what no command does. No I/O.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stoop::escaped;
 use stoop_inspect::internal::{Action, FileFlag, ModeClass, Permission};
@@ -89,11 +89,25 @@ pub(super) fn command(advice: &Action) -> String {
             "findmnt -T {}    # its source was deleted: restart the container, and mount the directory, not the file",
             path(file)
         ),
-        Action::ShowMount(directory) => {
-            format!("findmnt -T {}    # the mount and its options", path(directory))
-        }
+        Action::ShowMount(directory) => format!("{}    # the mount and its options", findmnt(directory)),
         other => sentence(other),
     }
+}
+
+/// Words how a mount is shown: if it is in the view of another process, by that process's list of
+/// mounts.
+fn findmnt(path: &Path) -> String {
+    match in_view(path) {
+        Some((pid, path)) => format!("findmnt -N {pid} -T {}", shell::path(&path)),
+        None => format!("findmnt -T {}", shell::path(path)),
+    }
+}
+
+/// Returns the process, and the path in its view, of a path through its root directory in `/proc`.
+fn in_view(path: &Path) -> Option<(u32, PathBuf)> {
+    let mut parts = path.strip_prefix("/proc").ok()?.components();
+    let pid = parts.next()?.as_os_str().to_str()?.parse().ok()?;
+    (parts.next()?.as_os_str() == "root").then(|| (pid, Path::new("/").join(parts.as_path())))
 }
 
 /// Words what no command does.

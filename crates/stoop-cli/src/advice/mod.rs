@@ -185,6 +185,10 @@ fn server_command(advice: &Action) -> String {
             let address = shell::address(&at.address);
             format!("stoop who {address}    # its processes, its clients, and those that wait")
         }
+        Action::AskWhereItRuns(at) => format!(
+            "# ask where its server runs, on the host or in its container: stoop who {}",
+            shell::address(&at.address)
+        ),
         Action::CorrectAddress => "stoop --help    # how addresses are written".into(),
         Action::UseService { service, address } => {
             let place = service.name().map_or_else(|| shell::address(address), |name| name.word().into());

@@ -6,6 +6,7 @@ use stoop_inspect::internal::facts::Unit;
 use stoop_inspect::internal::{Action, FrozenGroup, Program, Renewal, Tracer};
 
 use super::file;
+use crate::descriptor_limit;
 use crate::distribution;
 use crate::shell;
 
@@ -46,9 +47,7 @@ pub(super) fn command(advice: &Action) -> String {
             "cat /proc/sys/net/unix/max_dgram_qlen    # a queue holds one message more than this".into()
         }
         Action::ShowDescriptors { pid, .. } => format!("ls -l /proc/{pid}/fd    # what it has open"),
-        Action::RaiseDescriptorLimit => {
-            "ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536".into()
-        }
+        Action::RaiseDescriptorLimit => descriptor_limit::command(),
         Action::StartUnit { service, of_user, is_managed, as_root } => {
             let unit = distribution::unit(service).filter(|_| service.obsolete.is_none());
             let sudo = if *as_root { "sudo " } else { "" };

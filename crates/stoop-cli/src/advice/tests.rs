@@ -259,3 +259,11 @@ fn clients_are_those_of_the_operation() {
     assert_eq!(commands(send, &advice), ["stoop send /run/new --kind dgram"]);
     assert_eq!(commands(Operation::Connect, &advice), ["stoop connect /run/new --kind dgram"]);
 }
+
+#[test]
+fn a_mount_is_shown_as_its_process_sees_it() {
+    let show = |path: &str| command(&Action::ShowMount(path.into()));
+    assert!(show("/run/app").starts_with("findmnt -T /run/app  "));
+    assert!(show("/proc/12/root/run/app").starts_with("findmnt -N 12 -T /run/app  "));
+    assert!(show("/proc/12/cwd/app").starts_with("findmnt -T /proc/12/cwd/app  "));
+}

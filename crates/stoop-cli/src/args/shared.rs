@@ -85,6 +85,8 @@ fn unexpanded(text: &[u8]) -> Option<&'static str> {
         [b'~', rest @ ..] if rest.first().is_some_and(is_name) && rest.contains(&b'/') => Some(TILDE),
         [b'$', b'{', ..] => Some(VARIABLE),
         [b'$', rest @ ..] if rest.first().is_some_and(is_name) => Some(VARIABLE),
+        [b' ' | b'\t' | b'\n' | b'\r', ..] => Some("the address begins with a space"),
+        [b'\\', b'0', ..] => Some("the NUL of an abstract name is written as '@' here: @name"),
         [b'\\', b'\\', ..] => Some("not a Unix socket address: it is a named pipe of Windows"),
         _ => None,
     }

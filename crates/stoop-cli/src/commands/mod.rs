@@ -32,10 +32,14 @@ pub(crate) mod who;
 pub(crate) mod why;
 
 use crate::args::Verb;
+use crate::descriptor_limit;
 use crate::failure::Outcome;
 
 /// Runs the command given on the command line.
 pub(crate) fn run(verb: Verb) -> Outcome {
+    if matches!(verb, Verb::Ls(_) | Verb::Who(_) | Verb::Tree(_) | Verb::Why(_) | Verb::Close(_)) {
+        descriptor_limit::raise();
+    }
     match verb {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Serve(flags) => serve::run(&flags),

@@ -9,9 +9,11 @@ use stoop_inspect::{Missing, Snapshot};
 
 use super::suggest::{describe_non_socket, other_spellings};
 use super::{Filter, format};
+use crate::descriptor_limit;
 use crate::exit::Exit;
 use crate::failure::describe;
 use crate::output::status;
+use crate::shell;
 
 /// Whether a snapshot is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,9 @@ pub(crate) fn note(missing: &[Missing]) -> String {
     let mut text = String::new();
     for missing in missing {
         let _ = writeln!(text, "stoop: not visible: {}", one_line(&missing.to_string()));
+    }
+    if missing.iter().any(|missing| descriptor_limit::is_reached(missing.errno)) {
+        let _ = writeln!(text, "stoop: {}; next: {}", descriptor_limit::words(), descriptor_limit::command());
     }
     text
 }
@@ -65,6 +70,15 @@ pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
         status(&format!(
             "stoop: the socket at '{asked}' is listed under the name it was bound to, '{bound}'\n"
         ));
+    }
+}
+
+/// Reports socket files that were asked for and to which nothing in the table is bound: they may be
+/// stale, or have a server by another path.
+pub(crate) fn report_files_without_socket(filter: &Filter<'_>) {
+    for path in filter.files().filter(|path| describe_non_socket(path).is_none()) {
+        let (shown, word) = (format::path(path), shell::path(path));
+        status(&format!("stoop: no socket is bound to '{shown}' as seen from here: stoop why {word}\n"));
     }
 }
 

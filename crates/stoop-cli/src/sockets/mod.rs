@@ -40,7 +40,7 @@ pub(crate) use find::ResolvedSelector;
 pub(crate) use format::SocketFormatter;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, JsonFormatter, missing as missing_json};
-pub(crate) use missing::{Completeness, note, report_files};
+pub(crate) use missing::{Completeness, note, report_files, report_files_without_socket};
 pub(crate) use paths::Paths;
 pub(crate) use pattern::NamePattern;
 pub(crate) use row::{Row, Shape, rows};

@@ -188,6 +188,15 @@ impl fmt::Display for Action {
             Action::ClearFlag { path, flag: FileFlag::AppendOnly, .. } => {
                 write!(f, "clear the append-only flag of {}", shown(path))
             }
+            Action::AskWhereItRuns(at) => {
+                write!(f, "ask about {at} where its server runs: on the host, or in its container")
+            }
+            Action::ServeElsewhere { unit } => f.write_str(&serve_elsewhere(unit.as_deref())),
+            Action::MakeMountWritable(path) => write!(
+                f,
+                "have the mount of {} made writable (remount,rw) by who owns it, if it is meant to be",
+                shown(path)
+            ),
             Action::ShowMount(path) => write!(f, "check the mount options of {}", shown(path)),
             Action::ShowInodes(path) => write!(f, "check the free inodes at {}", shown(path)),
             Action::ShowDescriptors { pid, .. } => write!(f, "list what process {pid} has open"),
@@ -225,6 +234,17 @@ impl fmt::Display for Program {
             }
         }
     }
+}
+
+/// Returns an instruction to let a server bind elsewhere, and where its clients look for it.
+fn serve_elsewhere(unit: Option<&str>) -> String {
+    let whose = match unit {
+        Some(unit) => format!(" of {}", stoop::escaped(unit)),
+        None => " of its unit".to_owned(),
+    };
+    format!(
+        "let the server bind in a directory that it may write to, such as the RuntimeDirectory={whose}, and its clients use that path"
+    )
 }
 
 /// Returns an instruction to start the program that an address belongs to.

@@ -61,7 +61,7 @@ fn own_proc(path: &Path) -> Option<&Path> {
     ["/proc/self", "/proc/thread-self"].iter().find_map(|own| path.strip_prefix(own).ok())
 }
 
-fn has_other_files(facts: &Facts) -> bool {
+pub(super) fn has_other_files(facts: &Facts) -> bool {
     facts.subject.as_ref().is_some_and(|subject| subject.view.other_files)
 }
 
@@ -119,7 +119,7 @@ pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Opti
 /// Returns what would grant the subject `want` on the file, the narrowest first.
 pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<Action> {
     let path = reached(facts, &file.path);
-    if file.mount.read_only || file.mount.file_system_read_only {
+    if is_read_only(file) {
         return vec![Action::ShowMount(path.clone()), Action::ChangeBeneathMount(path)];
     }
     if file.mount.file_system == "proc" {
@@ -309,8 +309,10 @@ pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<Action> {
 pub(super) fn remove_stale(facts: &Facts, file: &File) -> Vec<Action> {
     let directory = facts.walk.as_ref().and_then(|walk| walk.steps.last()).map(|step| &step.directory);
     let Some(directory) = directory else { return Vec::new() };
-    if file.mount.read_only || file.mount.file_system_read_only {
-        return vec![Action::ShowMount(reached(facts, &directory.path)), Action::UsePrivateDirectory];
+    if is_read_only(file) {
+        return std::iter::once(Action::UsePrivateDirectory)
+            .chain(serve_elsewhere(facts, directory))
+            .collect();
     }
     let clear = |file| flags(file).map(|flag| clear_flag(facts, &file.path, flag));
     clear(directory).chain(clear(file)).chain(remove(facts, directory, file)).collect()
@@ -336,6 +338,27 @@ fn may_remove(facts: &Facts, directory: &File, file: &File) -> bool {
     let lets = directory.mode & 0o1000 == 0 || is_own(file) || is_own(directory);
     let subject = facts.subject.as_ref().filter(|_| facts.question.subject == Who::CurrentProcess);
     lets && subject.is_some_and(|asker| matches!(access(directory, asker, WRITE | SEARCH), Access::Granted))
+}
+
+/// Advises who can do something about a server whose processes are not visible.
+pub(super) fn ask_about_server(facts: &Facts) -> Action {
+    with_more_privileges(facts).unwrap_or_else(|| Action::AskWhereItRuns(site(facts)))
+}
+
+/// Advises to let the server bind in another directory.
+pub(super) fn bind_elsewhere(facts: &Facts) -> Action {
+    Action::ServeElsewhere { unit: facts.traces.units.first().map(|unit| unit.name.clone()) }
+}
+
+/// Advises what works although no file can be created in a directory on a read-only mount.
+pub(super) fn serve_elsewhere(facts: &Facts, directory: &File) -> Vec<Action> {
+    let directory = reached(facts, &directory.path);
+    vec![bind_elsewhere(facts), Action::ShowMount(directory.clone()), Action::MakeMountWritable(directory)]
+}
+
+/// Returns whether a file is on a read-only mount or file system.
+pub(super) fn is_read_only(file: &File) -> bool {
+    file.mount.read_only || file.mount.file_system_read_only
 }
 
 /// Advises to look at the processes and clients of the socket at the address in question.

@@ -160,16 +160,13 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
         (None, None) => fails(Cause::TakenBySocket, "a socket file has that name".to_owned())
             .seen("whether a socket is bound to it cannot be determined from here")
             .seen(Messages(facts).permissions(file))
-            .advise(advise::with_more_privileges(facts).unwrap_or_else(|| advise::show_server(facts))),
+            .advise(advise::ask_about_server(facts)),
     }
 }
 
 /// Adds what a bind lacks once the file is removed: permission on the directory.
 fn and_then(facts: &Facts, verdict: Verdict) -> Verdict {
-    let is_writable = |last: &&Step| {
-        let mount = &last.directory.mount;
-        !mount.read_only && !mount.file_system_read_only
-    };
+    let is_writable = |last: &&Step| !advise::is_read_only(&last.directory);
     let last = facts.walk.as_ref().and_then(|walk| walk.steps.last()).filter(is_writable);
     match last.and_then(|last| may_write(facts, &last.directory)) {
         Some(Verdict { outcome: Outcome::Fails(_), why, advice, .. }) => {
@@ -201,14 +198,14 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
         let why = format!("{shown} is on proc, where no file can be created");
         return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).advise(Action::UsePrivateDirectory);
     }
-    if directory.mount.read_only || directory.mount.file_system_read_only {
+    if advise::is_read_only(directory) {
         let why = format!(
             "the directory {shown} is on a read-only {}",
             if directory.mount.read_only { "mount" } else { "file system" }
         );
         return Verdict::fails(Errno::ROFS, Cause::ReadOnly, why)
-            .advise(Action::ShowMount(advise::reached(facts, &directory.path)))
-            .advise(Action::UsePrivateDirectory);
+            .advise(Action::UsePrivateDirectory)
+            .advise_all(advise::serve_elsewhere(facts, directory));
     }
     if let Some(verdict) = creator_unmapped(facts, directory) {
         return verdict;

@@ -16,6 +16,7 @@ use super::permission::{Access, SEARCH, WRITE, access};
 use super::question::Operation;
 use super::verdict::{Outcome, Verdict};
 use super::{advise, answer, caveats};
+use crate::free_descriptors;
 
 /// Why an operation failed, and what may remedy it.
 ///
@@ -191,6 +192,9 @@ fn not_repeated(error: &Error, facts: &Facts, verdict: &Verdict) -> Diagnosis {
     match (error.operation(), error.kind()) {
         (_, ErrorKind::PermissionDenied) if may_be_forbidden => forbidden_now(facts),
         (Failed::Bind, ErrorKind::Unsupported) => no_sockets(error),
+        (Failed::Bind | Failed::Release, _) if error.errno() == Some(Errno::ROFS.raw_os_error()) => {
+            read_only(facts)
+        }
         (Failed::Bind | Failed::Release, ErrorKind::PermissionDenied) => may_not_bind(facts, verdict),
         (Failed::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_was_full(facts),
         (Failed::Send, ErrorKind::WouldBlock) => queue_was_full(facts),
@@ -246,7 +250,12 @@ pub(crate) fn not_inspected(error: &Error, reason: &io::Error) -> Diagnosis {
         return diagnosis;
     }
     let why = "the kernel refuses it; what it checks cannot be inspected from here";
-    Diagnosis::past(Reason::Class, why).seen([match reason.kind() {
+    let diagnosis = Diagnosis::past(Reason::Class, why);
+    if free_descriptors::is_lack(reason.raw_os_error()) {
+        let seen = "this process has too few free file descriptors to inspect the machine";
+        return diagnosis.seen([seen.to_owned()]).advise([Action::RaiseDescriptorLimit]);
+    }
+    diagnosis.seen([match reason.kind() {
         io::ErrorKind::NotFound => "/proc is not mounted here".to_owned(),
         _ => format!("/proc cannot be read: {reason}"),
     }])
@@ -268,6 +277,7 @@ fn not_replaced(facts: &Facts, verdict: Verdict) -> Diagnosis {
         .seen(verdict.seen)
         .seen([Messages(facts).identity()])
         .advise(file)
+        .advise([Action::UsePrivateDirectory])
 }
 
 /// The server of the file is bound to it through another mount, or may be.
@@ -300,6 +310,17 @@ fn is_of_stoop(facts: &Facts) -> bool {
     let OtherServer::Bound { sockets: Some(sockets), .. } = &facts.other_server else { return false };
     let mut owners = sockets.iter().filter_map(|socket| socket.owners.as_deref()).flatten().peekable();
     owners.peek().is_some() && owners.all(|owner| owner.command == "stoop")
+}
+
+/// A file that is in the way, such as a stale one, cannot be replaced on a read-only mount.
+fn read_only(facts: &Facts) -> Diagnosis {
+    let directory = facts.walk.as_ref().and_then(|walk| walk.steps.last()).map(|step| &step.directory);
+    let advice = directory.map_or(Vec::new(), |directory| advise::serve_elsewhere(facts, directory));
+    let seen = file_at_end(facts).map(|file| Messages(facts).permissions(file));
+    Diagnosis::new(Reason::Cause(Cause::ReadOnly), "the directory is on a read-only mount or file system")
+        .seen(seen)
+        .advise([Action::UsePrivateDirectory])
+        .advise(advice)
 }
 
 /// The file system creates no sockets.

@@ -126,12 +126,19 @@ fn not_a_directory(facts: &Facts, step: &Step, file: &File) -> Option<Verdict> {
     (step.wants_directory && file.kind != FileKind::Directory).then(|| {
         let why = format!("{} is not a directory", quoted(&file.path));
         let verdict = Verdict::fails(Errno::NOTDIR, Cause::NotADirectory, why);
-        let is_slash = step.last && file.kind == FileKind::Socket;
-        let site = Address::path(advise::reached(facts, &file.path)).ok().filter(|_| is_slash);
-        verdict.advise(match site.map(|address| advise::other_site(&address)) {
-            Some(at) => Action::OmitSlash { at, operation: facts.question.operation },
-            None => Action::ShowFile(advise::reached(facts, &file.path)),
-        })
+        let address = Address::path(advise::reached(facts, &file.path)).ok();
+        match address.filter(|_| file.kind == FileKind::Socket) {
+            Some(address) if step.last => {
+                let at = advise::other_site(&address);
+                verdict.advise(Action::OmitSlash { at, operation: facts.question.operation })
+            }
+            Some(address) => verdict
+                .seen(
+                    "it is a socket: what follows, such as the path of a request, is not part of its address",
+                )
+                .advise(Action::SeeElsewhere { address, is_similar: false }),
+            None => verdict.advise(Action::ShowFile(advise::reached(facts, &file.path))),
+        }
     })
 }
 

@@ -26,8 +26,9 @@ pub struct Prediction {
 /// the file system and on `/proc` ([K-PROBE-2], [K-PROBE-8]).
 ///
 /// # Errors
-/// Returns an error if not even `/proc` can be read. If something is merely hidden, the outcome is
-/// [`Outcome::Unknown`].
+/// Returns an error if not even `/proc` can be read, or if this process has fewer than 32 free file
+/// descriptors (`EMFILE`; some more if there are many network namespaces). If something is merely
+/// hidden, the outcome is [`Outcome::Unknown`].
 ///
 /// # Examples
 ///

@@ -36,7 +36,7 @@ pub(super) fn suit(facts: &Facts, mut verdict: Verdict) -> Verdict {
     let is_hidden = |socket: &Endpoint| socket.owners.is_none();
     let fails = !matches!(verdict.outcome, Outcome::Succeeds);
     if verdict.advice.is_empty() && fails && facts.sockets.iter().flatten().any(is_hidden) {
-        verdict.advice.extend(advise::with_more_privileges(facts));
+        verdict.advice.push(advise::ask_about_server(facts));
     }
     match facts.traces.exhausted.filter(|_| is_unstarted(verdict.cause)) {
         Some(what) => verdict.seen(format!(
@@ -109,7 +109,7 @@ fn removes_directory(facts: &Facts, cause: Cause) -> Option<Action> {
 fn suited(facts: &Facts, verdict: &Verdict, action: Action) -> Vec<Action> {
     match action {
         Action::StartServer { at, .. } | Action::StartReceiver(at)
-            if is_unstarted(verdict.cause) && !is_own(facts) =>
+            if (is_unstarted(verdict.cause) || is_name_of_program(facts)) && !is_own(facts) =>
         {
             waits_for_owner(facts, at)
         }
@@ -127,6 +127,10 @@ fn suited(facts: &Facts, verdict: &Verdict, action: Action) -> Vec<Action> {
         Action::WaitForServer { at, is_bound: true } => waits(facts, at),
         Action::CreateDirectory { .. } => creates_directory(facts, action),
         Action::BindByLongPath(_) if !is_own(facts) => Vec::new(),
+        // A directory that is made here is not in the view of that process.
+        Action::UsePrivateDirectory if advise::has_other_files(facts) => {
+            vec![advise::bind_elsewhere(facts)]
+        }
         Action::UsePrivateDirectory => vec![private_directory(facts)],
         other => vec![other],
     }
@@ -158,6 +162,14 @@ fn waits_for_owner(facts: &Facts, at: Site) -> Vec<Action> {
         }
         _ => vec![Action::StartOwner { program }],
     }
+}
+
+/// Returns whether the address is an abstract name that a program is known to use: one of a
+/// service, or one that is a path, such as `@/tmp/.X11-unix/X0`.
+fn is_name_of_program(facts: &Facts) -> bool {
+    let address = &facts.question.address;
+    address.as_abstract_name().is_some_and(|name| name.starts_with(b"/"))
+        || address.as_abstract_name().is_some() && endpoints::recognise(address).is_some()
 }
 
 /// Returns whether the address is the user's own or new.

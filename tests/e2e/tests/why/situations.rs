@@ -137,3 +137,39 @@ fn an_unmapped_user_is_no_number() {
     let text = asked.text();
     assert!(text.contains("is not visible") && !text.contains("--as"), "{text}");
 }
+
+/// What could not be opened for lack of file descriptors would look as if it were not there.
+#[test]
+fn too_few_file_descriptors_are_named() {
+    let dir = public_tempdir();
+    let socket = dir.path().join("app.sock");
+    let _server = UnixListener::bind(&socket).unwrap();
+    let limited = |limit: &str, args: &[&str]| {
+        let script = format!("ulimit {limit}; exec \"$@\"");
+        stoop(args).arg(&socket).under("sh", ["-c", &script, "sh"]).run()
+    };
+    let why = limited("-n 8", &["why"]).code(6);
+    why.explains(&["cannot inspect", "RLIMIT_NOFILE is 8", "this shell"]);
+    for verb in ["who", "ls"] {
+        limited("-n 8", &[verb]).code(6).explains(&["RLIMIT_NOFILE is 8; next: "]);
+    }
+    // A limit that may be raised without privilege is.
+    let text = limited("-S -n 8", &["why"]).code(0).text();
+    assert!(text.contains("would succeed"), "{text}");
+}
+
+/// As in a container with a socket of the host.
+#[test]
+fn a_full_backlog_of_a_server_that_is_not_visible_has_a_next_step() {
+    if !is_root() || !has_program("unshare") {
+        skip!("lacks root or unshare");
+    }
+    let dir = public_tempdir();
+    let socket = dir.path().join("app.sock");
+    let server = stoop::Bind::new(&socket).backlog(0).listen().unwrap();
+    let _waiting = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let inside = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let text = stoop(["why"]).arg(&socket).under("unshare", inside).run().code(1).text();
+    assert!(text.contains("backlog is full") && text.contains("next: # ask where its server runs"), "{text}");
+    drop(server);
+}

@@ -26,6 +26,9 @@ pub(crate) fn run(flags: &Ls) -> Outcome {
     filter.check(&snapshot)?;
     sockets::report_files(&filter, &snapshot);
     let chosen = choose(flags, &filter, &snapshot);
+    if chosen.is_empty() {
+        sockets::report_files_without_socket(&filter);
+    }
     if flags.json {
         print(&json(&snapshot, &chosen, flags.columns.contains(&Column::MaxAge)))?
     } else {

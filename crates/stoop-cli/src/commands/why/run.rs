@@ -9,6 +9,7 @@ use stoop_inspect::why::{Errno, Operation, Question, Who};
 use super::prediction::Prediction;
 use super::render::{json, text};
 use crate::args::{Op, Why};
+use crate::descriptor_limit;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::print;
@@ -35,6 +36,13 @@ pub(crate) fn run(flags: &Why) -> Outcome {
 
 /// Without `/proc`, nothing is known of any process, not even of this one.
 fn not_inspected(question: &Question, error: &std::io::Error) -> Failure {
+    if descriptor_limit::is_reached(error.raw_os_error()) {
+        return Failure::new(Exit::Partial, format!("cannot inspect '{}'", question.address))
+            .why("this process has too few free file descriptors: what it could not open would look absent")
+            .seen(descriptor_limit::words())
+            .next(descriptor_limit::command())
+            .into();
+    }
     if error.kind() != std::io::ErrorKind::NotFound {
         return Failure::io(format_args!("inspect '{}'", question.address), error);
     }

@@ -78,6 +78,7 @@ impl Action {
             | Action::Connect { at, .. }
             | Action::ConnectByLongPath(at)
             | Action::ShowServer(at)
+            | Action::AskWhereItRuns(at)
             | Action::WaitForServer { at, .. }
             | Action::TryAgain { at, .. } => Some(at),
             _ => None,
@@ -122,6 +123,7 @@ impl Action {
             | Action::FindFile { mount: path, .. }
             | Action::ClearFlag { path, .. }
             | Action::ShowInodes(path)
+            | Action::MakeMountWritable(path)
             | Action::ShowMount(path) => Some(path),
             Action::Thaw { group, .. } => Some(&group.switch),
             _ => None,

@@ -211,6 +211,15 @@ pub enum Action {
     },
     /// Show the processes and clients of a server.
     ShowServer(Site),
+    /// Ask where the server runs: its processes are in another pid namespace, or hidden.
+    AskWhereItRuns(Site),
+    /// Let the server bind in another directory: none can create a file in this one.
+    ServeElsewhere {
+        /// The unit that the address belongs to, if that is known.
+        unit: Option<String>,
+    },
+    /// Have a read-only mount made writable by who owns it.
+    MakeMountWritable(PathBuf),
     /// Show what a process that neither accepts nor reads waits for in the kernel.
     ShowWaitChannel {
         /// The process.

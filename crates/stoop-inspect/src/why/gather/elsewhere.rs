@@ -14,7 +14,7 @@ use stoop::internal::{DIRECT_PATH_MAX_BYTES, responding};
 use crate::endpoints;
 use crate::model::{Snapshot, Socket, SocketId, State};
 use crate::why::Operation;
-use crate::why::facts::{Facts, FileKind, Found, Nearness, Step};
+use crate::why::facts::{Facts, FileKind, Found, Nearness};
 use stoop::Kind;
 
 /// The maximum number that is shown.
@@ -61,6 +61,8 @@ struct Like<'a> {
     directory: Option<(u64, u64)>,
     /// The directory that exists and has no file of the name.
     parent: Option<(u64, u64)>,
+    /// The first component that does not exist, and the directory in which it does not.
+    missing: Option<((u64, u64), Vec<u8>)>,
 }
 
 impl Like<'_> {
@@ -68,9 +70,10 @@ impl Like<'_> {
         let reached = facts.walk.as_ref().and_then(|walk| walk.reached.as_ref());
         let directory = reached.filter(|file| file.kind == FileKind::Directory).map(|file| file.id);
         let step = facts.walk.as_ref().and_then(|walk| walk.steps.last());
-        let is_missing = |step: &&Step| step.last && matches!(step.found, Found::Nothing);
-        let parent = step.filter(is_missing).map(|step| step.directory.id);
-        Like { path, service: endpoints::recognise(&facts.question.address), directory, parent }
+        let missing = step.filter(|step| matches!(step.found, Found::Nothing));
+        let missing = missing.map(|step| (step.directory.id, step.name.clone()));
+        let parent = step.filter(|step| step.last).and(missing.as_ref()).map(|(directory, _)| *directory);
+        Like { path, service: endpoints::recognise(&facts.question.address), directory, parent, missing }
     }
 
     fn nearness(&self, snapshot: &Snapshot, id: SocketId) -> Option<Nearness> {
@@ -84,6 +87,12 @@ impl Like<'_> {
         }
         if is_truncation(path, self.path) {
             return Some(Nearness::Truncated);
+        }
+        if let Some((directory, missing)) = &self.missing
+            && has_tail(missing, path.file_name()?.as_bytes())
+            && is_in(path, *directory)
+        {
+            return Some(Nearness::SimilarName);
         }
         let (asked, name) = (self.path.file_name()?.as_bytes(), path.file_name()?.as_bytes());
         if asked == name {
@@ -104,12 +113,31 @@ fn is_similar(one: &[u8], other: &[u8]) -> bool {
         name[start..end].to_ascii_lowercase()
     };
     let (one, other) = (plain(one), plain(other));
-    let shortest = one.len().min(other.len());
-    one == other || shortest >= TYPED_MIN && distance(&one, &other) <= 2
+    one == other || distance(&one, &other) <= errors_max(stem(&one), stem(&other))
 }
 
-/// The length of names that have typing errors. Shorter ones are other names.
-const TYPED_MIN: usize = 6;
+/// Returns the number of typing errors by which two names may differ, given what precedes their
+/// endings, which are much the same for all sockets: of a short name, another one is another name.
+/// Pure.
+fn errors_max(one: &[u8], other: &[u8]) -> usize {
+    match one.len().min(other.len()) {
+        _ if one == other => 2,
+        6.. => 2,
+        3.. => 1,
+        _ => 0,
+    }
+}
+
+/// Returns a file name without its ending. Pure.
+fn stem(name: &[u8]) -> &[u8] {
+    name.iter().rposition(|&byte| byte == b'.').map_or(name, |dot| &name[..dot])
+}
+
+/// Returns whether a name is that of a socket with what another notation has behind the address:
+/// options, or the path of a request. Pure.
+fn has_tail(asked: &[u8], name: &[u8]) -> bool {
+    asked.strip_prefix(name).is_some_and(|tail| matches!(tail, [b':' | b',' | b';' | b'?' | b'|', ..]))
+}
 
 /// Returns how many bytes have to be inserted, deleted or replaced to make one of the other. Pure.
 fn distance(one: &[u8], other: &[u8]) -> usize {
@@ -184,9 +212,25 @@ mod tests {
         ] {
             assert!(is_similar(one.as_bytes(), other.as_bytes()), "{one} {other}");
         }
-        for (one, other) in [("a.sock", "b12.sock"), ("a.s", "b.s"), ("app.sock", "web.sock"), ("", "x")] {
+        for (one, other) in [
+            ("a.sock", "b12.sock"),
+            ("a.s", "b.s"),
+            ("app.sock", "web.sock"),
+            ("", "x"),
+            // Most of these names is their ending.
+            ("mv.sock", "un.sock"),
+            ("rm.socket", "un.socket"),
+        ] {
             assert!(!is_similar(one.as_bytes(), other.as_bytes()), "{one} {other}");
         }
+    }
+
+    #[test]
+    fn a_name_with_a_tail_of_another_notation() {
+        for asked in ["a.sock,mode=600", "a.sock:", "a.sock:/v1", "a.sock|fcgi"] {
+            assert!(has_tail(asked.as_bytes(), b"a.sock"), "{asked}");
+        }
+        assert!(!has_tail(b"a.sock.lock", b"a.sock") && !has_tail(b"a.sock", b"a.sock"));
     }
 
     proptest! {

@@ -26,6 +26,7 @@ use stoop::internal::responding;
 use super::facts::{Facts, File, Found, Names, OtherServer, Traces, Walk};
 use super::question::{Operation, Question, Who};
 use crate::asker::AskerRights;
+use crate::free_descriptors;
 
 /// Gathers all facts that the verdict on this question is based on.
 ///
@@ -33,12 +34,13 @@ use crate::asker::AskerRights;
 /// disturb servers: a socket that is probed does not notice it ([K-PROBE-2], [K-PROBE-8]).
 ///
 /// # Errors
-/// Returns an error if not even `/proc` can be read. What is merely hidden is recorded in the facts
-/// as unknown.
+/// Returns an error if not even `/proc` can be read, or if this process has too few free file
+/// descriptors. What is merely hidden is recorded in the facts as unknown.
 ///
 /// [K-PROBE-2]: stoop::kernel_facts#K-PROBE-2
 /// [K-PROBE-8]: stoop::kernel_facts#K-PROBE-8
 pub fn gather(question: &Question) -> io::Result<Facts> {
+    free_descriptors::check()?;
     let mut facts = Facts {
         question: question.clone(),
         subject: None,
@@ -58,9 +60,9 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     };
     let users = users::Users::read();
     let Some(found) = subject::find(&question.subject, &users)? else { return Ok(facts) };
-    look(&mut facts, &found);
+    look(&mut facts, &found)?;
     if has_appeared(&facts) {
-        look(&mut facts, &found);
+        look(&mut facts, &found)?;
     }
     read_denials(&mut facts);
     facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
@@ -71,14 +73,14 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
 }
 
 /// Gathers what the address leads to.
-fn look(facts: &mut Facts, found: &subject::SubjectContext) {
+fn look(facts: &mut Facts, found: &subject::SubjectContext) -> io::Result<()> {
     let mut reached = None;
     if let Some(path) = facts.question.address.as_pathname() {
         let walked = walk::walk(path, found, facts.question.operation == Operation::Bind);
         facts.not_responding = walked.not_responding.map(silent::mount);
         (facts.walk, reached) = (walked.walk, walked.reached);
     }
-    sockets::inspect(facts, found, reached);
+    sockets::inspect(facts, found, reached)
 }
 
 /// Returns whether a file has appeared at a path while this process looked elsewhere: a server may

@@ -9,6 +9,7 @@
 //! [K-PROBE-2]: stoop::kernel_facts#K-PROBE-2
 //! [K-PROBE-8]: stoop::kernel_facts#K-PROBE-8
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ use stoop::{Address, Kind};
 use super::subject::SubjectContext;
 use super::{elsewhere, other_server, owner};
 use crate::file_location::FileLocator;
+use crate::free_descriptors;
 use crate::hindrance::hindrance;
 use crate::model::{Pid, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, OtherServer, Owner};
@@ -33,7 +35,14 @@ use crate::{Inspector, Options};
 const ALIKE_SHOWN: usize = 3;
 
 /// Fills in what can be determined about the sockets. `reached` is the file that the path led to.
-pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Option<OwnedFd>) {
+///
+/// # Errors
+/// Returns an error if this process had no file descriptor left for it.
+pub(super) fn inspect(
+    facts: &mut Facts,
+    context: &SubjectContext,
+    reached: Option<OwnedFd>,
+) -> io::Result<()> {
     let path =
         |fd: OwnedFd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd));
     let reached = reached.filter(|_| file_of(facts).is_some()).and_then(path);
@@ -46,6 +55,11 @@ pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Opti
     if !is_enough(facts, context, &snapshot) {
         inspector.widen();
         snapshot = inspector.snapshot();
+    }
+    // Each namespace takes one for its table.
+    let lack = snapshot.missing.iter().find(|missing| free_descriptors::is_lack(missing.errno));
+    if let Some(errno) = lack.and_then(|missing| missing.errno) {
+        return Err(io::Error::from_raw_os_error(errno));
     }
     let hides = |what: &What| matches!(what, What::Namespaces(_) | What::Table(_));
     facts.hidden_networks = snapshot.missing.iter().any(|missing| hides(&missing.what));
@@ -62,6 +76,7 @@ pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Opti
             }
         }
     }
+    Ok(())
 }
 
 /// Returns whether no socket is bound to the file by the path that led to it, as far as is known.

@@ -122,7 +122,7 @@ fn accepted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
             .advise(replaces(facts, file)),
         (false, None) => verdict
             .seen("no server is visible from here: if the file is stale, permission would not help")
-            .advise_all(advise::with_more_privileges(facts)),
+            .advise(advise::ask_about_server(facts)),
         (false, Some(_)) => verdict.advise_all(server_grants(facts, file, by)),
     }
 }
@@ -159,7 +159,15 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
             .advise_all(advise::other_view(facts, true)),
         None => verdict,
     };
-    verdict.advise(replaces(facts, file))
+    let verdict = match advise::is_read_only(file) {
+        true => verdict.seen(format!("{} is on a read-only mount", quoted(&file.path))),
+        false => verdict,
+    };
+    match file.mount.file_system_read_only {
+        // No program can create it again.
+        true => verdict.advise_all(advise::serve_elsewhere(facts, file)),
+        false => verdict.advise(replaces(facts, file)),
+    }
 }
 
 /// Says that a connection is left which a listener of this file had accepted before it was closed.

@@ -66,7 +66,7 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
     let unseen = facts.hidden_networks.then(|| {
         "other network namespaces have their own abstract names, and cannot be seen from here".to_owned()
     });
-    let more = if unseen.is_some() { advise::with_more_privileges(facts) } else { None };
+    let more = unseen.is_some().then(|| advise::ask_about_server(facts));
     refused(Cause::NoSuchName, here)
         .seen_all(unseen)
         .advise_all(more)

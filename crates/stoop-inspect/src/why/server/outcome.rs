@@ -65,7 +65,7 @@ pub(super) fn relieves(facts: &Facts, socket: &Endpoint) -> Vec<Action> {
 /// Advises to check what a process that neither accepts nor reads is doing.
 pub(super) fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<Action> {
     if socket.owners.is_none() {
-        return advise::with_more_privileges(facts);
+        return Some(advise::ask_about_server(facts));
     }
     let owner = first_owner(socket).filter(|owner| owner.hindrance.is_none())?;
     Some(Action::ShowWaitChannel { pid: owner.pid, as_root: advise::needs_root(facts, owner.uid) })

@@ -63,7 +63,7 @@ fn a_stranger_is_told_to_ask_as_root() {
         })
     };
     assert!(matches!(shut_down(1000).advice[..], [Action::PredictAsRoot(_)]));
-    assert_eq!(shut_down(0).advice, []);
+    assert!(matches!(shut_down(0).advice[..], [Action::AskWhereItRuns(_)]));
 }
 
 /// Who may write to a directory needs no privilege to remove a file from it.
@@ -149,4 +149,74 @@ fn a_bind_over_a_stale_file_says_what_it_lacks_then() {
     assert!(matches!(closed.advice[0], Action::RemoveFile { .. }), "{closed:?}");
     let open = over_stale(0o777);
     assert!(!is_said(&open) && !grants(&open), "{open:?}");
+}
+
+/// In a container, the server's processes are not in `/proc`, and root is root already.
+#[test]
+fn a_server_that_is_not_visible_is_asked_about_where_it_runs() {
+    let hidden = |change: &dyn Fn(&mut Endpoint)| {
+        connect(|facts| {
+            facts.question.subject = Who::CurrentProcess;
+            facts.socket().owners = None;
+            change(facts.socket());
+        })
+    };
+    let full = hidden(&|socket| socket.backlog = Some((2, 1)));
+    assert_eq!(full.cause, Cause::BacklogFull);
+    assert!(matches!(full.advice[..], [Action::AskWhereItRuns(_)]), "{full:?}");
+    let closed = hidden(&|socket| socket.shut_down = true);
+    assert!(matches!(closed.advice[..], [Action::AskWhereItRuns(_)]), "{closed:?}");
+}
+
+/// No program can create a file on a read-only file system, however long one waits for it.
+#[test]
+fn a_stale_file_on_a_read_only_file_system_waits_for_nobody() {
+    let stale = |change: &dyn Fn(&mut Mount)| {
+        let verdict = connect(|facts| {
+            facts.question.subject = Who::CurrentProcess;
+            (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+            change(&mut facts.reached().mount);
+            let mount = facts.reached().mount.clone();
+            facts.step(2).directory.mount = mount;
+        });
+        assert_eq!(verdict.cause, Cause::Stale);
+        verdict
+    };
+    let whole = stale(&|mount| mount.file_system_read_only = true);
+    let expected = |advice: &[Action]| {
+        matches!(advice, [Action::ServeElsewhere { .. }, Action::ShowMount(_), Action::MakeMountWritable(_)])
+    };
+    assert!(expected(&whole.advice), "{whole:?}");
+    // Its server may see it by another mount, and create it again.
+    let here = stale(&|mount| mount.read_only = true);
+    assert!(matches!(here.advice[..], [Action::WaitForOwner { .. }]), "{here:?}");
+    assert!(here.seen.iter().any(|line| line.contains("read-only mount")), "{here:?}");
+}
+
+/// A server of `stoop` does not replace an X server.
+#[test]
+fn nothing_is_served_at_the_abstract_name_of_a_program() {
+    let asked = |name: &str| {
+        by_name(Operation::Connect, |facts| {
+            facts.question.subject = Who::CurrentProcess;
+            facts.question.address = Address::abstract_name(name).unwrap();
+        })
+    };
+    let serves = |verdict: &Verdict| verdict.advice.iter().any(Action::is_about_own_server);
+    assert!(serves(&asked("app")));
+    for name in ["/tmp/.X11-unix/X0", "/run/app/app.sock"] {
+        let verdict = asked(name);
+        assert!(!serves(&verdict) && !verdict.advice.is_empty(), "{verdict:?}");
+    }
+}
+
+/// A request's path behind the socket's, as some clients write it.
+#[test]
+fn a_socket_is_not_taken_for_a_directory() {
+    let verdict = connect(|facts| {
+        let socket = facts.reached().clone();
+        facts.step(1).found = Found::File(socket);
+    });
+    assert_eq!(verdict.cause, Cause::NotADirectory);
+    assert!(matches!(&verdict.advice[..], [Action::SeeElsewhere { is_similar: false, .. }]), "{verdict:?}");
 }
