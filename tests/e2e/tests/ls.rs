@@ -87,6 +87,9 @@ fn a_path_selects_by_file_whatever_the_bound_name() {
     assert_eq!((lines.len(), &lines[0]["address"]), (1, &bound.to_str().unwrap().into()));
     let output = stoop(["ls"]).arg(&moved).run().seen();
     output.explains(&["moved' is listed under the name it was bound to", "bound'"]);
+    // The table has both, also without asking for a wide one.
+    let text = stoop(["ls", "--name"]).arg(&bound).run().text();
+    assert!(text.contains("PATH") && text.contains(moved.to_str().unwrap()), "{text}");
     // Another server binds the old name: the two are distinguished.
     let _other = UnixListener::bind(&bound).unwrap();
     assert_eq!(ls([&moved]).len(), 1);

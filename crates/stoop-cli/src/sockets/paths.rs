@@ -12,7 +12,15 @@ pub(crate) struct Paths<'a> {
     snapshot: &'a Snapshot,
     locator: FileLocator,
     /// What was found: the accepted sockets of a listener have one file.
-    found: HashMap<SocketId, Option<PathBuf>>,
+    found: HashMap<SocketId, Option<Found>>,
+}
+
+/// A path that leads to a file and is not its name.
+#[derive(Clone, Debug)]
+struct Found {
+    path: PathBuf,
+    /// Whether the file is in the view of this process, not only in that of its owner.
+    is_here: bool,
 }
 
 impl<'a> Paths<'a> {
@@ -23,6 +31,16 @@ impl<'a> Paths<'a> {
     /// Returns a path that leads to the file of a socket, or of the listener it came from, if that
     /// is not the name given to bind: the file was moved, or is in another view of the files.
     pub(crate) fn other_than_name(&mut self, id: SocketId) -> Option<PathBuf> {
+        self.found(id).map(|found| found.path)
+    }
+
+    /// Returns whether the file of a socket, or of the listener it came from, is in the view of
+    /// this process at another path than the name given to bind.
+    pub(crate) fn is_at_other_path(&mut self, id: SocketId) -> bool {
+        self.found(id).is_some_and(|found| found.is_here)
+    }
+
+    fn found(&mut self, id: SocketId) -> Option<Found> {
         let id = self.snapshot[id].listener.unwrap_or(id);
         if let Some(found) = self.found.get(&id) {
             return found.clone();
@@ -32,11 +50,12 @@ impl<'a> Paths<'a> {
         found
     }
 
-    fn find(&mut self, id: SocketId) -> Option<PathBuf> {
+    fn find(&mut self, id: SocketId) -> Option<Found> {
         let name = self.snapshot[id].name.as_pathname()?;
         let location = self.locator.locate(self.snapshot, id)?;
+        let is_here = location.here.is_some();
         let path = location.here.or_else(|| Some(location.view?.through_proc()))?;
-        (path != name).then_some(path)
+        (path != name).then_some(Found { path, is_here })
     }
 }
 
@@ -59,6 +78,7 @@ mod tests {
         assert_eq!(Paths::new(&snapshot).other_than_name(id), None);
         fs::rename(&name, &now).unwrap();
         assert_eq!(Paths::new(&snapshot).other_than_name(id), Some(now.clone()));
+        assert!(Paths::new(&snapshot).is_at_other_path(id));
         fs::remove_file(now).unwrap();
         assert_eq!(Paths::new(&snapshot).other_than_name(id), None);
     }

@@ -53,11 +53,10 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
         return flags.columns.clone();
     }
     let mut columns = USUAL.to_vec();
+    if has_other_paths(flags, snapshot, rows) {
+        columns.insert(1, Column::Path);
+    }
     if shows_titles(flags) {
-        let mut paths = Paths::new(snapshot);
-        if rows.iter().any(|row| paths.other_than_name(row.named(snapshot)).is_some()) {
-            columns.insert(1, Column::Path);
-        }
         columns.extend([Column::ServerTitle, Column::ClientTitle]);
     }
     let has_place = |id: Option<SocketId>| {
@@ -71,6 +70,16 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
         _ => true,
     });
     columns
+}
+
+/// Returns whether a file is not at the name that is shown. Unless the table may be wide, a name
+/// that leads to its file in the view of its server is enough: containers have many of these.
+fn has_other_paths(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> bool {
+    let mut paths = Paths::new(snapshot);
+    rows.iter().map(|row| row.named(snapshot)).any(|id| match shows_titles(flags) {
+        true => paths.other_than_name(id).is_some(),
+        false => paths.is_at_other_path(id),
+    })
 }
 
 /// Marks the state of a connection whose server may be the client.
@@ -95,7 +104,7 @@ fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
 fn layout(column: Column, is_asked_for: bool) -> output::Column {
     let (title, truncate, spare) = match column {
         Column::Address => ("ADDRESS", Truncate::Middle(20), 0),
-        Column::Path => ("PATH", Truncate::Middle(20), 8),
+        Column::Path => ("PATH", Truncate::Middle(20), 2),
         Column::Service => ("SERVICE", Truncate::End(12), 0),
         Column::Kind => ("KIND", Truncate::Never, 2),
         Column::State => ("STATE", Truncate::Never, 0),
