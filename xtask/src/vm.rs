@@ -7,8 +7,10 @@
 //! compiled here too ([`cross`]). An emulated guest is ten to fifty times slower than the machine.
 //!
 //! Needs root on Debian or Ubuntu with `qemu-system-x86 qemu-system-arm gcc-aarch64-linux-gnu
-//! libc6-dev-arm64-cross busybox-static cpio xz-utils apparmor auditd`. Changes nothing but
-//! `target/vm` and, with `--write`, the page of results.
+//! libc6-dev-arm64-cross busybox-static cpio xz-utils apparmor auditd`, and for the tests of file
+//! systems `bindfs dosfstools exfatprogs nfs-kernel-server`. Install them with
+//! `--no-install-recommends`: what qemu recommends is not used, and may conflict with packages of
+//! backports. Changes nothing but `target/vm` and, with `--write`, the page of results.
 
 mod build;
 mod cross;
@@ -59,7 +61,7 @@ const KERNELS: &[Kernel] = &[
 ];
 
 /// What is tested if the arguments do not say: the packages that depend most on the kernel.
-const TESTED: &[&str] = &["stoop-kernel-facts", "stoop", "stoop-bpf", "stoop-inspect"];
+const TESTED: &[&str] = &["stoop-kernel-facts", "stoop", "stoop-bpf", "stoop-tap", "stoop-inspect"];
 /// Arguments of `cargo test` that select some test binaries of a package.
 const SELECTING: &[&str] = &["--test", "--lib"];
 const FEATURES: &[&str] = &["--features", "stoop/tokio"];

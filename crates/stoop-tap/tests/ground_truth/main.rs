@@ -12,11 +12,16 @@ use std::time::{Duration, Instant};
 use rustix::fs::fstat;
 use rustix::net::sockopt::socket_cookie;
 use stoop_tap::{CaptureOptions, Cause, Key, Piece, Tap, What};
-use stoop_testkit::{KillOnDrop, Role, role, skip};
+use stoop_testkit::{KillOnDrop, Role, role, skip, slowness};
 
 use generator::{PAIRS, WITH_FDS, content};
 
 const LIMIT: Duration = Duration::from_secs(100);
+
+/// Returns when a test ends that is still not over.
+fn end() -> Instant {
+    Instant::now() + LIMIT.mul_f64(slowness())
+}
 
 /// Taken by one test at a time: a flood in one would lose events of another.
 static TURN: Mutex<()> = Mutex::new(());
@@ -79,7 +84,7 @@ fn every_byte_is_reported_once_and_in_order() {
         let mut child = Role::new(TEST, "generator").spawn();
         let senders = select(&tap, &mut child, 2);
         let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
-        let end = Instant::now() + LIMIT;
+        let end = end();
         // Two streams report their ends; the other two pairs may be slower.
         let ends = |seen: &BTreeMap<u64, Seen>| seen.values().map(|seen| seen.ends).sum::<usize>();
         let mut skipped = 0;
@@ -189,7 +194,7 @@ fn what_a_flood_loses_is_counted_where_it_was_lost() {
     let mut child = Role::new(TEST, "generator").spawn();
     let senders = select(&tap, &mut child, 1);
     let mut flooded = Flooded::default();
-    let end = Instant::now() + LIMIT;
+    let end = end();
     let is_over = |flooded: &Flooded| {
         let seen: u64 = flooded.directions.values().map(|(next, _)| next).sum();
         seen + flooded.lost + flooded.skipped >= PAIRS as u64 * MESSAGES
