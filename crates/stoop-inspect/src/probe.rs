@@ -33,6 +33,7 @@ use stoop::{Address, Kind};
 
 use crate::why::denials::just_denied;
 use crate::why::facts::{EndpointState, Facts, Subject};
+use crate::why::gather::denials::now;
 use crate::why::gather::{read_denials, subject};
 use crate::why::{Operation, Who};
 
@@ -148,6 +149,7 @@ pub fn denial_of_probe(facts: &Facts) -> Option<String> {
     let mut facts = facts.clone();
     // The thread that made the call belongs to this process.
     facts.question.subject = Who::CurrentProcess;
+    facts.security.asked_at = now();
     read_denials(&mut facts);
     just_denied(&facts)
 }

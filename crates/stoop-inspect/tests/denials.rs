@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stoop::{Address, Bind, Error, Stream};
 use stoop_inspect::diagnose;
@@ -147,6 +148,46 @@ fn a_connect_that_a_filter_denies_and_logs_is_explained() {
     // The parent has no filter: only the record tells it of the child's.
     wait_for_record(&path, client.id());
     assert!(client.finish(SOON).success());
+}
+
+/// Returns when the kernel denied a process a call, by the record in its log.
+fn recorded_at(pid: u32) -> Option<Duration> {
+    let records = recent_records();
+    let record = records.lines().rev().find(|line| line.contains(&format!(" pid={pid} ")))?;
+    let (seconds, rest) = record.split_once("audit(")?.1.split_once('.')?;
+    let thousandths = rest.split_once(':')?.0.parse().ok()?;
+    Some(Duration::from_secs(seconds.parse().ok()?) + Duration::from_millis(thousandths))
+}
+
+/// K-DENY-6
+#[test]
+fn the_time_of_a_record_is_that_of_the_call() {
+    const TEST: &str = "the_time_of_a_record_is_that_of_the_call";
+    /// The longest time between two ticks of the clock, with the rounding to thousandths.
+    const TICK: Duration = Duration::from_millis(11);
+    if role().is_some() {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let before = now();
+        forbid_and_log_call(libc::SYS_connect, Errno::ACCESS);
+        let error = Stream::connect(std::env::var("SOCKET").unwrap()).unwrap_err();
+        let after = now();
+        assert_eq!(error.errno(), Some(Errno::ACCESS.raw_os_error()));
+        let mut recorded = None;
+        eventually(SOON, || {
+            recorded = recorded_at(std::process::id());
+            recorded.is_some()
+        });
+        let recorded = recorded.unwrap();
+        assert!(recorded + TICK >= before && recorded <= after, "{before:?} {recorded:?} {after:?}");
+        return;
+    }
+    if let Some(missing) = lacks_records() {
+        skip!("lacks {missing}");
+    }
+    let dir = tempdir();
+    let path = dir.path().join("app.sock");
+    let _server = UnixListener::bind(&path).unwrap();
+    Role::new(TEST, "connect").env("SOCKET", path.to_str().unwrap()).run();
 }
 
 /// K-DENY-5

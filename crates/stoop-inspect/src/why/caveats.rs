@@ -19,7 +19,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let Security { modules, label, seccomp, no_new_privileges, .. } = &facts.security;
     let mut lines = Vec::new();
     lines.extend(
-        denials::latest(facts, facts.security.read_at).map(|(denial, age)| denials::observed(denial, age)),
+        denials::latest(facts, facts.security.asked_at).map(|(denial, age)| denials::observed(denial, age)),
     );
     if facts.security.denials_hidden {
         let note = "records of denied calls may not be read from here: see 'journalctl -k' or 'ausearch -m avc,seccomp,landlock -ts recent'";

@@ -30,17 +30,20 @@ pub(in crate::why) const JUST_NOW: Duration = Duration::from_secs(10);
 const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
 
 /// Returns the latest denial that is about the call in question, with its age. One that names
-/// neither the process nor the address proves nothing.
-pub(in crate::why) fn latest(facts: &Facts, now: Duration) -> Option<(&Denial, Duration)> {
+/// neither the process nor the address proves nothing, and a later one is of a call that the
+/// inspection made: the time of a record is that of the call ([K-DENY-6]).
+///
+/// [K-DENY-6]: stoop::kernel_facts#K-DENY-6
+pub(in crate::why) fn latest(facts: &Facts, asked_at: Duration) -> Option<(&Denial, Duration)> {
     let Security { denials, .. } = &facts.security;
-    let about = denials.iter().filter(|denial| is_about(facts, denial));
+    let about = denials.iter().filter(|denial| denial.at <= asked_at && is_about(facts, denial));
     let denial = about.max_by_key(|denial| denial.at)?;
-    Some((denial, now.saturating_sub(denial.at)))
+    Some((denial, asked_at - denial.at))
 }
 
 /// Returns the latest denial, if it names the process that would make the call.
 pub(in crate::why) fn of_subject(facts: &Facts) -> Option<(&Denial, Duration)> {
-    latest(facts, facts.security.read_at).filter(|(denial, _)| is_of_subject(facts, denial))
+    latest(facts, facts.security.asked_at).filter(|(denial, _)| is_of_subject(facts, denial))
 }
 
 /// Returns whether a record names the process that would make the call, and not one that had its
@@ -160,7 +163,7 @@ fn is_on_the_way(facts: &Facts, name: &[u8], ino: u64) -> bool {
 
 /// Returns what a mechanism has logged about a call that has just failed, or `None` if nothing.
 pub(crate) fn just_denied(facts: &Facts) -> Option<String> {
-    let (denial, age) = latest(facts, facts.security.read_at)?;
+    let (denial, age) = latest(facts, facts.security.asked_at)?;
     (age <= JUST_NOW).then(|| observed(denial, age))
 }
 
@@ -185,7 +188,7 @@ mod tests {
     use super::super::audit_record::{denials, examples::*};
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(1_795_982_500);
+    const NOW: Duration = Duration::from_secs(1_795_985_500);
 
     /// Returns the latest of these records about a connect of process `pid`, or of a user.
     fn about(records: &[&str], pid: Option<u32>, address: Address) -> Option<String> {
@@ -208,13 +211,14 @@ mod tests {
     fn asked_of(pid: u32) -> Facts {
         let mut facts = super::super::tests::facts(Operation::Connect);
         facts.question.subject = Who::Process(pid);
+        facts.security.asked_at = NOW;
         facts
     }
 
     #[test]
     fn a_record_about_the_process_and_the_address_is_evidence() {
         let said = about(&[APPARMOR_CONNECT], Some(154), path("/run/t/denied.sock")).unwrap();
-        let expected = "AppArmor denied connect on '/run/t/denied.sock' to process 154 (python3), by profile stoop-x1, 82 s ago: an audit record";
+        let expected = "AppArmor denied connect on '/run/t/denied.sock' to process 154 (python3), by profile stoop-x1, 3082 s ago: an audit record";
         assert_eq!(said, expected);
         assert!(about(&[APPARMOR_BLANK], Some(154), path("/run/t/a b.sock")).is_some());
         for (address, other) in [("stoop-abs", "stoop-ab"), ("stoop abs", "stoop ab")] {
@@ -244,6 +248,16 @@ mod tests {
         // What the record of the system call says counts.
         assert_eq!(about(&LANDLOCK_ABSTRACT, Some(99), name("stoop-abs")), None);
         assert!(about(&LANDLOCK_ABSTRACT[..1], Some(99), name("stoop-abs")).is_some());
+    }
+
+    /// The inspection opens sockets of other types, which a profile may deny alone.
+    #[test]
+    fn a_record_of_the_inspection_is_not_evidence() {
+        let mut facts = asked_of(399);
+        facts.security.denials = denials([APPARMOR_ANY]);
+        let at = facts.security.denials[0].at;
+        assert!(latest(&facts, at).is_some());
+        assert_eq!(latest(&facts, at - Duration::from_millis(1)), None);
     }
 
     /// Pids are reused.
@@ -293,7 +307,6 @@ mod tests {
         assert_eq!(outcome(&facts).outcome, Outcome::Succeeds);
         let record = APPARMOR_CONNECT.replace("/run/t/denied.sock", "/run/app/app.sock");
         facts.security.denials = denials([record.as_str()]);
-        facts.security.read_at = NOW;
         let verdict = outcome(&facts);
         assert_eq!(verdict.outcome, Outcome::Unknown);
         assert!(verdict.why.contains("AppArmor has denied it before"), "{}", verdict.why);

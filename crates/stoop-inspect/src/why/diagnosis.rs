@@ -402,7 +402,7 @@ fn queue_was_full(facts: &Facts) -> Diagnosis {
 
 /// A security mechanism has just logged that it denied the call.
 fn denied(facts: &Facts) -> Option<Diagnosis> {
-    let (denial, age) = denials::latest(facts, facts.security.read_at)?;
+    let (denial, age) = denials::latest(facts, facts.security.asked_at)?;
     let why = format!("{} forbids it", denial.by.name());
     (age <= denials::JUST_NOW).then(|| {
         Diagnosis::past(Reason::NotPermitted, why)

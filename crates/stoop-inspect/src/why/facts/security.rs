@@ -23,8 +23,9 @@ pub struct Security {
     pub denials: Vec<Denial>,
     /// Whether there may be such records, and they may not be read.
     pub denials_hidden: bool,
-    /// When they were read, since 1970.
-    pub read_at: Duration,
+    /// When the question was asked, since 1970: their age is that at this time, however long the
+    /// inspection took.
+    pub asked_at: Duration,
     /// When the machine was booted, since 1970.
     pub booted_at: Option<Duration>,
 }

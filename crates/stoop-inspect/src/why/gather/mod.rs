@@ -20,10 +20,11 @@ mod users;
 mod walk;
 
 use std::io;
+use std::time::Duration;
 
 use stoop::internal::responding;
 
-use super::facts::{Facts, File, Found, Names, OtherServer, Traces, Walk};
+use super::facts::{Facts, File, Found, Names, OtherServer, Security, Traces, Walk};
 use super::question::{Operation, Question, Who};
 use crate::asker::AskerRights;
 use crate::free_descriptors;
@@ -40,6 +41,11 @@ use crate::free_descriptors;
 /// [K-PROBE-2]: stoop::kernel_facts#K-PROBE-2
 /// [K-PROBE-8]: stoop::kernel_facts#K-PROBE-8
 pub fn gather(question: &Question) -> io::Result<Facts> {
+    gather_at(question, denials::now())
+}
+
+/// Gathers all facts for a question that was asked at a time.
+fn gather_at(question: &Question, asked_at: Duration) -> io::Result<Facts> {
     free_descriptors::check()?;
     let mut facts = Facts {
         question: question.clone(),
@@ -54,7 +60,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         near: Vec::new(),
         hidden_networks: false,
         limits: settings::limits(),
-        security: settings::security(question),
+        security: Security { asked_at, ..settings::security(question) },
         names: Names::default(),
         traces: Traces::default(),
     };
@@ -100,7 +106,6 @@ pub(crate) fn read_denials(facts: &mut Facts) {
     let recent = denials::recent();
     facts.security.denials_hidden = recent.is_none() && super::caveats::may_deny(&facts.security);
     facts.security.denials = recent.unwrap_or_default();
-    facts.security.read_at = denials::now();
     facts.security.booted_at = denials::booted_at();
 }
 
@@ -156,8 +161,40 @@ fn files(walk: &Walk) -> impl Iterator<Item = &File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::why::denials::just_denied;
+    use crate::why::facts::{Denial, Mechanism};
     use crate::why::tests::facts;
     use stoop::Address;
+
+    /// On a loaded machine, or one with many sockets, the inspection takes longer than a denial is
+    /// held against a call that has just failed.
+    #[test]
+    fn a_denial_is_as_old_as_when_the_question_was_asked() {
+        let question = Question {
+            operation: Operation::Connect,
+            kind: None,
+            address: Address::path("/run/none/app.sock").unwrap(),
+            subject: Who::CurrentProcess,
+        };
+        let denied_at = denials::now() - Duration::from_secs(60);
+        let denial = Denial {
+            at: denied_at,
+            by: Mechanism::AppArmor,
+            pid: None,
+            command: None,
+            what: "connect".into(),
+            path: Some(b"/run/none/app.sock".to_vec()),
+            ino: None,
+            rule: None,
+        };
+        let said = |asked_at: Duration| {
+            let mut facts = gather_at(&question, asked_at).unwrap();
+            facts.security.denials = vec![denial.clone()];
+            just_denied(&facts)
+        };
+        assert!(said(denied_at + Duration::from_secs(1)).unwrap().contains("connect"));
+        assert_eq!(said(denials::now()), None);
+    }
 
     #[test]
     fn a_file_that_has_appeared_is_noticed() {
