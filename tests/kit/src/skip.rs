@@ -28,7 +28,9 @@ macro_rules! skip {
 
 /// Records one skip. Called by [`skip!`] with the path of a function inside the test.
 pub fn record_skip(inside: &str, reason: &str) {
-    let line = format!("SKIP {}: {reason}\n", test_name(inside));
+    // What a program said may have several lines; a record is one.
+    let reason: Vec<&str> = reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = format!("SKIP {}: {}\n", test_name(inside), reason.join("; "));
     eprint!("{line}");
     if let Some(file) = std::env::var_os("STOOP_SKIPS") {
         let opened = OpenOptions::new().append(true).create(true).open(&file);
@@ -62,12 +64,12 @@ mod tests {
     fn a_skip_returns_and_is_recorded() {
         const TEST: &str = "skip::tests::a_skip_returns_and_is_recorded";
         if role().is_some() {
-            skip!("lacks nothing, {}", "a test of skipping");
+            skip!("lacks nothing, {}", "a test of skipping:\n  said so\n");
         }
         let dir = tempdir();
         let record = dir.path().join("skips");
         Role::new(TEST, "skip").env("STOOP_SKIPS", record.to_str().unwrap()).run();
-        let expected = format!("SKIP stoop_testkit::{TEST}: lacks nothing, a test of skipping\n");
+        let expected = format!("SKIP stoop_testkit::{TEST}: lacks nothing, a test of skipping:; said so\n");
         assert_eq!(fs::read_to_string(record).unwrap(), expected);
     }
 }

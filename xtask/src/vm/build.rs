@@ -12,6 +12,9 @@ use crate::{Outcome, output_of};
 /// How long the tests of one binary may take; a guest is slow.
 const LIMIT_SECONDS: u32 = 900;
 
+/// Prints how many tests were skipped. One may lack several things, and records each.
+const SKIPPED: &str = "cut -d ' ' -f 2 $STOOP_SKIPS | sort -u | wc -l";
+
 /// A test binary.
 pub struct Binary {
     path: String,
@@ -80,7 +83,7 @@ export STOOP_APPARMOR_PARSER={}\n",
         script += &format!(
             "echo 'vm: run {package} {target}'; >$STOOP_SKIPS; cd {directory}
 timeout {LIMIT_SECONDS} {path} --test-threads=2 </dev/null 2>&1; rc=$?
-sort -u $STOOP_SKIPS; echo \"vm: ended $rc $(sort -u $STOOP_SKIPS | wc -l)\"\n"
+sort -u $STOOP_SKIPS; echo \"vm: ended $rc $({SKIPPED})\"\n"
         );
     }
     script + "echo 'vm: done'\n"
@@ -93,6 +96,16 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_that_lacks_several_things_is_one() {
+        let skips = std::env::temp_dir().join(format!("stoop-skips-{}", std::process::id()));
+        fs::write(&skips, "SKIP a::b: lacks x\nSKIP a::b: lacks y\nSKIP a::c: lacks x\n").unwrap();
+        let mut count = Command::new("sh");
+        let output = count.args(["-c", SKIPPED]).env("STOOP_SKIPS", &skips).output().unwrap();
+        fs::remove_file(&skips).unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "2");
+    }
 
     #[test]
     fn packages_are_named_in_their_ids() {

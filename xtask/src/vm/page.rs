@@ -91,7 +91,10 @@ fn row(kernel: &str, report: &Report, package: &str, results: &Results, is_selec
     };
     let Report { release, machine, .. } = report;
     let Results { passed, skipped, binaries, .. } = results;
-    let ran = if is_selection { format!(": {}", binaries.join(", ")) } else { String::new() };
+    // In no order of their own: cargo reports each when it is built.
+    let mut names: Vec<&str> = binaries.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let ran = if is_selection { format!(": {}", names.join(", ")) } else { String::new() };
     format!("| `{kernel}` | {release} | {machine} | `{package}`{ran} | {passed} | {skipped} | {failed} |\n")
 }
 
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     fn report(passed: u32) -> Report {
-        let binaries = vec!["bind".into(), "paths".into()];
+        let binaries = vec!["paths".into(), "bind".into()];
         let results = Results { passed, skipped: 1, binaries, failed: Vec::new() };
         let packages = BTreeMap::from([("stoop".to_owned(), results)]);
         let mut report = Report::default();
