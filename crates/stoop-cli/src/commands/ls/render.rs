@@ -72,14 +72,19 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
     columns
 }
 
+/// How many lines a table may have whose files are looked for although nobody asked: in a table of
+/// thousands that would take as long as all the rest.
+const LOOKED_FOR_MAX: usize = 512;
+
 /// Returns whether a file is not at the name that is shown. Unless the table may be wide, a name
 /// that leads to its file in the view of its server is enough: containers have many of these.
 fn has_other_paths(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> bool {
     let mut paths = Paths::new(snapshot);
-    rows.iter().map(|row| row.named(snapshot)).any(|id| match shows_titles(flags) {
-        true => paths.other_than_name(id).is_some(),
-        false => paths.is_at_other_path(id),
-    })
+    let mut named = rows.iter().map(|row| row.named(snapshot));
+    match shows_titles(flags) {
+        true => named.any(|id| paths.other_than_name(id).is_some()),
+        false => rows.len() <= LOOKED_FOR_MAX && named.any(|id| paths.is_at_other_path(id)),
+    }
 }
 
 /// Marks the state of a connection whose server may be the client.
