@@ -135,7 +135,7 @@ pub(crate) enum Sort {
 pub(crate) enum Column {
     /// The address it is bound to
     Address,
-    /// The path of its file now, if its address does not lead there; shown if one is elsewhere, or with --wide
+    /// The path of its file now if its address does not lead there; shown if any is, or with --wide
     Path,
     /// The well-known service that has the address
     Service,

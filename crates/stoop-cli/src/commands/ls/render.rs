@@ -72,7 +72,7 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
     columns
 }
 
-/// How many lines a table may have whose files are looked for although nobody asked: in a table of
+/// How many lines a table may have whose files are looked for without a request: in a table of
 /// thousands that would take as long as all the rest.
 const LOOKED_FOR_MAX: usize = 512;
 
