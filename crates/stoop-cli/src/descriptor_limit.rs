@@ -1,5 +1,6 @@
-//! The limit of open files of this process (`RLIMIT_NOFILE`), for what inspects the machine: that
-//! takes a file descriptor for each network namespace, and two for each view of the files.
+//! The limit of open files of this process (`RLIMIT_NOFILE`), for a server with many clients, and
+//! for what inspects the machine: that takes a file descriptor for each network namespace, and two
+//! for each view of the files.
 
 use std::sync::OnceLock;
 
@@ -16,7 +17,7 @@ static AT_START: OnceLock<Rlimit> = OnceLock::new();
 /// commands that call this start none, or do so to end.
 pub(crate) fn raise() {
     let limit = *AT_START.get_or_init(|| getrlimit(Resource::Nofile));
-    // If this fails, what could not be opened is reported.
+    // If this fails, what cannot be opened later is reported there.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 

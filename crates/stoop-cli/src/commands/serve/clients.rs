@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop::internal::Connection;
 
 use super::conversation::{Conversation, LINGER, Next};
 use super::shared::{BusyGuard, Shared};
+use crate::descriptor_limit;
 use crate::failure::Failure;
 use crate::output::Event;
 use crate::pump::{descriptor, socket};
@@ -55,9 +55,8 @@ struct Client {
 impl Clients {
     /// Starts the event loops. A limit on open files that may be raised is raised.
     pub(super) fn start(shared: &Arc<Shared>) -> Result<Clients, Failure> {
-        let limit = getrlimit(Resource::Nofile);
         // If this fails, further clients wait in the backlog.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        descriptor_limit::raise();
         let threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(THREADS_MAX);
         (0..threads).map(|_| start(shared)).collect::<Result<_, _>>().map(Clients)
     }
