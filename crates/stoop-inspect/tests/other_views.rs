@@ -103,6 +103,13 @@ impl Overlay {
         let options = CString::new(self.options()).unwrap();
         mount("overlay", self.0.path().join("merged"), "overlay", MountFlags::empty(), &*options).is_ok()
     }
+
+    /// Mounts it at a point, with options that are relative to its directory.
+    fn mount_relative(&self, options: &str, point: &Path) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "overlay", "-o", options]).arg(point).current_dir(self.0.path());
+        mount.status().is_ok_and(|status| status.success())
+    }
 }
 
 impl Drop for Overlay {
@@ -147,12 +154,7 @@ fn the_server_of_a_relative_layer_is_found_through_the_overlay() {
     let overlay = Overlay::new();
     let [lower, merged] = ["lower", "merged"].map(|name| overlay.path(name));
     let below = UnixListener::bind(&lower).unwrap();
-    let options = "lowerdir=lower,upperdir=./upper,workdir=work";
-    let mounted = Command::new("mount")
-        .args(["-t", "overlay", "overlay", "-o", options, "merged"])
-        .current_dir(overlay.0.path())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
+    if !overlay.mount_relative("lowerdir=lower,upperdir=./upper,workdir=work", Path::new("merged")) {
         skip!("lacks overlayfs");
     }
     assert_is_found(&merged, &lower);
@@ -175,12 +177,7 @@ fn a_file_of_a_layer_that_is_not_found_is_not_stale() {
     let lower = overlay.path("lower");
     let server = UnixListener::bind(&lower).unwrap();
     let elsewhere = tempdir();
-    let mounted = Command::new("mount")
-        .args(["-t", "overlay", "overlay", "-o", "lowerdir=lower,upperdir=upper,workdir=work"])
-        .arg(elsewhere.path())
-        .current_dir(overlay.0.path())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
+    if !overlay.mount_relative("lowerdir=lower,upperdir=upper,workdir=work", elsewhere.path()) {
         skip!("lacks overlayfs");
     }
     let merged = elsewhere.path().join("app.sock");

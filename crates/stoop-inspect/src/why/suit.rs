@@ -168,8 +168,8 @@ fn waits_for_owner(facts: &Facts, at: Site) -> Vec<Action> {
 /// service, or one that is a path, such as `@/tmp/.X11-unix/X0`.
 fn is_name_of_program(facts: &Facts) -> bool {
     let address = &facts.question.address;
-    address.as_abstract_name().is_some_and(|name| name.starts_with(b"/"))
-        || address.as_abstract_name().is_some() && endpoints::recognise(address).is_some()
+    let name = address.as_abstract_name();
+    name.is_some_and(|name| name.starts_with(b"/") || endpoints::recognise(address).is_some())
 }
 
 /// Returns whether the address is the user's own or new.

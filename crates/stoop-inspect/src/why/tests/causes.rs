@@ -442,7 +442,14 @@ fn a_stale_file_is_removed_after_what_prevents_it() {
     let both = stale(&|directory| (directory.immutable, directory.append_only) = (true, true));
     assert_eq!(both, [&immutable[0], &append_only[0], remove]);
     let read_only = stale(&|directory| directory.mount.read_only = true);
-    assert!(read_only.contains(&"check the mount options of '/run/app'".to_owned()));
+    let expected = [
+        "bind in a directory that alice owns",
+        "let the server bind in a directory that it may write to, such as the RuntimeDirectory= of its unit, and its \
+         clients use that path",
+        "check the mount options of '/run/app'",
+        "have the mount of '/run/app' made writable (remount,rw) by who owns it, if it is meant to be",
+    ];
+    assert_eq!(read_only, expected);
     assert!(!read_only.contains(&remove.to_owned()), "{read_only:?}");
 }
 
