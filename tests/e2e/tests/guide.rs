@@ -5,7 +5,8 @@
 //! its output (stdout and stderr together), in which `…` alone stands for any lines and `…` within
 //! a line for any text. A fenced block of any other language that opens with `# name.ext` is saved
 //! under that name when the session reaches it. A page with `<!-- needs: socat root -->` is
-//! skipped, by name, if one of these is missing. Background programs are killed when the page ends.
+//! skipped, by name, if one of these is missing. Background programs are killed when the page ends;
+//! ours start late, so that a session which does not wait for one fails always, not now and then.
 //! The guide's own rules are checked here too: links, `SUMMARY.md`, links of kernel facts, a page
 //! that needs root says so, and it names the command that builds the examples it runs.
 //! `cargo xtask site` checks the programs that are shown.
@@ -14,10 +15,12 @@
 //! This file never changes a page, and never runs a block of another language.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,8 @@ use stoop_testkit::{has_program, is_root, public_tempdir, record_skip};
 const PAGE_DEADLINE: Duration = Duration::from_secs(240);
 /// Pages run side by side: most of their time is spent waiting.
 const PAGES_AT_ONCE: usize = 3;
+/// How late ours start in the background: longer than what a session types next takes.
+const BACKGROUND_DELAY: Duration = Duration::from_millis(300);
 /// Printed by the session after each command; no program prints it by chance.
 const MARK: char = '\u{1e}';
 
@@ -37,7 +42,7 @@ fn every_console_block_in_the_guide_is_true() {
         pages().into_iter().filter(|page| page.name.contains(&only) && page.runs_something()).collect();
     assert!(!queue.is_empty(), "no page with a run matches '{only}'");
     let home = public_tempdir();
-    install_programs(&home.path().join("bin"));
+    install_programs(home.path());
 
     let (queue, mismatches) = (Mutex::new(queue), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -282,6 +287,8 @@ fn session(page: &Page) -> String {
 fn play(script: &Path, output: &Path, folder: &Path, home: &Path) -> bool {
     let shell_path = std::env::var("PATH").unwrap_or_default();
     let log = File::create(output).expect("output file");
+    let empty = folder.with_extension("in");
+    let empty = File::create(&empty).and_then(|_| File::open(&empty)).expect("an empty input");
     let mut bash = Command::new("bash")
         .arg(script)
         .current_dir(folder)
@@ -290,7 +297,7 @@ fn play(script: &Path, output: &Path, folder: &Path, home: &Path) -> bool {
         .envs([("LC_ALL", "C.UTF-8"), ("TERM", "dumb"), ("NO_COLOR", "1"), ("COLUMNS", "100")])
         .env_remove("LISTEN_FDS")
         .env_remove("NOTIFY_SOCKET")
-        .stdin(Stdio::null())
+        .stdin(empty)
         .stdout(log.try_clone().expect("second handle"))
         .stderr(log)
         .process_group(0)
@@ -332,14 +339,29 @@ fn line_matches(wanted: &str, line: &str) -> bool {
     ends.any(|at| line_matches(tail, &rest[at..]))
 }
 
-/// Puts the built command and the built examples into `folder`, where every user can run them.
-fn install_programs(folder: &Path) {
-    fs::create_dir(folder).expect("own folder for the programs");
-    fs::copy(stoop_e2e::binary(), folder.join("stoop")).expect("the command is copied");
-    for example in built_examples() {
-        let name = example.file_name().expect("an example has a name");
-        fs::copy(&example, folder.join(name)).expect("the example is copied");
+/// Puts the built command and the built examples into `home`, where every user can run them, and
+/// into its `bin` a script for each of them.
+fn install_programs(home: &Path) {
+    let (programs, bin) = (home.join("programs"), home.join("bin"));
+    for folder in [&programs, &bin] {
+        fs::create_dir(folder).expect("own folder for the programs");
     }
+    let examples = built_examples();
+    let command = (OsStr::new("stoop"), stoop_e2e::binary());
+    let examples = examples.iter().map(|path| (path.file_name().expect("a name"), path.as_path()));
+    for (name, built) in examples.chain([command]) {
+        fs::copy(built, programs.join(name)).expect("the program is copied");
+        write_starter(&bin.join(name), &programs.join(name));
+    }
+}
+
+/// A script that starts a program, late if it runs in the background: there its input is
+/// `/dev/null`, which it is nowhere else in a session.
+fn write_starter(script: &Path, program: &Path) {
+    let late = format!("[ /dev/stdin -ef /dev/null ] && sleep {}", BACKGROUND_DELAY.as_secs_f64());
+    let text = format!("#!/bin/sh\n{late}\nexec '{}' \"$@\"\n", program.display());
+    fs::write(script, text).expect("the script is written");
+    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).expect("it may be run");
 }
 
 /// The examples, built. A test run of the workspace has done that; a run of this test alone may not
