@@ -173,3 +173,21 @@ fn a_full_backlog_of_a_server_that_is_not_visible_has_a_next_step() {
     assert!(text.contains("backlog is full") && text.contains("next: # ask where its server runs"), "{text}");
     drop(server);
 }
+
+/// A file with other line ends, a value in quotes, the options of another program, the path of a
+/// request: what is in front of it is the address.
+#[test]
+fn what_is_behind_the_address_of_a_live_socket_is_not_part_of_it() {
+    let dir = public_tempdir();
+    let socket = dir.path().join("app.sock");
+    let _server = UnixListener::bind(&socket).unwrap();
+    for tail in ["\r", " ", "'", ",mode=600", ":/v1", ":", "|fcgi", "?a=b"] {
+        let text = stoop(["why"]).arg(format!("{}{tail}", socket.display())).run().code(1).text();
+        let next: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once("next: ")).map(|it| it.1).collect();
+        let expected = format!("stoop why {}", socket.display());
+        assert!(next.first().is_some_and(|next| next.starts_with(&expected)), "{tail:?}: {text}");
+        // Serving there would not help who has this address in a file.
+        assert!(!text.contains("stoop serve"), "{tail:?}: {text}");
+    }
+}

@@ -160,6 +160,9 @@ pub enum Nearness {
     SameName,
     /// It is in the same directory, with a file name that differs little.
     SimilarName,
+    /// Its path is the beginning of this one. Behind it is what belongs to no address: white space
+    /// or a quotation mark, as from a file, or the options or the request of another notation.
+    WithTail,
     /// Its path is the beginning of this one, as long as an address holds.
     Truncated,
     /// It is in the directory that has the address.

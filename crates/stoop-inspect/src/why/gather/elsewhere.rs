@@ -92,7 +92,7 @@ impl Like<'_> {
             && has_tail(missing, path.file_name()?.as_bytes())
             && is_in(path, *directory)
         {
-            return Some(Nearness::SimilarName);
+            return Some(Nearness::WithTail);
         }
         let (asked, name) = (self.path.file_name()?.as_bytes(), path.file_name()?.as_bytes());
         if asked == name {
@@ -133,10 +133,12 @@ fn stem(name: &[u8]) -> &[u8] {
     name.iter().rposition(|&byte| byte == b'.').map_or(name, |dot| &name[..dot])
 }
 
-/// Returns whether a name is that of a socket with what another notation has behind the address:
-/// options, or the path of a request. Pure.
+/// Returns whether a name is that of a socket with what belongs to no address behind it: white
+/// space or a quotation mark, as from a file, or the options or the request of another notation.
+/// Pure.
 fn has_tail(asked: &[u8], name: &[u8]) -> bool {
-    asked.strip_prefix(name).is_some_and(|tail| matches!(tail, [b':' | b',' | b';' | b'?' | b'|', ..]))
+    let is_foreign = |byte: &u8| byte.is_ascii_whitespace() || b":,;?|'\"".contains(byte);
+    asked.strip_prefix(name).and_then(<[u8]>::first).is_some_and(is_foreign)
 }
 
 /// Returns how many bytes have to be inserted, deleted or replaced to make one of the other. Pure.
@@ -227,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_name_with_a_tail_of_another_notation() {
-        for asked in ["a.sock,mode=600", "a.sock:", "a.sock:/v1", "a.sock|fcgi"] {
+        for asked in ["a.sock,mode=600", "a.sock:", "a.sock:/v1", "a.sock|fcgi", "a.sock\r", "a.sock '"] {
             assert!(has_tail(asked.as_bytes(), b"a.sock"), "{asked}");
         }
         assert!(!has_tail(b"a.sock.lock", b"a.sock") && !has_tail(b"a.sock", b"a.sock"));
