@@ -10,7 +10,7 @@ use stoop_bench::stats::{Summary, ratios};
 use crate::Options;
 use crate::processes::Sample;
 use crate::role::Workload;
-use crate::workloads::{Goal, MISSED_BECAUSE, Measurement, TARGETS, Target, WORKLOADS};
+use crate::workloads::{Goal, MISSED_BECAUSE, Measurement, Reason, TARGETS, Target, WORKLOADS};
 
 /// A workload's key and a peer.
 type Id = (&'static str, &'static str);
@@ -172,14 +172,12 @@ fn notes(text: &mut String, results: &Results) {
     let missed = |target: &&Target| results.value(target).is_some_and(|value| !is_met(target, &value));
     let mut notes = String::new();
     for target in TARGETS.iter().filter(missed) {
-        let first = target.against.first().copied().unwrap_or_default();
-        let reason =
-            MISSED_BECAUSE.iter().find(|(key, compared, _)| *key == target.key && *compared == first);
+        let reason = MISSED_BECAUSE.iter().find(|reason| reason.is_of(target));
         let title = WORKLOADS.iter().find(|one| one.key == target.key).map_or("", |one| one.title);
-        if let Some((_, compared, why)) = reason {
+        if let Some(Reason { subject, compared, why, .. }) = reason {
             let compared =
-                if compared.is_empty() { String::new() } else { format!(", compared with {compared}") };
-            let _ = writeln!(notes, "- {}{compared}: {why}", sentence(title));
+                if compared.is_empty() { String::new() } else { format!(" compared with {compared}") };
+            let _ = writeln!(notes, "- {}, {subject}{compared}: {why}", sentence(title));
         }
     }
     if !notes.is_empty() {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use stoop::frame::{FrameReader, FrameWriter, Native};
-use stoop::{SocketExt, Bind, Listener, Stream};
+use stoop::{Bind, Listener, SocketExt, Stream};
 
 use super::std_stream::Plain;
 use super::{IDLE, SPIN};

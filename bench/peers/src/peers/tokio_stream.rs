@@ -1,7 +1,7 @@
 //! Streams driven by tokio, on a runtime of one thread: tokio's own, and stoop's with and without
 //! adaptive waiting.
 
-use stoop::{SocketExt, Bind, aio};
+use stoop::{Bind, SocketExt, aio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
