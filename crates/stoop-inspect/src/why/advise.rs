@@ -49,11 +49,20 @@ pub(super) fn reached(facts: &Facts, path: &Path) -> PathBuf {
             PathBuf::from(format!("/proc/{pid}")).join(own_proc(path).unwrap_or(path))
         }
         Who::Process(pid) if path.is_relative() => PathBuf::from(format!("/proc/{pid}/cwd")).join(path),
-        Who::Process(pid) if has_other_files(facts) => {
-            PathBuf::from(format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path))
-        }
+        Who::Process(pid) if has_other_files(facts) => match below_working_directory(facts, path) {
+            Some(rest) => PathBuf::from(format!("/proc/{pid}/cwd")).join(rest),
+            None => PathBuf::from(format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path)),
+        },
         _ => path.to_owned(),
     }
+}
+
+/// Returns the part of a path below the working directory in which the lookup of a relative address
+/// began. That directory may be outside of the root directory, or below another mount.
+fn below_working_directory<'p>(facts: &Facts, path: &'p Path) -> Option<&'p Path> {
+    let asked = facts.question.address.as_pathname().filter(|asked| asked.is_relative());
+    let start = asked.and(facts.walk.as_ref())?.steps.first()?;
+    path.strip_prefix(&start.directory.path).ok()
 }
 
 /// Returns the part of a path below `/proc/self`, which is another directory for each process.
@@ -102,8 +111,7 @@ pub(super) fn start_server(facts: &Facts) -> Action {
 pub(super) fn create_directory(facts: &Facts, step: &Step, first: &Path) -> Option<Action> {
     let whole = facts.question.address.as_pathname().and_then(Path::parent);
     let path = reached(facts, whole.filter(|_| !step.last).unwrap_or(first));
-    let owner = if step.directory.mode & 0o002 != 0 { facts.asker_uid } else { step.directory.uid };
-    let as_root = asker::needs_root(facts.asker_uid, Some(owner), facts.asker_rights.directories)?;
+    let as_root = creation_needs_root(facts, &step.directory)?;
     let creator = if as_root { 0 } else { facts.asker_uid };
     let binds = facts.question.operation == Operation::Bind;
     Some(match facts.subject.as_ref().filter(|subject| binds && subject.uid != creator) {
@@ -319,25 +327,35 @@ pub(super) fn remove_stale(facts: &Facts, file: &File) -> Vec<Action> {
 }
 
 fn remove(facts: &Facts, directory: &File, file: &File) -> Option<Action> {
-    let is_sticky = directory.mode & 0o1000 != 0;
-    let rights = facts.asker_rights;
-    let (owner, may) = match is_sticky {
-        true => (file.uid, rights.files && rights.directories),
-        false => (directory.uid, rights.directories),
-    };
-    let as_root = match may_remove(facts, directory, file) {
-        true => false,
-        false => asker::needs_root(facts.asker_uid, Some(owner), may)?,
-    };
+    let as_root = removal_needs_root(facts, directory, file)?;
     Some(Action::RemoveFile { path: reached(facts, &file.path), as_root })
 }
 
-/// Returns whether the user of this process may remove the file, without a capability.
-fn may_remove(facts: &Facts, directory: &File, file: &File) -> bool {
+/// Returns whether root is required for removing a file, or `None` if no user here can. In a
+/// directory with the sticky bit, only its owner and that of the file may.
+pub(super) fn removal_needs_root(facts: &Facts, directory: &File, file: &File) -> Option<bool> {
     let is_own = |file: &File| file.uid == facts.asker_uid;
-    let lets = directory.mode & 0o1000 == 0 || is_own(file) || is_own(directory);
-    let subject = facts.subject.as_ref().filter(|_| facts.question.subject == Who::CurrentProcess);
-    lets && subject.is_some_and(|asker| matches!(access(directory, asker, WRITE | SEARCH), Access::Granted))
+    let is_sticky = directory.mode & 0o1000 != 0;
+    let lets = !is_sticky || is_own(file) || is_own(directory) || facts.asker_rights.files;
+    asker::needs_root(facts.asker_uid, None, lets && may_create_in(facts, directory))
+}
+
+/// Returns whether root is required for creating a file in a directory, or `None` if no user here
+/// can.
+fn creation_needs_root(facts: &Facts, directory: &File) -> Option<bool> {
+    asker::needs_root(facts.asker_uid, None, may_create_in(facts, directory))
+}
+
+/// Returns whether the user of this process may create and remove files in a directory. To own it
+/// is not enough. If the question is about another process, the groups of this one are not known.
+fn may_create_in(facts: &Facts, directory: &File) -> bool {
+    let asker = facts.subject.as_ref().filter(|_| facts.question.subject == Who::CurrentProcess);
+    match asker {
+        Some(asker) => matches!(access(directory, asker, WRITE | SEARCH), Access::Granted),
+        None if facts.asker_rights.directories => true,
+        None if directory.uid == facts.asker_uid => directory.mode & 0o300 == 0o300,
+        None => directory.mode & 0o003 == 0o003 && directory.acl.as_ref().is_some_and(Vec::is_empty),
+    }
 }
 
 /// Advises who can do something about a server whose processes are not visible.

@@ -96,7 +96,7 @@ fn removes_directory(facts: &Facts, cause: Cause) -> Option<Action> {
         && !file.mount.read_only
         && !file.mount.file_system_read_only
         && file.id.0 == step.directory.id.0;
-    let as_root = advise::needs_root(facts, Some(step.directory.uid));
+    let as_root = advise::removal_needs_root(facts, &step.directory, file)?;
     (is_there
         && is_meant
         && is_removable

@@ -161,6 +161,23 @@ fn every_directory_on_the_way_is_made_for_who_binds() {
         facts.ends(1, Found::Nothing);
     });
     assert_eq!(own.advice, create("/run/app", None, false));
+    // To own the directory, or that all users may write to it, is not enough.
+    let as_root = |change: &dyn Fn(&mut File)| {
+        let verdict = connect(|facts| {
+            (facts.question.subject, facts.asker_uid) = (Who::CurrentProcess, 1000);
+            change(&mut facts.step(1).directory);
+            facts.ends(1, Found::Nothing);
+        });
+        matches!(verdict.advice[..], [Action::CreateDirectory { as_root: true, .. }])
+    };
+    assert!(!as_root(&|directory| (directory.uid, directory.mode) = (1000, 0o755)));
+    assert!(as_root(&|directory| (directory.uid, directory.mode) = (1000, 0o555)));
+    assert!(!as_root(&|directory| directory.mode = 0o1777));
+    assert!(as_root(&|directory| {
+        let entry = |who, permissions| AclEntry { who, permissions };
+        directory.mode = 0o777;
+        directory.acl = Some(vec![entry(AclWho::User(1000), 5), entry(AclWho::Mask, 7)]);
+    }));
 }
 
 #[test]

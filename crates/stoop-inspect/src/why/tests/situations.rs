@@ -69,11 +69,12 @@ fn a_stranger_is_told_to_ask_as_root() {
 /// Who may write to a directory needs no privilege to remove a file from it.
 #[test]
 fn a_stale_file_is_removed_by_who_may() {
-    let removal = |asker: u32, mode: u32, file_uid: u32| {
+    let removal = |(mode, directory_uid): (u32, u32), file_uid: u32, subject: &Who| {
         let verdict = with(Operation::Bind, |facts| {
-            facts.question.subject = Who::CurrentProcess;
-            (facts.asker_uid, facts.asker_rights) = (asker, AskerRights::default());
-            facts.step(2).directory.mode = mode;
+            facts.question.subject = subject.clone();
+            (facts.asker_uid, facts.asker_rights) = (1000, AskerRights::default());
+            let directory = &mut facts.step(2).directory;
+            (directory.mode, directory.uid) = (mode, directory_uid);
             facts.reached().uid = file_uid;
             let file = facts.reached().clone();
             facts.arrives(file);
@@ -86,10 +87,16 @@ fn a_stale_file_is_removed_by_who_may() {
         });
         removes.unwrap()
     };
-    assert!(!removal(1000, 0o777, 2000), "the directory may be written to");
-    assert!(removal(1000, 0o1777, 2000), "it is sticky, and the file another's");
-    assert!(!removal(1000, 0o1777, 1000), "it is our file");
-    assert!(removal(1000, 0o755, 1000), "the directory is another's");
+    for subject in [Who::CurrentProcess, Who::User("bob".into())] {
+        let removal = |directory, file_uid| removal(directory, file_uid, &subject);
+        assert!(!removal((0o777, 0), 2000), "the directory may be written to");
+        assert!(removal((0o1777, 0), 2000), "it is sticky, and the file another's");
+        assert!(!removal((0o1777, 0), 1000), "it is our file");
+        assert!(!removal((0o1777, 1000), 2000), "it is our directory");
+        assert!(removal((0o755, 0), 1000), "the directory is another's");
+        assert!(!removal((0o755, 1000), 0), "the directory is ours");
+        assert!(removal((0o555, 1000), 1000), "it is ours, and not writable");
+    }
 }
 
 /// The child of a server that has exited keeps its listener.
@@ -219,4 +226,26 @@ fn a_socket_is_not_taken_for_a_directory() {
     });
     assert_eq!(verdict.cause, Cause::NotADirectory);
     assert!(matches!(&verdict.advice[..], [Action::SeeElsewhere { is_similar: false, .. }]), "{verdict:?}");
+}
+
+/// A relative address starts at the working directory, which another mount may cover.
+#[test]
+fn a_relative_file_is_shown_from_the_working_directory() {
+    let shown = |address: &str| {
+        let verdict = connect(|facts| {
+            facts.question.address = Address::path(address).unwrap();
+            facts.question.subject = Who::Process(12);
+            facts.subject.as_mut().unwrap().view.other_files = true;
+            if !address.starts_with('/') {
+                facts.walk().steps.drain(..2);
+            }
+            facts.reached().kind = FileKind::Regular;
+        });
+        match verdict.advice.last() {
+            Some(Action::ShowFile(path)) => path.clone(),
+            _ => panic!("{verdict:?}"),
+        }
+    };
+    assert_eq!(shown("app.sock"), std::path::Path::new("/proc/12/cwd/app.sock"));
+    assert_eq!(shown("/run/app/app.sock"), std::path::Path::new("/proc/12/root/run/app/app.sock"));
 }
