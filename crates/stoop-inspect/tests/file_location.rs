@@ -287,6 +287,14 @@ fn a_file_in_a_private_tmp_or_below_another_root() {
         let verdict = predict(&at);
         assert_eq!(verdict.cause, Cause::ServersView, "{verdict:?}");
         assert!(verdict.why.contains(words), "{verdict:?}");
+        // Renamed there, it is found by its new path, too.
+        let (here, now) = (dir.path().join(here), at.with_extension("new"));
+        fs::rename(here.join(name), here.join(now.file_name().unwrap())).unwrap();
+        let verdict = predict(&now);
+        assert_eq!(verdict.cause, Cause::ServersView, "{verdict:?}");
+        assert!(verdict.why.contains(words), "{verdict:?}");
+        // A path that leads to nothing there is claimed of no server.
+        assert_eq!(predict(&at.with_extension("other")).cause, Cause::Missing);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use stoop::diag::{self, FileId};
 use stoop::internal::responding;
 
-use super::view::{Found, Stat, View, Views, path_of, stat};
+use super::view::{Found, Stat, View, Views, path_of, root_of, stat};
 use super::{FileLocation, FileSearch, NameTarget, OtherView, ViewDifference};
 use crate::model::{Pid, Snapshot, Socket, SocketId};
 use crate::mountinfo::{MountEntry, is_private_tmp};
@@ -67,6 +67,41 @@ impl FileLocator {
             }
         }
         Some(self.by_the_kernel(socket, &pids, bound, location))
+    }
+
+    /// Returns the sockets whose file has this absolute path in the view of their process, if that
+    /// differs from ours, whatever name they were bound to: the file may have been renamed or
+    /// linked there since.
+    pub fn at_path_in_other_views(
+        &mut self,
+        snapshot: &Snapshot,
+        path: &Path,
+    ) -> Vec<(SocketId, FileLocation)> {
+        let Some(ours) = self.ours.as_ref().map(|ours| ours.root_id) else { return Vec::new() };
+        // One lookup for each view: few processes have one of their own.
+        let mut roots = vec![(ours.mount, ours.id)];
+        let mut found = Vec::new();
+        for (id, socket) in snapshot.iter() {
+            let Some(bound) = socket.file.filter(|_| socket.listener.is_none()) else { continue };
+            for pid in distinct_pids(socket) {
+                let Some(root) = root_of(pid).map(|root| (root.mount, root.id)) else { continue };
+                if roots.contains(&root) {
+                    continue;
+                }
+                let Some(view) = self.theirs.get(pid.0) else { continue };
+                match view.look_up(path) {
+                    Found::File(fd, stat) if is_bound(&stat, view, bound) => {
+                        let sighting = Sighting { fd, stat, path: path.to_owned() };
+                        found.push((id, self.place(pid, sighting, FileLocation::UNKNOWN)));
+                        break;
+                    }
+                    // Another socket may have it.
+                    Found::File(_, Stat { is_socket: true, .. }) => {}
+                    _ => roots.push(root),
+                }
+            }
+        }
+        found
     }
 
     /// Returns whether a path leads to the socket's file, in the view of this process. A relative

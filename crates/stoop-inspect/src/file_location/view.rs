@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, StatxFlags, open
 use stoop::diag::FileId;
 use stoop::internal::responding;
 
+use crate::model::Pid;
 use crate::mountinfo::{MountEntry, Mountinfo};
 
 /// The largest number of directory entries that are compared.
@@ -101,6 +102,11 @@ impl View {
     pub(super) fn mount(&self, stat: &Stat) -> Option<&MountEntry> {
         self.mounts.0.get(&stat.mount?)
     }
+}
+
+/// Returns the identity of the root directory of a process, which is that of its view.
+pub(super) fn root_of(pid: Pid) -> Option<Stat> {
+    stat(open_directory(&format!("/proc/{pid}/root"))?)
 }
 
 fn open_directory(path: &str) -> Option<OwnedFd> {

@@ -142,7 +142,8 @@ pub struct Near {
 /// How a socket differs from what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nearness {
-    /// It was bound to that path, which does not lead to its file. The file has this location now.
+    /// It was bound to that path, which does not lead to its file, or its file has that path in the
+    /// view of its process. The file has this location now.
     WasBoundTo(FileLocation),
     /// It has that address as this process sees it, but not as the subject does.
     OurView,

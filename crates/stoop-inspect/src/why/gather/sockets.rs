@@ -27,7 +27,9 @@ use crate::file_location::FileLocator;
 use crate::free_descriptors;
 use crate::hindrance::hindrance;
 use crate::model::{Pid, Queue, Snapshot, Socket, SocketId, State, What};
-use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, OtherServer, Owner};
+use crate::why::facts::{
+    Endpoint, EndpointState, Facts, FileKind, Found as Lookup, Near, Nearness, OtherServer, Owner,
+};
 use crate::why::{Operation, Question, Who};
 use crate::{Inspector, Options};
 
@@ -385,7 +387,11 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
         let is_lost = !found.contains(&id) && was_bound();
         Some((Nearness::WasBoundTo(is_lost.then(|| locator.locate(snapshot, id))??), id))
     });
-    let lost: Vec<_> = lost.filter(|(how, _)| !leads_there(how, &absolute)).collect();
+    let mut lost: Vec<_> = lost.filter(|(how, _)| !leads_there(how, &absolute)).collect();
+    if lost.is_empty() && is_missing(facts) {
+        let seen = locator.at_path_in_other_views(snapshot, &absolute).into_iter();
+        lost.extend(seen.map(|(id, location)| (Nearness::WasBoundTo(location), id)));
+    }
     // Only another process may have another view of the files.
     let is_other = matches!(facts.question.subject, Who::Process(_)) && facts.walk.is_some();
     let elsewhere = ours.filter(|ours| Some(*ours) != reached && is_other);
@@ -397,6 +403,12 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
     let elsewhere = elsewhere.map(|id| (Nearness::OurView, id));
     facts.near = lost.into_iter().chain(elsewhere).map(near).collect();
     facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
+}
+
+/// Returns whether the path leads to nothing in the view of the subject.
+fn is_missing(facts: &Facts) -> bool {
+    let last = facts.walk.as_ref().filter(|walk| walk.reached.is_none()).and_then(|walk| walk.steps.last());
+    last.is_some_and(|step| matches!(step.found, Lookup::Nothing))
 }
 
 /// Returns whether a socket may be bound to the path by a relative name: it is the end of that
