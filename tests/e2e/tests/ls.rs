@@ -119,6 +119,23 @@ fn an_empty_result_is_explained() {
 }
 
 #[test]
+fn a_file_without_a_socket_is_named() {
+    let dir = tempdir();
+    let [stale, text] = ["stale.sock", "notes"].map(|name| dir.path().join(name));
+    drop(UnixListener::bind(&stale).unwrap());
+    fs::write(&text, "notes").unwrap();
+    let asked = |path: &Path| stoop(["ls"]).arg(path).run().seen();
+    asked(&stale).explains(&["no socket is bound to", "stale.sock' as seen from here: stoop why /"]);
+    let output = asked(&text);
+    output.explains(&["notes' is not a socket"]);
+    assert!(!output.stderr.contains("no socket is bound"), "{}", output.stderr);
+    // A live one is listed, and nothing more is said.
+    let _server = UnixListener::bind(dir.path().join("app.sock")).unwrap();
+    let output = asked(&dir.path().join("app.sock"));
+    assert!(!output.stderr.contains("no socket is bound"), "{}", output.stderr);
+}
+
+#[test]
 fn descriptors_are_a_column() {
     use std::os::fd::AsRawFd;
     let dir = tempdir();

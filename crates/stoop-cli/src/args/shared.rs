@@ -336,9 +336,18 @@ mod tests {
             ("$HOME/x.sock", "variable was not expanded"),
             ("${XDG_RUNTIME_DIR}/x.sock", "variable was not expanded"),
             ("localhost:80", "a host and a port"),
+            (" /run/x.sock", "begins with a space"),
+            ("\t@x", "begins with a space"),
+            ("\nx.sock", "begins with a space"),
+            (r"\0x", "written as '@' here"),
+            (r"\0", "written as '@' here"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
+        }
+        // Of a file with such a name, the refusal says how it is written.
+        for text in ["./ x.sock", r"./\0x", "/run/ x.sock", "@ x"] {
+            assert!(read(text).is_ok(), "{text}");
         }
     }
 
