@@ -3,7 +3,8 @@
 //!
 //! [K-PROC-9]: stoop::kernel_facts#K-PROC-9
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use stoop::{Kind, Peer, SeqPacket, Stream};
 use stoop_inspect::{Snapshot, Socket, SocketId};
 
 use super::clock::Now;
+
+/// Longer than the 52 fields of a process are.
+const STAT_MAX_BYTES: usize = 2048;
 
 /// The process that called connect, or socketpair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub(crate) fn of(snapshot: &Snapshot, id: SocketId, now: Now) -> Option<Opener> 
     let end = recording_end(snapshot, id)?;
     let peer = recorded(snapshot[end].kind?, snapshot[end].dup_fd().ok()?)?;
     let pid = *peer.pid.known()?;
-    let start = start_ticks(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    let start = start_ticks(&stat(pid)?)?;
     // Only now, since another process may have got the id before the file was read.
     (peer.has_ended() == Some(false)).then(|| Opener { pid, age: now.since(start) })
 }
@@ -52,6 +56,14 @@ fn recorded(kind: Kind, socket: OwnedFd) -> Option<Peer> {
         Kind::SeqPacket => Some(SeqPacket::try_from(socket).ok()?.peer()),
         Kind::Datagram => None,
     }
+}
+
+/// Returns the text of `/proc/PID/stat`, which has no length to read it by, with one call.
+fn stat(pid: u32) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(STAT_MAX_BYTES);
+    let file = File::open(format!("/proc/{pid}/stat")).ok()?;
+    file.take(STAT_MAX_BYTES as u64).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 /// Returns the start time in the text of `/proc/PID/stat`, in clock ticks since boot. The command

@@ -1,5 +1,6 @@
 //! Determines where the file of a socket is, from what its name leads to in each view.
 
+use std::cell::LazyCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ const PROCESSES_MAX: usize = 8;
 /// Finds the files of sockets. What is read of a process is kept for the next socket.
 #[derive(Debug)]
 pub struct FileLocator {
-    ours: Option<View>,
+    /// Read when a socket has a file: most have none.
+    ours: LazyCell<Option<View>>,
     theirs: Views,
 }
 
@@ -38,7 +40,7 @@ impl Default for FileLocator {
 impl FileLocator {
     /// Creates one for the view of this process.
     pub fn new() -> FileLocator {
-        FileLocator { ours: View::of("/proc/thread-self"), theirs: Views::default() }
+        FileLocator { ours: LazyCell::new(|| View::of("/proc/thread-self")), theirs: Views::default() }
     }
 
     /// Returns where the file of a socket is now, or `None` if the socket is not bound to a file
@@ -108,7 +110,7 @@ impl FileLocator {
     /// path starts at the working directory.
     pub fn leads_to(&self, path: &Path, socket: &Socket) -> bool {
         let Some(bound) = socket.file.filter(|_| responding::check(path).is_ok()) else { return false };
-        let Some(ours) = &self.ours else {
+        let Some(ours) = self.ours.as_ref() else {
             return std::fs::metadata(path).is_ok_and(|metadata| bound.may_be(FileId::from(&metadata)));
         };
         // A link at the end of a path is followed by those who connect.
@@ -174,7 +176,7 @@ impl FileLocator {
     /// Completes the location of a file that was found: whether this process sees it too.
     fn place(&mut self, pid: Pid, sighting: Sighting, so_far: FileLocation) -> FileLocation {
         let location = so_far.found();
-        let Some(ours) = &self.ours else { return location };
+        let Some(ours) = self.ours.as_ref() else { return location };
         let leads_to_it = |path: &Path| matches!(ours.look_up(path), Found::File(_, stat) if is_same(&stat, &sighting.stat));
         let by_kernel = path_of(&sighting.fd).filter(|path| leads_to_it(path));
         let Some(theirs) = self.theirs.get(pid.0) else {
