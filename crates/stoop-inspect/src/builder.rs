@@ -94,7 +94,7 @@ impl Socket {
             uid: None,
             shutdown: (false, false),
             in_flight: None,
-            is_bound_itself: false,
+            is_bound_itself: None,
         }
     }
 }

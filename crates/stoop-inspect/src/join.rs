@@ -98,7 +98,9 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
         (sockets[index].listener, sockets[index].namesake) = origin;
     }
     for index in 0..sockets.len() {
-        sockets[index].is_bound_itself |= is_client_with_a_name(&sockets[index], sockets);
+        if is_client_with_a_name(&sockets[index], sockets) {
+            sockets[index].is_bound_itself = Some(true);
+        }
     }
 }
 
@@ -118,16 +120,15 @@ fn add_inner(sockets: &mut [Socket], links: &[Links]) {
     ///
     /// [K-BPF-10]: stoop::kernel_facts#K-BPF-10
     const UPPER: u32 = 256;
-    let inner = |link: &Links| link.inner.unwrap_or_default();
     // Before Linux 6.0 the upper half has the sockets that were not bound: unnamed ones, of which
     // every machine has some.
-    let mut unnamed = sockets.iter().zip(links).filter(|(socket, _)| socket.name.is_unnamed());
-    let is_for_names = unnamed.all(|(_, link)| inner(link).slot < UPPER);
+    let unnamed = sockets.iter().zip(links).filter(|(socket, _)| socket.name.is_unnamed());
+    let highest = unnamed.filter_map(|(_, link)| Some(link.inner?.slot)).max();
+    let is_for_names = highest.is_some_and(|slot| slot < UPPER);
     for (socket, link) in sockets.iter_mut().zip(links) {
-        let inner = inner(link);
         socket.is_bound_itself = match socket.name.as_abstract_name() {
-            Some(_) => is_for_names && inner.slot >= UPPER,
-            None => inner.is_bound_to_path,
+            Some(_) => link.inner.filter(|_| is_for_names).map(|inner| inner.slot >= UPPER),
+            None => link.inner.map(|inner| inner.is_bound_to_path),
         };
         let queue = link.inner.filter(|_| socket.kind == Some(Kind::Datagram)).map(|inner| inner.queue);
         socket.messages = queue.map(|queue| Messages::new(queue.len, queue.bytes, queue.limit));
@@ -394,9 +395,12 @@ mod tests {
             let bound = at(named(row(1, Kind::Stream, Link::None, &[]), 1), slot);
             joined([bound, at(row(2, Kind::Stream, Link::None, &[]), unnamed)])[0].is_bound_itself
         };
-        assert!(is_bound(256, 255));
-        assert!(!is_bound(255, 255));
-        assert!(!is_bound(256, 256), "before Linux 6.0");
+        assert_eq!(is_bound(256, 255), Some(true));
+        assert_eq!(is_bound(255, 255), Some(false));
+        assert_eq!(is_bound(256, 256), None, "before Linux 6.0");
+        // Without an unnamed socket, the two are not distinguished.
+        let alone = at(named(row(1, Kind::Stream, Link::None, &[]), 1), 255);
+        assert_eq!(joined([alone])[0].is_bound_itself, None);
     }
 
     fn any_row() -> impl Strategy<Value = (Socket, Links)> {

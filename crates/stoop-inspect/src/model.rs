@@ -136,9 +136,9 @@ pub struct Socket {
     ///
     /// `None` if not requested, if there is nothing to receive, or if it may not be read.
     pub in_flight: Option<u32>,
-    /// Whether it is known that the socket was bound itself, and was not accepted: an accepted
-    /// socket has the name of its listener.
-    pub(crate) is_bound_itself: bool,
+    /// Whether the socket was bound itself, if that is known: an accepted socket has the name of
+    /// its listener.
+    pub(crate) is_bound_itself: Option<bool>,
 }
 
 /// The state of a socket, as far as the kernel reports it.
@@ -590,7 +590,7 @@ pub(crate) enum Side {
 impl Socket {
     pub(crate) fn side(&self) -> Side {
         match () {
-            () if self.is_bound_itself => Side::BoundItself,
+            () if self.is_bound_itself == Some(true) => Side::BoundItself,
             () if self.name.is_unnamed() => Side::Unnamed,
             () if self.may_be_from().is_some() => Side::Accepted,
             () => Side::Named,

@@ -31,8 +31,10 @@ fn name(facts: &Facts) -> Verdict {
         return hidden(facts, "the table of sockets of that network namespace");
     };
     let of_kind = || sockets.iter().filter(|socket| socket.kind == Some(kind));
-    match of_kind().find(|socket| socket.holds_name()).or(of_kind().next()) {
-        Some(socket) if socket.holds_name() => live(facts, socket, Cause::NameTaken),
+    if let Some(socket) = of_kind().find(|socket| socket.holds_name() == Some(true)) {
+        return live(facts, socket, Cause::NameTaken);
+    }
+    match of_kind().find(|socket| socket.holds_name().is_none()) {
         Some(socket) => {
             hidden(facts, "whether the connected socket that shows the name holds it, or was accepted by a listener that has closed,")
                 .seen_all(Messages(facts).owners(socket))
@@ -42,14 +44,17 @@ fn name(facts: &Facts) -> Verdict {
 }
 
 impl Endpoint {
-    /// Returns whether it surely holds its abstract name. An accepted socket has the name of its
-    /// listener, which is free once that has closed. A client with a name, or one end of a pair,
-    /// looks the same ([K-NAME-16]), unless the kernel's own structures were read.
+    /// Returns whether it holds its abstract name, if that is known. An accepted socket has the
+    /// name of its listener, which is free once that has closed. A client with a name, or one end
+    /// of a pair, looks the same ([K-NAME-16]), unless the kernel's own structures were read.
     ///
     /// [K-NAME-16]: stoop::kernel_facts#K-NAME-16
-    fn holds_name(&self) -> bool {
+    fn holds_name(&self) -> Option<bool> {
         let is_connected = matches!(self.state, EndpointState::Connected | EndpointState::Accepted);
-        !is_connected || self.kind == Some(Kind::Datagram) || self.is_bound_itself
+        match !is_connected || self.kind == Some(Kind::Datagram) {
+            true => Some(true),
+            false => self.is_bound_itself,
+        }
     }
 }
 

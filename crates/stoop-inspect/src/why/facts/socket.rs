@@ -42,8 +42,8 @@ pub struct Endpoint {
     pub kind: Option<Kind>,
     /// Its state.
     pub state: EndpointState,
-    /// Whether it is certain that the socket was bound itself, and has its name from no listener.
-    pub is_bound_itself: bool,
+    /// Whether the socket was bound itself, and has its name from no listener, if that is known.
+    pub is_bound_itself: Option<bool>,
     /// Whether it was shut down for reading.
     pub shut_down: bool,
     /// For a listener only: the number of connections waiting to be accepted, and the limit given

@@ -233,7 +233,7 @@ fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointS
         (State::Bound | State::Unconnected, _) => EndpointState::Bound,
         (State::Connected | State::PeerClosed, Some(Kind::Datagram)) => EndpointState::Connected,
         (State::Waiting, _) => EndpointState::Connected,
-        _ if socket.is_bound_itself => EndpointState::Connected,
+        _ if socket.is_bound_itself == Some(true) => EndpointState::Connected,
         (State::Connected | State::PeerClosed, _) => {
             let peer = socket.peer.map(|peer| &snapshot[peer]);
             let came_to_a_listener =
@@ -344,7 +344,7 @@ fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
         inode: 0,
         kind: Some(kind),
         state,
-        is_bound_itself: false,
+        is_bound_itself: None,
         shut_down: false,
         backlog,
         queue_full: None,

@@ -472,8 +472,12 @@ fn what_came_out_of_an_accept_serves_nobody() {
     let only = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone()]);
     assert_eq!(by_name(Operation::Connect, only).cause, Cause::NoSuchName);
     let mut bound = accepted.clone();
-    bound.is_bound_itself = true;
+    bound.is_bound_itself = Some(true);
     assert_eq!(by_name(Operation::Bind, |facts| facts.sockets = Some(vec![bound])).cause, Cause::NameTaken);
+    let mut named = accepted.clone();
+    named.is_bound_itself = Some(false);
+    let free = by_name(Operation::Bind, |facts| facts.sockets = Some(vec![named]));
+    assert_eq!(free.outcome, Outcome::Succeeds, "its listener has closed");
     // A client or one end of a pair looks the same, and holds its name.
     assert_eq!(by_name(Operation::Bind, only).outcome, Outcome::Unknown);
     let beside = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone(), listening()]);

@@ -122,7 +122,7 @@ fn socket(kind: Kind, state: EndpointState) -> Endpoint {
         inode: 7,
         kind: Some(kind),
         state,
-        is_bound_itself: false,
+        is_bound_itself: None,
         shut_down: false,
         backlog: None,
         queue_full: Some(false),

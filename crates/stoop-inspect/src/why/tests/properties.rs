@@ -130,7 +130,7 @@ prop_compose! {
             pid, command, uid: None, is_blocked, hindrance: None, parent: None, clients: 0, workload,
         };
         let owners = owners.map(|owners| owners.into_iter().map(owner).collect());
-        Endpoint { inode: 1, kind, state: states[state], is_bound_itself: false, shut_down, backlog, queue_full, messages: None, owners, listened: None, server }
+        Endpoint { inode: 1, kind, state: states[state], is_bound_itself: None, shut_down, backlog, queue_full, messages: None, owners, listened: None, server }
     }
 }
 
