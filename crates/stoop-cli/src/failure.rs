@@ -104,7 +104,13 @@ impl Failure {
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
             let waited = time::show(waited);
             diagnosis.seen.push(format!("no server was listening within the {waited} of --wait"));
+            let instead = diagnosis.advice.iter().find_map(|advice| without_waiting(advice.action()));
             diagnosis.advice.retain(|advice| !waits(advice.action()));
+            let report = Report { next: Vec::new(), ..Report::diagnosed(&error, diagnosis.clone(), &client) };
+            let next = diagnosis.advice.iter().map(|advice| command_with(advice.action(), &client));
+            let next: Vec<String> =
+                instead.iter().map(|action| command_with(action, &client)).chain(next).collect();
+            return Report { next, ..report }.or_predict(&error).into();
         }
         Report::diagnosed(&error, diagnosis, &client).into()
     }
@@ -143,8 +149,14 @@ impl Failure {
     pub(crate) fn unanswered(self) -> Failure {
         match self {
             Failure::Socket(error) if error.is_peer_closed() => {
+                let diagnosis = inspected(&error);
+                let report = Report::diagnosed(&error, diagnosis.clone(), &Client::connect);
+                // A datagram has no connection that a server could have closed.
+                if diagnosis.is_current {
+                    return report.into();
+                }
                 let server = error.subject().map(refused::seen_at).unwrap_or_default();
-                Report::of(&error)
+                report
                     .seen("nothing was received from it: it may not allow this user")
                     .seen_all(server)
                     .into()
@@ -194,6 +206,16 @@ impl Failure {
 /// Returns whether an advice is to wait for a server.
 fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitForServer { .. } | Action::WaitForOwner { .. })
+}
+
+/// Returns what to do after having waited in vain: start the program, or look at the one that has
+/// bound the socket and does not listen.
+fn without_waiting(action: &Action) -> Option<Action> {
+    match action {
+        Action::WaitForOwner { program, .. } => Some(Action::StartOwner { program: program.clone() }),
+        Action::WaitForServer { at, is_bound: true } => Some(Action::ShowServer(at.clone())),
+        _ => None,
+    }
 }
 
 impl From<stoop::Error> for Failure {
@@ -255,6 +277,11 @@ impl Report {
     /// Recommends to predict the call by the kernel's rules, if there is no other advice.
     fn or_predict(mut self, error: &stoop::Error) -> Report {
         if let (true, Some(address)) = (self.next.is_empty(), error.subject()) {
+            if error.is_peer_closed() {
+                let address = shell::address(address);
+                self.next.push(format!("stoop who {address}    # its server, and who is connected to it"));
+                return self;
+            }
             let (address, operation) = (shell::address(address), operation_flag(error.operation()));
             self.next.push(format!("stoop why {address}{operation}    # by the rules of the kernel"));
         }

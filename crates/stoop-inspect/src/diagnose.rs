@@ -69,7 +69,9 @@ fn question(error: &Error) -> Option<Question> {
             | ErrorKind::TimedOut
             | ErrorKind::Unsupported
             | ErrorKind::Other
-    ) || error.operation() == Failed::Bind && error.kind() == ErrorKind::Unsupported;
+    ) || error.operation() == Failed::Bind && error.kind() == ErrorKind::Unsupported
+        // A datagram's receiver has no other reason for EPIPE than a shutdown.
+        || error.operation() == Failed::Send && error.kind() == ErrorKind::PeerClosed;
     let operation = match error.operation() {
         Failed::Accept | Failed::Receive | Failed::Configure => return None,
         Failed::Bind | Failed::Release => Operation::Bind,

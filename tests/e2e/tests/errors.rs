@@ -138,6 +138,30 @@ fn a_message_without_a_server() {
     }
 }
 
+/// After a wait in vain, no prediction of what is known is advised, but to look at the process that
+/// has bound the socket.
+#[test]
+fn a_server_that_never_listens_is_shown() {
+    let (_dir, place) = socket_path();
+    let kind = rustix::net::SocketType::STREAM;
+    let bound = rustix::net::socket(rustix::net::AddressFamily::UNIX, kind, None).unwrap();
+    rustix::net::bind(&bound, &rustix::net::SocketAddrUnix::new(&place).unwrap()).unwrap();
+    let output = stoop(["connect", &place, "--wait", "300ms"]).run();
+    assert!(!output.stderr.contains("stoop why"), "{}", output.stderr);
+    explained(output, 3, &["does not listen", &format!("stoop who {place}")]);
+}
+
+/// A datagram has no connection, so nothing is said of who may connect.
+#[test]
+fn a_receiver_that_was_shut_down_is_named() {
+    let (_dir, place) = socket_path();
+    let receiver = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+    receiver.shutdown(std::net::Shutdown::Read).unwrap();
+    let output = stoop(["send", &place, "x"]).run();
+    assert!(!output.stderr.contains("allow this user"), "{}", output.stderr);
+    explained(output, 3, &["EPIPE", "the receiver was shut down for reading", "restart"]);
+}
+
 /// Inherited sockets: what is wrong is reported once, with the reason, and none of the command's
 /// own file descriptors is taken for one of them.
 #[test]

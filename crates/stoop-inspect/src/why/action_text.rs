@@ -55,7 +55,7 @@ impl fmt::Display for Action {
                 f.write_str("bind in a private directory, such as $XDG_RUNTIME_DIR")
             }
             Action::UseDirectoryOf(user) => {
-                write!(f, "bind in a directory that {} owns", stoop::escaped(user))
+                write!(f, "bind in a directory of the user {}", stoop::escaped(user))
             }
             Action::Connect { at, kind: Some(kind) } => write!(f, "connect to {at} with a {kind} socket"),
             Action::Connect { at, kind: None } => write!(f, "connect to {at}"),

@@ -108,7 +108,11 @@ impl Diagnosis {
     }
 
     fn advise(mut self, actions: impl IntoIterator<Item = Action>) -> Diagnosis {
-        self.advice.extend(actions.into_iter().map(Advice));
+        for advice in actions.into_iter().map(Advice) {
+            if !self.advice.contains(&advice) {
+                self.advice.push(advice);
+            }
+        }
         self
     }
 

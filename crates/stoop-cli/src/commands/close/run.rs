@@ -81,9 +81,16 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
     let what = format!("cannot close the connection: {}", failure::describe(&error));
     let report = Failure::new(exit, what);
     Err(match exit {
-        Exit::NotPermitted => report.why(
-            "it requires permission to trace one of the two processes: as its user, or with CAP_SYS_PTRACE",
-        ),
+        Exit::NotPermitted => {
+            let report = report.why(
+                "it requires permission to trace one of the two processes: as its user, or with CAP_SYS_PTRACE",
+            );
+            // Root that may not trace has no one to ask.
+            match row.ends().next().filter(|_| !rustix::process::geteuid().is_root()) {
+                Some(id) => report.next(format!("sudo stoop close inode:{}", snapshot[id].ino.0)),
+                None => report,
+            }
+        }
         Exit::Unsupported => report
             .why("the kernel cannot duplicate a file descriptor of another process (pidfd_getfd, Linux 5.6)"),
         _ => report.why("no visible process has either end open any more"),

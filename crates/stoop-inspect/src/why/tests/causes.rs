@@ -443,7 +443,7 @@ fn a_stale_file_is_removed_after_what_prevents_it() {
     assert_eq!(both, [&immutable[0], &append_only[0], remove]);
     let read_only = stale(&|directory| directory.mount.read_only = true);
     let expected = [
-        "bind in a directory that alice owns",
+        "bind in a directory of the user alice",
         "let the server bind in a directory that it may write to, such as the RuntimeDirectory= of its unit, and its \
          clients use that path",
         "check the mount options of '/run/app'",
