@@ -61,11 +61,18 @@ pub(super) fn other_users(facts: &Facts, path: &Path, mount: &Mount) -> Verdict 
         .advise(Action::AllowOthers(advise::reached(facts, path)))
 }
 
+/// What fails in the file system itself.
+///
+/// [K-FUSE-2]: stoop::kernel_facts#K-FUSE-2
 fn broken(facts: &Facts, path: &Path, errno: Errno, mount: &Mount) -> Verdict {
     let (shown, name) = (quoted(path), escaped(&mount.file_system).to_string());
-    let has_ended = errno == Errno::NOTCONN;
+    // Of FUSE: before its server has answered the first request, newer kernels refuse ([K-FUSE-2]).
+    let has_ended = [Errno::NOTCONN, Errno::CONNREFUSED].contains(&errno);
     let why = match errno {
         Errno::NOTCONN => format!("the server of the file system {name} at {shown} has exited"),
+        Errno::CONNREFUSED => {
+            format!("the server of the file system {name} at {shown} has exited, or has never served it")
+        }
         Errno::STALE => format!("the server of the file system {name} no longer knows {shown}"),
         _ => format!("the file system {name} fails the lookup of {shown}"),
     };

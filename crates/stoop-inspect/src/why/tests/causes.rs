@@ -225,6 +225,11 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
             Fails(Errno::NOTCONN),
             connect(|facts| facts.ends(1, failing(Errno::NOTCONN, None))),
         ),
+        (
+            FileSystemFails,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| facts.ends(1, failing(Errno::CONNREFUSED, None))),
+        ),
         (NotVisible, Unknown, connect(|facts| facts.ends(1, failing(Errno::ACCESS, Some(1000))))),
         (FileSystemFails, Fails(Errno::STALE), bind(|facts| facts.ends(2, failing(Errno::STALE, None)))),
         (
