@@ -75,6 +75,11 @@ mod tests {
         let safe = redact(text);
         let expected = r#"{"envs":[{"key":"A","value":"[redacted]"},{"key":"C","value":""}],"auth":{"username":"u","password":"[redacted]"},"x":"value"}"#;
         assert_eq!(String::from_utf8(safe).unwrap(), expected);
+        let text = br#"{"hashedPassword":["$y$a\"b", ["c"]],"secret":["d",{"kept":"e"}],"lastPasswordChangeUSec":"f","password":[]}"#;
+        let expected = r#"{"hashedPassword":["[redacted]", ["[redacted]"]],"secret":["[redacted]",{"kept":"e"}],"lastPasswordChangeUSec":"f","password":[]}"#;
+        assert_eq!(String::from_utf8(redact(text)).unwrap(), expected);
+        let safe = redact(br#"{"aVeryLongNameOfWhichTheEndIsPassword": "p"}"#);
+        assert!(safe.ends_with(b": \"[redacted]\"}"));
         assert_eq!(redact(br#"{"auth": "dTpw"}"#), br#"{"auth": "[redacted]"}"#);
         assert_eq!(mask(br#"{"Env":["A=bc"]}"#), br#"{"Env":["A=**"]}"#);
     }

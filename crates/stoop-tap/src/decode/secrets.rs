@@ -20,7 +20,7 @@ const HEADERS: &[&str] = &[
 const ASSIGNED: &[&str] =
     &["password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "access_key"];
 
-/// JSON members whose value is a secret if it is a string.
+/// JSON members whose value is a secret: a string, or each string of an array.
 const MEMBERS: &[&str] = &[
     "password",
     "passwd",
@@ -42,6 +42,9 @@ const MEMBERS: &[&str] = &[
     "privatekey",
     "private_key",
 ];
+
+/// JSON members whose name ends like this are secrets, too: `hashedPassword`.
+const MEMBER_ENDS: &[&str] = &["password", "passwd", "passphrase", "tokenpin"];
 
 /// JSON members that have environment variables: strings such as `NAME=value`, objects with a
 /// `value`, or an object that has each variable as a member.
@@ -76,6 +79,8 @@ enum State {
     QuoteOfSql,
     /// Behind the name of a JSON member, and whether its colon has come.
     Member(Member, bool),
+    /// Within so many arrays that a JSON member has, whose strings are secrets.
+    Array(u32),
     /// Behind a word of SQL that a quoted secret may follow.
     Sql,
 }
@@ -94,8 +99,11 @@ enum Until {
     /// This quote, or the end of the line.
     Quote(u8),
     Sql,
-    /// The end of a JSON string. `true`: the next byte is escaped.
-    Json(bool),
+    /// The end of a JSON string.
+    Json {
+        is_escaped: bool,
+        arrays: u32,
+    },
 }
 
 impl Secrets {
@@ -114,6 +122,7 @@ impl Secrets {
             State::Within(until) => return self.within(until, byte),
             State::QuoteOfSql if byte == b'\'' => self.state = State::Within(Until::Sql),
             State::Member(member, has_colon) => self.member(member, has_colon, byte),
+            State::Array(arrays) => self.array(arrays, byte),
             State::Sql => match byte {
                 b'\'' => self.state = State::Within(Until::Sql),
                 b'=' => self.state = State::Before(Until::Separator),
@@ -127,14 +136,17 @@ impl Secrets {
 
     /// Returns whether the next byte is part of a secret, unless it ends it.
     pub(super) fn is_within(&self) -> bool {
-        let is_within = matches!(self.state, State::Before(_) | State::Within(_));
+        let is_within = matches!(self.state, State::Before(_) | State::Within(_) | State::Array(_));
         is_within || self.environment.as_ref().is_some_and(Environment::is_within)
     }
 
     /// Some bytes were not seen. A secret that has begun is taken to continue behind them.
     pub(super) fn gap(&mut self) {
-        if !self.is_within() {
-            self.forget();
+        match self.state {
+            // It is unknown whether they end within a string.
+            State::Array(arrays) => self.state = State::Within(Until::Json { is_escaped: false, arrays }),
+            _ if self.is_within() => {}
+            _ => self.forget(),
         }
     }
 
@@ -166,7 +178,9 @@ impl Secrets {
         self.state = match byte {
             b':' if ends_in(HEADERS) => State::Before(Until::Line),
             b'=' if ends_in(ASSIGNED) => State::Before(Until::Separator),
-            b'"' if self.name.is_quoted && is(MEMBERS) => State::Member(Member::Secret, false),
+            b'"' if self.name.is_quoted && (is(MEMBERS) || ends_in(MEMBER_ENDS)) => {
+                State::Member(Member::Secret, false)
+            }
             b'"' if self.name.is_quoted && is(ENVIRONMENTS) => State::Member(Member::Environment, false),
             b' ' | b'\t' | b'\r' | b'\n' | b'(' if is(&["password"]) => State::Sql,
             b' ' | b'\t' | b'\r' | b'\n' if is(&["by", "as"]) && self.is_identified => State::Sql,
@@ -204,8 +218,9 @@ impl Secrets {
             }
             Until::Quote(quote) => byte == quote || matches!(byte, b'\r' | b'\n'),
             Until::Sql => byte == b'\'',
-            Until::Json(is_escaped) => {
-                self.state = State::Within(Until::Json(byte == b'\\' && !is_escaped));
+            Until::Json { is_escaped, arrays } => {
+                let escapes = byte == b'\\' && !is_escaped;
+                self.state = State::Within(Until::Json { is_escaped: escapes, arrays });
                 byte == b'"' && !is_escaped
             }
         };
@@ -213,7 +228,11 @@ impl Secrets {
         if !is_end && byte != 0 {
             return true;
         }
-        self.state = if until == Until::Sql && is_end { State::QuoteOfSql } else { State::Plain };
+        self.state = match until {
+            Until::Sql if is_end => State::QuoteOfSql,
+            Until::Json { arrays: arrays @ 1.., .. } if is_end => State::Array(arrays),
+            _ => State::Plain,
+        };
         self.name.begin(false);
         false
     }
@@ -222,12 +241,26 @@ impl Secrets {
         match (member, byte) {
             (_, b':') if !has_colon => self.state = State::Member(member, true),
             (_, byte) if byte.is_ascii_whitespace() => {}
-            (Member::Secret, b'"') if has_colon => self.state = State::Within(Until::Json(false)),
+            (Member::Secret, b'"') if has_colon => {
+                self.state = State::Within(Until::Json { is_escaped: false, arrays: 0 });
+            }
+            (Member::Secret, b'[') if has_colon => self.state = State::Array(1),
             (Member::Environment, b'[' | b'{') if has_colon => {
                 self.environment = Some(Environment::new(byte == b'{'));
             }
             _ => self.again(byte),
         }
+    }
+
+    /// Takes a byte between the elements of an array. Objects among them name their own secrets.
+    fn array(&mut self, arrays: u32, byte: u8) {
+        self.state = match byte {
+            b'"' => State::Within(Until::Json { is_escaped: false, arrays }),
+            b'[' => State::Array(arrays.saturating_add(1)),
+            b']' if arrays > 1 => State::Array(arrays - 1),
+            b'{' | b']' | b'\0' => return self.again(byte),
+            _ => return,
+        };
     }
 }
 
@@ -247,9 +280,9 @@ impl Name {
             return false;
         }
         if self.len == NAME_MAX {
-            // It is the end that counts.
+            // It is the end that counts. No name that is looked for as a whole has this length.
             self.bytes.rotate_left(1);
-            (self.len, self.is_quoted) = (NAME_MAX - 1, false);
+            self.len = NAME_MAX - 1;
         }
         self.bytes[self.len] = byte.to_ascii_lowercase();
         self.len += 1;

@@ -57,13 +57,16 @@ impl Varlink {
         let parameters = json::member(object, "parameters").unwrap_or_default();
         let parameters = shortened(&redact(parameters), TEXT_MAX);
         if let Some(method) = json::text(object, "method") {
-            let text = [method.as_bytes(), b" ", &parameters].concat();
+            // Several answers may follow.
+            let more = if json::member(object, "more") == Some(b"true") { &b" more"[..] } else { b"" };
+            let text = [method.as_bytes(), b" ", &parameters].concat().trim_ascii_end().to_vec();
+            let text = [&text, more].concat();
             let is_oneway = json::member(object, "oneway") == Some(b"true");
             if !is_oneway && self.calls.len() < CALLS_MAX {
                 self.calls.push_back(Call { time_ns, method: method.clone() });
             }
             let kind = if is_oneway { Kind::Message } else { Kind::Call };
-            return Some(line(kind, text.trim_ascii_end().to_vec()).called(method));
+            return Some(line(kind, text).called(method));
         }
         if json::member(object, "continues") == Some(b"true") {
             let method = self.calls.front().map(|call| call.method.clone()).unwrap_or_default();
@@ -97,7 +100,8 @@ mod tests {
         decoder.data(Side::First, 1000, &calls[60..], &mut lines);
         assert!(decoder.data(Side::Second, 3000, answers, &mut lines));
         let texts: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(&line.text)).collect();
-        let expected = ["a.b.Get {\"password\":\"[redacted]\"}", "a.b.Watch", "a.b.No", "{\"n\":1}", "{}"];
+        let expected =
+            ["a.b.Get {\"password\":\"[redacted]\"}", "a.b.Watch more", "a.b.No", "{\"n\":1}", "{}"];
         assert_eq!(texts, expected);
         assert_eq!((lines[2].kind, lines[2].latency_ns), (Kind::Answer { ok: false }, Some(3000)));
         assert_eq!((lines[3].kind, lines[3].method.as_deref()), (Kind::Message, Some("a.b.Watch")));
