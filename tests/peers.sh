@@ -51,6 +51,11 @@ peers=(
     man:man-db
     rsvg-convert:librsvg2-bin
     tshark:tshark
+    Xvfb:xvfb
+    xauth:xauth
+    xprop:x11-utils
+    /usr/share/xcb/xproto.xml:xcb-proto
+    userdbctl:systemd-userdbd
 )
 
 python_libraries=('grpcio>=1.70,<2' grpcio-reflection grpcio-status prometheus-client)

@@ -183,9 +183,13 @@ pub fn tap_dialogue(data: &[u8]) {
     use stoop_tap::pcapng::{Label, Writer};
     use stoop_tap::{Dialogue, Masker, Protocol, Side, SocketKind};
     let Some((&[kind, cut], data)) = data.split_first_chunk::<2>() else { return };
+    let is_joined = kind >= 128;
     let kind = if kind % 4 == 0 { SocketKind::DATAGRAM } else { SocketKind::STREAM };
     let (mut dialogue, mut writer) = (Dialogue::new(kind), Writer::new("fuzz"));
     let mut masker = Masker::new(kind);
+    if is_joined {
+        (dialogue, masker) = (dialogue.joined(), masker.joined());
+    }
     for (at, piece) in data.chunks(usize::from(cut) + 1).enumerate() {
         // The first byte of a piece says who sent it.
         let from = if piece[0] % 2 == 0 { Side::First } else { Side::Second };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::line::{Decode, Protocol};
 use super::mask::{self, Mask};
 use super::methods::Methods;
-use super::{dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, syslog, ttrpc, varlink, wayland};
+use super::{
+    dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, syslog, ttrpc, varlink, wayland, x11,
+};
 
 /// How many bytes of a begin may wait until they show the protocol.
 pub(super) const WAITING_MAX: usize = 4096;
@@ -47,7 +49,7 @@ macro_rules! known {
 }
 
 /// In the order in which they are asked.
-static KNOWN: [Known; 12] = [
+static KNOWN: [Known; 13] = [
     known!(
         Http1,
         http1,
@@ -63,6 +65,7 @@ static KNOWN: [Known; 12] = [
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
     known!(Wayland, wayland, |_, _| Box::new(wayland::Wayland::default()), None),
+    known!(X11, x11, |_, _| Box::new(x11::X11::default()), Some(mask::x11)),
     known!(Ttrpc, ttrpc, |_, _| Box::new(ttrpc::Ttrpc::default()), Some(mask::ttrpc)),
     // The last one: connections that began before are recognized as it, too.
     known!(Http2, http2, |schemas, _| Box::new(http2::Http2::new(schemas.clone())), Some(mask::http2)),

@@ -34,6 +34,8 @@ pub enum Protocol {
     Dbus,
     /// Wayland.
     Wayland,
+    /// X11.
+    X11,
     /// Log messages with a priority, as `/dev/log` takes them.
     Syslog,
     /// Assignments, as `sd_notify` and journald take them.
@@ -60,6 +62,7 @@ impl Protocol {
             Protocol::Postgres => "postgresql",
             Protocol::Dbus => "dbus",
             Protocol::Wayland => "wayland",
+            Protocol::X11 => "x11",
             Protocol::Syslog => "syslog",
             Protocol::Notify => "notify",
             Protocol::Text => "text",

@@ -26,8 +26,10 @@ mod sniff;
 mod syslog;
 mod text;
 mod ttrpc;
+mod unseen;
 mod varlink;
 mod wayland;
+mod x11;
 
 use std::sync::Arc;
 
@@ -81,7 +83,15 @@ impl Dialogue {
     /// is one line with its status.
     #[must_use]
     pub fn with_methods(self, methods: Arc<dyn Methods>) -> Dialogue {
-        Dialogue { decoder: Sniffed::new(Some(methods)), ..self }
+        Dialogue { decoder: self.decoder.with_methods(methods), ..self }
+    }
+
+    /// Expects that the connection is older than the capture. Its first bytes may then be the rest
+    /// of something that was not seen, such as compressed headers with credentials. Until they show
+    /// a protocol, or are text, they are not shown.
+    #[must_use]
+    pub fn joined(self) -> Dialogue {
+        Dialogue { decoder: self.decoder.joined(), ..self }
     }
 
     /// Returns the protocol of what was decoded last, if anything was. Of bytes that are too few to

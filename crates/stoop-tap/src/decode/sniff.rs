@@ -1,7 +1,11 @@
 //! Chooses a decoder by the first bytes.
 
+use std::sync::Arc;
+
 use super::known::{self, Schemas, Shows};
 use super::line::{Decode, Line, Protocol};
+use super::methods::Methods;
+use super::unseen::Unseen;
 use super::{notify, syslog, text};
 use crate::follow::Side;
 
@@ -13,6 +17,8 @@ pub(super) struct Sniffed {
     schemas: Schemas,
     /// Whether it decodes what follows an upgrade. Then there is no other one.
     is_upgraded: bool,
+    /// What may go on with something that was not seen.
+    unseen: Unseen,
     /// The directions whose begin is over.
     is_begun: [bool; 2],
     /// The begins of directions, while they do not show the protocol.
@@ -32,6 +38,14 @@ impl Sniffed {
         Sniffed { schemas, ..Sniffed::default() }
     }
 
+    pub(super) fn with_methods(self, methods: Arc<dyn Methods>) -> Sniffed {
+        Sniffed { schemas: Some(methods), ..self }
+    }
+
+    pub(super) fn joined(self) -> Sniffed {
+        Sniffed { unseen: Unseen::joined(), ..self }
+    }
+
     /// Creates what decodes the bytes behind an upgrade.
     fn upgraded(schemas: &Schemas) -> Box<dyn Decode> {
         Box::new(Sniffed { is_upgraded: true, ..Sniffed::new(schemas.clone()) })
@@ -46,6 +60,9 @@ impl Sniffed {
 
     /// Chooses again by the next bytes.
     pub(super) fn forget(&mut self) {
+        if self.decoder.as_ref().is_some_and(|decoder| decoder.protocol() != Protocol::Text) {
+            self.unseen = Unseen::joined();
+        }
         (self.decoder, self.is_begun) = (None, [true; 2]);
     }
 
@@ -96,6 +113,15 @@ impl Sniffed {
         let known = self.decoder.take().filter(|decoder| decoder.protocol() != Protocol::Text);
         let mut decoder = known.unwrap_or_else(|| self.stream(bytes));
         let shown = lines.len();
+        if decoder.protocol() != Protocol::Text {
+            self.unseen = Unseen::default();
+        } else if self.unseen.take(from, bytes) > 0 {
+            let text = "joined in the middle: not shown";
+            let line = Line::message(time_ns, from, Protocol::Bytes, text);
+            lines.push(line.len(bytes.len() as u64));
+            self.decoder = Some(decoder);
+            return;
+        }
         if !decoder.data(from, time_ns, bytes, lines) {
             decoder = Box::new(text::Text);
             // What was decoded of it is not shown again.

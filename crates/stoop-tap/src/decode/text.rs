@@ -33,7 +33,7 @@ impl Decode for Text {
 
 /// Text may be cut inside a character at either end, and has no control characters but those that
 /// text has.
-fn is_text(bytes: &[u8]) -> bool {
+pub(super) fn is_text(bytes: &[u8]) -> bool {
     let begin = bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
     let valid = match std::str::from_utf8(&bytes[begin..]) {
         Ok(text) => text,

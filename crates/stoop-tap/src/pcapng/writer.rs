@@ -354,6 +354,7 @@ fn port(protocol: Protocol) -> u16 {
         Protocol::Mysql => 3306,
         Protocol::Postgres => 5432,
         Protocol::Syslog => 514,
+        Protocol::X11 => 6000,
         _ => 9,
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stoop_e2e::{LIMIT, Run, postgres_programs, program, redis, serve, socket_path, wait_served};
+use stoop_e2e::{LIMIT, Run, Running, postgres_programs, program, redis, serve, socket_path, wait_served};
 use stoop_testkit::{eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 use super::tap;
@@ -146,6 +146,111 @@ fn mariadb_and_its_server() {
     assert!(failed["text"].as_str().unwrap().starts_with("ERROR 1146 "), "{failed}");
     let own = tempdir();
     dissected(&place, own.path(), "mysql.query", client("select 41 + 1"));
+}
+
+/// The display of the test's own X server: the first number from here on that is free.
+const DISPLAYS: std::ops::Range<u32> = 730..760;
+
+/// Starts an X server that requires a cookie, and returns its display and the file with it.
+fn x_server(directory: &Path) -> Option<(Running, u32, String)> {
+    let cookie = directory.join("authority").to_str()?.to_owned();
+    std::fs::write(&cookie, "").ok()?;
+    for display in DISPLAYS {
+        let place = format!("/tmp/.X11-unix/X{display}");
+        if Path::new(&place).exists() || Path::new(&format!("/tmp/.X{display}-lock")).exists() {
+            continue;
+        }
+        let name = format!(":{display}");
+        program("xauth", ["-q", "-f", &cookie, "add", &name, ".", X_COOKIE]).run().ok();
+        let server = program("Xvfb", [&name, "-nolisten", "tcp", "-auth", &cookie]).spawn();
+        wait_served(format!("@{place}"));
+        return Some((server, display, cookie));
+    }
+    None
+}
+
+/// What authorizes clients, in hexadecimal.
+const X_COOKIE: &str = "5a6b3771506c616e7465643973656372";
+
+#[test]
+fn x_clients_and_their_server() {
+    needs_capture!();
+    if !["Xvfb", "xauth", "xprop"].into_iter().all(has_program) {
+        skip!("lacks Xvfb, xauth or xprop");
+    }
+    let directory = tempdir();
+    let Some((_server, display, cookie)) = x_server(directory.path()) else { skip!("lacks a free display") };
+    let client = |name: &str, arguments: &[&str]| {
+        program(name, arguments).env("DISPLAY", format!(":{display}")).env("XAUTHORITY", &cookie)
+    };
+    let path = format!("/tmp/.X11-unix/X{display}");
+    let place = format!("@{path}");
+    let by_path = tap(&[&path]);
+    by_path.wait_stderr(&format!("also listens at '{place}'"));
+    by_path.terminate().ok();
+    let (lines, measured) = tapped(&place, client("xprop", &["-root", "NO_SUCH_ATOM_OF_ANYONE"]));
+    let setup = answered_once(&lines, "connection setup", measured);
+    assert_eq!((&setup["protocol"], &setup["ok"]), (&"x11".into(), &true.into()));
+    let asked = "connection setup 11.0, little-endian, MIT-MAGIC-COOKIE-1 [redacted]";
+    let has = |text: &str| lines.iter().any(|line| line["text"] == text);
+    assert!(has(asked) || cfg!(target_endian = "big"), "{lines:?}");
+    assert!(has("QueryExtension BIG-REQUESTS") && has("InternAtom NO_SUCH_ATOM_OF_ANYONE"), "{lines:?}");
+    answered_once(&lines, "BIG-REQUESTS.Enable", measured);
+    let count = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+    assert_eq!(count("call"), count("response"), "{lines:?}");
+    let tap = tap(&[&place, "--json", "--status", "!ok", "--count", "1"]);
+    client("xprop", &["-id", "0x77777"]).run().code(1);
+    let lines = tap.finish().ok().json();
+    let failed = lines.iter().find(|line| line["ok"] == false).unwrap_or_else(|| panic!("{lines:?}"));
+    assert_eq!((&failed["text"], &failed["method"]), (&"BadWindow 0x77777".into(), &"ListProperties".into()));
+    let own = tempdir();
+    dissected(&place, own.path(), "x11", client("xprop", &["-root"]));
+    let file = std::fs::read(own.path().join("tapped.pcapng")).unwrap_or_default();
+    assert!(!file.windows(7).any(|window| window == b"Planted"));
+}
+
+/// Removes what a server has created, and leaves.
+struct Removed<'p>(&'p [String]);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        for path in self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[test]
+fn userdbctl_and_its_server() {
+    needs_capture!();
+    const SERVER: &str = "/lib/systemd/systemd-userdbd";
+    if !Path::new(SERVER).exists() || !has_program("userdbctl") {
+        skip!("lacks systemd-userdbd or userdbctl");
+    }
+    let names = ["Multiplexer", "DropIn", "NameServiceSwitch"];
+    let paths = names.map(|name| format!("/run/systemd/userdb/io.systemd.{name}"));
+    let place = &paths[0];
+    if paths.iter().any(|path| Path::new(path).symlink_metadata().is_ok()) {
+        skip!("lacks a user database that is not in use");
+    }
+    let _removed = Removed(&paths);
+    let _server = program(SERVER, [""; 0]).spawn();
+    wait_served(place);
+    let (lines, measured) = tapped(place, program("userdbctl", ["user", "root"]));
+    let method = "io.systemd.UserDatabase.GetUserRecord";
+    let answer = answered_once(&lines, method, measured);
+    assert_eq!((&answer["protocol"], &answer["ok"]), (&"varlink".into(), &true.into()));
+    // It has several answers, of which the last one ends the call.
+    let (lines, measured) = tapped(place, program("userdbctl", ["user"]));
+    let answer = answered_once(&lines, method, measured);
+    let call = lines.iter().find(|line| line["method"] == method).unwrap();
+    assert!(call["text"].as_str().unwrap().ends_with(" more"), "{call}");
+    let before = lines.iter().filter(|line| line["event"] == "data" && line["method"] == method).count();
+    assert!(before > 2, "{lines:?}");
+    assert_eq!(lines.last().map(|line| &line["event"]), Some(&"eof".into()), "{answer}");
+    let hashes = lines.iter().filter_map(|line| line["text"].as_str()?.split_once("\"hashedPassword\":["));
+    let hashes: Vec<&str> = hashes.map(|(_, hash)| hash).collect();
+    assert!(!hashes.is_empty() && hashes.iter().all(|hash| hash.starts_with("\"[redacted]\"")), "{hashes:?}");
 }
 
 #[test]

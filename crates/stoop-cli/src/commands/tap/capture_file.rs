@@ -29,6 +29,16 @@ pub(super) struct CaptureFile {
     pending: Vec<u8>,
 }
 
+/// What is known of a connection.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) kind: SocketKind,
+    pub(super) protocol: Protocol,
+    /// Whether its begin may not have been seen.
+    pub(super) is_older: bool,
+    pub(super) ends: [Label; 2],
+}
+
 /// What overwrites the secrets of each connection.
 #[derive(Debug)]
 struct Maskers {
@@ -69,20 +79,15 @@ impl CaptureFile {
         &mut self,
         piece: &Piece,
         time_ns: u64,
-        ends: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
+        described: impl FnOnce() -> Described,
     ) -> Result<(), Failure> {
-        self.add(piece, time_ns, ends);
+        self.add(piece, time_ns, described);
         self.pending.append(&mut self.writer.take());
         let is_full = |files: &Files| files.is_full(self.pending.len() as u64);
         if self.files.as_ref().is_some_and(is_full) { self.flush() } else { Ok(()) }
     }
 
-    fn add(
-        &mut self,
-        piece: &Piece,
-        time_ns: u64,
-        ends: impl FnOnce() -> (SocketKind, Protocol, [Label; 2]),
-    ) {
+    fn add(&mut self, piece: &Piece, time_ns: u64, described: impl FnOnce() -> Described) {
         let (flow, from) = (piece.flow, piece.from);
         match &piece.what {
             What::Lost(loss) => {
@@ -90,15 +95,15 @@ impl CaptureFile {
                 return self.writer.lost(time_ns, *loss);
             }
             What::Connect { .. } => {
-                let (_, _, [client, listener]) = ends();
+                let [client, listener] = described().ends;
                 return self.writer.connected(time_ns, &written(&client), &written(&listener));
             }
             _ if self.writer.has(flow) => {}
             What::End | What::Error(_) => return,
             _ => {
-                let (kind, protocol, ends) = ends();
+                let Described { kind, protocol, is_older, ends } = described();
                 // In another file, one that was begun before goes on.
-                self.maskers.iter_mut().for_each(|all| _ = all.masker(flow, kind));
+                self.maskers.iter_mut().for_each(|all| _ = all.masker(flow, kind, is_older));
                 let labels = ends.each_ref().map(written);
                 // It was opened by the end that sent first, which may be the second of the
                 // connection.
@@ -124,7 +129,7 @@ impl CaptureFile {
     /// Leaves what is written of a message: without secrets, and not more than was asked for.
     fn hide(&mut self, flow: FlowId, from: Side, data: &mut Data) {
         if let Some(all) = &mut self.maskers {
-            all.masker(flow, SocketKind::STREAM).data(from, &mut data.bytes);
+            all.masker(flow, SocketKind::STREAM, true).data(from, &mut data.bytes);
             all.gap(flow, from, u64::from(data.len).saturating_sub(data.bytes.len() as u64));
         }
         data.bytes.truncate(self.snaplen);
@@ -149,14 +154,15 @@ impl CaptureFile {
 
 impl Maskers {
     /// Returns what masks a connection, which may be a new one.
-    fn masker(&mut self, flow: FlowId, kind: SocketKind) -> &mut Masker {
+    fn masker(&mut self, flow: FlowId, kind: SocketKind, is_older: bool) -> &mut Masker {
         if self.flows.len() >= DIALOGUES_MAX && !self.flows.contains_key(&flow) {
             self.flows.clear();
         }
         let methods = &self.methods;
-        self.flows.entry(flow).or_insert_with(|| match methods {
-            Some(methods) => Masker::new(kind).with_methods(Arc::clone(methods)),
-            None => Masker::new(kind),
+        self.flows.entry(flow).or_insert_with(|| {
+            let new = Masker::new(kind);
+            let new = if is_older { new.joined() } else { new };
+            methods.iter().fold(new, |new, methods| new.with_methods(Arc::clone(methods)))
         })
     }
 

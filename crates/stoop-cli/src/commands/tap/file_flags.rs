@@ -20,8 +20,9 @@ pub(crate) struct FileFlags {
     /// Write a pcapng file for Wireshark instead of printing; - is standard output
     ///
     /// Well-known secrets are overwritten in it, unless --secrets is given, and so is what may have
-    /// one and cannot be searched, such as compressed bodies. What is not decoded is searched as
-    /// text.
+    /// one and cannot be searched: compressed bodies, and the first bytes of connections that are
+    /// older than the capture, until they show a protocol (16 KiB at most). What is not decoded is
+    /// searched as text.
     #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) write: Option<PathBuf>,
 

@@ -1,11 +1,11 @@
 //! The processes and addresses of ends, from snapshots.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use stoop::Address;
-use stoop_inspect::{Inspector, Options, Snapshot, Workload};
+use stoop_inspect::{Inspector, Options, Snapshot, State, Workload};
 use stoop_tap::{End, Endpoint};
 
 use crate::sockets::Row;
@@ -50,6 +50,8 @@ pub(super) struct Names {
     inspector: Option<Inspector>,
     by_inode: HashMap<u32, Label>,
     by_cookie: HashMap<u64, Label>,
+    /// The sockets that were connected when the capture began.
+    connected: HashSet<u32>,
     taken: Option<Instant>,
 }
 
@@ -61,14 +63,27 @@ impl Names {
         options.workloads = true;
         let mut inspector = Inspector::new(options);
         let snapshot = inspector.snapshot();
-        let mut names = Names { inspector: Some(inspector), ..Names::of_file() };
+        let is_connected = |socket: &&stoop_inspect::Socket| socket.state == State::Connected;
+        let connected = snapshot.sockets.iter().filter(is_connected).map(|socket| socket.ino.0).collect();
+        let mut names = Names { inspector: Some(inspector), connected, ..Names::of_file() };
         names.remember(&snapshot);
         (names, snapshot)
     }
 
     /// For a file, which has its own names.
     pub(super) fn of_file() -> Names {
-        Names { inspector: None, by_inode: HashMap::new(), by_cookie: HashMap::new(), taken: None }
+        Names {
+            inspector: None,
+            by_inode: HashMap::new(),
+            by_cookie: HashMap::new(),
+            connected: HashSet::new(),
+            taken: None,
+        }
+    }
+
+    /// Returns whether a connection between these ends is older than the capture.
+    pub(super) fn is_older(&self, ends: &[Endpoint; 2]) -> bool {
+        ends.iter().filter_map(|end| end.socket.inode).any(|inode| self.connected.contains(&inode))
     }
 
     fn take(&mut self) {

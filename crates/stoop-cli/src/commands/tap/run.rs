@@ -7,14 +7,14 @@ use stoop_inspect::SocketId;
 use stoop_tap::{CaptureOptions, Cause, Loss, Piece, Protocol, SocketKind, What};
 
 use super::args::Tap as Flags;
-use super::capture_file::CaptureFile;
+use super::capture_file::{CaptureFile, Described};
 use super::error::unavailable;
 use super::label_filter::LabelFilter;
 use super::names::{Label, Names};
 use super::program::Program;
 use super::render;
 use super::saved::Saved;
-use super::select::{is_everything, select};
+use super::select::{is_everything, others_of_that_name, select};
 use super::session::{Session, Shown, counts};
 use super::source::Source;
 use super::stats::Stats;
@@ -66,6 +66,7 @@ pub(crate) fn run(flags: &Flags) -> Outcome {
     }
     let selected = select(&tap, &flags.selection, &snapshot)?;
     status(&note(&snapshot.missing));
+    status(&others_of_that_name(&snapshot, &selected));
     if let Some(looker) = looker {
         let socket = |id: &SocketId| &snapshot[*id];
         status(&looker.look(selected.iter().map(socket)));
@@ -182,7 +183,7 @@ impl Watch<'_> {
                 let (source, session) = (&*self.source, &self.session);
                 let time = source.wall_time(piece.time_ns);
                 let time_ns = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-                file.piece(piece, time_ns, || ends(source, session, piece))?;
+                file.piece(piece, time_ns, || described(source, session, piece))?;
             }
         }
         self.show(is_last)
@@ -224,14 +225,16 @@ impl Watch<'_> {
 }
 
 /// Describes the connection of a piece, or the client and the listener of a connect.
-fn ends(source: &dyn Source, session: &Session, piece: &Piece) -> (SocketKind, Protocol, [Label; 2]) {
+fn described(source: &dyn Source, session: &Session, piece: &Piece) -> Described {
     if let What::Connect { listener, process } = &piece.what {
         let client = Label { process: Some(process.clone()), ..Label::default() };
-        return (SocketKind::STREAM, Protocol::Bytes, [client, session.socket(source, *listener)]);
+        let ends = [client, session.socket(source, *listener)];
+        return Described { kind: SocketKind::STREAM, protocol: Protocol::Bytes, is_older: false, ends };
     }
     let kind = source.flow(piece.flow).map_or(SocketKind::STREAM, |flow| flow.kind);
     let protocol = session.protocol(piece.flow).unwrap_or(Protocol::Bytes);
-    (kind, protocol, session.labels(source, piece.flow))
+    let is_older = session.is_older(source, piece.flow);
+    Described { kind, protocol, is_older, ends: session.labels(source, piece.flow) }
 }
 
 fn is_signalled(signals: &Signals) -> Result<bool, Failure> {

@@ -1,7 +1,9 @@
 //! Which sockets to capture.
 
-use stoop::Kind;
-use stoop_inspect::{Snapshot, SocketId, State};
+use std::os::unix::ffi::OsStrExt;
+
+use stoop::{Address, Kind};
+use stoop_inspect::{Snapshot, Socket, SocketId, State};
 use stoop_tap::{Key, Tap, names_of};
 
 use super::kernel_keys::keys;
@@ -81,12 +83,40 @@ fn chosen(selection: &Selection, snapshot: &Snapshot, may_be_none: bool) -> Resu
     Ok(chosen)
 }
 
+/// Says which listeners have a selected name in the other form, path or abstract name: an X server
+/// has both, and its clients prefer the abstract one.
+pub(super) fn others_of_that_name(snapshot: &Snapshot, selected: &[SocketId]) -> String {
+    let listeners = || snapshot.iter().filter(|(_, socket)| socket.state == State::Listening);
+    let (mine, others): (Vec<_>, Vec<_>) = listeners().partition(|(id, _)| selected.contains(id));
+    let is_pair =
+        |one: &Socket, other: &Socket| is_other_form(&one.name, &other.name) && is_of_one(one, other);
+    let note = |other: &Socket| {
+        let name = &other.name;
+        format!("stoop: its server also listens at '{name}', which 'stoop tap {name}' captures\n")
+    };
+    let found = others.iter().filter(|(_, other)| mine.iter().any(|(_, one)| is_pair(one, other)));
+    found.map(|(_, other)| note(other)).collect()
+}
+
+/// Returns whether one process has both.
+fn is_of_one(one: &Socket, other: &Socket) -> bool {
+    let has_too = |pid| other.owners.iter().any(|owner| owner.pid == pid);
+    one.owners.iter().any(|owner| has_too(owner.pid))
+}
+
+/// Returns whether one is a path, and the other the abstract name with the same text.
+fn is_other_form(one: &Address, other: &Address) -> bool {
+    let (path, name) = if one.as_pathname().is_some() { (one, other) } else { (other, one) };
+    let path = path.as_pathname().map(|path| path.as_os_str().as_bytes());
+    path.is_some() && path == name.as_abstract_name()
+}
+
 /// Returns whether other sockets have the name of this one: a listener, or a receiver of datagrams.
-fn has_clients(socket: &stoop_inspect::Socket) -> bool {
+fn has_clients(socket: &Socket) -> bool {
     socket.state == State::Listening || socket.kind == Some(Kind::Datagram) && !socket.name.is_unnamed()
 }
 
 /// Returns whether this process has the socket: its own output would be captured without end.
-fn is_own(socket: &stoop_inspect::Socket) -> bool {
+fn is_own(socket: &Socket) -> bool {
     socket.owners.iter().any(|owner| owner.pid.0 == std::process::id())
 }

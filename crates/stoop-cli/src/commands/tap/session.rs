@@ -50,6 +50,8 @@ pub(super) struct Session {
     waiting: VecDeque<(Instant, Entry)>,
     /// Connections whose decoders wait for more bytes, since when.
     undecided: VecDeque<(Instant, FlowId)>,
+    /// Whether decoders were dropped, so that a new one may be of an old connection.
+    has_forgotten: bool,
     with_payload: bool,
     methods: Option<Arc<dyn Methods>>,
 }
@@ -62,6 +64,7 @@ impl Session {
             known: HashSet::new(),
             waiting: VecDeque::new(),
             undecided: VecDeque::new(),
+            has_forgotten: false,
             with_payload,
             methods,
         }
@@ -116,7 +119,9 @@ impl Session {
             }
             What::Lost(loss) => {
                 self.decide(true);
-                self.dialogues.clear();
+                for dialogue in self.dialogues.values_mut() {
+                    dialogue.piece(piece);
+                }
                 vec![Shown::Lost(*loss)]
             }
             what => {
@@ -137,11 +142,14 @@ impl Session {
         if self.dialogues.len() > DIALOGUES_MAX {
             self.decide(true);
             self.dialogues.clear();
+            self.has_forgotten = true;
         }
         let methods = &self.methods;
-        let new = || match methods {
-            Some(methods) => Dialogue::new(flow.kind).with_methods(Arc::clone(methods)),
-            None => Dialogue::new(flow.kind),
+        let is_older = self.is_older(source, piece.flow);
+        let new = || {
+            let new = Dialogue::new(flow.kind);
+            let new = if is_older { new.joined() } else { new };
+            methods.iter().fold(new, |new, methods| new.with_methods(Arc::clone(methods)))
         };
         let dialogue = self.dialogues.entry(piece.flow).or_insert_with(new);
         let was_waiting = dialogue.is_waiting();
@@ -150,6 +158,12 @@ impl Session {
             self.undecided.push_back((Instant::now(), piece.flow));
         }
         lines
+    }
+
+    /// Returns whether the begin of a connection may not have been seen.
+    pub(super) fn is_older(&self, source: &dyn Source, flow: FlowId) -> bool {
+        let is_older = source.flow(flow).is_some_and(|flow| self.names.is_older(&flow.ends));
+        is_older || self.has_forgotten
     }
 
     /// Returns the protocol of a connection.

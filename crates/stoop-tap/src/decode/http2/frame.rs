@@ -51,6 +51,7 @@ impl Frame {
             DATA => (END_STREAM | PADDED, true),
             HEADERS => (END_STREAM | END_HEADERS | PADDED | PRIORITY, true),
             RST_STREAM => (0, true),
+            CONTINUATION => (END_HEADERS, true),
             SETTINGS | 6 => (1, false),
             GOAWAY => (0, false),
             8 => (0, self.stream != 0),

@@ -18,6 +18,7 @@ mod redis;
 mod tests;
 mod ttrpc;
 mod well_known;
+mod x11;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use stoop_bpf::SocketKind;
 use super::known::{self, Create, Known, Schemas, Shows, WAITING_MAX};
 use super::methods::Methods;
 use super::secrets::{MASK, Secrets};
+use super::unseen::Unseen;
 use crate::follow::{Piece, Side, What};
 pub(super) use protocol::Mask;
 
@@ -54,6 +56,8 @@ pub struct Masker {
     /// Whether bytes were lost within a secret of a protocol: all is overwritten until it begins
     /// anew.
     withheld: [bool; 2],
+    /// What may go on with something that was not seen.
+    unseen: Unseen,
     /// Whether it follows an upgrade. Then there is no other one.
     is_upgraded: bool,
 }
@@ -68,6 +72,7 @@ impl Masker {
             texts: Default::default(),
             begun: Default::default(),
             withheld: [false; 2],
+            unseen: Unseen::default(),
             is_upgraded: false,
         }
     }
@@ -77,6 +82,14 @@ impl Masker {
     #[must_use]
     pub fn with_methods(self, methods: Arc<dyn Methods>) -> Masker {
         Masker { schemas: Some(methods), ..self }
+    }
+
+    /// Expects that the connection is older than the capture. Its first bytes may then be the rest
+    /// of something that was not seen, such as compressed headers with credentials. Until they show
+    /// a protocol, or are text, they are overwritten, up to the length of a frame of HTTP/2.
+    #[must_use]
+    pub fn joined(self) -> Masker {
+        Masker { unseen: Unseen::joined(), ..self }
     }
 
     fn upgraded(schemas: Schemas) -> Masker {
@@ -104,7 +117,7 @@ impl Masker {
         if self.mask.is_none() {
             self.choose(from, bytes);
             if self.mask.is_some() {
-                self.withheld = [false; 2];
+                (self.withheld, self.unseen) = ([false; 2], Unseen::default());
             }
         }
         let goes_on = match &mut self.mask {
@@ -121,10 +134,12 @@ impl Masker {
     }
 
     fn text(&mut self, from: Side, bytes: &mut [u8]) {
-        match self.withheld[from.index()] {
-            true => bytes.fill(MASK),
-            false => self.texts[from.index()].mask(bytes),
+        if self.withheld[from.index()] {
+            return bytes.fill(MASK);
         }
+        let (rest, bytes) = bytes.split_at_mut(self.unseen.take(from, bytes));
+        rest.fill(MASK);
+        self.texts[from.index()].mask(bytes);
     }
 
     /// Skips bytes that were not captured.
@@ -157,6 +172,9 @@ impl Masker {
 
     /// Chooses by what comes next.
     fn forget(&mut self) {
+        if self.mask.is_some() {
+            self.unseen = Unseen::joined();
+        }
         (self.mask, self.begun) = (None, Default::default());
     }
 
@@ -250,6 +268,10 @@ pub(super) fn mysql(_: &Schemas) -> Box<dyn Mask> {
 
 pub(super) fn fastcgi(_: &Schemas) -> Box<dyn Mask> {
     Box::new(fastcgi::FastCgi::default())
+}
+
+pub(super) fn x11(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(x11::X11::default())
 }
 
 pub(super) fn ttrpc(schemas: &Schemas) -> Box<dyn Mask> {

@@ -1,0 +1,31 @@
+//! What may be the rest of something whose begin was not seen. Pure.
+
+use super::text::is_text;
+use crate::follow::Side;
+
+/// How long the rest may be: of a frame of HTTP/2 whose length was not agreed on, with compressed
+/// headers.
+const REST_MAX: usize = 1 << 14;
+
+/// How many bytes of each direction may go on with what was not seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unseen([usize; 2]);
+
+impl Unseen {
+    /// Returns the state of a connection that began before.
+    pub(super) fn joined() -> Unseen {
+        Unseen([REST_MAX; 2])
+    }
+
+    /// Takes bytes that show no protocol, and returns how many of them may go on with what was not
+    /// seen. Text does not: no compressed headers are text.
+    pub(super) fn take(&mut self, from: Side, bytes: &[u8]) -> usize {
+        let left = &mut self.0[from.index()];
+        if *left == 0 || is_text(bytes) {
+            return 0;
+        }
+        let taken = bytes.len().min(*left);
+        *left -= taken;
+        taken
+    }
+}
