@@ -124,6 +124,13 @@ fn x11() -> Talk {
     vec![(CLIENT, setup), (SERVER, accepted), (SERVER, [reply, event].concat())]
 }
 
+fn ssh_agent() -> Talk {
+    let message = |kind: u8, body: &[u8]| [&big_endian(body.len() + 1)[..], &[kind], body].concat();
+    let identities = message(12, &[0; 4]);
+    let lock = message(22, b"\0\0\0\x06secret");
+    vec![(CLIENT, message(11, b"")), (SERVER, identities), (CLIENT, lock), (SERVER, message(6, b""))]
+}
+
 fn texts(talk: &[(Side, &str)]) -> Talk {
     talk.iter().map(|(from, text)| (*from, text.as_bytes().to_vec())).collect()
 }
@@ -158,6 +165,7 @@ fn talks() -> Vec<(Protocol, Talk)> {
         (Protocol::Http2, http2()),
         (Protocol::Wayland, wayland()),
         (Protocol::X11, x11()),
+        (Protocol::SshAgent, ssh_agent()),
     ]
 }
 
@@ -321,7 +329,7 @@ fn what_is_no_frame_is_shown_after_the_length_of_one() {
 
 proptest! {
     #[test]
-    fn any_cut_changes_nothing(lens in proptest::collection::vec(1usize..40, 1..60), which in 0usize..14) {
+    fn any_cut_changes_nothing(lens in proptest::collection::vec(1usize..40, 1..60), which in 0usize..15) {
         let (protocol, talk) = talks().swap_remove(which);
         let (_, whole) = cut(&talk, || usize::MAX);
         let mut lens = lens.into_iter().cycle();

@@ -7,7 +7,8 @@ use super::line::{Decode, Protocol};
 use super::mask::{self, Mask};
 use super::methods::Methods;
 use super::{
-    dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, syslog, ttrpc, varlink, wayland, x11,
+    dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, ssh_agent, syslog, ttrpc, varlink,
+    wayland, x11,
 };
 
 /// How many bytes of a begin may wait until they show the protocol.
@@ -49,7 +50,7 @@ macro_rules! known {
 }
 
 /// In the order in which they are asked.
-static KNOWN: [Known; 13] = [
+static KNOWN: [Known; 14] = [
     known!(
         Http1,
         http1,
@@ -62,6 +63,7 @@ static KNOWN: [Known; 13] = [
     known!(Syslog, syslog, |_, _| Box::new(syslog::Syslog::default()), None),
     known!(Varlink, varlink, |_, _| Box::new(varlink::Varlink::default()), None),
     known!(JsonRpc, jsonrpc, |_, _| Box::new(jsonrpc::JsonRpc::default()), None),
+    known!(SshAgent, ssh_agent, |_, _| Box::new(ssh_agent::SshAgent::default()), Some(mask::ssh_agent)),
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
     known!(Wayland, wayland, |_, _| Box::new(wayland::Wayland::default()), None),

@@ -36,6 +36,8 @@ pub enum Protocol {
     Wayland,
     /// X11.
     X11,
+    /// The protocol of SSH agents.
+    SshAgent,
     /// Log messages with a priority, as `/dev/log` takes them.
     Syslog,
     /// Assignments, as `sd_notify` and journald take them.
@@ -63,6 +65,7 @@ impl Protocol {
             Protocol::Dbus => "dbus",
             Protocol::Wayland => "wayland",
             Protocol::X11 => "x11",
+            Protocol::SshAgent => "ssh-agent",
             Protocol::Syslog => "syslog",
             Protocol::Notify => "notify",
             Protocol::Text => "text",

@@ -23,6 +23,7 @@ mod redact;
 mod resp;
 mod secrets;
 mod sniff;
+mod ssh_agent;
 mod syslog;
 mod text;
 mod ttrpc;

@@ -209,6 +209,44 @@ fn x_clients_and_their_server() {
     assert!(!file.windows(7).any(|window| window == b"Planted"));
 }
 
+#[test]
+fn ssh_add_and_an_agent() {
+    needs_capture!();
+    if !["ssh-agent", "ssh-add", "ssh-keygen"].into_iter().all(has_program) {
+        skip!("lacks ssh-agent, ssh-add or ssh-keygen");
+    }
+    let (directory, place) = socket_path();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (key, ask) = (path("key"), path("ask"));
+    program("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &key]).run().ok();
+    std::fs::write(&ask, "#!/bin/sh\necho Zk7qPlanted9\n").unwrap();
+    std::fs::set_permissions(&ask, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _server = program("ssh-agent", ["-D", "-a", &place]).spawn();
+    wait_served(&place);
+    let file = path("out.pcapng");
+    let (shown, written) = (tap(&[&place, "--json"]), tap(&[&place, "-w", &file]));
+    let begin = Instant::now();
+    for arguments in [&["-q", &*key][..], &["-l"], &["-x"], &["-X"]] {
+        let client = program("ssh-add", arguments).env("SSH_AUTH_SOCK", &place).env("SSH_ASKPASS", &ask);
+        client.env("SSH_ASKPASS_REQUIRE", "force").run().ok();
+    }
+    let measured = begin.elapsed();
+    written.terminate().ok();
+    let lines = shown.terminate().ok().json();
+    for (method, answer) in [
+        ("add identity", "success"),
+        ("list identities", "1 identity"),
+        ("lock", "success"),
+        ("unlock", "success"),
+    ] {
+        let line = answered_once(&lines, method, measured);
+        assert_eq!((&line["text"], &line["protocol"]), (&answer.into(), &"ssh-agent".into()));
+    }
+    assert!(lines.iter().any(|line| line["text"] == "add identity ssh-ed25519"), "{lines:?}");
+    let bytes = std::fs::read(&file).unwrap();
+    assert!(!bytes.windows(7).any(|window| window == b"Planted"));
+}
+
 /// Removes what a server has created, and leaves.
 struct Removed<'p>(&'p [String]);
 

@@ -14,6 +14,7 @@ mod postgres;
 mod protobuf;
 mod protocol;
 mod redis;
+mod ssh_agent;
 #[cfg(test)]
 mod tests;
 mod ttrpc;
@@ -272,6 +273,10 @@ pub(super) fn fastcgi(_: &Schemas) -> Box<dyn Mask> {
 
 pub(super) fn x11(_: &Schemas) -> Box<dyn Mask> {
     Box::new(x11::X11::default())
+}
+
+pub(super) fn ssh_agent(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(ssh_agent::SshAgent::default())
 }
 
 pub(super) fn ttrpc(schemas: &Schemas) -> Box<dyn Mask> {
