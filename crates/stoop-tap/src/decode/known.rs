@@ -7,7 +7,7 @@ use super::line::{Decode, Protocol};
 use super::mask::{self, Mask};
 use super::methods::Methods;
 use super::{
-    dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, ssh_agent, syslog, ttrpc, varlink,
+    assuan, dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, ssh_agent, syslog, ttrpc, varlink,
     wayland, x11,
 };
 
@@ -50,7 +50,7 @@ macro_rules! known {
 }
 
 /// In the order in which they are asked.
-static KNOWN: [Known; 14] = [
+static KNOWN: [Known; 15] = [
     known!(
         Http1,
         http1,
@@ -63,6 +63,7 @@ static KNOWN: [Known; 14] = [
     known!(Syslog, syslog, |_, _| Box::new(syslog::Syslog::default()), None),
     known!(Varlink, varlink, |_, _| Box::new(varlink::Varlink::default()), None),
     known!(JsonRpc, jsonrpc, |_, _| Box::new(jsonrpc::JsonRpc::default()), None),
+    known!(Assuan, assuan, |_, _| Box::new(assuan::Assuan::default()), Some(mask::assuan)),
     known!(SshAgent, ssh_agent, |_, _| Box::new(ssh_agent::SshAgent::default()), Some(mask::ssh_agent)),
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),

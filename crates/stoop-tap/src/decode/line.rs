@@ -36,6 +36,8 @@ pub enum Protocol {
     Wayland,
     /// X11.
     X11,
+    /// Assuan, between the programs of GnuPG.
+    Assuan,
     /// The protocol of SSH agents.
     SshAgent,
     /// Log messages with a priority, as `/dev/log` takes them.
@@ -65,6 +67,7 @@ impl Protocol {
             Protocol::Dbus => "dbus",
             Protocol::Wayland => "wayland",
             Protocol::X11 => "x11",
+            Protocol::Assuan => "assuan",
             Protocol::SshAgent => "ssh-agent",
             Protocol::Syslog => "syslog",
             Protocol::Notify => "notify",

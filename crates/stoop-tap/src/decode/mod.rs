@@ -3,6 +3,7 @@
 //! Each protocol is a file with a type that implements [`Decode`]. The first bytes decide which; a
 //! gap ends a decoder, unless it knows that it is inside a body.
 
+mod assuan;
 pub(crate) mod dbus;
 mod fastcgi;
 mod grpc;

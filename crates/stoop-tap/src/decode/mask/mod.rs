@@ -5,6 +5,7 @@
 //! cannot be judged, because it is compressed or because what describes it was not seen, is
 //! overwritten, too.
 
+mod assuan;
 mod fastcgi;
 mod grpc;
 mod http1;
@@ -273,6 +274,10 @@ pub(super) fn fastcgi(_: &Schemas) -> Box<dyn Mask> {
 
 pub(super) fn x11(_: &Schemas) -> Box<dyn Mask> {
     Box::new(x11::X11::default())
+}
+
+pub(super) fn assuan(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(assuan::Assuan::default())
 }
 
 pub(super) fn ssh_agent(_: &Schemas) -> Box<dyn Mask> {
