@@ -185,6 +185,9 @@ fn x_clients_and_their_server() {
     };
     let path = format!("/tmp/.X11-unix/X{display}");
     let place = format!("@{path}");
+    // A server that is killed leaves them.
+    let left = [path.clone(), format!("/tmp/.X{display}-lock")];
+    let _removed = Removed(&left);
     let by_path = tap(&[&path]);
     by_path.wait_stderr(&format!("also listens at '{place}'"));
     by_path.terminate().ok();
@@ -247,7 +250,7 @@ fn ssh_add_and_an_agent() {
     assert!(!bytes.windows(7).any(|window| window == b"Planted"));
 }
 
-/// Removes what a server has created, and leaves.
+/// Removes what a server has created and left.
 struct Removed<'p>(&'p [String]);
 
 impl Drop for Removed<'_> {
