@@ -294,6 +294,9 @@ fn the_rest_of_headers_whose_begin_was_not_seen_is_neither_shown_nor_written() {
             );
         }
     }
+    let mut dialogue = Dialogue::new(SocketKind::STREAM).joined();
+    dialogue.data(CLIENT, 0, &continued, 0);
+    assert_eq!(dialogue.protocol(), Some(Protocol::Http2));
     // What follows a loss may be in the middle, too.
     let mut masker = Masker::new(SocketKind::STREAM);
     let mut dialogue = Dialogue::new(SocketKind::STREAM);
