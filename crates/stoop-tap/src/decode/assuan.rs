@@ -3,7 +3,7 @@
 //! Data is not shown, except for what the server says of itself: passphrases, PINs and keys are
 //! among it.
 
-use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, shortened};
+use super::line::{self, Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol, shortened};
 use super::redact::redact;
 use crate::follow::Side;
 
@@ -80,7 +80,7 @@ impl Assuan {
         let text = shown(line, false);
         let Some(is_info) = is_info(line) else { return message(from, time_ns, Kind::Message, text) };
         let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let method = String::from_utf8_lossy(&shortened(word, TEXT_MAX)).into_owned();
+        let method = line::shown(word, TEXT_MAX);
         self.is_info = is_info;
         self.call = Some(Call { time_ns, method: method.clone() });
         message(from, time_ns, Kind::Call, text).called(method)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::line::{Call, Decode, INCOMPLETE_MAX, Kind, Line, Protocol};
+use super::partial::Partial;
 use crate::follow::Side;
 
 const CALLS_MAX: usize = 10_000;
@@ -56,11 +57,9 @@ pub(super) struct Dbus {
 
 #[derive(Debug, Default)]
 struct Half {
-    bytes: Vec<u8>,
+    partial: Partial,
     /// Whether messages have begun.
     begun: bool,
-    /// Bytes of a body that is not needed.
-    skip: u64,
 }
 
 impl Decode for Dbus {
@@ -69,11 +68,7 @@ impl Decode for Dbus {
     }
 
     fn data(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) -> bool {
-        let half = &mut self.halves[from.index()];
-        let skipped = half.skip.min(bytes.len() as u64);
-        half.skip -= skipped;
-        let mut pending = std::mem::take(&mut half.bytes);
-        pending.extend(&bytes[skipped as usize..]);
+        let pending = self.halves[from.index()].partial.take_with(bytes);
         let mut rest = &pending[..];
         while !rest.is_empty() {
             let used = match self.halves[from.index()].begun || is_message(rest) {
@@ -86,15 +81,12 @@ impl Decode for Dbus {
                 Some(used) => rest = &rest[used.min(rest.len())..],
             }
         }
-        self.halves[from.index()].bytes = rest.to_vec();
+        self.halves[from.index()].partial.head = rest.to_vec();
         rest.len() < INCOMPLETE_MAX
     }
 
     fn gap(&mut self, from: Side, len: u64) -> bool {
-        let half = &mut self.halves[from.index()];
-        let fits = half.skip >= len && half.bytes.is_empty();
-        half.skip -= if fits { len } else { 0 };
-        fits
+        self.halves[from.index()].partial.gap(len)
     }
 }
 
@@ -130,7 +122,7 @@ impl Dbus {
         let fields = Fields::parse(head_bytes, order);
         lines.push(self.line(from, time_ns, bytes[1], serial, &fields).len(len as u64));
         self.halves[from.index()].begun = true;
-        self.halves[from.index()].skip = len.saturating_sub(bytes.len()) as u64;
+        self.halves[from.index()].partial.skip = len.saturating_sub(bytes.len()) as u64;
         Some(len.min(bytes.len()))
     }
 

@@ -279,3 +279,8 @@ pub(super) fn shortened(bytes: &[u8], max: usize) -> Vec<u8> {
         }
     }
 }
+
+/// Returns the same as text.
+pub(super) fn shown(text: &[u8], max: usize) -> String {
+    String::from_utf8_lossy(&shortened(text, max)).into_owned()
+}

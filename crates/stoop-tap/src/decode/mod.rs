@@ -18,6 +18,7 @@ mod mask;
 mod methods;
 mod mysql;
 mod notify;
+mod partial;
 mod postgres;
 mod protobuf;
 mod redact;

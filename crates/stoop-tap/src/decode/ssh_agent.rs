@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use super::line::{Call, Decode, Kind, Line, Protocol, shortened};
+use super::line::{Call, Decode, Kind, Line, Protocol, shown};
+use super::partial::Partial;
 use crate::follow::Side;
 
 const TEXT_MAX: usize = 200;
@@ -75,7 +76,8 @@ fn is_printable(bytes: &[u8], at: usize, len: u32) -> Option<bool> {
     Some(len > 0 && begin.iter().all(u8::is_ascii_graphic))
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+/// Returns the number in the four bytes from there on.
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
 
@@ -83,15 +85,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 #[derive(Debug, Default)]
 pub(super) struct SshAgent {
     client: Option<Side>,
-    halves: [Half; 2],
+    halves: [Partial; 2],
     calls: VecDeque<Call>,
-}
-
-#[derive(Debug, Default)]
-struct Half {
-    head: Vec<u8>,
-    /// How much of a message is still to come.
-    skip: u64,
 }
 
 impl Decode for SshAgent {
@@ -101,11 +96,7 @@ impl Decode for SshAgent {
 
     fn data(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) -> bool {
         let is_client = *self.client.get_or_insert(from) == from;
-        let half = &mut self.halves[from.index()];
-        let skipped = half.skip.min(bytes.len() as u64);
-        half.skip -= skipped;
-        let mut pending = std::mem::take(&mut half.head);
-        pending.extend(&bytes[skipped as usize..]);
+        let pending = self.halves[from.index()].take_with(bytes);
         let mut rest = &pending[..];
         while let Some(len) = word(rest, 0) {
             let len = 4 + u64::from(len);
@@ -125,10 +116,7 @@ impl Decode for SshAgent {
     }
 
     fn gap(&mut self, from: Side, len: u64) -> bool {
-        let half = &mut self.halves[from.index()];
-        let is_within = half.skip >= len && half.head.is_empty();
-        half.skip -= if is_within { len } else { 0 };
-        is_within
+        self.halves[from.index()].gap(len)
     }
 }
 
@@ -188,7 +176,7 @@ fn answer(head: &[u8]) -> (bool, &'static str, String) {
 /// Returns the text whose length is there.
 fn text(head: &[u8], at: usize) -> Option<String> {
     let text = head.get(at + 4..)?.get(..word(head, at)? as usize)?;
-    Some(String::from_utf8_lossy(&shortened(text, TEXT_MAX)).into_owned())
+    Some(shown(text, TEXT_MAX))
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ use crate::time;
 ///
 /// Each call, answer and message is a line with the processes at both ends, once its receiver has
 /// taken its first byte. HTTP, gRPC, ttrpc, varlink, JSON-RPC, Redis, PostgreSQL, MySQL, D-Bus,
-/// FastCGI, Wayland, X11, SSH agents, syslog and sd_notify are decoded, and answers are paired with
-/// calls; everything else is shown as text or bytes. Messages of gRPC and ttrpc are JSON, by
-/// --proto, --descriptor-set or the built-in definitions of Kubernetes and containerd: the server
-/// is not asked. Sockets are selected as by `stoop ls`, without a selection all of them; the
+/// FastCGI, Wayland, X11, SSH agents, gpg-agent, syslog and sd_notify are decoded, and answers are
+/// paired with calls; everything else is shown as text or bytes. Messages of gRPC and ttrpc are
+/// JSON, by --proto, --descriptor-set or the built-in definitions of Kubernetes and containerd: the
+/// server is not asked. Sockets are selected as by `stoop ls`, without a selection all of them; the
 /// connections of a listening socket are shown from their first byte. Well-known secrets, such as
 /// passwords and Authorization headers, are replaced.
 ///

@@ -2,7 +2,7 @@
 
 use super::super::secrets::MASK;
 use super::super::ssh_agent::{
-    ADD, ADD_CARD, ADD_CARD_CONSTRAINED, ADD_CONSTRAINED, LOCK, REMOVE_CARD, UNLOCK,
+    ADD, ADD_CARD, ADD_CARD_CONSTRAINED, ADD_CONSTRAINED, LOCK, REMOVE_CARD, UNLOCK, word,
 };
 use super::protocol::Mask;
 use crate::follow::Side;
@@ -40,7 +40,7 @@ impl Request {
     }
 
     fn word(&self, at: usize) -> Option<u64> {
-        self.head.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word).into())
+        word(&self.head, at).map(u64::from)
     }
 
     /// Returns the length, with that which is in front, once it is known.

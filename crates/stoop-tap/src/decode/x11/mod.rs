@@ -11,7 +11,8 @@ mod wire;
 
 use std::collections::HashMap;
 
-use super::line::{Call, Decode, Kind, Line, Protocol, shortened};
+use super::line::{self, Call, Decode, Kind, Line, Protocol};
+use super::partial::Partial;
 use crate::follow::Side;
 use names::{CORE, Extension};
 use pending::{Pending, Request};
@@ -47,10 +48,7 @@ pub(super) struct X11 {
 struct Half {
     /// Whether the set-up is over.
     is_set_up: bool,
-    /// The begin of a message that is not complete.
-    head: Vec<u8>,
-    /// How much of a message is still to come.
-    skip: u64,
+    partial: Partial,
 }
 
 /// An extension, and the numbers that the server has given it.
@@ -74,29 +72,22 @@ impl Decode for X11 {
 
     fn data(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) -> bool {
         let is_client = *self.client.get_or_insert(from) == from;
-        let half = &mut self.halves[from.index()];
-        let skipped = half.skip.min(bytes.len() as u64);
-        half.skip -= skipped;
-        let mut pending = std::mem::take(&mut half.head);
-        pending.extend(&bytes[skipped as usize..]);
+        let pending = self.halves[from.index()].partial.take_with(bytes);
         let mut rest = &pending[..];
         while !rest.is_empty() {
             let Ok(len) = self.len(from, is_client, rest) else { return false };
             let Some(len) = len.filter(|len| (*len).min(HEAD_MAX) <= rest.len() as u64) else { break };
             lines.push(self.line(from, time_ns, is_client, rest).len(len));
             let used = len.min(rest.len() as u64);
-            self.halves[from.index()].skip = len - used;
+            self.halves[from.index()].partial.skip = len - used;
             rest = &rest[used as usize..];
         }
-        self.halves[from.index()].head = rest.to_vec();
+        self.halves[from.index()].partial.head = rest.to_vec();
         true
     }
 
     fn gap(&mut self, from: Side, len: u64) -> bool {
-        let half = &mut self.halves[from.index()];
-        let is_within = half.skip >= len && half.head.is_empty();
-        half.skip -= if is_within { len } else { 0 };
-        is_within
+        self.halves[from.index()].partial.gap(len)
     }
 }
 
@@ -317,7 +308,7 @@ fn goes_on(method: &str, detail: u8) -> bool {
 }
 
 fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(&shortened(text, TEXT_MAX)).into_owned()
+    line::shown(text, TEXT_MAX)
 }
 
 #[cfg(test)]
