@@ -11,7 +11,7 @@ use common::EchoClient;
 use common::harness::{Running, client, message, run};
 use stoop::serve::{self, Counters};
 use stoop::{Bind, aio};
-use stoop_testkit::Role;
+use stoop_testkit::{Role, allow_descriptors};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The preface of HTTP/2, and empty settings.
@@ -232,7 +232,7 @@ fn unfinished_headers_are_disconnected() {
 fn thousands_of_silent_clients_are_cheap() {
     const TEST: &str = "thousands_of_silent_clients_are_cheap";
     test(TEST, Duration::from_secs(3), async |mut scene| {
-        let room = descriptors_wanted(30_100);
+        let room = allow_descriptors(30_100);
         // Both ends of each are in this process, and the server has a pidfd of each client.
         let count = ((room - 100) / 3).min(10_000) as usize;
         let mut silent = Vec::with_capacity(count);
@@ -258,17 +258,6 @@ fn thousands_of_silent_clients_are_cheap() {
         drop(silent);
         scene
     });
-}
-
-/// Raises the limit on file descriptors to this number, or to its maximum, and returns it.
-fn descriptors_wanted(count: u64) -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let enough = Rlimit { current: Some(count), maximum: limit.maximum.map(|maximum| maximum.max(count)) };
-    // Only root may exceed the maximum.
-    let most = Rlimit { current: limit.maximum, ..limit };
-    setrlimit(Resource::Nofile, enough).or_else(|_| setrlimit(Resource::Nofile, most)).unwrap();
-    getrlimit(Resource::Nofile).current.unwrap_or(count)
 }
 
 /// Returns the resident memory of this process.

@@ -7,29 +7,15 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop::{Address, Allow, Bind, Datagram, Listener, Stream};
 use stoop_relay::{Relay, Running, Server};
-use stoop_testkit::{cases, deadline, eventually, tempdir};
+use stoop_testkit::{allow_descriptors, cases, deadline, eventually, tempdir};
 
 /// Longer than anything here takes, with the largest numbers.
 const LONG: Duration = Duration::from_secs(600);
 
 /// By default, what a build without optimization does in a second or two.
 const CASES: u32 = 1000;
-
-/// Raises the limit of file descriptors as far as it may go, and returns it. Root may go beyond the
-/// hard limit.
-fn descriptors() -> usize {
-    let wanted = 12 * u64::from(cases(CASES));
-    let mut limit = getrlimit(Resource::Nofile);
-    let more = Rlimit { maximum: Some(wanted), ..limit };
-    if limit.maximum.is_some_and(|hard| hard < wanted) && setrlimit(Resource::Nofile, more).is_ok() {
-        limit = more;
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
-    limit.maximum.map_or(usize::MAX, |limit| limit as usize)
-}
 
 /// What a process may leak: file descriptors, threads, and pages.
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +167,8 @@ fn one_after_the_other(count: usize) {
 #[test]
 fn many_clients_leave_nothing_behind() {
     deadline(LONG, || {
-        let (count, limit) = (cases(CASES) as usize, descriptors());
+        let count = cases(CASES) as usize;
+        let limit = allow_descriptors(12 * count as u64) as usize;
         let before = Held::now();
         let fits = (limit / 6).min(count);
         at_once(fits.min(10_000), true);

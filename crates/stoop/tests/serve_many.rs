@@ -8,10 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_test::runtime;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop::serve::Server;
 use stoop::{Bind, Connect, Stream};
-use stoop_testkit::{KillOnDrop, Role, deadline, role, skip, tempdir};
+use stoop_testkit::{KillOnDrop, Role, allow_descriptors, deadline, role, skip, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TEST: &str = "ten_thousand_clients_at_once";
@@ -31,7 +30,7 @@ fn ten_thousand_clients_at_once() {
         Some(_) => return talk(Path::new(&path)),
         None => {}
     }
-    if !may_open(CLIENTS + SPARE) {
+    if allow_descriptors(CLIENTS + SPARE) < CLIENTS + SPARE {
         skip!("lacks the limit for {CLIENTS} descriptors a process");
     }
     let dir = tempdir();
@@ -48,15 +47,8 @@ fn ten_thousand_clients_at_once() {
     });
 }
 
-/// Whether this process, or a child that may raise its own limit, may have so many descriptors.
-fn may_open(count: u64) -> bool {
-    let limit = getrlimit(Resource::Nofile);
-    let enough = limit.maximum.is_none_or(|maximum| maximum >= count);
-    enough && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
-}
-
 fn serve(path: &Path) {
-    assert!(may_open(CLIENTS + SPARE));
+    assert!(allow_descriptors(CLIENTS + SPARE) >= CLIENTS + SPARE);
     runtime().block_on(async {
         let server = Server::new(Bind::new(path).listen_async().await.unwrap());
         let counters = server.counters();
@@ -74,7 +66,7 @@ fn serve(path: &Path) {
 }
 
 fn talk(path: &Path) {
-    assert!(may_open(CLIENTS + SPARE));
+    assert!(allow_descriptors(CLIENTS + SPARE) >= CLIENTS + SPARE);
     let connect = Connect::new(path).timeout(LIMIT).wait_for_server(LIMIT);
     let clients: Vec<Stream> = (0..CLIENTS).map(|_| connect.stream().unwrap()).collect();
     for (number, mut client) in (0u64..).zip(&clients) {

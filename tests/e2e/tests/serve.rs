@@ -4,9 +4,11 @@
 use std::fs;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::Signal;
 use stoop_e2e::{KINDS, Raw, Running, bytes, is_served, peer, program, stoop, wait_gone, wait_served};
-use stoop_testkit::{TempDir, deadline, descriptors_of, eventually, has_program, skip, tempdir};
+use stoop_testkit::{
+    TempDir, allow_descriptors, deadline, descriptors_of, eventually, has_program, skip, tempdir,
+};
 
 /// A server at a path of its own.
 struct Server {
@@ -237,15 +239,6 @@ mod limits {
         }
     }
 
-    /// Raises this process's limit on open files, if it is permitted.
-    fn allow_files(wanted: u64) -> bool {
-        let limit = getrlimit(Resource::Nofile);
-        let raised = |hard: Option<u64>| Rlimit { current: Some(wanted), maximum: hard };
-        limit.current.is_none_or(|now| now >= wanted)
-            || setrlimit(Resource::Nofile, raised(limit.maximum)).is_ok()
-            || setrlimit(Resource::Nofile, raised(Some(wanted))).is_ok()
-    }
-
     /// A number of the line `name` in a process's status.
     fn status(pid: u32, name: &str) -> u64 {
         let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -258,7 +251,7 @@ mod limits {
     #[test]
     fn ten_thousand_clients_are_served_at_once() {
         const CLIENTS: usize = 10_000;
-        if !allow_files(CLIENTS as u64 + 1000) || !has_program("prlimit") {
+        if allow_descriptors(CLIENTS as u64 + 1000) < CLIENTS as u64 + 1000 || !has_program("prlimit") {
             skip!("lacks file descriptors, or prlimit");
         }
         deadline(Duration::from_secs(300), || {

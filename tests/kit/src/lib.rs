@@ -32,6 +32,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// The id of the user `nobody`, for tests that need a second, unprivileged user, and of the group
 /// of the same number.
 pub const NOBODY: u32 = 65534;
@@ -53,6 +55,18 @@ pub fn tempdir() -> TempDir {
 #[track_caller]
 pub fn public_tempdir() -> TempDir {
     directory(0o777)
+}
+
+/// Raises this process's limit on file descriptors to `wanted`, or else as far as it may go, and
+/// returns it. Only root may exceed the hard limit. A limit is never lowered.
+pub fn allow_descriptors(wanted: u64) -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|now| now < wanted) {
+        let enough = Rlimit { current: Some(wanted), maximum: limit.maximum.map(|hard| hard.max(wanted)) };
+        let most = Rlimit { current: limit.maximum, ..limit };
+        let _ = setrlimit(Resource::Nofile, enough).or_else(|_| setrlimit(Resource::Nofile, most));
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[track_caller]
