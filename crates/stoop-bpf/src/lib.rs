@@ -61,10 +61,12 @@
 )]
 
 mod asm;
+mod attached;
 mod btf;
 mod capture;
 mod counters;
 mod details;
+mod hook;
 mod layout;
 mod loader;
 mod program;
@@ -73,6 +75,7 @@ mod record;
 mod stack;
 mod support;
 mod sys;
+mod target;
 mod task_file;
 mod types;
 

@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 
 use crate::asm::{Assembler, Instruction, Reg};
 use crate::support::{Missing, Unavailable, Undetermined, refusal};
-use crate::sys::{self, Target};
+use crate::sys;
+use crate::target::Target;
 use crate::types::Types;
 
 /// Space for the verifier's log of a program of this size.

@@ -56,6 +56,9 @@ pub enum Missing {
     UserNamespace,
     /// The initial PID namespace: the program would report the process ids of that one.
     PidNamespace,
+    /// Running programs at functions (fentry and fexit), which kernels before Linux 6.3 need; with
+    /// the reason.
+    Functions(String),
     /// The verifier rejected the program, with the end of its log.
     Verifier(String),
 }
@@ -188,6 +191,9 @@ impl std::fmt::Display for Missing {
                 f.write_str("the capabilities of this process belong to another user namespace")
             }
             Missing::PidNamespace => f.write_str("this process is not in the initial pid namespace"),
+            Missing::Functions(reason) => {
+                write!(f, "no program can run at functions (fentry, fexit): {reason}")
+            }
             Missing::Verifier(log) => write!(f, "the kernel's verifier rejected the program: {log}"),
         }
     }

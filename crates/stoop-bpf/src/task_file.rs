@@ -10,7 +10,8 @@ use crate::loader;
 use crate::program::program;
 use crate::record::{Record, Records, TableKey};
 use crate::support::{Missing, Support, Unavailable, Undetermined};
-use crate::sys::{self, Target};
+use crate::sys;
+use crate::target::Target;
 
 /// A little more than what the kernel returns with one read.
 const READ_BYTES: usize = 64 << 10;

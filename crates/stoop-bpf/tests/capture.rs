@@ -301,7 +301,7 @@ fn a_call_that_peeks_is_reported_after_its_message() {
     let _turn;
     let mut capture = loaded!(_turn, everything());
     if !capture.sees_receives() {
-        skip!("lacks the tracepoint sock_recv_length (Linux 6.3)");
+        skip!("lacks both the tracepoint sock_recv_length (Linux 6.3) and programs at functions");
     }
     let mut actor = Actor::start(TEST);
     actor.step("go");
@@ -336,7 +336,7 @@ fn a_closed_sender_is_known_by_its_cookie() {
     let _turn;
     let mut capture = loaded!(_turn, everything());
     if !capture.sees_receives() {
-        skip!("lacks the tracepoints of sockets (Linux 6.3)");
+        skip!("lacks both the tracepoints of sockets (Linux 6.3) and programs at functions");
     }
     let mut actor = Actor::start(TEST);
     let receiver = actor.told("receiver");

@@ -18,7 +18,7 @@ macro_rules! loaded {
         match Counters::load() {
             Ok(counters) => counters,
             Err(Unavailable::No(missing @ Missing::Verifier(_))) if is_root() => panic!("{missing}"),
-            Err(missing) => skip!("lacks the counting programs (Linux 6.3): {missing}"),
+            Err(missing) => skip!("lacks the counting programs: {missing}"),
         }
     };
 }

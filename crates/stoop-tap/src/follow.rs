@@ -186,7 +186,7 @@ impl Follow {
     }
 
     /// Takes what this thread peeks at for what is unread: it is not the receiver. When it is
-    /// received later, it is not reported again (since Linux 6.3).
+    /// received later, it is not reported again, if the capture sees receives.
     #[must_use]
     pub fn looks_with(self, thread: Option<u32>) -> Follow {
         Follow { looker: thread, ..self }

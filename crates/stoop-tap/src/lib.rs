@@ -42,8 +42,8 @@
 //!   and data received with `splice(2)`, is not.
 //! * Of a connection joined inside a frame of HTTP/2, the rest of that frame is skipped. If it is
 //!   the end of headers and comes alone, a [`Masker`] searches it as text.
-//! * Before Linux 6.3, data that is peeked at (`MSG_PEEK`) is reported again, and ends of streams
-//!   are not seen.
+//! * If [`Tap::sees_receives`] is false, data that is peeked at (`MSG_PEEK`) is reported again, and
+//!   ends of streams are not seen.
 //! * The crate has no cargo features.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

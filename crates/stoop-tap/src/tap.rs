@@ -76,8 +76,8 @@ impl Tap {
         self.capture.exclude(key)
     }
 
-    /// Returns whether data that is peeked at and the ends of streams are recognized (since Linux
-    /// 6.3).
+    /// Returns whether data that is peeked at and the ends of streams are recognized: since Linux
+    /// 6.3, and before it on x86-64, unless the kernel forbids programs at functions.
     pub fn sees_receives(&self) -> bool {
         self.capture.sees_receives()
     }

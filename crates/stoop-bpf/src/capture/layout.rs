@@ -1,12 +1,10 @@
 //! The kernel fields that the capture programs read: by name, and with BTF as offsets. Pure.
 
 use crate::btf::{Btf, BtfError, Field, Kind, TypeId};
+use crate::hook::{self, Happening, Hook};
 
-/// The prototypes of the tracepoints.
+/// The prototype of the tracepoint.
 const COPY: &str = "btf_trace_skb_copy_datagram_iovec";
-const RECEIVE: &str = "btf_trace_sock_recv_length";
-const READY: &str = "btf_trace_sk_data_ready";
-const SEND: &str = "btf_trace_sock_send_length";
 
 /// Declares memory to be of another type (Linux 6.2).
 const CAST: &str = "bpf_rdonly_cast";
@@ -16,9 +14,6 @@ const NUMBER: &str = "timespec64";
 const WANTED: &[(Kind, &str)] = &[
     (Kind::FUNC, CAST),
     (Kind::TYPEDEF, COPY),
-    (Kind::TYPEDEF, RECEIVE),
-    (Kind::TYPEDEF, READY),
-    (Kind::TYPEDEF, SEND),
     (Kind::STRUCT, "cgroup"),
     (Kind::STRUCT, "dentry"),
     (Kind::STRUCT, "file"),
@@ -26,9 +21,7 @@ const WANTED: &[(Kind, &str)] = &[
     (Kind::STRUCT, "kernfs_node"),
     (Kind::STRUCT, "scm_fp_list"),
     (Kind::STRUCT, "sk_buff"),
-    (Kind::STRUCT, "sock"),
     (Kind::STRUCT, "super_block"),
-    (Kind::STRUCT, "socket"),
     (Kind::STRUCT, NUMBER),
     (Kind::STRUCT, "unix_skb_parms"),
     (Kind::STRUCT, "unix_sock"),
@@ -38,12 +31,12 @@ const WANTED: &[(Kind, &str)] = &[
 #[derive(Clone, Debug)]
 pub(super) struct CaptureLayout {
     pub(super) copy: TypeId,
-    /// `None` before Linux 6.3.
-    pub(super) receive: Option<TypeId>,
-    /// `None` before Linux 6.3.
-    pub(super) send: Option<TypeId>,
-    /// `None` before Linux 6.3.
-    pub(super) ready: Option<TypeId>,
+    /// The ends of calls that receive. Empty if the kernel has no such place, like the next two.
+    pub(super) receive: Vec<Hook>,
+    /// The ends of calls that send.
+    pub(super) send: Vec<Hook>,
+    /// What happens when a client connects.
+    pub(super) ready: Vec<Hook>,
     /// The function that casts, and the type to which it casts. `None` before Linux 6.2.
     pub(super) cast: Option<(TypeId, TypeId)>,
     pub(super) sk: Field,
@@ -97,12 +90,14 @@ impl CaptureLayout {
     /// # Errors
     /// Returns an error that names what the kernel lacks.
     pub(super) fn of(blob: &[u8]) -> Result<CaptureLayout, BtfError> {
-        let btf = &Btf::scan(blob, WANTED)?;
+        let wanted = [WANTED, hook::WANTED].concat();
+        let btf = &Btf::scan(blob, &wanted)?;
+        let hooks = |happening: Happening| happening.hooks(btf).unwrap_or_default();
         Ok(CaptureLayout {
             copy: btf.type_id(Kind::TYPEDEF, COPY)?,
-            receive: btf.type_id(Kind::TYPEDEF, RECEIVE).ok(),
-            send: btf.type_id(Kind::TYPEDEF, SEND).ok(),
-            ready: btf.type_id(Kind::TYPEDEF, READY).ok(),
+            receive: hooks(Happening::Received),
+            send: hooks(Happening::Sent),
+            ready: hooks(Happening::Ready),
             cast: btf.type_id(Kind::FUNC, CAST).ok().zip(btf.type_id(Kind::STRUCT, NUMBER).ok()),
             sk: btf.field("sk_buff", "sk")?,
             len: btf.field("sk_buff", "len")?,

@@ -1,6 +1,5 @@
 //! Capturing what Unix sockets transfer: the programs, their buffers, and reading these.
 
-mod attached;
 mod buffer;
 mod builder;
 mod event;
@@ -23,13 +22,15 @@ use rustix::time::{ClockId, clock_gettime};
 
 pub use event::{BufferKey, End, Event, HEADER_BYTES, Message, PassedFile, Received, SocketKind, What};
 
+use crate::attached::Attached;
+use crate::hook::Hook;
 use crate::loader;
 use crate::record::NameKey;
 use crate::support::{Missing, Unavailable, failed};
 use crate::sys::{Map, MapKind, Ring, Shared};
-use attached::Attached;
+use crate::target::Target;
 use buffer::PerfRecord;
-use builder::Setting;
+use builder::{Code, Setting};
 use filter::{CGROUP, EXCLUDE, PROCESS, USER, WANT};
 use layout::CaptureLayout;
 use losses::Losses;
@@ -118,7 +119,7 @@ pub struct Capture {
     options: CaptureOptions,
     programs: Vec<Attached>,
     /// What reports connects, once there can be some: it would run for every message.
-    connects: OnceLock<Attached>,
+    connects: OnceLock<Vec<Attached>>,
     layout: CaptureLayout,
     losses: Losses,
     /// When skipped programs were counted last.
@@ -167,12 +168,18 @@ impl Capture {
             losses: Losses::default(),
             counted_ns: now_ns(),
             buffer: Vec::new(),
-            sees_receives: layout.receive.is_some(),
+            sees_receives: false,
         };
         if options.all {
             capture.report_connects()?;
         }
-        capture.programs = attach_all(capture.setting())?;
+        let setting = capture.setting();
+        let send = where_possible(&layout.send, |hook| programs::send(setting, hook))?;
+        let receive = where_possible(&layout.receive, |hook| programs::receive(setting, hook))?;
+        // Last: what it reports, the others explain.
+        let copy = Attached::new(programs::copy(setting), Target::tracepoint(layout.copy.0))?;
+        capture.sees_receives = !receive.is_empty();
+        capture.programs = send.into_iter().chain(receive).chain([copy]).collect();
         Ok(capture)
     }
 
@@ -192,16 +199,17 @@ impl Capture {
 
     /// Starts to report connects, unless it does.
     fn report_connects(&self) -> Result<(), Unavailable> {
-        // Before Linux 6.3, they cannot be reported.
-        let Some(ready) = self.layout.ready.filter(|_| self.connects.get().is_none()) else {
-            return Ok(());
-        };
-        // If two threads load it at once, one of them unloads it again.
-        let _ = self.connects.set(Attached::new(programs::connect(self.setting()), ready)?);
+        if self.connects.get().is_none() {
+            let setting = self.setting();
+            let programs = where_possible(&self.layout.ready, |hook| programs::connect(setting, hook))?;
+            // If two threads load it at once, one of them unloads it again.
+            let _ = self.connects.set(programs);
+        }
         Ok(())
     }
 
-    /// Returns whether [`What::Received`] is reported (since Linux 6.3). Without it, a message that
+    /// Returns whether [`What::Received`] is reported: since Linux 6.3, and before it if programs
+    /// can run at functions (on x86-64, unless the kernel forbids it). Without it, a message that
     /// is peeked at cannot be distinguished from a new one.
     pub fn sees_receives(&self) -> bool {
         self.sees_receives
@@ -305,7 +313,7 @@ impl Capture {
     /// Counts the programs that were skipped since the last call.
     fn skipped(&mut self) -> Option<Skipped> {
         let since_ns = std::mem::replace(&mut self.counted_ns, now_ns());
-        let programs = self.programs.iter_mut().chain(self.connects.get_mut());
+        let programs = self.programs.iter_mut().chain(self.connects.get_mut().into_iter().flatten());
         let count = programs.map(Attached::skipped).sum();
         (count > 0).then_some(Skipped { since_ns, count })
     }
@@ -323,18 +331,13 @@ impl Key {
     }
 }
 
-fn attach_all(setting: Setting<'_>) -> Result<Vec<Attached>, Unavailable> {
-    let layout = setting.layout;
-    let mut attached = Vec::new();
-    if let Some(send) = layout.send {
-        attached.push(Attached::new(programs::send(setting), send)?);
+/// Attaches a program at each of the places, or at none if the kernel lets none run at functions:
+/// messages alone are worth reporting.
+fn where_possible(hooks: &[Hook], code: impl Fn(Hook) -> Code) -> Result<Vec<Attached>, Unavailable> {
+    match Attached::at_all(hooks, code) {
+        Err(_) if hooks.iter().any(|hook| hook.target.is_function()) => Ok(Vec::new()),
+        result => result,
     }
-    if let Some(receive) = layout.receive {
-        attached.push(Attached::new(programs::receive(setting), receive)?);
-    }
-    // Last: what it reports, the others explain.
-    attached.push(Attached::new(programs::copy(setting), layout.copy)?);
-    Ok(attached)
 }
 
 /// Returns the clock of the events.
@@ -346,7 +349,14 @@ fn now_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::btf::Btf;
+    use crate::hook::{self, Happening};
     use stoop_testkit::skip;
+
+    fn start(layout: &CaptureLayout) -> Capture {
+        let options = CaptureOptions { buffer_bytes: 1, all: true, ..CaptureOptions::default() };
+        Capture::start(options, layout).unwrap_or_else(|unavailable| panic!("{layout:?}: {unavailable}"))
+    }
 
     /// [K-TAP-8]
     ///
@@ -358,12 +368,34 @@ mod tests {
             Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
         };
         let layout = CaptureLayout::of(&types).unwrap();
-        let options = CaptureOptions { buffer_bytes: 1, ..CaptureOptions::default() };
         for cast in [None, layout.cast] {
-            let layout = CaptureLayout { cast, ..layout.clone() };
-            if let Err(unavailable) = Capture::start(options, &layout) {
-                panic!("{cast:?}: {unavailable}");
-            }
+            start(&CaptureLayout { cast, ..layout.clone() });
         }
+    }
+
+    /// [K-TAP-12]
+    ///
+    /// [K-TAP-12]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-TAP-12
+    #[test]
+    fn programs_at_functions_are_accepted() {
+        let types = match loader::prepare() {
+            Ok(types) => types,
+            Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
+        };
+        let btf = Btf::scan(&types, hook::WANTED).unwrap();
+        let [send, receive, ready] = [Happening::Sent, Happening::Received, Happening::Ready]
+            .map(|happening| happening.functions(&btf).unwrap());
+        let layout = CaptureLayout { send, receive, ready, ..CaptureLayout::of(&types).unwrap() };
+        let capture = start(&layout);
+        let one = |hook| programs::receive(capture.setting(), hook);
+        match Attached::at_all(&layout.receive, one) {
+            Err(Unavailable::No(Missing::Functions(reason))) => {
+                skip!("lacks programs at functions: {reason}")
+            }
+            attached => drop(attached.unwrap()),
+        }
+        assert!(capture.sees_receives());
+        assert_eq!(capture.programs.len(), layout.send.len() + layout.receive.len() + 1);
+        assert_eq!(capture.connects.get().map(Vec::len), Some(1));
     }
 }

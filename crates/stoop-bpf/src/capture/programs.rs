@@ -4,6 +4,7 @@ use super::builder::{Builder, Code, Setting};
 use super::event::*;
 use crate::asm::{Reg, Width};
 use crate::btf::BtfError;
+use crate::hook::Hook;
 
 const SOCK_DGRAM: i32 = 2;
 const LISTENING: i32 = 10;
@@ -27,30 +28,30 @@ pub(super) fn copy(setting: Setting<'_>) -> Code {
     Ok(program.finish())
 }
 
-/// The program for `sock_recv_length`: the end of a call that receives.
-pub(super) fn receive(setting: Setting<'_>) -> Code {
+/// The program for the end of a call that receives.
+pub(super) fn receive(setting: Setting<'_>, hook: Hook) -> Code {
     let mut program = Builder::new(setting);
-    program.code.load(Width::Eight, Reg::R7, Reg::R6, 0);
+    hook.load_socket(&mut program.code, Reg::R7, program.out)?;
     program.unix_only()?;
-    worth_reporting(&mut program)?;
+    worth_reporting(&mut program, hook)?;
     program.peer()?;
     program.filter(false)?;
     program.begin(RECEIVED)?;
     program.identify();
-    for (argument, slot) in [(8, RESULT), (16, FLAGS)] {
-        program.code.load(Width::Eight, Reg::R1, Reg::R6, argument);
-        program.store(slot, Reg::R1);
-    }
+    hook.load_result(&mut program.code, Reg::R1);
+    program.store(RESULT, Reg::R1);
+    hook.load_flags(&mut program.code, Reg::R1);
+    program.store(FLAGS, Reg::R1);
     program.ends((RECEIVER, RECEIVER_INODE), (SENDER, SENDER_INODE))?;
     program.output();
     Ok(program.finish())
 }
 
-/// The program for `sock_send_length`: gives each sender a cookie while it is open, by which it is
-/// recognized after it was closed, and reports its process.
-pub(super) fn send(setting: Setting<'_>) -> Code {
+/// The program for the end of a call that sends: gives each sender a cookie while it is open, by
+/// which it is recognized after it was closed, and reports its process.
+pub(super) fn send(setting: Setting<'_>, hook: Hook) -> Code {
     let mut program = Builder::new(setting);
-    program.code.load(Width::Eight, Reg::R7, Reg::R6, 0);
+    hook.load_socket(&mut program.code, Reg::R7, program.out)?;
     program.unix_only()?;
     program.step(Reg::R1, Reg::R7, setting.layout.cookie)?;
     program.unless_reported();
@@ -64,10 +65,10 @@ pub(super) fn send(setting: Setting<'_>) -> Code {
     Ok(program.finish())
 }
 
-/// The program for `sk_data_ready`: a client has connected to a listener.
-pub(super) fn connect(setting: Setting<'_>) -> Code {
+/// The program for a listener to which a client has connected.
+pub(super) fn connect(setting: Setting<'_>, hook: Hook) -> Code {
     let mut program = Builder::new(setting);
-    program.code.load(Width::Eight, Reg::R7, Reg::R6, 0);
+    hook.load_socket(&mut program.code, Reg::R7, program.out)?;
     program.step(Reg::R1, Reg::R7, setting.layout.state)?;
     program.code.jump_unless(Reg::R1, LISTENING, program.out);
     program.unix_only()?;
@@ -82,16 +83,15 @@ pub(super) fn connect(setting: Setting<'_>) -> Code {
 
 /// Leaves unless a call peeked, returned nothing or an error, or unless the message did not name
 /// its receiver: of datagrams, and if the peer was closed.
-fn worth_reporting(program: &mut Builder<'_>) -> Result<(), BtfError> {
+fn worth_reporting(program: &mut Builder<'_>, hook: Hook) -> Result<(), BtfError> {
     let layout = program.setting.layout;
     let (report, positive) = (program.code.label(), program.code.label());
-    program.code.load(Width::Eight, Reg::R1, Reg::R6, 8);
-    program.code.sign_extend(Reg::R1);
+    hook.load_result(&mut program.code, Reg::R1);
     program.code.jump_if_signed_above(Reg::R1, 0, positive);
     program.code.jump_if(Reg::R1, -EAGAIN, program.out);
     program.code.jump_to(report);
     program.code.place(positive);
-    program.code.load(Width::Eight, Reg::R1, Reg::R6, 16);
+    hook.load_flags(&mut program.code, Reg::R1);
     program.code.and(Reg::R1, PEEK);
     program.code.jump_unless(Reg::R1, 0, report);
     program.step(Reg::R1, Reg::R7, layout.kind)?;

@@ -1,29 +1,17 @@
 //! The kernel fields that the counting programs read: by name, and with BTF as offsets. Pure.
 
-use crate::btf::{Btf, BtfError, Field, Kind, TypeId};
+use crate::btf::{Btf, BtfError, Field, Kind};
+use crate::hook::{self, Happening, Hook};
 
-/// The prototypes of the tracepoints, since Linux 6.3.
-const SEND: &str = "btf_trace_sock_send_length";
-const RECEIVE: &str = "btf_trace_sock_recv_length";
-const READY: &str = "btf_trace_sk_data_ready";
-
-const WANTED: &[(Kind, &str)] = &[
-    (Kind::TYPEDEF, SEND),
-    (Kind::TYPEDEF, RECEIVE),
-    (Kind::TYPEDEF, READY),
-    (Kind::STRUCT, "file"),
-    (Kind::STRUCT, "inode"),
-    (Kind::STRUCT, "sock"),
-    (Kind::STRUCT, "socket"),
-    (Kind::STRUCT, "unix_sock"),
-];
+const WANTED: &[(Kind, &str)] =
+    &[(Kind::STRUCT, "file"), (Kind::STRUCT, "inode"), (Kind::STRUCT, "unix_sock")];
 
 /// The offsets of everything that the programs need.
 #[derive(Clone, Debug)]
 pub(super) struct CounterLayout {
-    pub(super) send: TypeId,
-    pub(super) receive: TypeId,
-    pub(super) ready: TypeId,
+    pub(super) send: Vec<Hook>,
+    pub(super) receive: Vec<Hook>,
+    pub(super) ready: Vec<Hook>,
     pub(super) family: Field,
     pub(super) state: Field,
     pub(super) kind: Field,
@@ -40,11 +28,12 @@ impl CounterLayout {
     /// # Errors
     /// Returns an error that names what the kernel lacks.
     pub(super) fn of(blob: &[u8]) -> Result<CounterLayout, BtfError> {
-        let btf = &Btf::scan(blob, WANTED)?;
+        let wanted = [WANTED, hook::WANTED].concat();
+        let btf = &Btf::scan(blob, &wanted)?;
         Ok(CounterLayout {
-            send: btf.type_id(Kind::TYPEDEF, SEND)?,
-            receive: btf.type_id(Kind::TYPEDEF, RECEIVE)?,
-            ready: btf.type_id(Kind::TYPEDEF, READY)?,
+            send: Happening::Sent.hooks(btf)?,
+            receive: Happening::Received.hooks(btf)?,
+            ready: Happening::Ready.hooks(btf)?,
             family: btf.field("sock", "__sk_common.skc_family")?,
             state: btf.field("sock", "__sk_common.skc_state")?,
             kind: btf.field("sock", "sk_type")?,

@@ -5,15 +5,14 @@ mod programs;
 mod value;
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 pub use value::{Latencies, SocketCounts};
 
-use crate::asm::Instruction;
-use crate::btf::BtfError;
+use crate::attached::Attached;
 use crate::loader;
 use crate::support::{Missing, Unavailable, failed};
-use crate::sys::{self, Table, Target};
+use crate::sys::Table;
 use layout::CounterLayout;
 use programs::{NO_SOCKET, Setting, UNCOUNTED};
 use value::{VALUE_BYTES, number};
@@ -47,9 +46,7 @@ const SOCKETS_MAX: u32 = 65_536;
 #[derive(Debug)]
 pub struct Counters {
     sockets: Table,
-    programs: Vec<OwnedFd>,
-    /// Holds the programs' connections to their tracepoints.
-    _links: Vec<OwnedFd>,
+    programs: Vec<Attached>,
 }
 
 /// What was not counted.
@@ -65,27 +62,24 @@ pub struct Uncounted {
 
 impl Counters {
     /// Assembles the programs for the running kernel, loads and starts them. Requires Linux 6.3
-    /// with BTF.
+    /// with BTF, or 5.12 if programs can run at functions (on x86-64, unless the kernel forbids it;
+    /// tested on 6.1).
     ///
     /// # Errors
     /// Returns an error that names what is missing, or why that could not be determined.
     pub fn load() -> Result<Counters, Unavailable> {
         let types = loader::prepare()?;
-        let layout = CounterLayout::of(&types).map_err(Missing::Type)?;
+        Counters::start(&CounterLayout::of(&types).map_err(Missing::Type)?)
+    }
+
+    fn start(layout: &CounterLayout) -> Result<Counters, Unavailable> {
         let sockets = Table::create(VALUE_BYTES, SOCKETS_MAX).map_err(failed("creating a map"))?;
         sockets.set(NO_SOCKET, vec![0; VALUE_BYTES]).map_err(failed("setting a value of a map"))?;
-        let setting = Setting { layout: &layout, sockets: sockets.as_fd() };
-        let (mut all, mut links) = (Vec::new(), Vec::new());
-        for (code, tracepoint) in [
-            (programs::send(setting), layout.send),
-            (programs::receive(setting), layout.receive),
-            (programs::arrive(setting), layout.ready),
-        ] {
-            let (program, link) = attach(code, tracepoint.0)?;
-            all.push(program);
-            links.push(link);
-        }
-        Ok(Counters { sockets, programs: all, _links: links })
+        let setting = Setting { layout, sockets: sockets.as_fd() };
+        let mut programs = Attached::at_all(&layout.send, |hook| programs::send(setting, hook))?;
+        programs.extend(Attached::at_all(&layout.receive, |hook| programs::receive(setting, hook))?);
+        programs.extend(Attached::at_all(&layout.ready, |hook| programs::arrive(setting, hook))?);
+        Ok(Counters { sockets, programs })
     }
 
     /// Appends what was counted so far of each socket.
@@ -126,17 +120,60 @@ impl Counters {
         let no_space = value.first_chunk().map_or(0, |value| number(value, UNCOUNTED));
         let mut missed = 0;
         for program in &self.programs {
-            missed += sys::misses(program.as_fd())?;
+            missed += program.all_skipped()?;
         }
         Ok(Uncounted { no_space, missed })
     }
 }
 
-fn attach(
-    code: Result<Vec<Instruction>, BtfError>,
-    tracepoint: u32,
-) -> Result<(OwnedFd, OwnedFd), Unavailable> {
-    let program = loader::load(&code.map_err(Missing::Type)?, Target::tracepoint(tracepoint))?;
-    let link = sys::attach(program.as_fd()).map_err(failed("attaching a program"))?;
-    Ok((program, link))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Btf;
+    use crate::hook::{self, Happening};
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+    use stoop_testkit::skip;
+
+    /// [K-TAP-12]
+    ///
+    /// [K-TAP-12]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-TAP-12
+    #[test]
+    fn programs_at_functions_count_the_same() {
+        let types = match loader::prepare() {
+            Ok(types) => types,
+            Err(unavailable) => skip!("lacks the counting programs: {unavailable}"),
+        };
+        let btf = Btf::scan(&types, hook::WANTED).unwrap();
+        let at = |happening: Happening| happening.functions(&btf).unwrap();
+        let (send, receive) = (at(Happening::Sent), at(Happening::Received));
+        let layout = CounterLayout {
+            send,
+            receive,
+            ready: at(Happening::Ready),
+            ..CounterLayout::of(&types).unwrap()
+        };
+        let mut counters = match Counters::start(&layout) {
+            Ok(counters) => counters,
+            Err(Unavailable::No(Missing::Functions(reason))) => {
+                skip!("lacks programs at functions: {reason}")
+            }
+            Err(bug) => panic!("{bug}"),
+        };
+        let (mut stream, mut other) = UnixStream::pair().unwrap();
+        stream.write_all(b"four").unwrap();
+        other.read_exact(&mut [0; 4]).unwrap();
+        let (datagram, receiver) = UnixDatagram::pair().unwrap();
+        datagram.send(b"1").unwrap();
+        receiver.recv(&mut [0; 9]).unwrap();
+        let mut all = Vec::new();
+        counters.read(&mut all).unwrap();
+        let of = |socket: &dyn AsFd| {
+            let cookie = rustix::net::sockopt::socket_cookie(socket).unwrap();
+            let counts = all.iter().find(|counts| counts.cookie == cookie).unwrap();
+            (counts.sent_calls, counts.sent_bytes, counts.received_calls, counts.received_bytes)
+        };
+        assert_eq!([of(&stream), of(&other)], [(1, 4, 0, 0), (0, 0, 1, 4)]);
+        assert_eq!([of(&datagram), of(&receiver)], [(1, 1, 0, 0), (0, 0, 1, 1)]);
+    }
 }

@@ -9,6 +9,7 @@ use super::layout::CounterLayout;
 use super::value::*;
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
+use crate::hook::Hook;
 use crate::record::Slot;
 use crate::stack::step;
 
@@ -41,9 +42,9 @@ pub(super) struct Setting<'m> {
 
 type Code = Result<Vec<Instruction>, BtfError>;
 
-/// The program for `sock_send_length`: the end of a call that sends.
-pub(super) fn send(setting: Setting<'_>) -> Code {
-    let mut program = Builder::new(setting);
+/// The program for the end of a call that sends.
+pub(super) fn send(setting: Setting<'_>, hook: Hook) -> Code {
+    let mut program = Builder::new(setting, hook);
     let (failed, done) = (program.code.label(), program.code.label());
     program.start(SOCK_STREAM)?;
     program.code.jump_if_signed_above(Reg::R9, -1, done);
@@ -57,11 +58,11 @@ pub(super) fn send(setting: Setting<'_>) -> Code {
     Ok(program.finish())
 }
 
-/// The program for `sock_recv_length`: the end of a call that receives.
-pub(super) fn receive(setting: Setting<'_>) -> Code {
-    let mut program = Builder::new(setting);
+/// The program for the end of a call that receives.
+pub(super) fn receive(setting: Setting<'_>, hook: Hook) -> Code {
+    let mut program = Builder::new(setting, hook);
     let (failed, done) = (program.code.label(), program.code.label());
-    program.code.load(Width::Eight, Reg::R1, Reg::R6, 16);
+    hook.load_flags(&mut program.code, Reg::R1);
     program.code.and(Reg::R1, PEEK);
     program.code.jump_unless(Reg::R1, 0, program.out);
     program.start(SOCK_DGRAM)?;
@@ -77,9 +78,9 @@ pub(super) fn receive(setting: Setting<'_>) -> Code {
     Ok(program.finish())
 }
 
-/// The program for `sk_data_ready`: a message has arrived, or a client has connected.
-pub(super) fn arrive(setting: Setting<'_>) -> Code {
-    let mut program = Builder::new(setting);
+/// The program for a message that has arrived, or a client that has connected.
+pub(super) fn arrive(setting: Setting<'_>, hook: Hook) -> Code {
+    let mut program = Builder::new(setting, hook);
     let data = program.code.label();
     program.socket()?;
     program.find()?;
@@ -97,14 +98,15 @@ struct Builder<'m> {
     code: Assembler,
     out: Label,
     setting: Setting<'m>,
+    hook: Hook,
 }
 
 impl<'m> Builder<'m> {
-    fn new(setting: Setting<'m>) -> Builder<'m> {
+    fn new(setting: Setting<'m>, hook: Hook) -> Builder<'m> {
         let mut code = Assembler::default();
         let out = code.label();
         code.copy(Reg::R6, Reg::R1);
-        Builder { code, out, setting }
+        Builder { code, out, setting, hook }
     }
 
     fn step(&mut self, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
@@ -113,7 +115,7 @@ impl<'m> Builder<'m> {
 
     /// Loads the socket, and leaves unless it is a Unix socket.
     fn socket(&mut self) -> Result<(), BtfError> {
-        self.code.load(Width::Eight, Reg::R7, Reg::R6, 0);
+        self.hook.load_socket(&mut self.code, Reg::R7, self.out)?;
         self.step(Reg::R1, Reg::R7, self.setting.layout.family)?;
         self.code.jump_unless(Reg::R1, AF_UNIX, self.out);
         Ok(())
@@ -125,8 +127,7 @@ impl<'m> Builder<'m> {
     fn start(&mut self, kind: i32) -> Result<(), BtfError> {
         let counted = self.code.label();
         self.socket()?;
-        self.code.load(Width::Eight, Reg::R9, Reg::R6, 8);
-        self.code.sign_extend(Reg::R9);
+        self.hook.load_result(&mut self.code, Reg::R9);
         self.code.jump_unless(Reg::R9, 0, counted);
         self.step(Reg::R1, Reg::R7, self.setting.layout.kind)?;
         match kind {

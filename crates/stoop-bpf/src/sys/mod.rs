@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use libc::c_long;
 
 use crate::asm::Instruction;
+use crate::target::Target;
 
 mod map;
 mod misses;
@@ -33,32 +34,11 @@ const RAW_TRACEPOINT_OPEN: c_long = 17;
 const LINK_CREATE: c_long = 28;
 const ITER_CREATE: c_long = 33;
 const TYPE_TRACING: u32 = 26;
-const TRACE_RAW_TP: u32 = 23;
-const TRACE_ITER: u32 = 28;
 
 /// Helpers that read kernel memory require a GPL-compatible licence string. It does not affect the
 /// licence of this crate.
 const LICENCE: &CStr = c"Dual MIT/GPL";
 const NAME: [u8; 16] = *b"stoop\0\0\0\0\0\0\0\0\0\0\0";
-
-/// What a program attaches to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Target {
-    attach_type: u32,
-    type_id: u32,
-}
-
-impl Target {
-    /// The iterator whose function has this type.
-    pub(crate) fn iterator(type_id: u32) -> Target {
-        Target { attach_type: TRACE_ITER, type_id }
-    }
-
-    /// The tracepoint whose prototype has this type.
-    pub(crate) fn tracepoint(type_id: u32) -> Target {
-        Target { attach_type: TRACE_RAW_TP, type_id }
-    }
-}
 
 /// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`. The kernel takes the rest as zero.
 #[repr(C)]
@@ -136,7 +116,7 @@ pub(crate) fn load(code: &[Instruction], target: Target, log: &mut [u8]) -> io::
 /// Creates a link, from which iterators can be created repeatedly (`BPF_LINK_CREATE`).
 pub(crate) fn link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let prog_fd = program.as_raw_fd() as u32;
-    let attributes = LinkCreate { prog_fd, target_fd: 0, attach_type: TRACE_ITER, flags: 0 };
+    let attributes = LinkCreate { prog_fd, target_fd: 0, attach_type: Target::ITERATOR, flags: 0 };
     // SAFETY: `attributes` has the layout of the command and contains no pointer.
     unsafe { bpf(LINK_CREATE, &attributes) }
 }
@@ -149,12 +129,12 @@ pub(crate) fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     unsafe { bpf(ITER_CREATE, &attributes) }
 }
 
-/// Attaches a program to its tracepoint (`BPF_RAW_TRACEPOINT_OPEN`), until the returned file
-/// descriptor is closed.
+/// Attaches a program to its tracepoint or function (`BPF_RAW_TRACEPOINT_OPEN`), until the returned
+/// file descriptor is closed.
 pub(crate) fn attach(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let attributes = RawTracepoint { name: 0, prog_fd: program.as_raw_fd() as u32, padding: 0 };
     // SAFETY: `attributes` has the layout of the command; the name is null, as for programs that were
-    // loaded for one tracepoint.
+    // loaded for one tracepoint or function.
     unsafe { bpf(RAW_TRACEPOINT_OPEN, &attributes) }
 }
 

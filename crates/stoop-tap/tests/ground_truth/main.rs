@@ -49,7 +49,7 @@ macro_rules! started {
     ($options:expr) => {
         match Tap::start($options) {
             Ok(tap) if tap.sees_receives() => tap,
-            Ok(_) => skip!("lacks the tracepoint sock_recv_length (Linux 6.3)"),
+            Ok(_) => skip!("lacks both the tracepoint sock_recv_length (Linux 6.3) and programs at functions"),
             Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
         }
     };

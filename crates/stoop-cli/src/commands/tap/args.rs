@@ -69,7 +69,8 @@ pub(crate) struct Tap {
     /// received. Of datagrams and packets, only the first of a queue can be seen before; of a
     /// stream, what ends with the first message that passes file descriptors. A socket with a peek
     /// offset (SO_PEEK_OFF) is left alone, since a look would move it. Linux 6.3 or later is
-    /// required. The latency of the answer to an unread call counts from the start.
+    /// required, or on x86-64 an older kernel that permits programs at functions. The latency of
+    /// the answer to an unread call counts from the start.
     #[arg(long, conflicts_with_all = ["read", "program"])]
     pub(crate) unread: bool,
 

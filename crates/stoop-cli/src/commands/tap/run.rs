@@ -59,8 +59,10 @@ pub(crate) fn run(flags: &Flags) -> Outcome {
             Exit::Failed,
             "this kernel cannot tell what is unread from what is received",
         )
-        .why("before Linux 6.3, what was shown as unread would be shown again when it is received")
-        .seen("the tracepoint sock_recv_length is missing")
+        .why("what was shown as unread would be shown again when it is received")
+        .seen(
+            "it has no tracepoint sock_recv_length (Linux 6.3), and lets no program run at functions (fexit)",
+        )
         .next("stoop tap    # without --unread")
         .into());
     }
@@ -73,7 +75,9 @@ pub(crate) fn run(flags: &Flags) -> Outcome {
     }
     status(&format!("stoop: capturing {}; press Ctrl-C to stop\n", format::plural(selected.len(), "socket")));
     if !tap.sees_receives() {
-        status("stoop: before Linux 6.3, data that is peeked at is shown again, and ends are not seen\n");
+        status(
+            "stoop: on this kernel, data that is peeked at is shown again, and ends are not seen (Linux 6.3)\n",
+        );
     }
     watch(flags, view, Box::new(tap), names, Some(&signals))
 }

@@ -21,8 +21,9 @@ use crate::time;
 /// accepted / the limit.
 ///
 /// The kernel counts calls and bytes with a small BPF program: CAP_BPF and CAP_PERFMON are
-/// required, or root, and Linux 6.3. Without, queues, backlogs and connections are shown, and the
-/// rates are not known (-). What is received with splice(2) is not counted.
+/// required, or root, and Linux 6.3 (on x86-64 also older ones that permit programs at functions).
+/// Without, queues, backlogs and connections are shown, and the rates are not known (-). What is
+/// received with splice(2) is not counted.
 ///
 /// On a terminal it is interactive: ? shows the keys. Otherwise, and with --batch, it prints a
 /// table each time.
