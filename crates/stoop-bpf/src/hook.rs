@@ -109,6 +109,14 @@ impl Happening {
     }
 }
 
+/// Returns whether what sendfile(2) sends may be added to a message that is in a queue
+/// ([K-TAP-13]).
+///
+/// [K-TAP-13]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-TAP-13
+pub(crate) fn adds_pages(btf: &Btf<'_>) -> bool {
+    btf.type_id(Kind::FUNC, SENDING_PAGES.0).is_ok()
+}
+
 impl Hook {
     fn exits(btf: &Btf<'_>, functions: &[Function]) -> Result<Vec<Hook>, BtfError> {
         functions.iter().map(|function| Hook::exit(btf, *function)).collect()

@@ -17,10 +17,13 @@ pub(crate) struct Direction {
 }
 
 impl Direction {
-    /// Takes the message that is received, and returns whether it goes on with the last one.
-    pub(crate) fn goes_on(&mut self, message: &Message, losses: u64) -> bool {
+    /// Takes the message that is received, and returns how many bytes of it were reported, if any
+    /// were.
+    pub(crate) fn reported(&mut self, message: &Message, bytes: &[u8], losses: u64) -> Option<u32> {
         let current = Current::of(message, losses);
-        self.current.replace(current).is_some_and(|last| last.is_continued_by(&current))
+        let last = self.current.replace(current);
+        let goes_on = || last.filter(|last| message.consumed > 0 && last.is_continued_by(&current));
+        self.take(message, bytes).or_else(|| Some(goes_on()?.len))
     }
 
     /// Remembers a message that a call has left in the queue.
@@ -31,10 +34,10 @@ impl Direction {
         self.peeked.push_back(contents);
     }
 
-    /// Returns whether a message was kept, and forgets it.
-    pub(crate) fn take(&mut self, contents: &Contents) -> bool {
-        let at = self.peeked.iter().position(|kept| kept.is_same(contents));
-        at.is_some_and(|at| self.peeked.remove(at).is_some())
+    /// Forgets a message that was kept, and returns how long it was.
+    fn take(&mut self, message: &Message, bytes: &[u8]) -> Option<u32> {
+        let at = self.peeked.iter().position(|kept| kept.is_of(message, bytes))?;
+        self.peeked.remove(at).map(|kept| kept.len)
     }
 }
 
@@ -55,12 +58,15 @@ impl Current {
         Current { buffer, len, consumed, copied, losses }
     }
 
-    /// Returns whether `next` is about the same message. The kernel reuses buffers: if events were
-    /// lost in between, only if it continues where this one ended, or repeats it.
+    /// Returns whether `next` is about the same message, which may have grown ([K-TAP-13]). The
+    /// kernel reuses buffers: if events were lost in between, or it has grown, only if it continues
+    /// at the end of this one, or repeats it.
+    ///
+    /// [K-TAP-13]: stoop::kernel_facts#K-TAP-13
     fn is_continued_by(&self, next: &Current) -> bool {
-        let is_same = (self.buffer, self.len) == (next.buffer, next.len);
         let continues = [self.consumed, self.consumed.wrapping_add(self.copied)].contains(&next.consumed);
-        is_same && (self.losses == next.losses || continues)
+        let is_certain = continues || (self.losses, self.len) == (next.losses, next.len);
+        self.buffer == next.buffer && self.len <= next.len && is_certain
     }
 }
 
@@ -72,19 +78,32 @@ pub(crate) struct Contents {
     len: u32,
     captured: usize,
     digest: u64,
+    is_stream: bool,
 }
 
 impl Contents {
-    pub(crate) fn of(message: &Message, bytes: &[u8]) -> Contents {
-        let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
-        let (captured, digest) = (bytes.len(), hasher.finish());
-        Contents { buffer: message.buffer, len: message.len, captured, digest }
+    pub(crate) fn of(message: &Message, bytes: &[u8], is_stream: bool) -> Contents {
+        let (captured, digest) = (bytes.len(), digest(bytes));
+        Contents { buffer: message.buffer, len: message.len, captured, digest, is_stream }
     }
 
-    /// Returns whether both may be the same message. More may have been captured of one.
-    fn is_same(&self, other: &Contents) -> bool {
-        (self.buffer, self.len) == (other.buffer, other.len)
-            && (self.captured != other.captured || self.digest == other.digest)
+    /// Returns whether it may be what was reported of this message. More may have been captured of
+    /// one, and one of a stream may have grown.
+    fn is_of(&self, message: &Message, bytes: &[u8]) -> bool {
+        if self.buffer != message.buffer {
+            return false;
+        }
+        if self.len == message.len {
+            return self.captured != bytes.len() || self.digest == digest(bytes);
+        }
+        let is_whole = self.captured == self.len as usize;
+        let begins = |len| bytes.get(..len).is_some_and(|begin| self.digest == digest(begin));
+        self.is_stream && is_whole && begins(self.captured)
     }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
 }

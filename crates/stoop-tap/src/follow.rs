@@ -324,7 +324,7 @@ impl Follow {
         if copies.len() == COPIES_MAX {
             copies.pop_front();
         }
-        let contents = Contents::of(&message, &bytes);
+        let contents = Contents::of(&message, &bytes, event.kind == SocketKind::STREAM);
         copies.push_back(Copied { flow: id, from, contents, copied: message.copied });
         let mut files = self.passing.remove(&message.buffer).unwrap_or_default();
         files.truncate(message.fds.into());
@@ -335,15 +335,18 @@ impl Follow {
             receiver.process = Some((event.pid, event.command.as_bytes().to_vec()));
         }
         let direction = &mut flow.directions[from.index()];
-        let goes_on = direction.goes_on(&message, self.losses);
-        if direction.take(&contents) {
-            return;
-        }
-        let len = message.len;
-        let what = match message.consumed {
-            0 => What::Data(Data { bytes, len, fds: message.fds, files, is_unread }),
-            _ if goes_on => return,
-            consumed => What::Missed(u64::from(len.saturating_sub(consumed))),
+        let reported = direction.reported(&message, &bytes, self.losses);
+        let len = message.len.saturating_sub(reported.unwrap_or(message.consumed));
+        let what = match reported {
+            None if message.consumed == 0 => {
+                What::Data(Data { bytes, len, fds: message.fds, files, is_unread })
+            }
+            Some(_) if len == 0 => return,
+            Some(reported) if bytes.len() > reported as usize => {
+                let bytes = bytes[reported as usize..].to_vec();
+                What::Data(Data { bytes, len, is_unread, ..Data::default() })
+            }
+            _ => What::Missed(len.into()),
         };
         pieces.push(Piece { time_ns: event.time_ns, flow: id, from, what });
     }

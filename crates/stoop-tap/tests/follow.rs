@@ -136,6 +136,26 @@ fn parts_of_a_message_are_not_reported_again_and_a_missed_begin_is_counted() {
     assert_eq!((flow.ends[0].socket.cookie, flow.ends[1].socket.inode), (Some(1), Some(102)));
 }
 
+/// K-TAP-13
+#[test]
+fn what_is_added_to_a_message_is_reported_once_or_counted() {
+    let (record, message) = copied(5, b"0123456789");
+    let part = |consumed, result, len| Record { consumed, result, len, ..record };
+    let first = part(0, 3, 10).entry(message);
+    let mut follow = Follow::new(false);
+    let seen = [first.clone(), part(3, 4, 16).entry(b"0123456789abcdef"), part(7, 9, 16).entry(b"")];
+    assert_eq!(data(&followed(&mut follow, seen)), [message, b"abcdef"]);
+    let mut follow = Follow::new(false);
+    let unseen = [first.clone(), part(3, 4, 16).entry(b""), part(7, 9, 16).entry(b"")];
+    let pieces = followed(&mut follow, unseen);
+    assert_eq!(data(&pieces[..1]), [message]);
+    assert_eq!(pieces[1..].iter().map(|piece| &piece.what).collect::<Vec<_>>(), [&What::Missed(6)]);
+    // It grows after a look at it.
+    let mut follow = Follow::new(false);
+    let looked = [first, received(3, true).entry(b""), part(0, 16, 16).entry(b"0123456789abcdef")];
+    assert_eq!(data(&followed(&mut follow, looked)), [message, b"abcdef"]);
+}
+
 #[test]
 fn a_message_of_a_closed_sender_waits_for_its_receiver() {
     let unknown = |cookie: u64| {

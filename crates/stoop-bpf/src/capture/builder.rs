@@ -204,14 +204,26 @@ impl<'m> Builder<'m> {
     }
 
     /// Writes the record with the beginning of the message: of all of it when its first byte is
-    /// received, of nothing afterwards.
-    pub(super) fn capture(&mut self) {
+    /// received, or if it has grown since, of nothing otherwise.
+    pub(super) fn capture(&mut self) -> Result<(), BtfError> {
+        let (begins, nothing) = (self.code.label(), self.code.label());
         let (known, too_long) = (self.code.label(), self.code.label());
         let max = self.setting.payload_max as i32;
-        self.code.set(Reg::R3, 0);
-        self.code.load(Width::Four, Reg::R1, Reg::Frame, place(CONSUMED));
-        self.code.jump_unless(Reg::R1, 0, known);
+        let grows = self.setting.layout.grows;
+        if let Some(memory) = grows {
+            self.last_length(memory)?;
+        }
         self.code.load(Width::Four, Reg::R3, Reg::Frame, place(LEN));
+        self.code.load(Width::Four, Reg::R1, Reg::Frame, place(CONSUMED));
+        self.code.jump_if(Reg::R1, 0, begins);
+        if grows.is_some() {
+            self.code.jump_if_same(Reg::R2, Reg::R3, nothing);
+            self.code.jump_to(begins);
+        }
+        self.code.place(nothing);
+        self.code.set(Reg::R3, 0);
+        self.code.jump_to(known);
+        self.code.place(begins);
         self.code.jump_if_above(Reg::R3, max, too_long);
         self.code.jump_to(known);
         self.code.place(too_long);
@@ -224,6 +236,7 @@ impl<'m> Builder<'m> {
         self.code.add_register(Reg::R3, Reg::R4);
         self.code.copy(Reg::R1, Reg::R8);
         self.write(Helper::SkbOutput, self.out);
+        Ok(())
     }
 
     /// Writes the record alone.

@@ -1,9 +1,10 @@
 //! The filter of the capture programs: which events are wanted. Pure.
 
-use super::builder::{Builder, KEY, MATCH};
-use super::sieve::{FACTOR, SENDERS, SENDERS_AT, SHIFT, SIEVE_AT, SLOTS, TAGGED_AT};
+use super::builder::{Builder, KEY, MATCH, place};
+use super::event::LEN;
+use super::sieve::{FACTOR, LENGTHS, LENGTHS_AT, SENDERS, SENDERS_AT, SHIFT, SIEVE_AT, SLOTS, TAGGED_AT};
 use crate::asm::{Helper, Label, Reg, Width};
-use crate::btf::BtfError;
+use crate::btf::{BtfError, Field};
 
 /// Values of the map: events of sockets with this key are wanted, or dropped whatever else matches.
 pub(super) const WANT: u32 = 1;
@@ -157,9 +158,26 @@ impl Builder<'_> {
 
     /// Loads the place of the sender whose cookie is in `R1` into `R2`.
     fn sender(&mut self) {
-        self.hash(SENDERS);
+        self.place_of(SENDERS, SENDERS_AT);
+    }
+
+    /// Loads the length of the message in `R8` when it was reported last into `R2`, and notes that
+    /// of now. Messages are distinguished by their memory: verifiers allow no arithmetic with `R8`.
+    pub(super) fn last_length(&mut self, memory: Field) -> Result<(), BtfError> {
+        self.read(Reg::R1, Reg::R8, memory)?;
+        self.place_of(LENGTHS, LENGTHS_AT);
+        self.code.load(Width::Four, Reg::R1, Reg::Frame, place(LEN));
+        self.code.load(Width::Four, Reg::R3, Reg::R2, 0);
+        self.code.store(Width::Four, Reg::R2, 0, Reg::R1);
+        self.code.copy(Reg::R2, Reg::R3);
+        Ok(())
+    }
+
+    /// Loads the place of the number in `R1` in this table of halves of numbers into `R2`.
+    fn place_of(&mut self, slots: usize, table_at: usize) {
+        self.hash(slots);
         self.code.shift_left(Reg::R1, 2);
-        self.code.load_map_value(Reg::R2, self.setting.shared, SENDERS_AT);
+        self.code.load_map_value(Reg::R2, self.setting.shared, table_at);
         self.code.add_register(Reg::R2, Reg::R1);
     }
 

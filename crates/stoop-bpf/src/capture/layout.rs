@@ -42,6 +42,8 @@ pub(super) struct CaptureLayout {
     pub(super) sk: Field,
     pub(super) len: Field,
     pub(super) consumed: Field,
+    /// The memory of a message, if it may grow after a part of it was received.
+    pub(super) grows: Option<Field>,
     pub(super) fp: Field,
     pub(super) fp_count: Field,
     /// `None` if the kernel keeps open files in another way.
@@ -102,6 +104,7 @@ impl CaptureLayout {
             sk: btf.field("sk_buff", "sk")?,
             len: btf.field("sk_buff", "len")?,
             consumed: in_control_block(btf, "consumed")?,
+            grows: hook::adds_pages(btf).then(|| btf.field("sk_buff", "head")).transpose()?,
             fp: in_control_block(btf, "fp")?,
             fp_count: btf.field("scm_fp_list", "count")?,
             files: FileLayout::of(btf).ok(),

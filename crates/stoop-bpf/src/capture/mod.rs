@@ -349,9 +349,11 @@ fn now_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::Btf;
+    use crate::btf::{Btf, Kind};
     use crate::hook::{self, Happening};
     use stoop_testkit::skip;
+
+    const MESSAGE: &[(Kind, &str)] = &[(Kind::STRUCT, "sk_buff")];
 
     fn start(layout: &CaptureLayout) -> Capture {
         let options = CaptureOptions { buffer_bytes: 1, all: true, ..CaptureOptions::default() };
@@ -362,7 +364,7 @@ mod tests {
     ///
     /// [K-TAP-8]: https://docs.rs/stoop/latest/stoop/kernel_facts/index.html#K-TAP-8
     #[test]
-    fn both_ways_of_reading_are_accepted() {
+    fn every_way_of_reading_is_accepted() {
         let types = match loader::prepare() {
             Ok(types) => types,
             Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
@@ -371,6 +373,9 @@ mod tests {
         for cast in [None, layout.cast] {
             start(&CaptureLayout { cast, ..layout.clone() });
         }
+        // What older kernels need, any verifier accepts.
+        let memory = Btf::scan(&types, MESSAGE).unwrap().field("sk_buff", "head").unwrap();
+        start(&CaptureLayout { grows: Some(memory), ..layout });
     }
 
     /// [K-TAP-12]

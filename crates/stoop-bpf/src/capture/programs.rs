@@ -24,7 +24,7 @@ pub(super) fn copy(setting: Setting<'_>) -> Code {
     program.begin(COPIED)?;
     program.message()?;
     program.ends((SENDER, SENDER_INODE), (RECEIVER, RECEIVER_INODE))?;
-    program.capture();
+    program.capture()?;
     Ok(program.finish())
 }
 

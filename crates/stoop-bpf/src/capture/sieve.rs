@@ -1,5 +1,5 @@
 //! The memory that the programs share with this process: what was lost, a sieve in front of the map
-//! of keys, and which senders were reported. Pure.
+//! of keys, and which senders and how much of messages were reported. Pure.
 //!
 //! The sieve has a byte for each value of a hash. It is set once a key with that hash was put into
 //! the map, so that nearly all keys that are not in the map need no look-up.
@@ -17,7 +17,11 @@ pub(super) const SLOTS: usize = 1 << 16;
 /// the place of another, which is reported again.
 pub(super) const SENDERS_AT: usize = SIEVE_AT + SLOTS;
 pub(super) const SENDERS: usize = 1 << 14;
-pub(super) const LEN_BYTES: usize = SENDERS_AT + 4 * SENDERS;
+/// The lengths of messages when they were reported last, by the hash of their buffer. One with the
+/// same hash takes the place of another, which is reported again.
+pub(super) const LENGTHS_AT: usize = SENDERS_AT + 4 * SENDERS;
+pub(super) const LENGTHS: usize = 1 << 12;
+pub(super) const LEN_BYTES: usize = LENGTHS_AT + 4 * LENGTHS;
 
 /// The hash: bits of a product. The factor fits into an instruction.
 pub(super) const FACTOR: i32 = 0x61C8_8647;

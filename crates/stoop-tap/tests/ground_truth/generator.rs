@@ -267,6 +267,23 @@ pub fn generate() {
     io::stdin().read_line(&mut String::new()).unwrap();
 }
 
+/// Sends pages, which the kernel adds to a message of which a part was received.
+pub fn grow() {
+    let (one, other) = pair(STREAM);
+    println!("pair 0 {} {}", number(&one).1, number(&other).1);
+    println!("ready");
+    io::stdin().read_line(&mut String::new()).unwrap();
+    let file = memfd_create("content", MemfdFlags::CLOEXEC).unwrap();
+    rustix::io::write(&file, &filled(0, 0, 3000)).unwrap();
+    for mut from in [0, 1000, 2000] {
+        assert_eq!(rustix::fs::sendfile(&one, &file, Some(&mut from), 1000).unwrap(), 1000);
+        recv(&other, &mut [0; 600][..], RecvFlags::empty()).unwrap();
+    }
+    recv(&other, &mut [0; 3000][..], RecvFlags::empty()).unwrap();
+    println!("sent all");
+    io::stdin().read_line(&mut String::new()).unwrap();
+}
+
 /// Sends numbered messages from several threads on each processor, as fast as they go.
 pub fn flood(messages: u64) {
     let pairs: Vec<_> = (0..PAIRS).map(|_| pair(libc::SOCK_SEQPACKET)).collect();

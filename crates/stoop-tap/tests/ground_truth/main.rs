@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
 use rustix::net::sockopt::socket_cookie;
-use stoop_tap::{CaptureOptions, Cause, Key, Piece, Tap, What};
-use stoop_testkit::{KillOnDrop, Role, role, skip, slowness};
+use stoop_tap::{CaptureOptions, Cause, Key, Missing, Piece, Tap, Unavailable, What};
+use stoop_testkit::{KillOnDrop, Role, is_root, role, skip, slowness};
 
 use generator::{PAIRS, WITH_FDS, content};
 
@@ -49,7 +49,10 @@ macro_rules! started {
     ($options:expr) => {
         match Tap::start($options) {
             Ok(tap) if tap.sees_receives() => tap,
-            Ok(_) => skip!("lacks both the tracepoint sock_recv_length (Linux 6.3) and programs at functions"),
+            Ok(_) => {
+                skip!("lacks both the tracepoint sock_recv_length (Linux 6.3) and programs at functions")
+            }
+            Err(Unavailable::No(bug @ Missing::Verifier(_))) if is_root() => panic!("{bug}"),
             Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
         }
     };
@@ -108,6 +111,29 @@ fn every_byte_is_reported_once_and_in_order() {
         }
     }
     skip!("lacks a kernel that skips no program");
+}
+
+/// K-TAP-13
+#[test]
+fn pages_that_are_added_to_a_message_are_reported() {
+    const TEST: &str = "pages_that_are_added_to_a_message_are_reported";
+    if role().is_some() {
+        return generator::grow();
+    }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tap = started!(CaptureOptions::default());
+    let mut child = Role::new(TEST, "generator").spawn();
+    let pair = numbers(&child.line("pair", LIMIT));
+    tap.want(Key::Cookie(pair[1])).unwrap();
+    child.line("ready", LIMIT);
+    writeln!(child.stdin.as_mut().unwrap(), "go").unwrap();
+    child.line("sent", LIMIT);
+    let pieces = tap.flush().into_iter();
+    let lengths = pieces.map(|piece| match piece.what {
+        What::Data(data) => data.bytes.len(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(lengths.collect::<Vec<_>>(), [1000, 1000, 1000]);
 }
 
 /// Notes what was reported, and returns how many events may be missing.
