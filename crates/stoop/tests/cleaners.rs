@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use stoop::{Bind, Listener, Stream};
-use stoop_testkit::{close, has_program, skip, spawn, tempdir};
+use stoop_testkit::{close, eventually, has_program, skip, slowness, spawn, tempdir};
 
 /// Deletes everything in the directory that `systemd-tmpfiles` would delete some day.
 fn clean(directory: &Path) {
@@ -63,16 +64,15 @@ fn the_file_of_a_server_behind_a_relay_is_not_deleted() {
     let front: Listener = stoop::internal::interpose(Bind::new(&path)).listen().unwrap();
     let behind = stoop::internal::behind(front.file().unwrap()).unwrap().clone();
     let private = cleaned.join(".app.sock.stoop");
-    // The change times cannot be set, so the limit is one second and that passes.
+    // The change times cannot be set, so the limit is short and passes: longer than the cleaner takes.
+    let seconds = (3.0 * slowness()) as u64;
     let age = |path: &Path| {
         let changed = fs::symlink_metadata(path).unwrap().modified().unwrap();
         changed.elapsed().unwrap_or_default()
     };
-    let config = dir.path().join("one-second.conf");
-    fs::write(&config, format!("e {} - - - 1s\n", cleaned.display())).unwrap();
-    stoop_testkit::eventually(std::time::Duration::from_secs(30), || {
-        age(&behind.path) > std::time::Duration::from_millis(1500)
-    });
+    let config = dir.path().join("seconds.conf");
+    fs::write(&config, format!("e {} - - - {seconds}s\n", cleaned.display())).unwrap();
+    eventually(Duration::from_secs(30), || age(&behind.path) > Duration::from_secs(seconds + 1));
     behind.keep_fresh();
     assert!(age(&behind.path) < age(&private), "only the files in it are touched");
     let mut command = Command::new("systemd-tmpfiles");

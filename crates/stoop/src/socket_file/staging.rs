@@ -370,11 +370,16 @@ mod tests {
         Location::open(&directory.join("app.sock")).unwrap()
     }
 
+    fn private(path: &Path) {
+        let parent = std::fs::File::open(path.parent().unwrap()).unwrap();
+        private_dir::create(parent, path.file_name().unwrap()).unwrap();
+    }
+
     /// Creates a directory as a killed process leaves it, with these sockets in it, and a path for
     /// clients to each.
     fn left_over(directory: &Path, mark: &str) -> PathBuf {
         let left = directory.join(".app.sock.stoop");
-        private_dir::create(rustix::fs::CWD, left.as_os_str()).unwrap();
+        private(&left);
         std::os::unix::fs::symlink(mark, left.join(MARKER)).unwrap();
         left
     }
@@ -433,7 +438,7 @@ mod tests {
             |path| std::fs::write(path, "").unwrap(),
             |path| std::os::unix::fs::symlink("db.sock", path.with_file_name(MARKER)).unwrap(),
         ] {
-            private_dir::create(rustix::fs::CWD, name.as_os_str()).unwrap();
+            private(&name);
             make(&name.join("db.sock"));
             let before = std::fs::read_dir(&name).unwrap().count();
             refused("it ");
