@@ -15,13 +15,14 @@ const LIMIT_SECONDS: u32 = 1800;
 /// Prints how many tests were skipped. One may lack several things, and records each.
 const SKIPPED: &str = "cut -d ' ' -f 2 $STOOP_SKIPS | sort -u | wc -l";
 
-/// A test binary.
+/// A test binary, or an example that tests may run.
 pub struct Binary {
     path: String,
     /// The directory that its tests expect to be in.
     directory: PathBuf,
     package: String,
     target: String,
+    is_test: bool,
 }
 
 /// Builds what `cargo test` would run with these arguments.
@@ -29,15 +30,23 @@ pub fn build(mut cargo: Command, tests: &[String]) -> Result<Vec<Binary>, String
     cargo.args(["test", "-q", "--no-run", "--message-format=json"]).args(tests);
     let messages = output_of(cargo.stderr(Stdio::inherit()))?;
     let binaries: Vec<Binary> = messages.split(|&byte| byte == b'\n').filter_map(binary).collect();
-    if binaries.is_empty() { Err("these arguments select no test".into()) } else { Ok(binaries) }
+    if !binaries.iter().any(|binary| binary.is_test) {
+        Err("these arguments select no test".into())
+    } else {
+        Ok(binaries)
+    }
 }
 
-/// Keeps the binaries as they are, whatever is built while a guest runs them.
+/// Keeps the binaries as they are, whatever is built while a guest runs them. Tests look for
+/// examples in a directory next to theirs.
 pub fn keep(binaries: &mut [Binary], dir: &Path) -> Outcome {
-    let kept = dir.join("tests");
-    let _ = fs::remove_dir_all(&kept);
-    fs::create_dir_all(&kept).map_err(|e| format!("'{}': {e}", kept.display()))?;
+    let [tests, examples] = ["tests", "examples"].map(|name| dir.join(name));
+    for kept in [&tests, &examples] {
+        let _ = fs::remove_dir_all(kept);
+        fs::create_dir_all(kept).map_err(|e| format!("'{}': {e}", kept.display()))?;
+    }
     for binary in binaries {
+        let kept = if binary.is_test { &tests } else { &examples };
         let to = kept.join(Path::new(&binary.path).file_name().unwrap_or_default());
         fs::hard_link(&binary.path, &to).map_err(|e| format!("'{}': {e}", to.display()))?;
         binary.path = to.display().to_string();
@@ -48,10 +57,11 @@ pub fn keep(binaries: &mut [Binary], dir: &Path) -> Outcome {
 fn binary(line: &[u8]) -> Option<Binary> {
     let message: Value = serde_json::from_slice(line).ok()?;
     let is_test = message["profile"]["test"] == true;
-    let path = message["executable"].as_str().filter(|_| is_test)?.to_owned();
+    let is_example = message["target"]["kind"][0] == "example";
+    let path = message["executable"].as_str().filter(|_| is_test || is_example)?.to_owned();
     let directory = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
     let target = message["target"]["name"].as_str()?.to_owned();
-    Some(Binary { path, package: package(message["package_id"].as_str()?)?, directory, target })
+    Some(Binary { path, package: package(message["package_id"].as_str()?)?, directory, target, is_test })
 }
 
 /// Returns the name in a package id: `path+file:///…/crates/stoop#0.1.0`, or `…/kernel#NAME@0.1.0`
@@ -78,7 +88,7 @@ export STOOP_APPARMOR_PARSER={}\n",
         quoted(&parser.display().to_string())
     );
     script += "echo \"vm: kernel $(uname -r) $(uname -m)\"\n";
-    for Binary { path, directory, package, target } in binaries {
+    for Binary { path, directory, package, target, .. } in binaries.iter().filter(|binary| binary.is_test) {
         let (path, directory) = (quoted(path), quoted(&directory.display().to_string()));
         script += &format!(
             "echo 'vm: run {package} {target}'; >$STOOP_SKIPS; cd {directory}
