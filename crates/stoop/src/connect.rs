@@ -95,7 +95,9 @@ impl Connect {
 
     /// Sets how long to wait for a server that has not started. By default it does not wait.
     ///
-    /// A server has not started if its socket file does not exist, or no process listens on it.
+    /// A server has not started if its socket file does not exist, or no process listens on it. If
+    /// permission is denied, it is waited for up to a second: a server sets the permissions of its
+    /// file after it has bound it.
     ///
     /// ```
     /// use std::time::Duration;

@@ -3,11 +3,15 @@
 
 mod async_test;
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use async_test::{Usage, async_test, runtime};
 use stoop::{Address, Bind, Connect, ErrorKind, SocketExt, aio};
-use stoop_testkit::{Role, role, tempdir};
+use stoop_testkit::{NOBODY, Role, is_root, public_tempdir, role, skip, tempdir};
+
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(20);
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
@@ -104,6 +108,38 @@ fn a_server_that_comes_later_is_found() {
         let error = aio::Datagram::client(&path).await.unwrap_err();
         assert_eq!((error.kind(), error.socket_kind()), (ErrorKind::WrongKind, Some(stoop::Kind::Datagram)));
     });
+}
+
+#[test]
+fn permissions_that_a_server_sets_later_are_waited_for() {
+    const TEST: &str = "permissions_that_a_server_sets_later_are_waited_for";
+    if role().is_some() {
+        let path = std::env::var("SOCKET").unwrap();
+        return async_test(move || async move {
+            let early = Connect::new(&path).stream_async().await.unwrap_err();
+            assert_eq!(early.kind(), ErrorKind::PermissionDenied);
+            println!("denied");
+            let waiting = Connect::new(&path).wait_for_server(Duration::from_secs(3600));
+            println!("then {:?}", waiting.stream_async().await.map(drop).map_err(|error| error.kind()));
+        });
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("socket");
+    let _server = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let set = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    for (mode, result) in [(0o666, "Ok(())"), (0o600, "Err(PermissionDenied)")] {
+        set(0o600);
+        let stranger = Role::new(TEST, "stranger").env("SOCKET", path.to_str().unwrap());
+        let mut stranger = stranger.user(NOBODY, NOBODY).spawn();
+        stranger.line("denied", SOON);
+        // Meanwhile it has begun to wait.
+        std::thread::sleep(Duration::from_millis(100));
+        set(mode);
+        assert_eq!(stranger.line("then", SOON), result);
+    }
 }
 
 /// Returns a datagram server whose queue another sender has filled, that sender, and the number of

@@ -6,7 +6,7 @@ mod background;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,9 @@ use stoop_kernel_facts::{
     Blocked, DATAGRAM, Name, SEQPACKET, SOON, STREAM, blocked, bound, listen, listener, on_interrupt,
     shutdown,
 };
-use stoop_testkit::{Role, TempDir, close, deadline, eventually, role, tempdir};
+use stoop_testkit::{
+    NOBODY, Role, TempDir, close, deadline, eventually, is_root, public_tempdir, role, skip, tempdir,
+};
 
 /// A server that takes one client into its queue, and that client.
 struct Full {
@@ -208,6 +210,40 @@ fn a_server_that_is_slow_to_listen_is_waited_for() {
     assert!(!waiting.is_finished());
     listen(&slow, 1).unwrap();
     deadline(SOON, move || drop(waiting.join().unwrap().unwrap()));
+}
+
+/// Connects as an ordinary user, and says when permission was denied first.
+fn connect_as_a_stranger() {
+    let path = std::env::var("SOCKET").unwrap();
+    assert_eq!(Connect::new(&path).stream().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    println!("denied");
+    let result = Connect::new(&path).wait_for_server(Duration::from_secs(3600)).stream();
+    println!("then {:?}", result.map(drop).map_err(|error| error.kind()));
+}
+
+#[test]
+fn permissions_that_a_server_sets_later_are_waited_for() {
+    const TEST: &str = "permissions_that_a_server_sets_later_are_waited_for";
+    if role().is_some() {
+        return connect_as_a_stranger();
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("socket");
+    let _server = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    for (mode, result) in [(0o666, "Ok(())"), (0o600, "Err(PermissionDenied)")] {
+        set(0o600);
+        let stranger = Role::new(TEST, "stranger").env("SOCKET", path.to_str().unwrap());
+        let mut stranger = stranger.user(NOBODY, NOBODY).spawn();
+        stranger.line("denied", SOON);
+        // Meanwhile it has begun to wait.
+        thread::sleep(Duration::from_millis(100));
+        set(mode);
+        assert_eq!(stranger.line("then", SOON), result);
+    }
 }
 
 #[test]

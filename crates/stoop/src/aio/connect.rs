@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::bind::in_background;
 use super::{Async, Backoff, Datagram, SeqPacket, Stream};
-use crate::connect::attempt::{Attempts, Client, stayed_full, try_once};
+use crate::connect::attempt::{Attempts, Client, ServerWait, stayed_full, try_once};
 use crate::error::{Error, Result};
 use crate::sys::Blocking;
 use crate::{Address, Connect, Kind};
@@ -176,8 +176,7 @@ impl Connect {
 struct ConnectRetries {
     backoff: Backoff,
     backlog_limit: Option<Duration>,
-    server_limit: Duration,
-    started: Instant,
+    server: ServerWait,
     /// When the backlog was first found full, since it last had room.
     full_since: Option<Instant>,
 }
@@ -187,8 +186,7 @@ impl ConnectRetries {
         ConnectRetries {
             backoff: Backoff::new(),
             backlog_limit: limits.timeout,
-            server_limit: limits.wait,
-            started: Instant::now(),
+            server: ServerWait::new(limits.wait),
             full_since: None,
         }
     }
@@ -204,11 +202,7 @@ impl ConnectRetries {
             return left(limit, since, pause).ok_or_else(|| stayed_full(error, limit));
         }
         self.full_since = None;
-        // `ENOENT` and `ECONNREFUSED`: no server yet. Any other error does not go away by waiting.
-        if !error.is_not_found() && !error.is_refused() {
-            return Err(error);
-        }
-        left(self.server_limit, self.started, pause).ok_or(error)
+        self.server.left(&error).map(|left| pause.min(left)).ok_or(error)
     }
 }
 

@@ -28,6 +28,10 @@ use crate::{Address, AddressError, Kind, ToAddress};
 /// The first and the longest pause between two checks for a server that has not started.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
+/// How long permission may be denied before waiting for a server ends: servers set the permissions
+/// of their file after they have bound it.
+const DENIED_MAX: Duration = Duration::from_secs(1);
+
 /// A client's socket, and the file that it is bound to, if any.
 pub(crate) type Client = (Socket, Option<SocketFile>);
 
@@ -108,17 +112,14 @@ impl Attempts {
 
     /// Repeats `attempt` until it succeeds, fails for good, or the wait for a server is over.
     pub(crate) fn repeat<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        let started = Instant::now();
+        let mut wait = ServerWait::new(self.wait);
         let (mut pause, longest) = RETRY_PAUSE;
         loop {
             let error = match attempt() {
-                Err(error) if error.is_not_found() || error.is_refused() => error,
-                result => return result,
+                Ok(result) => return Ok(result),
+                Err(error) => error,
             };
-            let left = self.wait.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                return Err(error);
-            }
+            let Some(left) = wait.left(&error) else { return Err(error) };
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(longest);
         }
@@ -136,6 +137,36 @@ impl Attempts {
         });
         socket.set_write_timeout(None)?;
         result.map_err(|error| if error.is_would_block() { stayed_full(error, timeout) } else { error })
+    }
+}
+
+/// The wait for a server that has not started.
+pub(crate) struct ServerWait {
+    limit: Duration,
+    started: Instant,
+    /// Since when permission has been denied.
+    denied_since: Option<Instant>,
+}
+
+impl ServerWait {
+    pub(crate) fn new(limit: Duration) -> ServerWait {
+        ServerWait { limit, started: Instant::now(), denied_since: None }
+    }
+
+    /// Returns what is left of the wait after an attempt failed. `None` if it is over, or if such
+    /// an error does not go away by waiting.
+    pub(crate) fn left(&mut self, error: &Error) -> Option<Duration> {
+        let mut left = self.limit.saturating_sub(self.started.elapsed());
+        match error.kind() {
+            // No server yet.
+            ErrorKind::NotFound | ErrorKind::Refused => self.denied_since = None,
+            ErrorKind::PermissionDenied => {
+                let since = *self.denied_since.get_or_insert_with(Instant::now);
+                left = left.min(DENIED_MAX.saturating_sub(since.elapsed()));
+            }
+            _ => return None,
+        }
+        (!left.is_zero()).then_some(left)
     }
 }
 
