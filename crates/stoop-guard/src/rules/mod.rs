@@ -11,6 +11,7 @@ pub(crate) mod template;
 
 use http::Method;
 
+use crate::Protocol;
 use crate::request::target::Target;
 use client::Client;
 use error::RulesError;
@@ -58,6 +59,13 @@ impl Rules {
     /// Returns the text of a built-in set, such as `docker:read-only`.
     pub fn set_text(name: &str) -> Option<&'static str> {
         sets::text(name)
+    }
+
+    /// Returns whether all rules are about another protocol, so that nothing is allowed. Not if
+    /// there are none.
+    pub fn are_of_another(&self, protocol: Protocol) -> bool {
+        let mut rules = self.groups.iter().flat_map(|group| &group.rules).peekable();
+        rules.peek().is_some() && rules.all(|rule| rule.is_call() != (protocol == Protocol::Grpc))
     }
 
     /// Adds a rule for all clients, such as `GET /containers/json?all`, whose query keys may have

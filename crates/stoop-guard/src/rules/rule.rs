@@ -80,6 +80,11 @@ impl Rule {
         }
     }
 
+    /// Returns whether it allows a call of gRPC, and not a request of HTTP.
+    pub(crate) fn is_call(&self) -> bool {
+        matches!(self.body, Body::Messages | Body::Message(_))
+    }
+
     /// Reads a rule such as `GET /containers/json?all&limit`, whose query keys may have any value.
     pub(crate) fn parse(text: &str) -> Result<Rule, String> {
         let (method, target) = text

@@ -394,6 +394,12 @@ fn what_cannot_be_guarded_is_said() {
         "capital letters",
         "sed -n 3p",
     ]);
+    relay("./s", &["--grpc-rules", "docker:read-only"]).explains(&[
+        "would allow nothing",
+        "expects gRPC calls",
+        "--http-rules docker:read-only",
+    ]);
+    relay("./s", &["--http-rules", "cri:read-only"]).explains(&["would allow nothing", "--grpc-rules"]);
     relay("./s", &["--http-rules", "docker:all"]).explains(&["neither a file nor a set", "docker:read-only"]);
     relay("./s", &["--allow-request", "get /a"]).explains(&["'get /a' is not a rule", "capital letters"]);
     relay("dgram:./s", &["--http-rules", "docker:read-only"]).explains(&["cannot be guarded by rules"]);

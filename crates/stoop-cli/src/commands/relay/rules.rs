@@ -57,7 +57,11 @@ impl RuleFlags {
     pub(crate) fn read(&self) -> Result<Rules, Failure> {
         let mut rules = Rules::default();
         for name in self.http_rules.iter().chain(&self.grpc_rules) {
-            rules.join(read(name)?);
+            let named = read(name)?;
+            if named.are_of_another(self.protocol()) {
+                return Err(of_another(name, self.protocol()));
+            }
+            rules.join(named);
         }
         for text in &self.allow_request {
             rules.allow(text).map_err(|error| {
@@ -83,6 +87,19 @@ fn read(name: &str) -> Result<Rules, Failure> {
             .next(format!("{}    # the line", shown(name, error.line())))
             .into()
     })
+}
+
+/// Explains rules that allow nothing, since they are about the other protocol.
+fn of_another(name: &str, protocol: Protocol) -> Failure {
+    let ((flag, spoken), (other, right)) = match protocol {
+        Protocol::Grpc => (("--grpc-rules", "gRPC calls"), ("HTTP requests", "--http-rules")),
+        _ => (("--http-rules", "HTTP requests"), ("gRPC calls", "--grpc-rules")),
+    };
+    let quoted = crate::shell::path(std::path::Path::new(name));
+    Failure::new(Exit::Usage, format!("{flag} {name} would allow nothing"))
+        .why(format!("the relay expects {spoken}, and all of these rules are about {other}"))
+        .next(format!("stoop relay LISTEN SERVER {right} {quoted}    # if the server speaks that"))
+        .into()
 }
 
 /// Returns a command that prints a line of a file.
