@@ -43,6 +43,7 @@ peers=(
     wayland-info:wayland-utils
     rsyslogd:rsyslog
     ssh-agent:openssh-client
+    gpg-agent:gpg-agent
     tmux:tmux
     zsh:zsh
     fish:fish

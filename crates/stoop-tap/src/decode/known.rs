@@ -34,12 +34,44 @@ pub(super) struct Known {
     pub(super) decoder: fn(&Schemas, Decoder) -> Box<dyn Decode>,
     /// Creates what masks it, if text is not all there is to search.
     pub(super) mask: Option<Create>,
+    /// How it is recognized in the middle of a connection that began before, if it is.
+    joined: Option<Joined>,
+}
+
+/// How a protocol is recognized by bytes in the middle of a connection.
+struct Joined {
+    /// Returns whether the bytes are of it.
+    goes_on: fn(&[u8]) -> bool,
+    /// Returns whether they may be, and are too few to tell.
+    may_go_on: fn(&[u8]) -> bool,
+}
+
+/// What is known of the place in a connection at which bytes stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// Behind an upgrade: HTTP/1 is left out.
+    pub(super) is_upgraded: bool,
+    /// In the middle of a connection whose begin was not seen, possibly.
+    pub(super) is_joined: bool,
 }
 
 /// Declares a protocol by its module.
 macro_rules! known {
     ($protocol:ident, $module:ident, $decoder:expr, $mask:expr) => {
+        known!($protocol, $module, $decoder, $mask, None)
+    };
+    ($protocol:ident, $module:ident, $decoder:expr, $mask:expr, joined) => {
+        known!(
+            $protocol,
+            $module,
+            $decoder,
+            $mask,
+            Some(Joined { goes_on: $module::goes_on, may_go_on: $module::may_go_on })
+        )
+    };
+    ($protocol:ident, $module:ident, $decoder:expr, $mask:expr, $joined:expr) => {
         Known {
+            joined: $joined,
             protocol: Protocol::$protocol,
             begins: $module::begins,
             may_begin: $module::may_begin,
@@ -63,7 +95,7 @@ static KNOWN: [Known; 15] = [
     known!(Syslog, syslog, |_, _| Box::new(syslog::Syslog::default()), None),
     known!(Varlink, varlink, |_, _| Box::new(varlink::Varlink::default()), None),
     known!(JsonRpc, jsonrpc, |_, _| Box::new(jsonrpc::JsonRpc::default()), None),
-    known!(Assuan, assuan, |_, _| Box::new(assuan::Assuan::default()), Some(mask::assuan)),
+    known!(Assuan, assuan, |_, _| Box::new(assuan::Assuan::default()), Some(mask::assuan), joined),
     known!(SshAgent, ssh_agent, |_, _| Box::new(ssh_agent::SshAgent::default()), Some(mask::ssh_agent)),
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
@@ -83,9 +115,9 @@ pub(super) enum Shows {
     Nothing,
 }
 
-/// Returns what the begin of a direction shows. HTTP/1 is left out behind an upgrade.
-pub(super) fn begin(bytes: &[u8], is_upgraded: bool) -> Shows {
-    for known in all(is_upgraded) {
+/// Returns what the begin of a direction shows.
+pub(super) fn begin(bytes: &[u8], place: Place) -> Shows {
+    for known in all(place) {
         if (known.may_begin)(bytes) && bytes.len() < WAITING_MAX {
             return Shows::TooShort(known);
         }
@@ -93,21 +125,29 @@ pub(super) fn begin(bytes: &[u8], is_upgraded: bool) -> Shows {
             return Shows::Protocol(known);
         }
     }
-    Shows::Nothing
+    match joined(place, |joined| (joined.may_go_on)(bytes)) {
+        Some(known) => Shows::TooShort(known),
+        None => Shows::Nothing,
+    }
 }
 
 /// Returns the protocol that these bytes begin, or that goes on in them.
-pub(super) fn find(bytes: &[u8], is_upgraded: bool) -> Option<&'static Known> {
-    let joined = || KNOWN.last().filter(|_| http2::is_joined(bytes));
-    all(is_upgraded).find(|known| (known.begins)(bytes)).or_else(joined)
+pub(super) fn find(bytes: &[u8], place: Place) -> Option<&'static Known> {
+    let goes_on = || joined(place, |joined| (joined.goes_on)(bytes));
+    let http2 = || KNOWN.last().filter(|_| http2::is_joined(bytes));
+    all(place).find(|known| (known.begins)(bytes)).or_else(goes_on).or_else(http2)
 }
 
 /// Returns the protocol that these bytes begin, or else the first one that they may begin.
-pub(super) fn guess(bytes: &[u8], is_upgraded: bool) -> Option<Protocol> {
-    let may_begin = || all(is_upgraded).find(|known| (known.may_begin)(bytes));
-    all(is_upgraded).find(|known| (known.begins)(bytes)).or_else(may_begin).map(|known| known.protocol)
+pub(super) fn guess(bytes: &[u8], place: Place) -> Option<Protocol> {
+    let may_begin = || all(place).find(|known| (known.may_begin)(bytes));
+    all(place).find(|known| (known.begins)(bytes)).or_else(may_begin).map(|known| known.protocol)
 }
 
-fn all(is_upgraded: bool) -> impl Iterator<Item = &'static Known> {
-    KNOWN.iter().skip(usize::from(is_upgraded))
+fn all(place: Place) -> impl Iterator<Item = &'static Known> {
+    KNOWN.iter().skip(usize::from(place.is_upgraded))
+}
+
+fn joined(place: Place, shows: impl Fn(&Joined) -> bool) -> Option<&'static Known> {
+    all(place).filter(|_| place.is_joined).find(|known| known.joined.as_ref().is_some_and(&shows))
 }

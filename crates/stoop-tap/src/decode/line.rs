@@ -254,6 +254,11 @@ pub(super) trait Decode: std::fmt::Debug + Send {
         false
     }
 
+    /// Any bytes may be missing from here on. Returns `false` if the decoder cannot go on.
+    fn lost(&mut self) -> bool {
+        false
+    }
+
     /// Returns whether bytes are held back because the next ones may change what they mean.
     fn is_waiting(&self) -> bool {
         false

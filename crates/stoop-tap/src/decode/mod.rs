@@ -117,7 +117,7 @@ impl Dialogue {
             What::Missed(len) => lines = self.gap(piece.from, *len),
             What::Lost(_) => {
                 lines = self.release();
-                self.decoder.forget();
+                self.decoder.lost();
             }
             What::End | What::Error(_) => self.decoder.end(piece.from, piece.time_ns, &mut lines),
             What::Connect { .. } => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::known::{self, Schemas, Shows};
+use super::known::{self, Place, Schemas, Shows};
 use super::line::{Decode, Line, Protocol};
 use super::methods::Methods;
 use super::unseen::Unseen;
@@ -54,12 +54,19 @@ impl Sniffed {
     /// Returns the protocol that was chosen last. While bytes wait, it is the first one that they
     /// may begin.
     pub(super) fn chosen(&self) -> Option<Protocol> {
-        let guess = || known::guess(&self.begin(self.waiting.first()?.from), self.is_upgraded);
+        let guess = || known::guess(&self.begin(self.waiting.first()?.from), self.place());
         self.decoder.as_ref().map(|decoder| decoder.protocol()).or_else(guess)
     }
 
+    /// Goes on where any bytes may be missing, of either end.
+    pub(super) fn lost(&mut self) {
+        if !self.decoder.as_mut().is_some_and(|decoder| decoder.lost()) {
+            self.forget();
+        }
+    }
+
     /// Chooses again by the next bytes.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         if self.decoder.as_ref().is_some_and(|decoder| decoder.protocol() != Protocol::Text) {
             self.unseen = Unseen::joined();
         }
@@ -79,10 +86,14 @@ impl Sniffed {
     }
 
     fn stream(&self, bytes: &[u8]) -> Box<dyn Decode> {
-        match known::find(bytes, self.is_upgraded) {
+        match known::find(bytes, self.place()) {
             Some(known) => (known.decoder)(&self.schemas, Sniffed::upgraded),
             None => Box::new(text::Text),
         }
+    }
+
+    fn place(&self) -> Place {
+        Place { is_upgraded: self.is_upgraded, is_joined: self.unseen.is_joined() }
     }
 
     fn begin(&self, from: Side) -> Vec<u8> {
@@ -93,7 +104,7 @@ impl Sniffed {
     /// Takes a part of the begin of a direction.
     fn first(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) {
         self.waiting.push(Waiting { from, time_ns, bytes: bytes.to_vec() });
-        match known::begin(&self.begin(from), self.is_upgraded) {
+        match known::begin(&self.begin(from), self.place()) {
             Shows::TooShort(_) => return,
             Shows::Protocol(known) => self.decoder = Some((known.decoder)(&self.schemas, Sniffed::upgraded)),
             Shows::Nothing => {}

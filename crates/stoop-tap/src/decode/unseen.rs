@@ -9,18 +9,26 @@ const REST_MAX: usize = 1 << 14;
 
 /// How many bytes of each direction may go on with what was not seen.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Unseen([usize; 2]);
+pub(super) struct Unseen {
+    is_joined: bool,
+    left: [usize; 2],
+}
 
 impl Unseen {
     /// Returns the state of a connection that began before.
     pub(super) fn joined() -> Unseen {
-        Unseen([REST_MAX; 2])
+        Unseen { is_joined: true, left: [REST_MAX; 2] }
+    }
+
+    /// Returns whether the connection began before, and has shown no protocol since.
+    pub(super) fn is_joined(self) -> bool {
+        self.is_joined
     }
 
     /// Takes bytes that show no protocol, and returns how many of them may go on with what was not
     /// seen. Text does not: no compressed headers are text.
     pub(super) fn take(&mut self, from: Side, bytes: &[u8]) -> usize {
-        let left = &mut self.0[from.index()];
+        let left = &mut self.left[from.index()];
         if *left == 0 || is_text(bytes) {
             return 0;
         }

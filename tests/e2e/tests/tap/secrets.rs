@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use stoop_e2e::{program, socket_path, stoop, wait_served};
-use stoop_testkit::{has_program, is_root, skip};
+use stoop_e2e::{LIMIT, program, socket_path, stoop, wait_served};
+use stoop_testkit::{has_program, is_root, skip, tempdir};
 
 use super::tap;
 
@@ -114,4 +115,65 @@ fn a_secret_in_compressed_headers_or_in_a_message_is_not_written() {
         let paths = field(&file, "http2.headers.path");
         assert_eq!(paths[..2], ["/grpc.health.v1.Health/Check", "/runtime.v1.ImageService/PullImage"]);
     }
+}
+
+/// The lines that a connection brings, up to one that begins like this.
+fn read_until(stream: &mut UnixStream, begin: &str) -> String {
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    loop {
+        stream.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+        let text = String::from_utf8_lossy(&seen);
+        if text.ends_with('\n') && text.lines().last().is_some_and(|line| line.starts_with(begin)) {
+            return text.into_owned();
+        }
+    }
+}
+
+#[test]
+fn a_passphrase_of_gnupg_is_not_shown_or_written_though_its_inquiry_was_not_seen() {
+    needs_capture!();
+    if !has_program("gpg-agent") {
+        skip!("lacks gpg-agent");
+    }
+    let dir = tempdir();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    // It ends with the program that it starts.
+    let options = ["--allow-loopback-pinentry", "--daemon", "sleep", "600"];
+    let _server = program("gpg-agent", ["--homedir"]).arg(dir.path()).args(options).spawn();
+    let place = dir.path().join("S.gpg-agent");
+    wait_served(&place);
+    let place = place.to_str().unwrap();
+    let mut client = UnixStream::connect(place).unwrap();
+    client.set_read_timeout(Some(LIMIT)).unwrap();
+    read_until(&mut client, "OK");
+    let mut ask = |line: &str, until: &str| {
+        client.write_all(format!("{line}\n").as_bytes()).unwrap();
+        read_until(&mut client, until)
+    };
+    ask("OPTION pinentry-mode=loopback", "OK");
+    let inquiry = ask("GET_PASSPHRASE --data X X X X", "INQUIRE");
+    assert!(inquiry.contains("INQUIRE PASSPHRASE"), "{inquiry}");
+    let file = dir.path().join("out.pcapng");
+    let (shown, written) = (tap(&[place, "--json"]), tap(&[place, "-w", file.to_str().unwrap()]));
+    let answer = ask(&format!("D {SECRET}\nEND"), "OK");
+    assert!(answer.contains(SECRET), "{answer}");
+    let version = ask("GETINFO version", "OK");
+    ask("KILLAGENT", "OK");
+    written.terminate().ok();
+    let lines = shown.terminate().ok().json();
+    is_clean(&file);
+    let texts: Vec<&str> = lines.iter().filter_map(|line| line["text"].as_str()).collect();
+    let said = [
+        "D [redacted]",
+        "END",
+        "D [redacted]",
+        "OK",
+        "GETINFO version",
+        version.lines().next().unwrap(),
+        "OK",
+    ];
+    assert_eq!(texts[..said.len()], said, "{lines:?}");
+    let answered = lines.iter().find(|line| line["event"] == "response").unwrap();
+    assert_eq!((&answered["method"], &answered["protocol"]), (&"GETINFO".into(), &"assuan".into()));
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use stoop_bpf::SocketKind;
 
-use super::known::{self, Create, Known, Schemas, Shows, WAITING_MAX};
+use super::known::{self, Create, Known, Place, Schemas, Shows, WAITING_MAX};
 use super::methods::Methods;
 use super::secrets::{MASK, Secrets};
 use super::unseen::Unseen;
@@ -160,8 +160,11 @@ impl Masker {
 
     /// Expects that any bytes may be missing from here on.
     pub fn lost(&mut self) {
-        let withheld = self.within();
         self.texts.iter_mut().for_each(Secrets::gap);
+        if self.mask.as_mut().is_some_and(|mask| mask.lost()) {
+            return;
+        }
+        let withheld = self.within();
         self.forget();
         self.withheld = withheld;
     }
@@ -214,10 +217,11 @@ impl Masker {
 
     /// Returns what masks the protocol that these bytes show, or the one that they may begin.
     fn shown(&self, bytes: &[u8]) -> (Option<Create>, Option<&'static Known>) {
-        match known::begin(bytes, self.is_upgraded) {
+        let place = Place { is_upgraded: self.is_upgraded, is_joined: self.unseen.is_joined() };
+        match known::begin(bytes, place) {
             Shows::TooShort(known) => (None, Some(known)),
             Shows::Protocol(known) => (known.mask, None),
-            Shows::Nothing => (known::find(bytes, self.is_upgraded).and_then(|known| known.mask), None),
+            Shows::Nothing => (known::find(bytes, place).and_then(|known| known.mask), None),
         }
     }
 

@@ -14,6 +14,11 @@ pub(in crate::decode) trait Mask: fmt::Debug + Send {
         false
     }
 
+    /// Any bytes may be missing from here on. Returns `false` if it cannot go on.
+    fn lost(&mut self) -> bool {
+        false
+    }
+
     /// Returns whether the next byte of an end may be part of a secret that has begun.
     fn is_within(&self, from: Side) -> bool;
 }
