@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::framed::Messages;
 use super::line::{Decode, Protocol};
 use super::mask::{self, Mask};
 use super::methods::Methods;
@@ -10,6 +11,7 @@ use super::{
     assuan, dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, ssh_agent, syslog, ttrpc, varlink,
     wayland, x11,
 };
+use crate::follow::Side;
 
 /// How many bytes of a begin may wait until they show the protocol.
 pub(super) const WAITING_MAX: usize = 4096;
@@ -99,8 +101,13 @@ static KNOWN: [Known; 15] = [
     known!(SshAgent, ssh_agent, |_, _| Box::new(ssh_agent::SshAgent::default()), Some(mask::ssh_agent)),
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
-    known!(Wayland, wayland, |_, _| Box::new(wayland::Wayland::default()), None),
-    known!(X11, x11, |_, _| Box::new(x11::X11::default()), Some(mask::x11)),
+    known!(
+        Wayland,
+        wayland,
+        |_, _| Box::new(Messages::new(wayland::Wayland::default())),
+        Some(mask::framed::wayland)
+    ),
+    known!(X11, x11, |_, _| Box::new(Messages::new(x11::X11::default())), Some(mask::framed::x11)),
     known!(Ttrpc, ttrpc, |_, _| Box::new(ttrpc::Ttrpc::default()), Some(mask::ttrpc)),
     // The last one: connections that began before are recognized as it, too.
     known!(Http2, http2, |schemas, _| Box::new(http2::Http2::new(schemas.clone())), Some(mask::http2)),
@@ -144,8 +151,20 @@ pub(super) fn guess(bytes: &[u8], place: Place) -> Option<Protocol> {
     all(place).find(|known| (known.begins)(bytes)).or_else(may_begin).map(|known| known.protocol)
 }
 
+/// Returns the decoder of a connection in whose middle messages of this protocol are found, with
+/// this end as the server.
+pub(super) fn served_decoder(protocol: Protocol, server: Side) -> Option<Box<dyn Decode>> {
+    match protocol {
+        Protocol::Wayland => Some(Box::new(Messages::certain(wayland::Wayland::served_by(server)))),
+        Protocol::X11 => Some(Box::new(Messages::certain(x11::X11::served_by(server)))),
+        _ => None,
+    }
+}
+
 fn all(place: Place) -> impl Iterator<Item = &'static Known> {
-    KNOWN.iter().skip(usize::from(place.is_upgraded))
+    let known = KNOWN.iter().skip(usize::from(place.is_upgraded));
+    // In the middle, an event of the server looks like the first request of a client.
+    known.filter(move |known| !(place.is_joined && known.protocol == Protocol::Wayland))
 }
 
 fn joined(place: Place, shows: impl Fn(&Joined) -> bool) -> Option<&'static Known> {

@@ -121,6 +121,9 @@ pub struct Line {
     pub fds: u16,
     /// What the first of these are, as far as that is known.
     pub files: Vec<Passed>,
+    /// How many the message has by its protocol, if that is known. If it is unknown, they are
+    /// those that came with its begin.
+    pub(super) own_fds: Option<u16>,
     /// Whether its begin waited in the queue when the capture began, so that its time is not that
     /// of its reception.
     pub is_unread: bool,
@@ -153,6 +156,7 @@ impl Line {
             len: None,
             fds: 0,
             files: Vec::new(),
+            own_fds: None,
             is_unread: false,
         }
     }
@@ -173,6 +177,11 @@ impl Line {
 
     pub(super) fn status(mut self, status: impl Into<String>) -> Line {
         self.status = Some(status.into());
+        self
+    }
+
+    pub(super) fn with_fds(mut self, fds: Option<u16>) -> Line {
+        self.own_fds = fds;
         self
     }
 

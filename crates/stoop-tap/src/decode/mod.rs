@@ -6,6 +6,7 @@
 mod assuan;
 pub(crate) mod dbus;
 mod fastcgi;
+mod framed;
 mod grpc;
 mod hpack;
 mod http1;
@@ -97,6 +98,14 @@ impl Dialogue {
         Dialogue { decoder: self.decoder.joined(), ..self }
     }
 
+    /// Says of which protocol that end is a server, by its address for example. If the connection
+    /// is older than the capture, messages of X11 and Wayland are then found in the middle of it;
+    /// of other protocols, nothing changes.
+    #[must_use]
+    pub fn served(self, protocol: Protocol, server: Side) -> Dialogue {
+        Dialogue { decoder: self.decoder.served(protocol, server), ..self }
+    }
+
     /// Returns the protocol of what was decoded last, if anything was. Of bytes that are too few to
     /// tell, it is one that they may begin.
     pub fn protocol(&self) -> Option<Protocol> {
@@ -152,15 +161,19 @@ impl Dialogue {
         lines
     }
 
-    /// Adds to the line of a message what came with its begin.
+    /// Adds to the line of a message what came with its begin. File descriptors come with the
+    /// message that has them, or before it.
     fn attach(&mut self, lines: &mut [Line]) {
         for from in [Side::First, Side::Second] {
             let is_unread = self.is_unread[from.index()];
             lines.iter_mut().filter(|line| line.from == from).for_each(|line| line.is_unread = is_unread);
-            if let Some(line) = lines.iter_mut().find(|line| line.from == from) {
+            let (fds, files) = (&mut self.fds[from.index()], &mut self.files[from.index()]);
+            for line in lines.iter_mut().filter(|line| line.from == from) {
                 self.is_unread[from.index()] = false;
-                line.fds = std::mem::take(&mut self.fds[from.index()]);
-                line.files = std::mem::take(&mut self.files[from.index()]);
+                let own = line.own_fds.unwrap_or(*fds).min(*fds);
+                line.fds = own;
+                line.files = files.drain(..files.len().min(own.into())).collect();
+                *fds -= own;
             }
         }
     }

@@ -46,6 +46,13 @@ impl Sniffed {
         Sniffed { unseen: Unseen::joined(), ..self }
     }
 
+    pub(super) fn served(self, protocol: Protocol, server: Side) -> Sniffed {
+        match known::served_decoder(protocol, server) {
+            Some(decoder) if self.unseen.is_joined() => Sniffed { decoder: Some(decoder), ..self },
+            _ => self,
+        }
+    }
+
     /// Creates what decodes the bytes behind an upgrade.
     fn upgraded(schemas: &Schemas) -> Box<dyn Decode> {
         Box::new(Sniffed { is_upgraded: true, ..Sniffed::new(schemas.clone()) })

@@ -7,6 +7,7 @@
 
 mod assuan;
 mod fastcgi;
+pub(super) mod framed;
 mod grpc;
 mod http1;
 mod http2;
@@ -20,16 +21,18 @@ mod ssh_agent;
 mod tests;
 mod ttrpc;
 mod well_known;
-mod x11;
 
 use std::sync::Arc;
 
 use stoop_bpf::SocketKind;
 
 use super::known::{self, Create, Known, Place, Schemas, Shows, WAITING_MAX};
+use super::line::Protocol;
 use super::methods::Methods;
 use super::secrets::{MASK, Secrets};
 use super::unseen::Unseen;
+use super::wayland::Wayland;
+use super::x11::X11;
 use crate::follow::{Piece, Side, What};
 pub(super) use protocol::Mask;
 
@@ -92,6 +95,19 @@ impl Masker {
     #[must_use]
     pub fn joined(self) -> Masker {
         Masker { unseen: Unseen::joined(), ..self }
+    }
+
+    /// Says of which protocol that end is a server, as for a
+    /// [`Dialogue`](super::Dialogue::served).
+    #[must_use]
+    pub fn served(self, protocol: Protocol, server: Side) -> Masker {
+        let mask: Box<dyn Mask> = match protocol {
+            _ if !self.unseen.is_joined() => return self,
+            Protocol::Wayland => Box::new(framed::Messages::certain(Wayland::served_by(server))),
+            Protocol::X11 => Box::new(framed::Messages::certain(X11::served_by(server))),
+            _ => return self,
+        };
+        Masker { mask: Some(mask), ..self }
     }
 
     fn upgraded(schemas: Schemas) -> Masker {
@@ -274,10 +290,6 @@ pub(super) fn mysql(_: &Schemas) -> Box<dyn Mask> {
 
 pub(super) fn fastcgi(_: &Schemas) -> Box<dyn Mask> {
     Box::new(fastcgi::FastCgi::default())
-}
-
-pub(super) fn x11(_: &Schemas) -> Box<dyn Mask> {
-    Box::new(x11::X11::default())
 }
 
 pub(super) fn assuan(_: &Schemas) -> Box<dyn Mask> {

@@ -5,7 +5,7 @@
 pub(super) struct Interface {
     pub(super) name: &'static str,
     /// The names of its requests; behind `>` stands the interface of the object whose id is the
-    /// first argument.
+    /// first argument, and `+` behind those with a file descriptor.
     pub(super) requests: &'static [&'static str],
     pub(super) events: &'static [&'static str],
 }
@@ -28,7 +28,7 @@ const INTERFACES: &[Interface] = &[
     interface("wl_registry", &["bind"], &["global", "global_remove"]),
     interface("wl_callback", &[], &["done"]),
     interface("wl_compositor", &["create_surface>wl_surface", "create_region>wl_region"], &[]),
-    interface("wl_shm", &["create_pool>wl_shm_pool", "release"], &["format"]),
+    interface("wl_shm", &["create_pool>wl_shm_pool+", "release"], &["format"]),
     interface("wl_shm_pool", &["create_buffer>wl_buffer", "destroy", "resize"], &[]),
     interface("wl_buffer", &["destroy"], &["release"]),
     interface(
@@ -70,7 +70,7 @@ const INTERFACES: &[Interface] = &[
             "axis_relative_direction",
         ],
     ),
-    interface("wl_keyboard", &["release"], &["keymap", "enter", "leave", "key", "modifiers", "repeat_info"]),
+    interface("wl_keyboard", &["release"], &["keymap+", "enter", "leave", "key", "modifiers", "repeat_info"]),
     interface("wl_touch", &["release"], &["down", "up", "motion", "frame", "cancel", "shape", "orientation"]),
     interface("wl_output", &["release"], &["geometry", "mode", "done", "scale", "name", "description"]),
     interface("wl_region", &["destroy", "add", "subtract"], &[]),
@@ -88,7 +88,7 @@ const INTERFACES: &[Interface] = &[
     interface(
         "wl_data_source",
         &["offer", "destroy", "set_actions"],
-        &["target", "send", "cancelled", "dnd_drop_performed", "dnd_finished", "action"],
+        &["target", "send+", "cancelled", "dnd_drop_performed", "dnd_finished", "action"],
     ),
     interface(
         "wl_data_device",
@@ -97,7 +97,7 @@ const INTERFACES: &[Interface] = &[
     ),
     interface(
         "wl_data_offer",
-        &["accept", "receive", "destroy", "finish", "set_actions"],
+        &["accept", "receive+", "destroy", "finish", "set_actions"],
         &["offer", "source_actions", "action"],
     ),
     interface(

@@ -7,21 +7,21 @@
 
 mod names;
 mod pending;
+mod secret;
 mod wire;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use super::line::{self, Call, Decode, Kind, Line, Protocol};
-use super::partial::Partial;
+use super::framed::{Framed, Invalid};
+use super::line::{self, Call, Kind, Line, Protocol};
 use crate::follow::Side;
 use names::{CORE, Extension};
 use pending::{Pending, Request};
 use wire::Order;
-pub(super) use wire::{Setup, begins, may_begin, setup};
+pub(super) use wire::{begins, may_begin};
 
 const TEXT_MAX: usize = 200;
-/// Messages are longer than what is shown of them: more is not kept.
-const HEAD_MAX: u64 = 1 << 9;
 /// The first number of an extension's requests.
 const EXTENSIONS: u8 = 128;
 /// Set in an event that another client has sent.
@@ -33,22 +33,44 @@ const ENABLE_RECORDING: &str = "RECORD.EnableContext";
 const END_OF_RECORDING: u8 = 5;
 const KEYBOARD: &str = "XKEYBOARD";
 
-/// Both directions of a connection. The end that sent first is the client.
-#[derive(Debug, Default)]
+/// Both directions of a connection. The end that sent first is the client, if its begin was seen.
+#[derive(Debug)]
 pub(super) struct X11 {
     client: Option<Side>,
     order: Order,
     halves: [Half; 2],
+    /// Empty if requests were not seen: then their numbers are unknown, and no reply is known to
+    /// be theirs.
     pending: Pending,
+    is_counted: bool,
     /// By the number of their requests.
     extensions: HashMap<u8, Numbered>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Half {
     /// Whether the set-up is over.
     is_set_up: bool,
-    partial: Partial,
+    /// Whether it is known where messages begin.
+    is_aligned: bool,
+}
+
+impl Half {
+    const FIRST: Half = Half { is_set_up: false, is_aligned: true };
+    const LOST: Half = Half { is_set_up: true, is_aligned: false };
+}
+
+impl Default for X11 {
+    fn default() -> X11 {
+        X11 {
+            client: None,
+            order: Order::default(),
+            halves: [Half::FIRST; 2],
+            pending: Pending::default(),
+            is_counted: true,
+            extensions: HashMap::new(),
+        }
+    }
 }
 
 /// An extension, and the numbers that the server has given it.
@@ -65,45 +87,52 @@ impl Numbered {
     }
 }
 
-impl Decode for X11 {
-    fn protocol(&self) -> Protocol {
-        Protocol::X11
-    }
+impl Framed for X11 {
+    const PROTOCOL: Protocol = Protocol::X11;
+    /// Messages are longer than what is shown of them.
+    const HEAD_MAX: u64 = 1 << 9;
 
-    fn data(&mut self, from: Side, time_ns: u64, bytes: &[u8], lines: &mut Vec<Line>) -> bool {
+    fn is_aligned(&mut self, from: Side, bytes: &[u8]) -> bool {
         let is_client = *self.client.get_or_insert(from) == from;
-        let pending = self.halves[from.index()].partial.take_with(bytes);
-        let mut rest = &pending[..];
-        while !rest.is_empty() {
-            let Ok(len) = self.len(from, is_client, rest) else { return false };
-            let Some(len) = len.filter(|len| (*len).min(HEAD_MAX) <= rest.len() as u64) else { break };
-            lines.push(self.line(from, time_ns, is_client, rest).len(len));
-            let used = len.min(rest.len() as u64);
-            self.halves[from.index()].partial.skip = len - used;
-            rest = &rest[used as usize..];
+        if self.halves[from.index()].is_aligned {
+            return true;
         }
-        self.halves[from.index()].partial.head = rest.to_vec();
+        if is_client && begins(bytes) {
+            *self = X11 { client: self.client, ..X11::default() };
+            return true;
+        }
+        let orders = match self.halves[from.other().index()].is_aligned {
+            true => vec![self.order],
+            false => vec![Order::Little, Order::Big],
+        };
+        let Some(order) = orders.into_iter().find(|order| wire::is_row(*order, is_client, bytes)) else {
+            return false;
+        };
+        self.order = order;
+        self.halves[from.index()].is_aligned = true;
         true
     }
 
-    fn gap(&mut self, from: Side, len: u64) -> bool {
-        self.halves[from.index()].partial.gap(len)
-    }
-}
-
-impl X11 {
-    /// Returns the length of the message that begins here, if it is known. It is invalid if no
-    /// message can begin like this.
-    fn len(&self, from: Side, is_client: bool, bytes: &[u8]) -> Result<Option<u64>, wire::Invalid> {
-        match (self.halves[from.index()].is_set_up, is_client) {
-            (false, true) => wire::setup_len(bytes),
-            (false, false) => Ok(wire::answer_len(self.order, bytes)),
-            (true, true) => wire::request_len(self.order, bytes),
-            (true, false) => Ok(wire::reply_len(self.order, bytes)),
+    fn len(&self, from: Side, head: &[u8]) -> Result<Option<u64>, Invalid> {
+        match (self.halves[from.index()].is_set_up, self.client == Some(from)) {
+            (false, true) => wire::setup_len(head),
+            (false, false) => Ok(wire::answer_len(self.order, head)),
+            (true, true) => wire::request_len(self.order, head),
+            (true, false) => Ok(wire::reply_len(self.order, head)),
         }
     }
 
-    fn line(&mut self, from: Side, time_ns: u64, is_client: bool, head: &[u8]) -> Line {
+    fn secret(&self, from: Side, head: &[u8]) -> Option<Range<u64>> {
+        match (self.halves[from.index()].is_set_up, self.client == Some(from)) {
+            (false, true) => wire::secret_of_setup(head),
+            (false, false) => Some(0..0),
+            (true, true) => self.secret_of_client(head),
+            (true, false) => self.secret_of_server(head),
+        }
+    }
+
+    fn message(&mut self, from: Side, time_ns: u64, head: &[u8]) -> Line {
+        let is_client = self.client == Some(from);
         let half = &mut self.halves[from.index()];
         let is_set_up = half.is_set_up;
         // After a refusal nothing follows, after a demand for more the same again.
@@ -115,6 +144,20 @@ impl X11 {
             (true, true) => self.request(time_ns, head, line),
             (true, false) => self.of_server(head, line),
         }
+    }
+
+    fn lose(&mut self, from: Side) {
+        self.halves.iter_mut().for_each(|half| half.is_set_up = true);
+        self.halves[from.index()] = Half::LOST;
+        (self.pending, self.is_counted) = (Pending::default(), false);
+    }
+}
+
+impl X11 {
+    /// For a connection whose begin was not seen, possibly, with this end as the server.
+    pub(super) fn served_by(server: Side) -> X11 {
+        let client = Some(server.other());
+        X11 { client, halves: [Half::LOST; 2], is_counted: false, ..X11::default() }
     }
 
     fn setup(&mut self, time_ns: u64, head: &[u8], line: impl Fn(Kind, String) -> Line) -> Line {
@@ -161,7 +204,9 @@ impl X11 {
         text.extend(argument.iter().flat_map(|argument| [" ", argument]));
         let mut request = Request::new(Call { time_ns, method: name.clone() });
         request.argument = argument;
-        self.pending.push(request);
+        if self.is_counted {
+            self.pending.push(request);
+        }
         let has_reply = known.is_some_and(|known| known.has_reply);
         line(if has_reply { Kind::Call } else { Kind::Message }, text).called(name)
     }
@@ -311,5 +356,7 @@ fn shown(text: &[u8]) -> String {
     line::shown(text, TEXT_MAX)
 }
 
+#[cfg(test)]
+mod secret_tests;
 #[cfg(test)]
 mod tests;

@@ -62,6 +62,12 @@ impl Pending {
         self.requests.front().filter(|_| self.first as u16 == number)
     }
 
+    /// Returns what the request of this number asks for, if it waits for an answer.
+    pub(super) fn method_of(&self, number: u16) -> Option<&str> {
+        let at = number.wrapping_sub(self.first as u16);
+        self.requests.get(usize::from(at)).map(|request| request.call.method.as_str())
+    }
+
     /// Takes the request of this number: it is answered.
     pub(super) fn answered(&mut self, number: u16) -> Option<Request> {
         self.waits(number)?;

@@ -2,30 +2,32 @@ use stoop_testkit::skip;
 
 use super::*;
 use crate::decode::Dialogue;
+use crate::decode::framed::Messages;
+use crate::decode::line::Decode;
 
-const CLIENT: Side = Side::First;
-const SERVER: Side = Side::Second;
+pub(super) const CLIENT: Side = Side::First;
+pub(super) const SERVER: Side = Side::Second;
 
 /// Writes numbers in a byte order.
 #[derive(Clone, Copy)]
-struct Write(Order);
+pub(super) struct Write(pub(super) Order);
 
 impl Write {
-    fn half(self, value: u16) -> [u8; 2] {
+    pub(super) fn half(self, value: u16) -> [u8; 2] {
         if self.0 == Order::Big { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 
-    fn word(self, value: u32) -> [u8; 4] {
+    pub(super) fn word(self, value: u32) -> [u8; 4] {
         if self.0 == Order::Big { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 
-    fn setup(self, protocol: &[u8], data: &[u8]) -> Vec<u8> {
+    pub(super) fn setup(self, protocol: &[u8], data: &[u8]) -> Vec<u8> {
         let letter = if self.0 == Order::Big { b'B' } else { b'l' };
         let lens = [self.half(11), [0; 2], self.half(protocol.len() as u16), self.half(data.len() as u16)];
         [&[letter, 0][..], &lens.concat(), &[0; 2], &padded(protocol), &padded(data)].concat()
     }
 
-    fn accepted(self, vendor: &[u8]) -> Vec<u8> {
+    pub(super) fn accepted(self, vendor: &[u8]) -> Vec<u8> {
         let mut rest = [0; 32];
         rest[16..18].copy_from_slice(&self.half(vendor.len() as u16));
         let rest = [&rest[..], &padded(vendor)].concat();
@@ -33,41 +35,41 @@ impl Write {
         [&[1, 0][..], &self.half(11), &[0; 2], &words, &rest].concat()
     }
 
-    fn request(self, major: u8, minor: u8, body: &[u8]) -> Vec<u8> {
+    pub(super) fn request(self, major: u8, minor: u8, body: &[u8]) -> Vec<u8> {
         let body = padded(body);
         [&[major, minor][..], &self.half(body.len() as u16 / 4 + 1), &body].concat()
     }
 
-    fn named(self, major: u8, name: &[u8]) -> Vec<u8> {
+    pub(super) fn named(self, major: u8, name: &[u8]) -> Vec<u8> {
         self.request(major, 0, &[&self.half(name.len() as u16)[..], &[0; 2], name].concat())
     }
 
-    fn long(self, major: u8, minor: u8, body: &[u8]) -> Vec<u8> {
+    pub(super) fn long(self, major: u8, minor: u8, body: &[u8]) -> Vec<u8> {
         let words = self.word(body.len() as u32 / 4 + 2);
         [&[major, minor, 0, 0][..], &words, body].concat()
     }
 
     /// A reply, an error or an event, whose words begin at the fourth byte.
-    fn answer(self, kind: u8, detail: u8, number: u16, words: &[u32], more: &[u8]) -> Vec<u8> {
+    pub(super) fn answer(self, kind: u8, detail: u8, number: u16, words: &[u32], more: &[u8]) -> Vec<u8> {
         let mut fixed = [&[kind, detail][..], &self.half(number)].concat();
         fixed.extend(words.iter().flat_map(|word| self.word(*word)));
         fixed.resize(32, 0);
         [&fixed[..], more].concat()
     }
 
-    fn generic(self, major: u8, number: u16, kind: u16) -> Vec<u8> {
+    pub(super) fn generic(self, major: u8, number: u16, kind: u16) -> Vec<u8> {
         let mut event = self.answer(35, major, number, &[1], &[8; 4]);
         event[8..10].copy_from_slice(&self.half(kind));
         event
     }
 
-    fn extension(self, number: u16, major: u8, event: u8, error: u8) -> Vec<u8> {
+    pub(super) fn extension(self, number: u16, major: u8, event: u8, error: u8) -> Vec<u8> {
         let mut reply = self.answer(1, 0, number, &[0], &[]);
         reply[8..12].copy_from_slice(&[1, major, event, error]);
         reply
     }
 
-    fn error(self, code: u8, number: u16, value: u32, major: u8, minor: u16) -> Vec<u8> {
+    pub(super) fn error(self, code: u8, number: u16, value: u32, major: u8, minor: u16) -> Vec<u8> {
         let mut error = self.answer(0, code, number, &[value], &[]);
         error[8..10].copy_from_slice(&self.half(minor));
         error[10] = major;
@@ -75,13 +77,18 @@ impl Write {
     }
 }
 
-fn padded(bytes: &[u8]) -> Vec<u8> {
+/// The decoder of a connection.
+fn decoder() -> Messages<X11> {
+    Messages::new(X11::default())
+}
+
+pub(super) fn padded(bytes: &[u8]) -> Vec<u8> {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().next_multiple_of(4), 0);
     padded
 }
 
-fn texts(lines: &[Line]) -> Vec<String> {
+pub(super) fn texts(lines: &[Line]) -> Vec<String> {
     lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
 }
 
@@ -89,7 +96,7 @@ fn texts(lines: &[Line]) -> Vec<String> {
 fn requests_are_named_and_answered_in_both_byte_orders() {
     for order in [Order::Little, Order::Big] {
         let write = Write(order);
-        let mut decoder = X11::default();
+        let mut decoder = decoder();
         let mut take = |from, time_ns, bytes: &[u8]| {
             let mut lines = Vec::new();
             assert!(decoder.data(from, time_ns, bytes, &mut lines));
@@ -200,7 +207,7 @@ fn a_long_request_is_passed_over_and_a_gap_in_it_too() {
 #[test]
 fn numbers_go_around_and_some_requests_have_several_replies() {
     let write = Write(Order::Little);
-    let (mut decoder, mut lines) = (X11::default(), Vec::new());
+    let (mut decoder, mut lines) = (decoder(), Vec::new());
     decoder.data(CLIENT, 0, &write.setup(b"", b""), &mut lines);
     decoder.data(SERVER, 0, &write.accepted(b"v"), &mut lines);
     let many = write.request(127, 0, &[]).repeat(65_534);
@@ -222,15 +229,17 @@ fn numbers_go_around_and_some_requests_have_several_replies() {
 #[test]
 fn a_refusal_is_an_error_and_what_is_invalid_is_not_x11() {
     let write = Write(Order::Little);
-    let (mut decoder, mut lines) = (X11::default(), Vec::new());
-    decoder.data(CLIENT, 0, &write.setup(b"", b""), &mut lines);
+    let (mut refused, mut lines) = (decoder(), Vec::new());
+    refused.data(CLIENT, 0, &write.setup(b"", b""), &mut lines);
     let reason = b"No protocol specified\n";
-    let refused = [&[0, reason.len() as u8, 11, 0, 0, 0, 6, 0][..], &padded(reason)].concat();
-    assert!(decoder.data(SERVER, 7, &refused, &mut lines));
+    let refusal = [&[0, reason.len() as u8, 11, 0, 0, 0, 6, 0][..], &padded(reason)].concat();
+    assert!(refused.data(SERVER, 7, &refusal, &mut lines));
     assert_eq!((lines[1].kind, lines[1].latency_ns), (Kind::Answer { ok: false }, Some(7)));
     assert_eq!(texts(&lines)[1], "No protocol specified");
-    assert!(!decoder.data(CLIENT, 8, &write.request(0, 0, &[]), &mut lines));
-    assert!(!X11::default().data(CLIENT, 0, b"lots of text", &mut lines));
+    // No request has the number 0: where the next one begins is unknown.
+    assert!(refused.data(CLIENT, 8, &write.request(0, 0, &[]), &mut lines));
+    assert_eq!(texts(&lines)[2], "joined in the middle: not shown");
+    assert!(!decoder().data(CLIENT, 0, b"lots of text", &mut lines));
     assert!(!begins(b"l\0\x0b\0\x01\0\0\0\0\0\0\0") && !may_begin(b"lo") && may_begin(b"B\0\0"));
 }
 

@@ -1,5 +1,9 @@
 //! The form of messages: their lengths, and the names in them. Pure.
 
+use std::ops::Range;
+
+use crate::decode::framed::Invalid;
+
 /// The header of a set-up, up to the name of the protocol that authorizes.
 const SETUP_BYTES: usize = 12;
 /// The length of errors, of events, and of the fixed part of a reply.
@@ -14,10 +18,6 @@ pub(in crate::decode) enum Order {
     Little,
     Big,
 }
-
-/// No message can begin like this.
-#[derive(Debug)]
-pub(super) struct Invalid;
 
 impl Order {
     pub(super) fn of(letter: u8) -> Order {
@@ -65,27 +65,19 @@ pub(in crate::decode) fn may_begin(bytes: &[u8]) -> bool {
             || filled([b'B', 0, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0]))
 }
 
-/// The places in the set-up of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::decode) struct Setup {
-    /// The begin and the end of what authorizes the client.
-    pub(in crate::decode) secret: (u64, u64),
-    pub(in crate::decode) len: u64,
-}
-
-/// Returns the places in a set-up, once its header is there.
-pub(in crate::decode) fn setup(bytes: &[u8]) -> Option<Setup> {
+/// Returns the place of what authorizes the client in its set-up, once its header is there.
+pub(super) fn secret_of_setup(bytes: &[u8]) -> Option<Range<u64>> {
     let order = Order::of(*bytes.first()?);
     let (name, data) = (u64::from(order.half(bytes, 6)?), u64::from(order.half(bytes, 8)?));
     let start = SETUP_BYTES as u64 + name.next_multiple_of(4);
-    Some(Setup { secret: (start, start + data), len: start + data.next_multiple_of(4) })
+    Some(start..start + data)
 }
 
 /// Returns the length of the set-up, if its header is there.
 pub(super) fn setup_len(bytes: &[u8]) -> Result<Option<u64>, Invalid> {
     match bytes.len() < SETUP_BYTES {
         true if may_begin(bytes) || bytes.len() < 4 => Ok(None),
-        false if begins(bytes) => Ok(setup(bytes).map(|setup| setup.len)),
+        false if begins(bytes) => Ok(secret_of_setup(bytes).map(|secret| secret.end.next_multiple_of(4))),
         _ => Err(Invalid),
     }
 }
@@ -131,4 +123,66 @@ pub(super) fn name_of<'b>(order: Order, request: &str, body: &'b [u8]) -> Option
     // Of a long one only the begin is there.
     let name = body.get(at..)?;
     Some(&name[..len.min(name.len())])
+}
+
+/// How many words the requests of the core protocol have, by their number. 0: that differs.
+const REQUEST_WORDS: &[u8; 120] = &[
+    0, 0, 0, 2, 2, 2, 2, 4, 2, 2, 2, 2, 0, 2, 2, 2, 0, 2, 0, 3, 6, 2, 4, 2, 6, 11, 6, 2, 6, 3, 4, 4, 2, 4, 3,
+    2, 1, 1, 2, 4, 4, 6, 3, 1, 1, 0, 2, 2, 0, 0, 0, 0, 1, 4, 2, 0, 0, 4, 0, 0, 2, 4, 7, 8, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 5, 0, 0, 0, 0, 4, 2, 3, 2, 2, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 2, 5, 3, 0, 1, 0, 2, 0, 1, 1,
+    0, 1, 3, 1, 0, 1, 1, 1, 2, 0, 1, 0, 1, 0, 1,
+];
+const NO_OPERATION: u8 = 127;
+/// So many messages in a row are hardly anything else, though the last one is cut.
+const ROW: usize = 4;
+
+/// Returns whether messages of an end begin here: nothing in them speaks against it, and the last
+/// one ends with the bytes.
+pub(super) fn is_row(order: Order, is_client: bool, bytes: &[u8]) -> bool {
+    let (mut rest, mut count, mut last) = (bytes, 0, None);
+    while !rest.is_empty() {
+        let len = if is_client { request_len(order, rest) } else { Ok(reply_len(order, rest)) };
+        let whole = len.unwrap_or(None).and_then(|len| rest.split_at_checked(usize::try_from(len).ok()?));
+        let Some((message, behind)) = whole else { return count >= ROW };
+        let is_plausible = match is_client {
+            true => is_request(order, message),
+            false => is_of_server(order, message, &mut last),
+        };
+        if !is_plausible {
+            return false;
+        }
+        (rest, count) = (behind, count + 1);
+    }
+    count > 0
+}
+
+fn is_request(order: Order, message: &[u8]) -> bool {
+    let words = order.half(message, 2).unwrap_or_default();
+    match message[0] {
+        number @ (NO_OPERATION | 128..) => words > 0 || number != NO_OPERATION,
+        number => match REQUEST_WORDS.get(usize::from(number)) {
+            Some(0) => true,
+            known => known.is_some_and(|known| u16::from(*known) == words),
+        },
+    }
+}
+
+/// `last` is the number of the request that the server has come to.
+fn is_of_server(order: Order, message: &[u8], last: &mut Option<u16>) -> bool {
+    let code = message[0] & 0x7f;
+    let is_known = match code {
+        0 => message[0] == 0 && message[1] > 0,
+        1 => message[0] == 1,
+        // It is of a key, and on the screen or not.
+        2 | 3 => message[1] >= 8 && message[30] <= 1,
+        4..=6 => message[30] <= 1,
+        // Nothing but ones is hardly an event.
+        7..=GENERIC | 64..127 => true,
+        _ => false,
+    };
+    // The state of all keys stands there in that event.
+    let number = order.half(message, 2).filter(|_| code != 11);
+    let is_in_order = number.zip(*last).is_none_or(|(number, last)| number.wrapping_sub(last) < 0x8000);
+    *last = number.or(*last);
+    is_known && is_in_order
 }
