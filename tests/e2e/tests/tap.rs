@@ -1,10 +1,10 @@
 //! `stoop tap`: what is shown of real programs, and what Wireshark's dissectors make of the file.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stoop_e2e::{Running, program, redis, serve, socket_path, stoop, stoop_as, wait_served};
+use stoop_e2e::{Run, Running, program, redis, serve, socket_path, stoop, stoop_as, wait_served};
 use stoop_testkit::{has_program, is_root, public_tempdir, skip};
 
 /// Skips the test if the kernel or its owner does not permit to capture.
@@ -21,6 +21,8 @@ macro_rules! needs_capture {
 
 #[path = "tap/calls.rs"]
 mod calls;
+#[path = "tap/displays.rs"]
+mod displays;
 #[path = "tap/programs.rs"]
 mod programs;
 #[path = "tap/secrets.rs"]
@@ -33,6 +35,54 @@ fn tap(arguments: &[&str]) -> Running {
     let running = stoop(["tap"]).args(arguments).spawn();
     running.wait_stderr("capturing");
     running
+}
+
+/// Runs a client while its server is tapped. Returns what was shown, and how long the client took.
+fn tapped(place: &str, client: Run) -> (Vec<Value>, Duration) {
+    let tap = tap(&[place, "--json"]);
+    let begin = Instant::now();
+    client.run().ok();
+    let measured = begin.elapsed();
+    // What the client has received was captured before.
+    (tap.terminate().ok().json(), measured)
+}
+
+/// Asserts that a method was called and answered once, and returns the answer.
+fn answered_once(lines: &[Value], method: &str, measured: Duration) -> Value {
+    let of = |event: &str| -> Vec<&Value> {
+        lines.iter().filter(|line| line["event"] == event && line["method"] == method).collect()
+    };
+    let (calls, answers) = (of("call"), of("response"));
+    assert_eq!((calls.len(), answers.len()), (1, 1), "{lines:?}");
+    let latency = Duration::from_nanos(answers[0]["latency_ns"].as_u64().unwrap());
+    assert!(latency > Duration::ZERO && latency <= measured, "{latency:?} of {measured:?}");
+    answers[0].clone()
+}
+
+/// Captures the client to a file, which Wireshark dissects as this protocol, without an error.
+fn dissected(place: &str, directory: &Path, protocol: &str, client: Run) {
+    if !has_program("tshark") {
+        return;
+    }
+    let file = directory.join("tapped.pcapng");
+    let file = file.to_str().unwrap();
+    let tap = tap(&[place, "-w", file]);
+    client.run().ok();
+    tap.terminate().ok();
+    let shown = |filter: &str| program("tshark", ["-r", file, "-Y", filter]).run().ok().text();
+    assert_ne!(shown(protocol), "", "{protocol}");
+    assert_eq!(shown("_ws.malformed"), "", "{protocol}");
+}
+
+/// Removes what a server has created and left.
+struct Removed<'p>(&'p [String]);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        for path in self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// A server that answers each request of HTTP.

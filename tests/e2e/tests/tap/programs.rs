@@ -3,53 +3,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde_json::Value;
-use stoop_e2e::{LIMIT, Run, Running, postgres_programs, program, redis, serve, socket_path, wait_served};
+use stoop_e2e::{LIMIT, Run, postgres_programs, program, redis, serve, socket_path, wait_served};
 use stoop_testkit::{eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
-use super::tap;
+use super::{Removed, answered_once, dissected, tap, tapped};
 
 /// A user without privileges.
 const NOBODY: u32 = 65534;
-
-/// Runs a client while its server is tapped. Returns what was shown, and how long the client took.
-fn tapped(place: &str, client: Run) -> (Vec<Value>, Duration) {
-    let tap = tap(&[place, "--json"]);
-    let begin = Instant::now();
-    client.run().ok();
-    let measured = begin.elapsed();
-    // What the client has received was captured before.
-    (tap.terminate().ok().json(), measured)
-}
-
-/// Asserts that a method was called and answered once, and returns the answer.
-fn answered_once(lines: &[Value], method: &str, measured: Duration) -> Value {
-    let of = |event: &str| -> Vec<&Value> {
-        lines.iter().filter(|line| line["event"] == event && line["method"] == method).collect()
-    };
-    let (calls, answers) = (of("call"), of("response"));
-    assert_eq!((calls.len(), answers.len()), (1, 1), "{lines:?}");
-    let latency = Duration::from_nanos(answers[0]["latency_ns"].as_u64().unwrap());
-    assert!(latency > Duration::ZERO && latency <= measured, "{latency:?} of {measured:?}");
-    answers[0].clone()
-}
-
-/// Captures the client to a file, which Wireshark dissects as this protocol, without an error.
-fn dissected(place: &str, directory: &Path, protocol: &str, client: Run) {
-    if !has_program("tshark") {
-        return;
-    }
-    let file = directory.join("tapped.pcapng");
-    let file = file.to_str().unwrap();
-    let tap = tap(&[place, "-w", file]);
-    client.run().ok();
-    tap.terminate().ok();
-    let shown = |filter: &str| program("tshark", ["-r", file, "-Y", filter]).run().ok().text();
-    assert_ne!(shown(protocol), "", "{protocol}");
-    assert_eq!(shown("_ws.malformed"), "", "{protocol}");
-}
 
 #[test]
 fn busctl_and_a_bus() {
@@ -148,70 +110,6 @@ fn mariadb_and_its_server() {
     dissected(&place, own.path(), "mysql.query", client("select 41 + 1"));
 }
 
-/// The display of the test's own X server: the first number from here on that is free.
-const DISPLAYS: std::ops::Range<u32> = 730..760;
-
-/// Starts an X server that requires a cookie, and returns its display and the file with it.
-fn x_server(directory: &Path) -> Option<(Running, u32, String)> {
-    let cookie = directory.join("authority").to_str()?.to_owned();
-    std::fs::write(&cookie, "").ok()?;
-    for display in DISPLAYS {
-        let place = format!("/tmp/.X11-unix/X{display}");
-        if Path::new(&place).exists() || Path::new(&format!("/tmp/.X{display}-lock")).exists() {
-            continue;
-        }
-        let name = format!(":{display}");
-        program("xauth", ["-q", "-f", &cookie, "add", &name, ".", X_COOKIE]).run().ok();
-        let server = program("Xvfb", [&name, "-nolisten", "tcp", "-auth", &cookie]).spawn();
-        wait_served(format!("@{place}"));
-        return Some((server, display, cookie));
-    }
-    None
-}
-
-/// What authorizes clients, in hexadecimal.
-const X_COOKIE: &str = "5a6b3771506c616e7465643973656372";
-
-#[test]
-fn x_clients_and_their_server() {
-    needs_capture!();
-    if !["Xvfb", "xauth", "xprop"].into_iter().all(has_program) {
-        skip!("lacks Xvfb, xauth or xprop");
-    }
-    let directory = tempdir();
-    let Some((_server, display, cookie)) = x_server(directory.path()) else { skip!("lacks a free display") };
-    let client = |name: &str, arguments: &[&str]| {
-        program(name, arguments).env("DISPLAY", format!(":{display}")).env("XAUTHORITY", &cookie)
-    };
-    let path = format!("/tmp/.X11-unix/X{display}");
-    let place = format!("@{path}");
-    // A server that is killed leaves them.
-    let left = [path.clone(), format!("/tmp/.X{display}-lock")];
-    let _removed = Removed(&left);
-    let by_path = tap(&[&path]);
-    by_path.wait_stderr(&format!("also listens at '{place}'"));
-    by_path.terminate().ok();
-    let (lines, measured) = tapped(&place, client("xprop", &["-root", "NO_SUCH_ATOM_OF_ANYONE"]));
-    let setup = answered_once(&lines, "connection setup", measured);
-    assert_eq!((&setup["protocol"], &setup["ok"]), (&"x11".into(), &true.into()));
-    let asked = "connection setup 11.0, little-endian, MIT-MAGIC-COOKIE-1 [redacted]";
-    let has = |text: &str| lines.iter().any(|line| line["text"] == text);
-    assert!(has(asked) || cfg!(target_endian = "big"), "{lines:?}");
-    assert!(has("QueryExtension BIG-REQUESTS") && has("InternAtom NO_SUCH_ATOM_OF_ANYONE"), "{lines:?}");
-    answered_once(&lines, "BIG-REQUESTS.Enable", measured);
-    let count = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
-    assert_eq!(count("call"), count("response"), "{lines:?}");
-    let tap = tap(&[&place, "--json", "--status", "!ok", "--count", "1"]);
-    client("xprop", &["-id", "0x77777"]).run().code(1);
-    let lines = tap.finish().ok().json();
-    let failed = lines.iter().find(|line| line["ok"] == false).unwrap_or_else(|| panic!("{lines:?}"));
-    assert_eq!((&failed["text"], &failed["method"]), (&"BadWindow 0x77777".into(), &"ListProperties".into()));
-    let own = tempdir();
-    dissected(&place, own.path(), "x11", client("xprop", &["-root"]));
-    let file = std::fs::read(own.path().join("tapped.pcapng")).unwrap_or_default();
-    assert!(!file.windows(7).any(|window| window == b"Planted"));
-}
-
 #[test]
 fn ssh_add_and_an_agent() {
     needs_capture!();
@@ -248,17 +146,6 @@ fn ssh_add_and_an_agent() {
     assert!(lines.iter().any(|line| line["text"] == "add identity ssh-ed25519"), "{lines:?}");
     let bytes = std::fs::read(&file).unwrap();
     assert!(!bytes.windows(7).any(|window| window == b"Planted"));
-}
-
-/// Removes what a server has created and left.
-struct Removed<'p>(&'p [String]);
-
-impl Drop for Removed<'_> {
-    fn drop(&mut self) {
-        for path in self.0 {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 #[test]

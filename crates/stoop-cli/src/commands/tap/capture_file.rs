@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stoop_tap::pcapng::{self, Writer};
-use stoop_tap::{Data, FlowId, Masker, Methods, Piece, Protocol, Side, SocketKind, What};
+use stoop_tap::{Data, FlowId, Masker, Methods, Piece, Protocol, Side, What};
 
 use super::file_flags::FileFlags;
 use super::names::Label;
+use super::origin::Origin;
 use super::rotation::{Files, Rotation};
 use super::session::DIALOGUES_MAX;
 use crate::failure::Failure;
@@ -32,10 +33,8 @@ pub(super) struct CaptureFile {
 /// What is known of a connection.
 #[derive(Debug)]
 pub(super) struct Described {
-    pub(super) kind: SocketKind,
+    pub(super) origin: Origin,
     pub(super) protocol: Protocol,
-    /// Whether its begin may not have been seen.
-    pub(super) is_older: bool,
     pub(super) ends: [Label; 2],
 }
 
@@ -44,6 +43,8 @@ pub(super) struct Described {
 struct Maskers {
     flows: HashMap<FlowId, Masker>,
     methods: Option<Arc<dyn Methods>>,
+    /// Whether some were dropped, so that a new one may be of an old connection.
+    has_forgotten: bool,
 }
 
 const APPLICATION: &str = concat!("stoop ", env!("CARGO_PKG_VERSION"));
@@ -69,7 +70,8 @@ impl CaptureFile {
         };
         let snaplen = flags.snaplen.map_or(usize::MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
         let writer = Writer::new(APPLICATION);
-        let maskers = (!flags.secrets).then(|| Maskers { flows: HashMap::new(), methods });
+        let maskers =
+            (!flags.secrets).then(|| Maskers { flows: HashMap::new(), methods, has_forgotten: false });
         Ok(Some(CaptureFile { writer, files, maskers, snaplen, pending: Vec::new() }))
     }
 
@@ -79,7 +81,7 @@ impl CaptureFile {
         &mut self,
         piece: &Piece,
         time_ns: u64,
-        described: impl FnOnce() -> Described,
+        described: impl Fn() -> Described,
     ) -> Result<(), Failure> {
         self.add(piece, time_ns, described);
         self.pending.append(&mut self.writer.take());
@@ -87,7 +89,7 @@ impl CaptureFile {
         if self.files.as_ref().is_some_and(is_full) { self.flush() } else { Ok(()) }
     }
 
-    fn add(&mut self, piece: &Piece, time_ns: u64, described: impl FnOnce() -> Described) {
+    fn add(&mut self, piece: &Piece, time_ns: u64, described: impl Fn() -> Described) {
         let (flow, from) = (piece.flow, piece.from);
         match &piece.what {
             What::Lost(loss) => {
@@ -101,19 +103,17 @@ impl CaptureFile {
             _ if self.writer.has(flow) => {}
             What::End | What::Error(_) => return,
             _ => {
-                let Described { kind, protocol, is_older, ends } = described();
-                // In another file, one that was begun before goes on.
-                self.maskers.iter_mut().for_each(|all| _ = all.masker(flow, kind, is_older));
+                let Described { origin, protocol, ends } = described();
                 let labels = ends.each_ref().map(written);
                 // It was opened by the end that sent first, which may be the second of the
                 // connection.
-                self.writer.open(flow, kind, protocol, [&labels[0], &labels[1]], time_ns);
+                self.writer.open(flow, origin.kind, protocol, [&labels[0], &labels[1]], time_ns);
             }
         }
         match &piece.what {
             What::Data(data) => {
                 let mut data = data.clone();
-                self.hide(flow, from, &mut data);
+                self.hide(flow, from, &mut data, || described().origin);
                 self.writer.data(flow, from, time_ns, &data);
             }
             What::Missed(len) => {
@@ -127,9 +127,9 @@ impl CaptureFile {
     }
 
     /// Leaves what is written of a message: without secrets, and not more than was asked for.
-    fn hide(&mut self, flow: FlowId, from: Side, data: &mut Data) {
+    fn hide(&mut self, flow: FlowId, from: Side, data: &mut Data, origin: impl FnOnce() -> Origin) {
         if let Some(all) = &mut self.maskers {
-            all.masker(flow, SocketKind::STREAM, true).data(from, &mut data.bytes);
+            all.masker(flow, origin).data(from, &mut data.bytes);
             all.gap(flow, from, u64::from(data.len).saturating_sub(data.bytes.len() as u64));
         }
         data.bytes.truncate(self.snaplen);
@@ -154,15 +154,15 @@ impl CaptureFile {
 
 impl Maskers {
     /// Returns what masks a connection, which may be a new one.
-    fn masker(&mut self, flow: FlowId, kind: SocketKind, is_older: bool) -> &mut Masker {
+    fn masker(&mut self, flow: FlowId, origin: impl FnOnce() -> Origin) -> &mut Masker {
         if self.flows.len() >= DIALOGUES_MAX && !self.flows.contains_key(&flow) {
             self.flows.clear();
+            self.has_forgotten = true;
         }
-        let methods = &self.methods;
+        let (methods, has_forgotten) = (self.methods.as_ref(), self.has_forgotten);
         self.flows.entry(flow).or_insert_with(|| {
-            let new = Masker::new(kind);
-            let new = if is_older { new.joined() } else { new };
-            methods.iter().fold(new, |new, methods| new.with_methods(Arc::clone(methods)))
+            let origin = origin();
+            Origin { is_older: origin.is_older || has_forgotten, ..origin }.masker(methods)
         })
     }
 

@@ -8,6 +8,7 @@
 //! | `kernel_keys.rs` | what of a selection the kernel decides |
 //! | `filter.rs` | which calls, answers and messages are shown: pure |
 //! | `names.rs` | the processes and addresses of ends |
+//! | `origin.rs` | what is known of a connection before its bytes are seen: pure |
 //! | `bodies.rs` | messages as JSON: pure |
 //! | `hide.rs` | which fields of messages are secrets: pure |
 //! | `containers.rs` | names of containers in place of ids: pure |
@@ -36,6 +37,7 @@ mod hide;
 mod kernel_keys;
 mod label_filter;
 mod names;
+mod origin;
 mod program;
 mod recorded;
 mod render;

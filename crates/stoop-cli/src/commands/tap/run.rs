@@ -11,6 +11,7 @@ use super::capture_file::{CaptureFile, Described};
 use super::error::unavailable;
 use super::label_filter::LabelFilter;
 use super::names::{Label, Names};
+use super::origin::Origin;
 use super::program::Program;
 use super::render;
 use super::saved::Saved;
@@ -233,12 +234,12 @@ fn described(source: &dyn Source, session: &Session, piece: &Piece) -> Described
     if let What::Connect { listener, process } = &piece.what {
         let client = Label { process: Some(process.clone()), ..Label::default() };
         let ends = [client, session.socket(source, *listener)];
-        return Described { kind: SocketKind::STREAM, protocol: Protocol::Bytes, is_older: false, ends };
+        let origin = Origin { kind: SocketKind::STREAM, is_older: false, served: None };
+        return Described { origin, protocol: Protocol::Bytes, ends };
     }
-    let kind = source.flow(piece.flow).map_or(SocketKind::STREAM, |flow| flow.kind);
     let protocol = session.protocol(piece.flow).unwrap_or(Protocol::Bytes);
-    let is_older = session.is_older(source, piece.flow);
-    Described { kind, protocol, is_older, ends: session.labels(source, piece.flow) }
+    let origin = session.origin(source, piece.flow);
+    Described { origin, protocol, ends: session.labels(source, piece.flow) }
 }
 
 fn is_signalled(signals: &Signals) -> Result<bool, Failure> {

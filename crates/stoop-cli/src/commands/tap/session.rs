@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stoop_tap::{Dialogue, End, FlowId, Kind, Line, Loss, Methods, Piece, Protocol, Side, What};
+use stoop_tap::{Dialogue, End, FlowId, Kind, Line, Loss, Methods, Piece, Protocol, Side, SocketKind, What};
 
 use super::names::{Label, Names};
+use super::origin::{self, Origin};
 use super::source::Source;
 
 /// How long an entry may wait until both processes of its connection are known.
@@ -138,20 +139,19 @@ impl Session {
     }
 
     fn decode(&mut self, source: &dyn Source, piece: &Piece) -> Vec<Line> {
-        let Some(flow) = source.flow(piece.flow) else { return Vec::new() };
+        if source.flow(piece.flow).is_none() {
+            return Vec::new();
+        }
         if self.dialogues.len() > DIALOGUES_MAX {
             self.decide(true);
             self.dialogues.clear();
             self.has_forgotten = true;
         }
-        let methods = &self.methods;
-        let is_older = self.is_older(source, piece.flow);
-        let new = || {
-            let new = Dialogue::new(flow.kind);
-            let new = if is_older { new.joined() } else { new };
-            methods.iter().fold(new, |new, methods| new.with_methods(Arc::clone(methods)))
-        };
-        let dialogue = self.dialogues.entry(piece.flow).or_insert_with(new);
+        if !self.dialogues.contains_key(&piece.flow) {
+            let new = self.origin(source, piece.flow).dialogue(self.methods.as_ref());
+            self.dialogues.insert(piece.flow, new);
+        }
+        let Some(dialogue) = self.dialogues.get_mut(&piece.flow) else { return Vec::new() };
         let was_waiting = dialogue.is_waiting();
         let lines = dialogue.piece(piece);
         if dialogue.is_waiting() && !was_waiting {
@@ -160,10 +160,15 @@ impl Session {
         lines
     }
 
-    /// Returns whether the begin of a connection may not have been seen.
-    pub(super) fn is_older(&self, source: &dyn Source, flow: FlowId) -> bool {
-        let is_older = source.flow(flow).is_some_and(|flow| self.names.is_older(&flow.ends));
-        is_older || self.has_forgotten
+    /// Returns what is known of a connection before its bytes are seen. A file does not say whether
+    /// it has their begin.
+    pub(super) fn origin(&self, source: &dyn Source, flow: FlowId) -> Origin {
+        let served = origin::served(&self.labels(source, flow));
+        let of_file = !source.is_live() && served.is_some();
+        let found = source.flow(flow);
+        let is_older = found.is_some_and(|flow| self.names.is_older(&flow.ends)) || self.has_forgotten;
+        let kind = found.map_or(SocketKind::STREAM, |flow| flow.kind);
+        Origin { kind, is_older: is_older || of_file, served }
     }
 
     /// Returns the protocol of a connection.
