@@ -5,8 +5,8 @@ use super::secrets::Secrets;
 const INSTEAD: &[u8] = b"[redacted]";
 
 /// Returns the text with the values of well-known secrets replaced: credentials in HTTP headers,
-/// assignments such as `password=…`, JSON members of such a name, and in JSON the values of
-/// environment variables.
+/// assignments such as `password=…`, passwords in URLs, JSON members of such a name, and in JSON
+/// the values of environment variables.
 ///
 /// # Examples
 ///
@@ -52,13 +52,20 @@ fn secrets(text: &[u8]) -> Vec<(usize, usize)> {
     let mut judge = Secrets::default();
     let mut found: Vec<(usize, usize)> = Vec::new();
     for (at, byte) in text.iter().enumerate() {
-        if !judge.is_secret(*byte) {
+        let is_secret = judge.is_secret(*byte);
+        if judge.take_innocent() {
+            found.pop();
+        }
+        if !is_secret {
             continue;
         }
         match found.last_mut().filter(|(_, end)| *end == at) {
             Some((_, end)) => *end = at + 1,
             None => found.push((at, at + 1)),
         }
+    }
+    if judge.is_innocent_end() {
+        found.pop();
     }
     found
 }
@@ -84,10 +91,56 @@ mod tests {
         assert_eq!(mask(br#"{"Env":["A=bc"]}"#), br#"{"Env":["A=**"]}"#);
     }
 
+    #[test]
+    fn passwords_in_urls_are_secrets_and_ports_are_not() {
+        for (text, safe) in [
+            ("postgres://user:pw@host/db", "postgres://user:[redacted]@host/db"),
+            (
+                "Location: http://u:p%40w!,;(x)@h:8080/a?b=c\r\nX: y",
+                "Location: http://u:[redacted]@h:8080/a?b=c\r\nX: y",
+            ),
+            ("mongodb+srv://u:12345@h1:27017,h2:27017/d", "mongodb+srv://u:[redacted]@h1:27017,h2:27017/d"),
+            ("redis://:pw@h:6379/0", "redis://:[redacted]@h:6379/0"),
+            (r#"{"url":"amqp:\/\/u:pw@h","n":1}"#, r#"{"url":"amqp:\/\/u:[redacted]@h","n":1}"#),
+            ("http://localhost:8080", "http://localhost:8080"),
+            (
+                "at http://[::1]:80/, https://h:443, and 'http://h:81'",
+                "at http://[::1]:80/, https://h:443, and 'http://h:81'",
+            ),
+            ("http://u@h:80/x:y@z http://h/a:b@c a:b@c", "http://u@h:80/x:y@z http://h/a:b@c a:b@c"),
+            (
+                "/a?sig=s%3D&se=1&access_token=t&api_key=k&X-Amz-Signature=0f&design=d&pass=p",
+                "/a?sig=[redacted]&se=1&access_token=[redacted]&api_key=[redacted]&X-Amz-Signature=[redacted]&design=d&pass=[redacted]",
+            ),
+            (
+                "http://u:123456789@h http://u:12a@h http://u:@h",
+                "http://u:[redacted]@h http://u:[redacted]@h http://u:@h",
+            ),
+        ] {
+            assert_eq!(String::from_utf8(redact(text.as_bytes())).unwrap(), safe);
+        }
+        // In pieces, a password is never shown, though a port may be hidden.
+        let text = b"see http://u:12345@h:8080/ and http://h:8080/x";
+        for cut in 1..text.len() {
+            let mut judge = Secrets::default();
+            let mut masked = text.to_vec();
+            let (one, other) = masked.split_at_mut(cut);
+            judge.mask(one);
+            judge.mask(other);
+            assert!(
+                masked.starts_with(b"see http://u:*****@h:8080/ and http://h:"),
+                "{}",
+                masked.escape_ascii()
+            );
+            assert_eq!(masked.len(), text.len());
+        }
+        assert_eq!(mask(text), b"see http://u:*****@h:8080/ and http://h:8080/x");
+    }
+
     proptest! {
         #[test]
         fn any_text_keeps_its_length_when_it_is_masked(
-            pieces in proptest::collection::vec("\"env\":\\[|\"value\":|[\"{}\\[\\],:= a]|password=|\"auth\": *\"", 0..30),
+            pieces in proptest::collection::vec("://|:1|@|\"env\":\\[|\"value\":|[\"{}\\[\\],:= a]|password=|\"auth\": *\"", 0..30),
         ) {
             let text = pieces.concat();
             prop_assert_eq!(mask(text.as_bytes()).len(), text.len());

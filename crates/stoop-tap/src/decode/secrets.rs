@@ -17,8 +17,27 @@ const HEADERS: &[&str] = &[
 ];
 
 /// Assignments whose value is a secret. Longer names may end in these.
-const ASSIGNED: &[&str] =
-    &["password", "passwd", "pwd", "secret", "token", "api_key", "apikey", "access_key"];
+const ASSIGNED: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "signature",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_key",
+    "access-key",
+    "secret_key",
+    "secret-key",
+    "private_key",
+    "subscription-key",
+];
+
+/// The same, but not as the end of a longer name.
+const ASSIGNED_ALONE: &[&str] = &["sig", "jwt", "pass"];
 
 /// JSON members whose value is a secret: a string, or each string of an array.
 const MEMBERS: &[&str] = &[
@@ -63,6 +82,11 @@ pub(super) struct Secrets {
     name: Name,
     state: State,
     environment: Option<Environment>,
+    url: Url,
+    /// What comes, or came last, behind the colon in a URL.
+    candidate: Option<Box<Candidate>>,
+    /// Whether it has just ended, and was not a password.
+    is_innocent: bool,
     /// Whether a statement of SQL has said that an account is identified by something.
     is_identified: bool,
 }
@@ -99,6 +123,8 @@ enum Until {
     /// This quote, or the end of the line.
     Quote(u8),
     Sql,
+    /// The end of the password in a URL, if it is one.
+    Url,
     /// The end of a JSON string.
     Json {
         is_escaped: bool,
@@ -152,11 +178,34 @@ impl Secrets {
 
     /// Overwrites the secrets in the next bytes.
     pub(super) fn mask(&mut self, bytes: &mut [u8]) {
-        for byte in bytes {
-            if self.is_secret(*byte) {
-                *byte = MASK;
+        for at in 0..bytes.len() {
+            if self.is_secret(bytes[at]) {
+                bytes[at] = MASK;
+            }
+            if let Some(text) = self.innocent() {
+                let len = text.len().min(at);
+                bytes[at - len..at].copy_from_slice(&text[text.len() - len..]);
+                self.is_innocent = false;
             }
         }
+    }
+
+    /// Returns the bytes in front of the last one that were taken for a secret, and are none.
+    fn innocent(&self) -> Option<&[u8]> {
+        self.candidate.as_deref().filter(|_| self.is_innocent)?.text()
+    }
+
+    /// Returns whether there are such bytes.
+    pub(super) fn take_innocent(&mut self) -> bool {
+        let has_some = self.innocent().is_some_and(|text| !text.is_empty());
+        self.is_innocent = false;
+        has_some
+    }
+
+    /// Returns whether the last bytes of a text are such.
+    pub(super) fn is_innocent_end(&self) -> bool {
+        let is_port = || self.candidate.as_ref().is_some_and(|candidate| candidate.is_port());
+        self.state == State::Within(Until::Url) && is_port()
     }
 
     fn forget(&mut self) {
@@ -169,7 +218,15 @@ impl Secrets {
     }
 
     fn plain(&mut self, byte: u8) {
+        self.url = self.url.next(byte, self.name.len > 0);
         if self.name.push(byte) {
+            return;
+        }
+        if self.url == Url::Password {
+            self.url = Url::No;
+            self.name.begin(false);
+            self.state = State::Within(Until::Url);
+            self.candidate = None;
             return;
         }
         let name = self.name.text();
@@ -177,7 +234,7 @@ impl Secrets {
         let ends_in = |names: &[&str]| names.iter().any(|known| name.ends_with(known.as_bytes()));
         self.state = match byte {
             b':' if ends_in(HEADERS) => State::Before(Until::Line),
-            b'=' if ends_in(ASSIGNED) => State::Before(Until::Separator),
+            b'=' if ends_in(ASSIGNED) || is(ASSIGNED_ALONE) => State::Before(Until::Separator),
             b'"' if self.name.is_quoted && (is(MEMBERS) || ends_in(MEMBER_ENDS)) => {
                 State::Member(Member::Secret, false)
             }
@@ -218,6 +275,13 @@ impl Secrets {
             }
             Until::Quote(quote) => byte == quote || matches!(byte, b'\r' | b'\n'),
             Until::Sql => byte == b'\'',
+            Until::Url => {
+                let candidate = self.candidate.get_or_insert_default();
+                let is_end = candidate.is_ended_by(byte);
+                candidate.push(byte);
+                self.is_innocent = is_end && byte != b'@';
+                is_end
+            }
             Until::Json { is_escaped, arrays } => {
                 let escapes = byte == b'\\' && !is_escaped;
                 self.state = State::Within(Until::Json { is_escaped: escapes, arrays });
@@ -261,6 +325,92 @@ impl Secrets {
             b'{' | b']' | b'\0' => return self.again(byte),
             _ => return,
         };
+    }
+}
+
+/// How much of a URL has come, up to the password in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Url {
+    #[default]
+    No,
+    /// A colon behind a name.
+    Scheme,
+    Slash,
+    /// Who logs in, or the host.
+    Authority,
+    /// What follows is a password, or a port.
+    Password,
+}
+
+impl Url {
+    /// Returns what it is with the next byte, which may be behind a name.
+    fn next(self, byte: u8, is_behind_name: bool) -> Url {
+        match (self, byte) {
+            (Url::Authority, b':') => Url::Password,
+            (Url::Authority, b'@' | b'[') => Url::No,
+            (Url::Authority, byte) if !ends_authority(byte) => Url::Authority,
+            (_, b':') if is_behind_name => Url::Scheme,
+            (Url::Scheme, b'/') => Url::Slash,
+            (Url::Slash, b'/') => Url::Authority,
+            // JSON may escape them.
+            (Url::Scheme | Url::Slash, b'\\') => self,
+            _ => Url::No,
+        }
+    }
+}
+
+/// Returns whether a byte ends the part of a URL in which a password may be.
+fn ends_authority(byte: u8) -> bool {
+    byte == b'@' || ends_url(byte) || matches!(byte, b'/' | b'?' | b'#' | b'<' | b'>' | b'\\' | b'`' | b'|')
+}
+
+fn ends_url(byte: u8) -> bool {
+    byte == b'"' || byte.is_ascii_whitespace() || byte.is_ascii_control()
+}
+
+/// What stands where a URL has a password, a port, or in a name that is like one something else. It
+/// is a password if an `@` follows.
+#[derive(Clone, Debug)]
+struct Candidate {
+    bytes: [u8; CANDIDATE_MAX],
+    len: usize,
+    is_too_long: bool,
+    is_digits: bool,
+}
+
+/// Longer ones are taken for passwords.
+const CANDIDATE_MAX: usize = 40;
+/// As many digits has a port.
+const PORT_MAX: usize = 5;
+
+impl Default for Candidate {
+    fn default() -> Candidate {
+        Candidate { bytes: [0; CANDIDATE_MAX], len: 0, is_too_long: false, is_digits: true }
+    }
+}
+
+impl Candidate {
+    fn push(&mut self, byte: u8) {
+        self.is_digits &= byte.is_ascii_digit();
+        match self.bytes.get_mut(self.len) {
+            Some(next) => (*next, self.len) = (byte, self.len + 1),
+            None => self.is_too_long = true,
+        }
+    }
+
+    fn is_port(&self) -> bool {
+        self.is_digits && self.len <= PORT_MAX
+    }
+
+    /// A password may have characters in it that a URL encodes. Not so a port.
+    fn is_ended_by(&self, byte: u8) -> bool {
+        let ends_port = || ends_authority(byte) || matches!(byte, b',' | b';' | b')' | b']' | b'}' | b'\'');
+        byte == b'@' || ends_url(byte) || self.is_port() && ends_port()
+    }
+
+    /// Returns it without the byte that ends it, if it is known as a whole.
+    fn text(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len.checked_sub(1)?).filter(|_| !self.is_too_long)
     }
 }
 

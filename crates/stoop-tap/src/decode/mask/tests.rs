@@ -56,7 +56,9 @@ fn http1(secret: &str) -> Conversation {
     let chunked = format!("{:x}\r\n{one}\r\n{:x};x=y\r\n{other}\r\n0\r\n\r\n", one.len(), other.len());
     let head = format!(
         "POST /a?token={secret}&b={KEPT} HTTP/1.1\r\nHost: {KEPT}\r\nAuthorization: Basic {secret}\r\n\
-         Content-Type: application/json\r\n"
+         Referer: https://u:x{in_url}@{KEPT}/?b=1&sig={secret}\r\n\
+         Content-Type: application/json\r\n",
+        in_url = secret.replace('@', "%40")
     );
     let whole = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
     let parts = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunked}");
