@@ -92,6 +92,35 @@ mod tests {
     }
 
     #[test]
+    fn what_identifies_an_account_in_sql_is_a_secret() {
+        for (text, safe) in [
+            (
+                "grant all on *.* to w identified by \"p\"\"q\", x",
+                "grant all on *.* to w identified by \"[redacted]\"\"[redacted]\", x",
+            ),
+            (
+                "alter user u identified via ed25519 using 'p' or unix_socket",
+                "alter user u identified via ed25519 using '[redacted]' or unix_socket",
+            ),
+            ("IDENTIFIED BY 'p' REPLACE 'q'", "IDENTIFIED BY '[redacted]' REPLACE '[redacted]'"),
+            (
+                r"create user u identified by 'p\'q' comment 'c'",
+                "create user u identified by '[redacted]' comment 'c'",
+            ),
+            ("set password = password(\"p\")", "set password = [redacted]\"[redacted]\")"),
+            ("password=a(b,c) x", "password=[redacted],c) x"),
+            (
+                "alter role r password E'p' valid until 'v'",
+                "alter role r password E'[redacted]' valid until 'v'",
+            ),
+            ("alter role r password $$p q$$", "alter role r password $[redacted]"),
+            ("select replace('a', \"b\"), x using y", "select replace('a', \"b\"), x using y"),
+        ] {
+            assert_eq!(String::from_utf8(redact(text.as_bytes())).unwrap(), safe);
+        }
+    }
+
+    #[test]
     fn passwords_in_urls_are_secrets_and_ports_are_not() {
         for (text, safe) in [
             ("postgres://user:pw@host/db", "postgres://user:[redacted]@host/db"),

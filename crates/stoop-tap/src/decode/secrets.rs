@@ -69,6 +69,9 @@ const MEMBER_ENDS: &[&str] = &["password", "passwd", "passphrase", "tokenpin"];
 /// `value`, or an object that has each variable as a member.
 const ENVIRONMENTS: &[&str] = &["env", "envs"];
 
+/// Words of SQL behind which stands what identifies an account.
+const IDENTIFIES: &[&str] = &["by", "as", "using", "replace"];
+
 /// What a byte of a secret becomes.
 pub(super) const MASK: u8 = b'*';
 
@@ -99,8 +102,8 @@ enum State {
     Before(Until),
     /// Within a secret.
     Within(Until),
-    /// A quote ends a secret of SQL, unless another one follows.
-    QuoteOfSql,
+    /// This quote ends a secret of SQL, unless another one follows.
+    QuoteOfSql(u8),
     /// Behind the name of a JSON member, and whether its colon has come.
     Member(Member, bool),
     /// Within so many arrays that a JSON member has, whose strings are secrets.
@@ -120,9 +123,15 @@ enum Member {
 enum Until {
     Line,
     Separator,
+    /// The same, but what is quoted behind this parenthesis is a secret, too.
+    Parenthesis,
     /// This quote, or the end of the line.
     Quote(u8),
-    Sql,
+    /// This quote in a statement of SQL, unless it is escaped.
+    Sql {
+        quote: u8,
+        is_escaped: bool,
+    },
     /// The end of the password in a URL, if it is one.
     Url,
     /// The end of a JSON string.
@@ -146,16 +155,19 @@ impl Secrets {
             State::Plain => self.plain(byte),
             State::Before(until) => return self.before(until, byte),
             State::Within(until) => return self.within(until, byte),
-            State::QuoteOfSql if byte == b'\'' => self.state = State::Within(Until::Sql),
+            State::QuoteOfSql(quote) if byte == quote => self.state = in_sql(quote),
             State::Member(member, has_colon) => self.member(member, has_colon, byte),
             State::Array(arrays) => self.array(arrays, byte),
             State::Sql => match byte {
-                b'\'' => self.state = State::Within(Until::Sql),
+                b'\'' | b'"' => self.state = in_sql(byte),
+                // A string in dollars, and the letter of one with escapes.
+                b'$' => self.state = State::Within(Until::Line),
+                b'E' | b'e' => {}
                 b'=' => self.state = State::Before(Until::Separator),
                 b' ' | b'\t' | b'\r' | b'\n' | b'(' => {}
                 byte => self.again(byte),
             },
-            State::QuoteOfSql => self.again(byte),
+            State::QuoteOfSql(_) => self.again(byte),
         }
         false
     }
@@ -240,10 +252,9 @@ impl Secrets {
             }
             b'"' if self.name.is_quoted && is(ENVIRONMENTS) => State::Member(Member::Environment, false),
             b' ' | b'\t' | b'\r' | b'\n' | b'(' if is(&["password"]) => State::Sql,
-            b' ' | b'\t' | b'\r' | b'\n' if is(&["by", "as"]) && self.is_identified => State::Sql,
-            b'\'' if is(&["password", "by", "as"]) && (self.is_identified || is(&["password"])) => {
-                State::Within(Until::Sql)
-            }
+            b' ' | b'\t' | b'\r' | b'\n' if is(IDENTIFIES) && self.is_identified => State::Sql,
+            b'\'' if is(&["password"]) => in_sql(byte),
+            b'\'' | b'"' if is(IDENTIFIES) && self.is_identified => in_sql(byte),
             _ => State::Plain,
         };
         match byte {
@@ -270,11 +281,20 @@ impl Secrets {
     fn within(&mut self, until: Until, byte: u8) -> bool {
         let is_end = match until {
             Until::Line => matches!(byte, b'\r' | b'\n'),
-            Until::Separator => {
+            Until::Parenthesis if matches!(byte, b'"' | b'\'') => {
+                self.state = in_sql(byte);
+                return false;
+            }
+            Until::Separator | Until::Parenthesis => {
+                let until = if byte == b'(' { Until::Parenthesis } else { Until::Separator };
+                self.state = State::Within(until);
                 matches!(byte, b'&' | b';' | b',' | b'"' | b'\'') || byte.is_ascii_whitespace()
             }
             Until::Quote(quote) => byte == quote || matches!(byte, b'\r' | b'\n'),
-            Until::Sql => byte == b'\'',
+            Until::Sql { quote, is_escaped } => {
+                self.state = State::Within(Until::Sql { quote, is_escaped: byte == b'\\' && !is_escaped });
+                byte == quote && !is_escaped
+            }
             Until::Url => {
                 let candidate = self.candidate.get_or_insert_default();
                 let is_end = candidate.is_ended_by(byte);
@@ -293,7 +313,7 @@ impl Secrets {
             return true;
         }
         self.state = match until {
-            Until::Sql if is_end => State::QuoteOfSql,
+            Until::Sql { quote, .. } if is_end => State::QuoteOfSql(quote),
             Until::Json { arrays: arrays @ 1.., .. } if is_end => State::Array(arrays),
             _ => State::Plain,
         };
@@ -326,6 +346,11 @@ impl Secrets {
             _ => return,
         };
     }
+}
+
+/// Within a secret of SQL that this quote has begun.
+fn in_sql(quote: u8) -> State {
+    State::Within(Until::Sql { quote, is_escaped: false })
 }
 
 /// How much of a URL has come, up to the password in it.
