@@ -83,6 +83,12 @@ fn fastcgi() -> Talk {
     vec![(CLIENT, request), (SERVER, answer)]
 }
 
+fn uwsgi() -> Talk {
+    let variables = b"\x0e\0REQUEST_METHOD\x03\0GET\x0b\0REQUEST_URI\x02\0/x";
+    let request = [&[0, variables.len() as u8, 0, 0][..], variables].concat();
+    vec![(CLIENT, request), (SERVER, b"HTTP/1.1 404 No\r\n\r\nnothing".to_vec())]
+}
+
 fn ttrpc() -> Talk {
     let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8][..], bytes].concat();
     let frame =
@@ -163,6 +169,7 @@ fn talks() -> Vec<(Protocol, Talk)> {
         (Protocol::JsonRpc, texts(&headed)),
         (Protocol::Mysql, mysql()),
         (Protocol::FastCgi, fastcgi()),
+        (Protocol::Uwsgi, uwsgi()),
         (Protocol::Ttrpc, ttrpc()),
         (Protocol::Http2, http2()),
         (Protocol::Wayland, wayland()),
@@ -334,7 +341,7 @@ fn what_is_no_frame_is_shown_after_the_length_of_one() {
 
 proptest! {
     #[test]
-    fn any_cut_changes_nothing(lens in proptest::collection::vec(1usize..40, 1..60), which in 0usize..16) {
+    fn any_cut_changes_nothing(lens in proptest::collection::vec(1usize..40, 1..60), which in 0usize..17) {
         let (protocol, talk) = talks().swap_remove(which);
         let (_, whole) = cut(&talk, || usize::MAX);
         let mut lens = lens.into_iter().cycle();

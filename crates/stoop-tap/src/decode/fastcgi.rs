@@ -82,7 +82,8 @@ impl FastCgi {
         match kind {
             // Empty content ends them.
             PARAMETERS if content.is_empty() => {
-                let (method, text) = described(&request.parameters);
+                let mut rest = &request.parameters[..];
+                let (method, text) = described(std::iter::from_fn(|| pair(&mut rest)));
                 request.parameters = Vec::new();
                 request.call.method.clone_from(&method);
                 Some(line(Kind::Call, redact(&text)).called(method))
@@ -123,11 +124,11 @@ fn status(output: &[u8]) -> String {
     status.map_or_else(|| "200".to_owned(), |status| String::from_utf8_lossy(status).into_owned())
 }
 
-/// The method for grouping, and the request: its verb and its target.
-fn described(parameters: &[u8]) -> (String, Vec<u8>) {
+/// Returns the method for grouping, and the request: its verb and its target, by the names that
+/// CGI gives to these.
+pub(super) fn described<'b>(variables: impl Iterator<Item = (&'b [u8], &'b [u8])>) -> (String, Vec<u8>) {
     let (mut verb, mut target, mut script) = (&b"?"[..], None, &b"?"[..]);
-    let mut rest = parameters;
-    while let Some((name, value)) = pair(&mut rest) {
+    for (name, value) in variables {
         match name {
             b"REQUEST_METHOD" => verb = value,
             b"REQUEST_URI" => target = Some(value),

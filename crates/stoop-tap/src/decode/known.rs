@@ -8,8 +8,8 @@ use super::line::{Decode, Protocol};
 use super::mask::{self, Mask};
 use super::methods::Methods;
 use super::{
-    assuan, dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, ssh_agent, syslog, ttrpc, varlink,
-    wayland, x11,
+    assuan, dbus, fastcgi, http1, http2, jsonrpc, mysql, postgres, resp, ssh_agent, syslog, ttrpc, uwsgi,
+    varlink, wayland, x11,
 };
 use crate::follow::Side;
 
@@ -84,7 +84,7 @@ macro_rules! known {
 }
 
 /// In the order in which they are asked.
-static KNOWN: [Known; 15] = [
+static KNOWN: [Known; 16] = [
     known!(
         Http1,
         http1,
@@ -101,6 +101,7 @@ static KNOWN: [Known; 15] = [
     known!(SshAgent, ssh_agent, |_, _| Box::new(ssh_agent::SshAgent::default()), Some(mask::ssh_agent)),
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
+    known!(Uwsgi, uwsgi, |_, _| Box::new(uwsgi::Uwsgi::default()), Some(mask::uwsgi)),
     known!(
         Wayland,
         wayland,

@@ -26,6 +26,8 @@ pub enum Protocol {
     Mysql,
     /// FastCGI.
     FastCgi,
+    /// uwsgi, the protocol of uWSGI.
+    Uwsgi,
     /// The protocol of Redis.
     Redis,
     /// The protocol of PostgreSQL, version 3.
@@ -62,6 +64,7 @@ impl Protocol {
             Protocol::JsonRpc => "json-rpc",
             Protocol::Mysql => "mysql",
             Protocol::FastCgi => "fastcgi",
+            Protocol::Uwsgi => "uwsgi",
             Protocol::Redis => "redis",
             Protocol::Postgres => "postgresql",
             Protocol::Dbus => "dbus",

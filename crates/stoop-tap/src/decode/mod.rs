@@ -31,6 +31,7 @@ mod syslog;
 mod text;
 mod ttrpc;
 mod unseen;
+mod uwsgi;
 mod varlink;
 mod wayland;
 mod x11;

@@ -18,12 +18,12 @@ use crate::time;
 ///
 /// Each call, answer and message is a line with the processes at both ends, once its receiver has
 /// taken its first byte. HTTP, gRPC, ttrpc, varlink, JSON-RPC, Redis, PostgreSQL, MySQL, D-Bus,
-/// FastCGI, Wayland, X11, SSH agents, gpg-agent, syslog and sd_notify are decoded, and answers are
-/// paired with calls; everything else is shown as text or bytes. Messages of gRPC and ttrpc are
-/// JSON, by --proto, --descriptor-set or the built-in definitions of Kubernetes and containerd: the
-/// server is not asked. Sockets are selected as by `stoop ls`, without a selection all of them; the
-/// connections of a listening socket are shown from their first byte. Well-known secrets, such as
-/// passwords and Authorization headers, are replaced.
+/// FastCGI, uwsgi, Wayland, X11, SSH agents, gpg-agent, syslog and sd_notify are decoded, and
+/// answers are paired with calls; everything else is shown as text or bytes. Messages of gRPC and
+/// ttrpc are JSON, by --proto, --descriptor-set or the built-in definitions of Kubernetes and
+/// containerd: the server is not asked. Sockets are selected as by `stoop ls`, without a selection
+/// all of them; the connections of a listening socket are shown from their first byte. Well-known
+/// secrets, such as passwords and Authorization headers, are replaced.
 ///
 /// The kernel's part is a small BPF program: CAP_BPF and CAP_PERFMON are required, or root. It
 /// never delays the processes: what does not fit into its buffer is lost, and shown as lost where

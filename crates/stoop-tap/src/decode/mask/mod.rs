@@ -20,6 +20,7 @@ mod ssh_agent;
 #[cfg(test)]
 mod tests;
 mod ttrpc;
+mod uwsgi;
 mod well_known;
 
 use std::sync::Arc;
@@ -290,6 +291,10 @@ pub(super) fn mysql(_: &Schemas) -> Box<dyn Mask> {
 
 pub(super) fn fastcgi(_: &Schemas) -> Box<dyn Mask> {
     Box::new(fastcgi::FastCgi::default())
+}
+
+pub(super) fn uwsgi(_: &Schemas) -> Box<dyn Mask> {
+    Box::new(uwsgi::Uwsgi::default())
 }
 
 pub(super) fn assuan(_: &Schemas) -> Box<dyn Mask> {
