@@ -126,7 +126,8 @@ pub(crate) struct Relay {
     #[arg(long)]
     pub(crate) send_proxy: bool,
 
-    /// Answer requests for the counters at this address (HTTP, OpenMetrics), at /metrics
+    /// Answer requests for the counters at this address (HTTP), at /metrics: OpenMetrics, or
+    /// Prometheus text for those who accept only that
     #[arg(long, value_name = "ADDR", value_parser = front())]
     pub(crate) metrics: Option<Front>,
 

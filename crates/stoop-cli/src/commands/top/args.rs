@@ -73,7 +73,8 @@ pub(crate) struct Top {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 
-    /// Answer requests for the counters at this address (HTTP, OpenMetrics), at /metrics
+    /// Answer requests for the counters at this address (HTTP), at /metrics: OpenMetrics, or
+    /// Prometheus text for those who accept only that
     #[arg(long, value_name = "ADDR", value_parser = front())]
     pub(crate) metrics: Option<Front>,
 

@@ -1,4 +1,4 @@
-//! Totals of addresses, in the text formats of OpenMetrics and Prometheus. Pure.
+//! Totals of addresses, as OpenMetrics text. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,14 +14,6 @@ const ADDRESSES_MAX: usize = 200;
 const IDLE_MAX: usize = 100;
 /// The label of the others.
 const OTHERS: &str = "(others)";
-
-/// Which text format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    OpenMetrics,
-    /// For files that the node exporter of Prometheus reads.
-    Prometheus,
-}
 
 /// What was counted of each address since the start, and what is there now.
 #[derive(Debug, Default)]
@@ -64,8 +56,8 @@ impl Totals {
     }
 
     /// Returns everything as text.
-    pub(super) fn text(&self, format: Format) -> String {
-        let mut text = Text { out: String::new(), format };
+    pub(super) fn text(&self) -> String {
+        let mut text = Text { out: String::new() };
         if self.is_counted {
             for (name, description, amount) in COUNTERS {
                 text.family(name, "counter", description);
@@ -83,9 +75,7 @@ impl Totals {
             text.sample("stoop_events_uncounted_total", &[], self.uncounted);
         }
         self.queues(&mut text);
-        if format == Format::OpenMetrics {
-            text.out.push_str("# EOF\n");
-        }
+        text.out.push_str("# EOF\n");
         text.out
     }
 
@@ -176,14 +166,12 @@ fn seconds(ns: u64) -> String {
 
 struct Text {
     out: String,
-    format: Format,
 }
 
 impl Text {
-    /// Begins a metric. The families of counters have names without `_total` in OpenMetrics alone.
+    /// Begins a metric.
     fn family(&mut self, name: &str, kind: &str, description: &str) {
-        let suffix = if kind == "counter" && self.format == Format::Prometheus { "_total" } else { "" };
-        let _ = write!(self.out, "# TYPE {name}{suffix} {kind}\n# HELP {name}{suffix} {description}\n");
+        let _ = write!(self.out, "# TYPE {name} {kind}\n# HELP {name} {description}\n");
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
@@ -218,7 +206,7 @@ mod tests {
         let entry = sample::entry("/run/a.sock", 10, 1000);
         totals.add(std::slice::from_ref(&entry), 0, 5_000_000_000);
         totals.add(&[entry], 3, 5_000_000_000);
-        let text = totals.text(Format::OpenMetrics);
+        let text = totals.text();
         for line in [
             "stoop_socket_received_calls_total{address=\"/run/a.sock\"} 20",
             "stoop_socket_received_bytes_total{address=\"/run/a.sock\"} 2000",
@@ -231,9 +219,8 @@ mod tests {
         }
         assert!(text.ends_with("# EOF\n"));
         totals.add(&[], 0, 6_000_000_000);
-        let text = totals.text(Format::Prometheus);
+        let text = totals.text();
         assert!(text.contains("stoop_socket_connections{address=\"/run/a.sock\"} 0\n"));
-        assert!(text.contains("# TYPE stoop_socket_sent_bytes_total counter\n") && !text.contains("EOF"));
     }
 
     #[test]
@@ -242,7 +229,7 @@ mod tests {
         let entries: Vec<Entry> =
             (0..1000).map(|number| sample::entry(&format!("/run/\"{number}\\"), 1, 1)).collect();
         totals.add(&entries, 0, 0);
-        let text = totals.text(Format::OpenMetrics);
+        let text = totals.text();
         let received = text.lines().filter(|line| line.starts_with("stoop_socket_received_calls_total"));
         assert_eq!(received.count(), ADDRESSES_MAX + 1);
         assert!(text.contains("stoop_socket_received_calls_total{address=\"(others)\"} 800\n"));
@@ -253,7 +240,7 @@ mod tests {
     fn what_is_not_counted_has_no_metric() {
         let mut totals = Totals::default();
         totals.add(&[Entry { activity: None, ..sample::entry("/run/a.sock", 1, 1) }], 0, 0);
-        let text = totals.text(Format::OpenMetrics);
+        let text = totals.text();
         assert!(!text.contains("_total") && text.contains("stoop_socket_unread_bytes"), "{text}");
     }
 
@@ -262,7 +249,7 @@ mod tests {
     fn every_metric_of_the_dashboard_and_the_rules_exists() {
         let mut totals = Totals::default();
         totals.add(&[sample::entry("/run/a.sock", 1, 1)], 0, 0);
-        let text = totals.text(Format::OpenMetrics);
+        let text = totals.text();
         let known = names(&text);
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dashboards");
         let mut found = 0;

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::accounts::Entry;
 use super::args::Top;
 use super::frame::Frame;
-use super::metrics::{Format, Totals};
+use super::metrics::Totals;
 use crate::args::BindFlags;
-use crate::commands::relay::metrics::{answer, bind};
+use crate::commands::relay::metrics::{answer, bind, prometheus};
 use crate::failure::Failure;
 
 /// Publishes metrics, at a socket or in a file.
@@ -29,7 +29,7 @@ impl Publisher {
         let totals = Totals::default();
         let mut served = None;
         if let Some(place) = &flags.metrics {
-            let text = Arc::new(Mutex::new(totals.text(Format::OpenMetrics)));
+            let text = Arc::new(Mutex::new(totals.text()));
             let shared = text.clone();
             let body = move || shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let answering = answer(bind(place, &BindFlags::default())?, body);
@@ -43,10 +43,10 @@ impl Publisher {
     pub(super) fn publish(&mut self, frame: &Frame, entries: &[Entry]) -> Result<(), Failure> {
         self.totals.add(entries, frame.uncounted, frame.now_ns);
         if let Some(served) = &self.served {
-            *served.lock().unwrap_or_else(PoisonError::into_inner) = self.totals.text(Format::OpenMetrics);
+            *served.lock().unwrap_or_else(PoisonError::into_inner) = self.totals.text();
         }
         match &self.file {
-            Some(path) => write(path, &self.totals.text(Format::Prometheus)),
+            Some(path) => write(path, &prometheus(&self.totals.text())),
             None => Ok(()),
         }
     }
