@@ -42,6 +42,9 @@
 //!   and data received with `splice(2)`, is not.
 //! * Of a connection joined inside a frame of HTTP/2, the rest of that frame is skipped. If it is
 //!   the end of headers and comes alone, a [`Masker`] searches it as text.
+//! * In the middle of a connection, Assuan is recognized by a typical line if a piece begins with
+//!   it or with whole lines before it. X11 and Wayland are if the server is known
+//!   ([`Dialogue::served`]), from a piece on that consists of whole messages.
 //! * If [`Tap::sees_receives`] is false, data that is peeked at (`MSG_PEEK`) is reported again, and
 //!   ends of streams are not seen.
 //! * The crate has no cargo features.

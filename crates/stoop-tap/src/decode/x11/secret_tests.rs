@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use stoop_bpf::SocketKind;
 
 use super::tests::{CLIENT, SERVER, Write, padded, texts};
@@ -191,4 +192,39 @@ fn what_is_no_row_of_messages_is_not_taken_for_one() {
     not(false, &write.answer(2, 3, 1, &[], &[]));
     not(false, &[write.answer(12, 0, 9, &[], &[]), write.answer(12, 0, 7, &[], &[])].concat());
     not(true, &write.long(72, 2, &[1; 64])[..40]);
+    // Behind requests, too, nothing may speak against it.
+    not(true, &[write.request(43, 0, &[]).repeat(9), vec![0; 8]].concat());
+}
+
+proptest! {
+    #[test]
+    fn anything_is_decoded_and_masked_in_the_middle(
+        is_x11 in any::<bool>(),
+        pieces in proptest::collection::vec((any::<bool>(), 0usize..5, proptest::collection::vec(any::<u8>(), 0..80)), 0..20),
+    ) {
+        let write = Write(Order::Little);
+        let protocol = if is_x11 { Protocol::X11 } else { Protocol::Wayland };
+        let mut dialogue = Dialogue::new(SocketKind::STREAM).joined().served(protocol, SERVER);
+        let mut masker = Masker::new(SocketKind::STREAM).joined().served(protocol, SERVER);
+        for (is_client, what, noise) in pieces {
+            let (from, mut bytes) = if is_client { (CLIENT, asked(write)) } else { (SERVER, key(write, 2)) };
+            match what {
+                0 => {}
+                1 => bytes.extend(&noise),
+                2 => bytes = noise,
+                3 => {
+                    dialogue.gap(from, noise.len() as u64 + 1);
+                    masker.gap(from, noise.len() as u64 + 1);
+                }
+                _ => {
+                    dialogue.decoder.lost();
+                    masker.lost();
+                }
+            }
+            dialogue.data(from, 0, &bytes, 0);
+            let len = bytes.len();
+            masker.data(from, &mut bytes);
+            prop_assert_eq!(bytes.len(), len);
+        }
+    }
 }

@@ -142,7 +142,8 @@ pub(super) fn is_row(order: Order, is_client: bool, bytes: &[u8]) -> bool {
     let (mut rest, mut count, mut last) = (bytes, 0, None);
     while !rest.is_empty() {
         let len = if is_client { request_len(order, rest) } else { Ok(reply_len(order, rest)) };
-        let whole = len.unwrap_or(None).and_then(|len| rest.split_at_checked(usize::try_from(len).ok()?));
+        let Ok(len) = len else { return false };
+        let whole = len.and_then(|len| rest.split_at_checked(usize::try_from(len).ok()?));
         let Some((message, behind)) = whole else { return count >= ROW };
         let is_plausible = match is_client {
             true => is_request(order, message),
