@@ -184,11 +184,20 @@ pub fn tap_dialogue(data: &[u8]) {
     use stoop_tap::{Dialogue, Masker, Protocol, Side, SocketKind};
     let Some((&[kind, cut], data)) = data.split_first_chunk::<2>() else { return };
     let is_joined = kind >= 128;
+    // Some are known to be of a display.
+    let served = match kind & 96 {
+        32 => Some(Protocol::X11),
+        64 => Some(Protocol::Wayland),
+        _ => None,
+    };
     let kind = if kind % 4 == 0 { SocketKind::DATAGRAM } else { SocketKind::STREAM };
     let (mut dialogue, mut writer) = (Dialogue::new(kind), Writer::new("fuzz"));
     let mut masker = Masker::new(kind);
     if is_joined {
         (dialogue, masker) = (dialogue.joined(), masker.joined());
+    }
+    if let Some(protocol) = served {
+        (dialogue, masker) = (dialogue.served(protocol, Side::Second), masker.served(protocol, Side::Second));
     }
     for (at, piece) in data.chunks(usize::from(cut) + 1).enumerate() {
         // The first byte of a piece says who sent it.
