@@ -13,6 +13,9 @@ use crate::sockets::Row;
 /// How often to look again for sockets that are not known.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// How long after a look at the sockets events of before it may still come.
+const DELAY_MAX: Duration = Duration::from_secs(1);
+
 /// What is known of an end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Label {
@@ -50,8 +53,12 @@ pub(super) struct Names {
     inspector: Option<Inspector>,
     by_inode: HashMap<u32, Label>,
     by_cookie: HashMap<u64, Label>,
-    /// The sockets that were connected when the capture began.
+    /// The sockets that were connected when the capture began, or after events were lost.
     connected: HashSet<u32>,
+    /// Whether events were lost, and these sockets were not looked for since.
+    has_lost: bool,
+    /// Until when connections may come up whose begin was lost, though they are closed already.
+    unclear_until: Option<Instant>,
     taken: Option<Instant>,
 }
 
@@ -63,8 +70,7 @@ impl Names {
         options.workloads = true;
         let mut inspector = Inspector::new(options);
         let snapshot = inspector.snapshot();
-        let is_connected = |socket: &&stoop_inspect::Socket| socket.state == State::Connected;
-        let connected = snapshot.sockets.iter().filter(is_connected).map(|socket| socket.ino.0).collect();
+        let connected = connected(&snapshot);
         let mut names = Names { inspector: Some(inspector), connected, ..Names::of_file() };
         names.remember(&snapshot);
         (names, snapshot)
@@ -77,18 +83,33 @@ impl Names {
             by_inode: HashMap::new(),
             by_cookie: HashMap::new(),
             connected: HashSet::new(),
+            has_lost: false,
+            unclear_until: None,
             taken: None,
         }
     }
 
-    /// Returns whether a connection between these ends is older than the capture.
+    /// Takes note of lost events: the begin of any connection may be among them.
+    pub(super) fn lose(&mut self) {
+        self.has_lost = self.inspector.is_some();
+    }
+
+    /// Returns whether the begin of a connection between these ends may not have been captured.
     pub(super) fn is_older(&self, ends: &[Endpoint; 2]) -> bool {
+        let is_unclear = || self.unclear_until.is_some_and(|until| Instant::now() < until);
+        if self.has_lost || is_unclear() {
+            return true;
+        }
         ends.iter().filter_map(|end| end.socket.inode).any(|inode| self.connected.contains(&inode))
     }
 
     fn take(&mut self) {
         if let Some(snapshot) = self.inspector.as_mut().map(Inspector::snapshot) {
             self.remember(&snapshot);
+            if std::mem::take(&mut self.has_lost) {
+                self.connected = connected(&snapshot);
+                self.unclear_until = Some(Instant::now() + DELAY_MAX);
+            }
         }
     }
 
@@ -109,11 +130,11 @@ impl Names {
         self.taken = Some(Instant::now());
     }
 
-    /// Takes another snapshot if neither end of a connection is known from one, and the last is
-    /// old.
+    /// Takes another snapshot if neither end of a connection is known from one, or if events were
+    /// lost, and the last is old.
     pub(super) fn refresh(&mut self, ends: &[Endpoint; 2]) {
         let is_old = self.taken.is_none_or(|taken| taken.elapsed() > EVERY);
-        if is_old && ends.iter().any(|end| self.found(end.socket).is_none()) {
+        if is_old && (self.has_lost || ends.iter().any(|end| self.found(end.socket).is_none())) {
             self.take();
         }
     }
@@ -139,5 +160,47 @@ impl Names {
     /// Describes a socket.
     pub(super) fn socket(&self, end: End) -> Label {
         self.found(end).cloned().unwrap_or_default()
+    }
+}
+
+fn connected(snapshot: &Snapshot) -> HashSet<u32> {
+    let is_connected = |socket: &&stoop_inspect::Socket| socket.state == State::Connected;
+    snapshot.sockets.iter().filter(is_connected).map(|socket| socket.ino.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
+
+    fn pair() -> ([UnixStream; 2], [Endpoint; 2]) {
+        let (one, other) = UnixStream::pair().unwrap();
+        let end = |socket: &UnixStream| {
+            let file = std::fs::File::from(std::os::fd::OwnedFd::from(socket.try_clone().unwrap()));
+            let inode = Some(file.metadata().unwrap().ino() as u32);
+            let mut end = Endpoint::default();
+            end.socket.inode = inode;
+            end
+        };
+        let ends = [end(&one), end(&other)];
+        ([one, other], ends)
+    }
+
+    #[test]
+    fn connections_may_have_begun_among_lost_events() {
+        let (_open, before) = pair();
+        let mut names = Names::new().0;
+        assert!(names.is_older(&before));
+        let (_open, during) = pair();
+        assert!(!names.is_older(&during));
+        names.lose();
+        assert!(names.is_older(&during));
+        names.taken = None;
+        names.refresh(&during);
+        let (_open, after) = pair();
+        assert!(names.is_older(&after), "events of before may still come");
+        names.unclear_until = Some(Instant::now());
+        assert!(names.is_older(&during) && !names.is_older(&after));
     }
 }

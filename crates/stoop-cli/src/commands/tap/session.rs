@@ -119,6 +119,7 @@ impl Session {
                 vec![Shown::Line(line)]
             }
             What::Lost(loss) => {
+                self.names.lose();
                 self.decide(true);
                 for dialogue in self.dialogues.values_mut() {
                     dialogue.piece(piece);
