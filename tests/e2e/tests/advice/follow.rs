@@ -46,7 +46,7 @@ pub fn follow(place: &Place, world: &World, piece: &str) -> Result<(), String> {
             std::fs::remove_dir(made.trim()).map_err(|error| format!("it made '{made}': {error}"))
         }
         ["kill" | "prlimit", ..] => relieves(place, world, piece, shell),
-        _ => changes(place, world, shell),
+        _ => changes(place, world, piece, shell),
     }
 }
 
@@ -71,13 +71,15 @@ fn shows(mut command: Command, codes: &[i32]) -> Result<(), String> {
 }
 
 /// A command that changes something: the call succeeds then, or fails later, or for another cause.
-fn changes(place: &Place, world: &World, command: Command) -> Result<(), String> {
+/// If two things are in the way, the second one may be removed first: fewer steps are left then.
+fn changes(place: &Place, world: &World, piece: &str, command: Command) -> Result<(), String> {
     let before = place.ask(world);
     run(command)?;
     let after = place.ask(world);
     let is_further = after.outcome == "succeeds"
         || after.cause != before.cause
-        || after.stop.is_some_and(|stop| before.stop.is_none_or(|before| stop > before));
+        || after.stop.is_some_and(|stop| before.stop.is_none_or(|before| stop > before))
+        || (1..before.next.len()).contains(&after.next.len()) && !after.next.iter().any(|next| next == piece);
     match is_further {
         true => Ok(()),
         false => Err(format!("nothing came of it: {after:?}")),
