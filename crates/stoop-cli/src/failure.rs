@@ -101,18 +101,15 @@ impl Failure {
     pub(crate) fn for_client(self, waited: Option<Duration>, client: impl Fn(&Client) -> String) -> Failure {
         let Failure::Socket(error) = self else { return self };
         let mut diagnosis = inspected(&error);
+        let mut actions = actions(&diagnosis);
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
             let waited = time::show(waited);
             diagnosis.seen.push(format!("no server was listening within the {waited} of --wait"));
-            let instead = diagnosis.advice.iter().find_map(|advice| without_waiting(advice.action()));
-            diagnosis.advice.retain(|advice| !waits(advice.action()));
-            let report = Report { next: Vec::new(), ..Report::diagnosed(&error, diagnosis.clone(), &client) };
-            let next = diagnosis.advice.iter().map(|advice| command_with(advice.action(), &client));
-            let next: Vec<String> =
-                instead.iter().map(|action| command_with(action, &client)).chain(next).collect();
-            return Report { next, ..report }.or_predict(&error).into();
+            let instead = actions.iter().find_map(without_waiting);
+            actions.retain(|action| !waits(action));
+            actions.splice(0..0, instead);
         }
-        Report::diagnosed(&error, diagnosis, &client).into()
+        Report::advised(&error, diagnosis, &actions, &client).into()
     }
 
     /// Uses the exit codes of a command that makes a call: they tell why there is no response.
@@ -204,6 +201,10 @@ impl Failure {
 }
 
 /// Returns whether an advice is to wait for a server.
+fn actions(diagnosis: &Diagnosis) -> Vec<Action> {
+    diagnosis.advice.iter().map(|advice| advice.action().clone()).collect()
+}
+
 fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitForServer { .. } | Action::WaitForOwner { .. })
 }
@@ -251,11 +252,22 @@ impl Report {
     }
 
     fn diagnosed(error: &stoop::Error, diagnosis: Diagnosis, client: &dyn Fn(&Client) -> String) -> Report {
+        let actions = actions(&diagnosis);
+        Report::advised(error, diagnosis, &actions, client)
+    }
+
+    /// Reports a diagnosis with these actions in place of its advice.
+    fn advised(
+        error: &stoop::Error,
+        diagnosis: Diagnosis,
+        actions: &[Action],
+        client: &dyn Fn(&Client) -> String,
+    ) -> Report {
         let report = Report {
             // A reason that only repeats the error explains nothing.
             why: Some(diagnosis.why).filter(|_| diagnosis.cause != "stated"),
             seen: diagnosis.seen,
-            next: diagnosis.advice.iter().map(|advice| command_with(advice.action(), client)).collect(),
+            next: actions.iter().map(|action| command_with(action, client)).collect(),
             of_call: Exit::of_call(error.kind()),
             ..Failure::new(Exit::of(error.kind()), error.to_string())
         };
