@@ -138,6 +138,29 @@ fn an_unmapped_user_is_no_number() {
     assert!(text.contains("is not visible") && !text.contains("--as"), "{text}");
 }
 
+/// Advice for a user whose working directory is below one that they may not search.
+#[test]
+fn a_shut_out_user_gets_relative_paths() {
+    if !is_root() || !has_program("setpriv") {
+        skip!("lacks root or setpriv");
+    }
+    let (reachable, shut) = (public_tempdir(), public_tempdir());
+    let stoop = reachable.path().join("stoop");
+    fs::copy(binary(), &stoop).unwrap();
+    fs::set_permissions(&stoop, fs::Permissions::from_mode(0o755)).unwrap();
+    let inside = shut.path().join("inside");
+    fs::create_dir(&inside).unwrap();
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(inside.join("app.sock"), "data").unwrap();
+    fs::set_permissions(shut.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let as_user = ["--reuid=4001", "--regid=4001", "--clear-groups"];
+    let asked =
+        program("setpriv", as_user).arg(&stoop).arg("why").arg("app.sock").args(["--op", "bind", "--json"]);
+    let verdict = asked.inside(&inside).run().code(1).json();
+    assert_eq!(verdict[0]["next"], serde_json::json!(["ls -ld ./app.sock"]), "{verdict:?}");
+    program("setpriv", as_user).args(["sh", "-c", "ls -ld ./app.sock"]).inside(&inside).run().code(0);
+}
+
 /// What could not be opened for lack of file descriptors would look as if it were not there.
 #[test]
 fn too_few_file_descriptors_are_named() {
