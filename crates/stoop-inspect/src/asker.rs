@@ -30,8 +30,6 @@ pub struct AskerRights {
     /// Whether its user namespace is the first one, whose capabilities alone allow to exceed a hard
     /// limit.
     pub in_initial_namespace: bool,
-    /// Whether it may not reach its working directory by an absolute path.
-    pub is_shut_out: bool,
 }
 
 impl AskerRights {
@@ -42,7 +40,6 @@ impl AskerRights {
         signals: true,
         limits: true,
         in_initial_namespace: true,
-        is_shut_out: false,
     };
 
     /// Returns those of this process.
@@ -57,7 +54,6 @@ impl AskerRights {
             signals: has(CapabilitySet::KILL),
             limits: has(CapabilitySet::SYS_RESOURCE),
             in_initial_namespace: user == Some(INITIAL_USER_NAMESPACE),
-            is_shut_out: is_shut_out(),
         }
     }
 
@@ -69,11 +65,6 @@ impl AskerRights {
             () => needs_root(asker_uid, uid.filter(|_| !is_beyond_hard), self.limits),
         }
     }
-}
-
-fn is_shut_out() -> bool {
-    let found = std::env::current_dir().and_then(std::fs::metadata);
-    found.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Returns whether root has to do for the user `asker_uid` what the owner and those with a

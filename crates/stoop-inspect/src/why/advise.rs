@@ -53,7 +53,7 @@ pub(super) fn reached(facts: &Facts, path: &Path) -> PathBuf {
             Some(rest) => PathBuf::from(format!("/proc/{pid}/cwd")).join(rest),
             None => PathBuf::from(format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path)),
         },
-        _ if facts.asker_rights.is_shut_out => match below_working_directory(facts, path) {
+        _ if facts.asker_is_shut_out => match below_working_directory(facts, path) {
             Some(rest) => Path::new(".").join(rest),
             None => path.to_owned(),
         },

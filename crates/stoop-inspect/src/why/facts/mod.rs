@@ -31,6 +31,9 @@ pub struct Facts {
     pub asker_uid: u32,
     /// What this process may do to the files and processes of other users.
     pub asker_rights: AskerRights,
+    /// Whether the address is relative, and this process may not reach its working directory by an
+    /// absolute path.
+    pub asker_is_shut_out: bool,
     /// How the path is looked up, without regard to permissions. `None` for other addresses.
     pub walk: Option<Walk>,
     /// The mount in which the lookup ended, because its file system does not respond.

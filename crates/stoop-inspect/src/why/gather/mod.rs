@@ -20,6 +20,7 @@ mod users;
 mod walk;
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use stoop::internal::responding;
@@ -44,6 +45,12 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     gather_at(question, denials::now())
 }
 
+fn is_shut_out(question: &Question) -> bool {
+    let is_relative = question.address.as_pathname().is_some_and(Path::is_relative);
+    let found = || std::env::current_dir().and_then(std::fs::metadata);
+    is_relative && found().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Gathers all facts for a question that was asked at a time.
 fn gather_at(question: &Question, asked_at: Duration) -> io::Result<Facts> {
     free_descriptors::check()?;
@@ -52,6 +59,7 @@ fn gather_at(question: &Question, asked_at: Duration) -> io::Result<Facts> {
         subject: None,
         asker_uid: rustix::process::geteuid().as_raw(),
         asker_rights: AskerRights::read(),
+        asker_is_shut_out: is_shut_out(question),
         walk: None,
         not_responding: None,
         sockets: None,

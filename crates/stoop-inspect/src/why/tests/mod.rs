@@ -52,6 +52,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
         subject: Some(alice()),
         asker_uid: 0,
         asker_rights: AskerRights::ALL,
+        asker_is_shut_out: false,
         walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false, space: None }),
         not_responding: None,
         sockets: Some(vec![listening()]),

@@ -245,6 +245,7 @@ prop_compose! {
             subject,
             asker_uid: 7,
             asker_rights: AskerRights::default(),
+            asker_is_shut_out: false,
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash, space: None }),
             not_responding: None,
             sockets,
