@@ -92,7 +92,7 @@ impl Happening {
     }
 
     /// Returns the functions at which it is seen in any kernel that lets programs run there.
-    pub(crate) fn functions(self, btf: &Btf<'_>) -> Result<Vec<Hook>, BtfError> {
+    fn functions(self, btf: &Btf<'_>) -> Result<Vec<Hook>, BtfError> {
         match self {
             Happening::Sent => {
                 let mut hooks = Hook::exits(btf, SENDING)?;
@@ -107,6 +107,14 @@ impl Happening {
             }
         }
     }
+}
+
+/// Returns the functions for calls that send, for calls that receive, and for arrivals.
+#[cfg(test)]
+pub(crate) fn functions(types: &[u8]) -> [Vec<Hook>; 3] {
+    let btf = Btf::scan(types, WANTED).unwrap();
+    let happenings = [Happening::Sent, Happening::Received, Happening::Ready];
+    happenings.map(|happening| happening.functions(&btf).unwrap())
 }
 
 /// Returns whether what sendfile(2) sends may be added to a message that is in a queue

@@ -318,7 +318,7 @@ impl Follow {
         }
     }
 
-    fn deliver(&mut self, event: Event, message: Message, bytes: Vec<u8>, pieces: &mut Vec<Piece>) {
+    fn deliver(&mut self, event: Event, message: Message, mut bytes: Vec<u8>, pieces: &mut Vec<Piece>) {
         let (id, from) = self.flow_of(&event);
         let copies = self.copies.entry(event.tid).or_default();
         if copies.len() == COPIES_MAX {
@@ -343,7 +343,7 @@ impl Follow {
             }
             Some(_) if len == 0 => return,
             Some(reported) if bytes.len() > reported as usize => {
-                let bytes = bytes[reported as usize..].to_vec();
+                let bytes = bytes.split_off(reported as usize);
                 What::Data(Data { bytes, len, is_unread, ..Data::default() })
             }
             _ => What::Missed(len.into()),

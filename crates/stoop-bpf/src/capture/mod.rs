@@ -350,7 +350,7 @@ fn now_ns() -> u64 {
 mod tests {
     use super::*;
     use crate::btf::{Btf, Kind};
-    use crate::hook::{self, Happening};
+    use crate::hook;
     use stoop_testkit::skip;
 
     const MESSAGE: &[(Kind, &str)] = &[(Kind::STRUCT, "sk_buff")];
@@ -387,9 +387,7 @@ mod tests {
             Ok(types) => types,
             Err(unavailable) => skip!("lacks the capture programs: {unavailable}"),
         };
-        let btf = Btf::scan(&types, hook::WANTED).unwrap();
-        let [send, receive, ready] = [Happening::Sent, Happening::Received, Happening::Ready]
-            .map(|happening| happening.functions(&btf).unwrap());
+        let [send, receive, ready] = hook::functions(&types);
         let layout = CaptureLayout { send, receive, ready, ..CaptureLayout::of(&types).unwrap() };
         let capture = start(&layout);
         let one = |hook| programs::receive(capture.setting(), hook);

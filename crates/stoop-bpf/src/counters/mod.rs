@@ -129,8 +129,7 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::Btf;
-    use crate::hook::{self, Happening};
+    use crate::hook;
     use std::io::{Read, Write};
     use std::os::unix::net::{UnixDatagram, UnixStream};
     use stoop_testkit::skip;
@@ -144,15 +143,8 @@ mod tests {
             Ok(types) => types,
             Err(unavailable) => skip!("lacks the counting programs: {unavailable}"),
         };
-        let btf = Btf::scan(&types, hook::WANTED).unwrap();
-        let at = |happening: Happening| happening.functions(&btf).unwrap();
-        let (send, receive) = (at(Happening::Sent), at(Happening::Received));
-        let layout = CounterLayout {
-            send,
-            receive,
-            ready: at(Happening::Ready),
-            ..CounterLayout::of(&types).unwrap()
-        };
+        let [send, receive, ready] = hook::functions(&types);
+        let layout = CounterLayout { send, receive, ready, ..CounterLayout::of(&types).unwrap() };
         let mut counters = match Counters::start(&layout) {
             Ok(counters) => counters,
             Err(Unavailable::No(Missing::Functions(reason))) => {

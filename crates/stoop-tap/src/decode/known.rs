@@ -38,6 +38,14 @@ pub(super) struct Known {
     pub(super) mask: Option<Create>,
     /// How it is recognized in the middle of a connection that began before, if it is.
     joined: Option<Joined>,
+    /// What decodes and masks it from the middle of a connection on, if the server is known.
+    served: Option<Served>,
+}
+
+/// What takes a connection in whose middle messages are found, with this end as the server.
+pub(super) struct Served {
+    pub(super) decoder: fn(Side) -> Box<dyn Decode>,
+    pub(super) mask: fn(Side) -> Box<dyn Mask>,
 }
 
 /// How a protocol is recognized by bytes in the middle of a connection.
@@ -74,11 +82,32 @@ macro_rules! known {
     ($protocol:ident, $module:ident, $decoder:expr, $mask:expr, $joined:expr) => {
         Known {
             joined: $joined,
+            served: None,
             protocol: Protocol::$protocol,
             begins: $module::begins,
             may_begin: $module::may_begin,
             decoder: $decoder,
             mask: $mask,
+        }
+    };
+}
+
+/// Declares a protocol of messages that begin with their length.
+macro_rules! framed {
+    ($protocol:ident, $module:ident) => {
+        Known {
+            served: Some(Served {
+                decoder: |server| Box::new(Messages::certain($module::$protocol::served_by(server))),
+                mask: |server| {
+                    Box::new(mask::framed::Messages::certain($module::$protocol::served_by(server)))
+                },
+            }),
+            ..known!(
+                $protocol,
+                $module,
+                |_, _| Box::new(Messages::new($module::$protocol::default())),
+                Some(|_| Box::new(mask::framed::Messages::new($module::$protocol::default())))
+            )
         }
     };
 }
@@ -102,13 +131,8 @@ static KNOWN: [Known; 16] = [
     known!(Mysql, mysql, |_, _| Box::new(mysql::Mysql::default()), Some(mask::mysql)),
     known!(FastCgi, fastcgi, |_, _| Box::new(fastcgi::FastCgi::default()), Some(mask::fastcgi)),
     known!(Uwsgi, uwsgi, |_, _| Box::new(uwsgi::Uwsgi::default()), Some(mask::uwsgi)),
-    known!(
-        Wayland,
-        wayland,
-        |_, _| Box::new(Messages::new(wayland::Wayland::default())),
-        Some(mask::framed::wayland)
-    ),
-    known!(X11, x11, |_, _| Box::new(Messages::new(x11::X11::default())), Some(mask::framed::x11)),
+    framed!(Wayland, wayland),
+    framed!(X11, x11),
     known!(Ttrpc, ttrpc, |_, _| Box::new(ttrpc::Ttrpc::default()), Some(mask::ttrpc)),
     // The last one: connections that began before are recognized as it, too.
     known!(Http2, http2, |schemas, _| Box::new(http2::Http2::new(schemas.clone())), Some(mask::http2)),
@@ -152,14 +176,9 @@ pub(super) fn guess(bytes: &[u8], place: Place) -> Option<Protocol> {
     all(place).find(|known| (known.begins)(bytes)).or_else(may_begin).map(|known| known.protocol)
 }
 
-/// Returns the decoder of a connection in whose middle messages of this protocol are found, with
-/// this end as the server.
-pub(super) fn served_decoder(protocol: Protocol, server: Side) -> Option<Box<dyn Decode>> {
-    match protocol {
-        Protocol::Wayland => Some(Box::new(Messages::certain(wayland::Wayland::served_by(server)))),
-        Protocol::X11 => Some(Box::new(Messages::certain(x11::X11::served_by(server)))),
-        _ => None,
-    }
+/// Returns what takes a connection of this protocol from its middle on, if that is possible.
+pub(super) fn served(protocol: Protocol) -> Option<&'static Served> {
+    KNOWN.iter().find(|known| known.protocol == protocol)?.served.as_ref()
 }
 
 fn all(place: Place) -> impl Iterator<Item = &'static Known> {

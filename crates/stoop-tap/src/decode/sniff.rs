@@ -47,9 +47,9 @@ impl Sniffed {
     }
 
     pub(super) fn served(self, protocol: Protocol, server: Side) -> Sniffed {
-        match known::served_decoder(protocol, server) {
-            Some(decoder) if self.unseen.is_joined() => Sniffed { decoder: Some(decoder), ..self },
-            _ => self,
+        match known::served(protocol).filter(|_| self.unseen.is_joined()) {
+            Some(served) => Sniffed { decoder: Some((served.decoder)(server)), ..self },
+            None => self,
         }
     }
 

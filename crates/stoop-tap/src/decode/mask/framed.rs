@@ -1,19 +1,15 @@
 //! Protocols of messages that begin with their length: what each message has that is secret.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::super::framed::Framed;
-use super::super::methods::Methods;
 use super::super::secrets::{MASK, Secrets};
-use super::super::wayland::Wayland;
-use super::super::x11::X11;
 use super::protocol::Mask;
 use crate::follow::Side;
 
 /// Both directions.
 #[derive(Debug)]
-pub(super) struct Messages<F> {
+pub(in crate::decode) struct Messages<F> {
     framed: F,
     halves: [Half; 2],
     /// Whether it is known to be of that protocol.
@@ -32,12 +28,12 @@ struct Half {
 
 impl<F: Framed> Messages<F> {
     /// Masks a connection that was recognized by its first bytes.
-    pub(super) fn new(framed: F) -> Messages<F> {
+    pub(in crate::decode) fn new(framed: F) -> Messages<F> {
         Messages { framed, halves: Default::default(), is_certain: false }
     }
 
     /// Masks a connection that is known to be of this protocol.
-    pub(super) fn certain(framed: F) -> Messages<F> {
+    pub(in crate::decode) fn certain(framed: F) -> Messages<F> {
         Messages { is_certain: true, ..Messages::new(framed) }
     }
 
@@ -114,12 +110,4 @@ impl<F: Framed> Mask for Messages<F> {
         let half = &self.halves[from.index()];
         half.at > 0 || half.text.is_within()
     }
-}
-
-pub(in crate::decode) fn x11(_: &Option<Arc<dyn Methods>>) -> Box<dyn Mask> {
-    Box::new(Messages::new(X11::default()))
-}
-
-pub(in crate::decode) fn wayland(_: &Option<Arc<dyn Methods>>) -> Box<dyn Mask> {
-    Box::new(Messages::new(Wayland::default()))
 }

@@ -32,8 +32,6 @@ use super::line::Protocol;
 use super::methods::Methods;
 use super::secrets::{MASK, Secrets};
 use super::unseen::Unseen;
-use super::wayland::Wayland;
-use super::x11::X11;
 use crate::follow::{Piece, Side, What};
 pub(super) use protocol::Mask;
 
@@ -102,13 +100,10 @@ impl Masker {
     /// [`Dialogue`](super::Dialogue::served).
     #[must_use]
     pub fn served(self, protocol: Protocol, server: Side) -> Masker {
-        let mask: Box<dyn Mask> = match protocol {
-            _ if !self.unseen.is_joined() => return self,
-            Protocol::Wayland => Box::new(framed::Messages::certain(Wayland::served_by(server))),
-            Protocol::X11 => Box::new(framed::Messages::certain(X11::served_by(server))),
-            _ => return self,
-        };
-        Masker { mask: Some(mask), ..self }
+        match known::served(protocol).filter(|_| self.unseen.is_joined()) {
+            Some(served) => Masker { mask: Some((served.mask)(server)), ..self },
+            None => self,
+        }
     }
 
     fn upgraded(schemas: Schemas) -> Masker {
